@@ -29,7 +29,7 @@ from pipeline.workloads import BUILT_IN, with_features
 from tests.components.steps import IN_MEMORY, LABELS, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (
-    decoded,
+    decode,
     encode,
     exposures,
     jpeg,
@@ -177,7 +177,7 @@ def test_a_record_has_the_features_that_statistics_and_transform_read(ingested):
     numbers = {"span": 2, "newest_span": 1, "width": 64, "height": 48, "byte_size": len(original)}
     assert {name: record[name] for name in numbers} == numbers
     # The mean of the luma that the decoder gives, which rounds each pixel to a whole number.
-    assert record["brightness"] == pytest.approx(np.asarray(decoded(original).convert("L")).mean(), abs=1)
+    assert record["brightness"] == pytest.approx(np.asarray(decode(original).convert("L")).mean(), abs=1)
     assert record["sharpness"] > 0
     assert set(record) == {*text, *numbers, "photo_id", "photo", "brightness", "sharpness"}
     assert read_by_name(ingested)["span-00001/walk-1-0.jpg"]["newest_span"] == 0
@@ -200,7 +200,7 @@ def test_photos_in_quarantine_that_can_be_opened_have_thumbnails_without_metadat
     assert not {"missing.jpg", "text.jpg", "link.jpg", "/etc/hostname"} & {item["id"] for item in thumbnails}
     for item in thumbnails:
         photo = (folder / item["file"]).read_bytes()
-        assert max(decoded(photo).size) <= 96 and b"PhoneMaker" not in photo
+        assert max(decode(photo).size) <= 96 and b"PhoneMaker" not in photo
     assert len(list((folder / "thumbnails").iterdir())) == len(thumbnails)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def pixels(width=64, height=48, seed=0):
-    """Smooth random colours with a bright left edge, so that turning a photo shows."""
+    """Draws smooth random colours with a bright left edge, so that a turned photo can be told."""
     coarse = np.random.default_rng(seed).integers(0, 200, (6, 8, 3), dtype=np.uint8)
     image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     image.paste((255, 255, 255), (0, 0, width // 8, height))
@@ -34,19 +34,19 @@ def phone_exif(orientation=1, taken="2026:10:05 09:12:33"):
     return exif
 
 
-def decoded(data):
+def decode(data):
     return Image.open(io.BytesIO(data))
 
 
 def with_scans(scans, mode="L"):
-    """A progressive JPEG whose last scan is there again until there are so many; each costs a few bytes."""
+    """Makes a progressive JPEG of so many scans, copies of its last one of a few bytes each."""
     data = encode(Image.new(mode, (64, 48), 128), progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * (scans - data.count(b"\xff\xda")) + data[-2:]
 
 
 def memory_bomb():
-    """A TIFF of 1 MB whose 40,000 tags all point to the same 500 kB: read as announced, they are 20 GB."""
+    """Makes a TIFF of 1 MB whose 40,000 tags all point to the same 500 kB: a reader would need 20 GB."""
     count, length = 40_000, 500_000
     place = 8 + 2 + 12 * count + 4
     tags = b"".join(struct.pack("<HHII", tag, 7, length, place) for tag in range(1, count + 1))
@@ -54,26 +54,26 @@ def memory_bomb():
 
 
 def slow_photo():
-    """A plain-text PPM, which Pillow reads in Python: 12 s of CPU time for 54 MB."""
+    """Makes a plain-text PPM, which Pillow reads in Python: 12 s of CPU time for 54 MB."""
     return b"P3 3000 3000 255 " + b"1 " * 27_000_000
 
 
 def as_exif(tiff, photo):
-    """A JPEG with a TIFF's tags as EXIF, in as many segments as they need: a reader joins them."""
+    """Adds the tags of a TIFF to a JPEG as EXIF, in as many segments as they need."""
     parts = [b"Exif\0\0" + tiff[at : at + 65_000] for at in range(0, len(tiff), 65_000)]
     return photo[:2] + b"".join(struct.pack(">HH", 0xFFE1, len(p) + 2) + p for p in parts) + photo[2:]
 
 
 def exposures(count, seed=0):
-    """Photos of one scene, each darker or brighter, cut by up to 3 % of a side, and saved again."""
+    """Makes photos of one scene, each darker or brighter, cut by up to 3 % of a side, and saved again."""
     rng = np.random.default_rng(seed)
     scene = Image.fromarray(rng.integers(0, 200, (8, 10, 3), dtype=np.uint8)).resize((256, 192))
-    made = []
+    photos = []
     for _ in range(count):
         left, top, right, bottom = (rng.uniform(0, 0.03, 4) * (256, 192, 256, 192)).round().astype(int)
         cut = scene.crop((left, top, 256 - right, 192 - bottom))
         light = rng.uniform(0.7, 1.2)
-        made.append(
+        photos.append(
             encode(cut.point([min(255, round(light * level)) for level in range(256)] * 3), quality=80)
         )
-    return made
+    return photos

@@ -8,7 +8,7 @@ from runners.kubeflow.watch import Patience
 from runners.timers.scheduled_run import ScheduledRun
 from runners.timers.weekly_time import parse_weekly_time
 from tests.runners.kubeflow.commands_run import Ended, Terminal
-from tests.runners.kubeflow.server import serving
+from tests.runners.kubeflow.server import serve
 
 QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settle_s=2.0, outage_s=0.3)
 # Characters of paths and settings that systemd, cron or a shell would replace, split or drop.
@@ -40,7 +40,7 @@ def command(tmp_path, capsys, monkeypatch):
 @pytest.fixture
 def server():
     """A server that answers as Kubeflow Pipelines does."""
-    with serving() as server:
+    with serve() as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""Files of a run and of the workspace that a crash tore or somebody damaged, through every light command."""
+"""Damaged files of a run and of the workspace, read by every light command."""
 
 import json
 import os
@@ -43,7 +43,7 @@ METRICS_OF_RUN = Metrics(
     confusion=Confusion(("ok", "damaged"), ((18, 2), (3, 17))),
 )
 FP16 = replace(MEASURED, size_bytes=204_000, accuracy=0.9, reference_accuracy=0.9)
-OF_ARTIFACTS = [
+OUTPUTS = [
     (
         "ExampleGen/quarantine",
         INGEST,
@@ -75,14 +75,14 @@ OF_ARTIFACTS = [
     ("Pusher/pushed_model", PUSH, Push("held", reasons=("held back",))),
 ]
 FILES = [
-    *(f"{output}/{file.name}" for output, file, _ in OF_ARTIFACTS),
+    *(f"{output}/{file.name}" for output, file, _ in OUTPUTS),
     "run.json",
     "events.jsonl",
     "facts.json",
 ]
-# One for each way to read a file; the others are read as one of these. What else may damage a file is in
+# One file for each way to read a file; the others are read like one of these. Other kinds of damage are in
 # tests/edgeline/records/test_json_file.py.
-OF_EACH_READER = (
+READERS = (
     "Evaluator/evaluation/metrics.json",
     "DataValidator/verdict/drift.json",
     f"EdgeValidator/verdict/{PREDICTIONS.name}",
@@ -90,8 +90,8 @@ OF_EACH_READER = (
     "events.jsonl",
     "facts.json",
 )
-# Still JSON of the right outline, so that each type has to refuse it or to do without.
-OF_EACH_TYPE = ("no keys", "values of no sense", "values of null")
+# Damage that leaves JSON of the right outline, so that each type has to refuse it or to do without.
+OUTLINES = ("no keys", "values of no sense", "values of null")
 DAMAGE = {
     "cut": lambda whole: whole[: len(whole) // 2],
     "no keys": b"{}",
@@ -112,18 +112,18 @@ def _keys(whole):
 
 @pytest.fixture
 def workspace(tmp_path, make_run):
-    """A workspace with an earlier run, and one of which every file is there."""
+    """A workspace with an earlier run, and a run with every file."""
     for name in (EARLIER, RUN):
         folder = RunFolder(tmp_path / "runs" / name)
         folder.path.mkdir(parents=True)
-        ended = {"outcome": "held", "exit_code": 3, "ended_at": "2026-10-12T09:15:00Z", "seconds": 9.0}
+        values = {"outcome": "held", "exit_code": 3, "ended_at": "2026-10-12T09:15:00Z", "seconds": 9.0}
         folder.write(
-            make_run(id=name, push=str(tmp_path / "push"), steps=(Step("Trainer", "done", 5.0),), **ended)
+            make_run(id=name, push=str(tmp_path / "push"), steps=(Step("Trainer", "done", 5.0),), **values)
         )
-    tell = EventWriter(folder.events)
-    tell(Planned(("Trainer",)))
-    tell(StepChanged(Step("Trainer", "done", 5.0)))
-    for output, file, content in OF_ARTIFACTS:
+    write = EventWriter(folder.events)
+    write(Planned(("Trainer",)))
+    write(StepChanged(Step("Trainer", "done", 5.0)))
+    for output, file, content in OUTPUTS:
         place = folder.path / output
         if not place.is_dir():
             record_output(folder, *output.split("/"), place)
@@ -152,18 +152,18 @@ def damage(path, how):
 
 
 def test_a_whole_run_has_nothing_that_cannot_be_read(edgeline, workspace, caplog):
-    output = ""
+    text = ""
     for command in (["show", RUN], ["status"], ["runs"], ["report", RUN]):
         code, out, err = edgeline(*command)
         assert code == 0
-        output += out + err
-    output += (workspace / "runs" / RUN / "report.html").read_text()
-    assert "be read" not in output + caplog.text
+        text += out + err
+    text += (workspace / "runs" / RUN / "report.html").read_text()
+    assert "be read" not in text + caplog.text
 
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [(file, name) for file in FILES for name in DAMAGE if file in OF_EACH_READER or name in OF_EACH_TYPE],
+    [(file, name) for file in FILES for name in DAMAGE if file in READERS or name in OUTLINES],
 )
 def test_a_damaged_file_hides_nothing_else(edgeline, workspace, file, name):
     damage(workspace / "runs" / RUN / file, DAMAGE[name])
@@ -183,15 +183,15 @@ def test_a_damaged_file_hides_nothing_else(edgeline, workspace, file, name):
     ("file", "how"),
     [
         *((file, DAMAGE["cut"]) for file in FILES),
-        *((file, DAMAGE[name]) for file in OF_EACH_READER for name in ("values of no sense", "a folder")),
+        *((file, DAMAGE[name]) for file in READERS for name in ("values of no sense", "a folder")),
     ],
 )
 def test_a_damaged_file_leaves_a_page_which_says_what_cannot_be_read(edgeline, workspace, file, how):
     damage(workspace / "runs" / RUN / file, how)
-    output = "".join(edgeline("show", RUN)[1:])
+    text = "".join(edgeline("show", RUN)[1:])
     for command in (["report", RUN], ["report", "--index"]):
         code, out, err = edgeline(*command)
-        output += err
+        text += err
 
         if file == "run.json" and RUN in command:
             assert code == 2
@@ -201,22 +201,22 @@ def test_a_damaged_file_leaves_a_page_which_says_what_cannot_be_read(edgeline, w
             assert code == 0 and out.endswith(".html\n"), err
         assert "Traceback" not in err
     page = workspace / "runs" / RUN / "report.html"
-    output += page.read_text() if page.is_file() else ""
+    text += page.read_text() if page.is_file() else ""
     if how is DAMAGE["cut"] and not file.endswith(("push.json", "events.jsonl")):
-        assert "could not be read" in output or f"{file} cannot be read" in output
+        assert "could not be read" in text or f"{file} cannot be read" in text
 
 
 @pytest.mark.parametrize(
     ("files", "names"),
     [
-        # Two that are read apart from each other; of a run without a record the events are not read.
+        # These two are read independently; the events of a run without a record are not read.
         (("run.json", "../../window.json"), DAMAGE),
-        (("events.jsonl",), ("cut", "a folder", *OF_EACH_TYPE)),
+        (("events.jsonl",), ("cut", "a folder", *OUTLINES)),
     ],
     ids=["record and window", "events"],
 )
 def test_the_next_run_starts(edgeline, workspace, files, names):
-    # Refused at its labels: that is after all that a run reads of those before it.
+    # The run is refused at its labels, after it has read everything of earlier runs.
     row = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")
     write_span(workspace / "data", [(row, b"")]).labels.write_text("no header\n")
     wholes = {path: path.read_bytes() for path in (workspace / "runs" / RUN / file for file in files)}
@@ -234,7 +234,7 @@ def test_the_next_run_starts(edgeline, workspace, files, names):
 
 
 @pytest.mark.parametrize("page", [False, True])
-def test_whatever_chance_writes_into_the_files_of_a_run_breaks_no_command(edgeline, workspace, page):
+def test_random_damage_of_the_files_of_a_run_breaks_no_command(edgeline, workspace, page):
     chance = random.Random(SEED)
     slowest = 0.0
     wholes = {file: (workspace / "runs" / RUN / file).read_bytes() for file in FILES[:-1]}
@@ -243,14 +243,14 @@ def test_whatever_chance_writes_into_the_files_of_a_run_breaks_no_command(edgeli
     for _ in range(ROUNDS // 10 if page else ROUNDS // 3):
         file, whole = chance.choice(list(wholes.items()))
         path = workspace / "runs" / RUN / file
-        path.write_bytes(damaged_content(chance, whole))
+        path.write_bytes(damage_content(chance, whole))
         commands = [["report", RUN], ["report", "--index"]] if page else [["show", RUN], ["status"], ["runs"]]
         for command in commands:
             started = time.process_time()
             code, out, err = edgeline(*command)
             slowest = max(slowest, time.process_time() - started)
 
-            # The record says where releases lie, and nothing may be there that could be read.
+            # The record has the place of releases, and there may be nothing to read at another place.
             lost = command == ["status"] and file == "run.json"
             assert code in ((0, 1) if lost else (0, 2)) and "Traceback" not in out + err, (command, file, err)
             assert "\x1b" not in out + err
@@ -261,14 +261,14 @@ def test_whatever_chance_writes_into_the_files_of_a_run_breaks_no_command(edgeli
     assert slowest < (9 if page else 3)
 
 
-def damaged_content(chance, whole):
+def damage_content(chance, whole):
     if chance.random() < 0.3:
         return damage_text(
             chance, whole.decode(), ["\0", "{", "[", '"', ",", "9", "\ud800", "-", "e9"]
         ).encode(errors="surrogatepass")
     try:
         return json.dumps(damage_value(chance, json.loads(whole))).encode()
-    except ValueError:  # One value a line.
+    except ValueError:  # The file has one value a line.
         lines = [json.loads(line) for line in whole.splitlines()]
         return "\n".join(json.dumps(line) for line in map_one(chance, lines)).encode() + b"\n"
 

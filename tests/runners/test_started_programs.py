@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-# gRPC at work while programs are started as pyspark starts Java: by a fork, for what runs before the program.
+# Programs are started beside gRPC as pyspark starts Java: by a fork, which runs a function first.
 _STARTS = """
 import runners
 import concurrent.futures, subprocess
@@ -18,6 +18,6 @@ server.stop(None).wait()
 
 
 def test_a_program_that_is_started_beside_grpc_starts() -> None:
-    # Without what `runners` sets, one in a hundred ended before they were the program.
-    printed = subprocess.run([sys.executable, "-c", _STARTS], capture_output=True, text=True, check=True)
-    assert printed.stdout == "not started: 0\n"
+    # Without the settings of `runners`, one in a hundred ended before the program began.
+    result = subprocess.run([sys.executable, "-c", _STARTS], capture_output=True, text=True, check=True)
+    assert result.stdout == "not started: 0\n"

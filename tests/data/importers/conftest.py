@@ -1,4 +1,4 @@
-"""Photos of all imports are opened by the same processes: each takes a second to start."""
+"""All imports open photos in the same processes, as each takes a second to start."""
 
 import pickle
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def started() -> Iterator[dict[bytes, DecoderProcess]]:
+def process_pool() -> Iterator[dict[bytes, DecoderProcess]]:
     processes = dict[bytes, DecoderProcess]()
     yield processes
     for process in processes.values():
@@ -26,12 +26,12 @@ def started() -> Iterator[dict[bytes, DecoderProcess]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def processes(started: dict[bytes, DecoderProcess]) -> Iterator[None]:
-    def start(*given: Any) -> DecoderProcess:
-        key = pickle.dumps(given)
-        if key not in started:
-            started[key] = DecoderProcess(*given)
-        return started[key]
+def processes(process_pool: dict[bytes, DecoderProcess]) -> Iterator[None]:
+    def start(*arguments: Any) -> DecoderProcess:
+        key = pickle.dumps(arguments)
+        if key not in process_pool:
+            process_pool[key] = DecoderProcess(*arguments)
+        return process_pool[key]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importing, "DecoderProcess", start)

@@ -1,4 +1,4 @@
-"""Refusals of a run that the import makes already, for tables, texts and photos."""
+"""The import of tables, texts and photos names what a run would refuse."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def table(tmp_path, counts, name="a.csv"):
     return tmp_path / name
 
 
-def photos(tmp_path, counts, name="photos"):
+def write_photos(tmp_path, counts, name="photos"):
     for label, count in counts.items():
         (tmp_path / name / label).mkdir(parents=True)
         for n in range(count):
@@ -25,21 +25,21 @@ def photos(tmp_path, counts, name="photos"):
 
 def load(kind, tmp_path, counts, **names):
     if kind == "photos":
-        return import_photos(photos(tmp_path, counts, **names), tmp_path / "data", least=20)
+        return import_photos(write_photos(tmp_path, counts, **names), tmp_path / "data", least=20)
     text = "body" if kind == "texts" else ""
     return import_table(table(tmp_path, counts, **names), tmp_path / "data", "paid", text=text, least=20)
 
 
 @pytest.mark.parametrize(
-    ("kind", "counts", "found"),
+    ("kind", "counts", "message"),
     [
         ("texts", {"no": 1, "yes": 4}, "has too few texts: 1 of 'no', 4 of 'yes'"),
         ("photos", {"no": 1, "yes": 4}, "has too few photos: 1 of 'no', 4 of 'yes'"),
         ("photos", {"ok": 3}, "has one class: 3 of 'ok'."),
     ],
 )
-def test_what_nothing_can_be_learned_from_is_refused_and_nothing_written(tmp_path, kind, counts, found):
-    with pytest.raises(DataRefused, match=found):
+def test_data_from_which_nothing_can_be_learned_is_refused_and_not_written(tmp_path, kind, counts, message):
+    with pytest.raises(DataRefused, match=message):
         load(kind, tmp_path, counts)
     assert not list((tmp_path / "data").glob("*"))
 
@@ -50,7 +50,7 @@ def test_photos_of_one_class_may_be_added_to_those_of_others(tmp_path):
 
 
 def test_photos_that_a_run_rejects_are_named_and_do_not_count(tmp_path):
-    src = photos(tmp_path, {"ok": 4, "bad": 4})
+    src = write_photos(tmp_path, {"ok": 4, "bad": 4})
     (src / "ok" / "small.png").write_bytes(encode(pixels(8, 9), "PNG"))
     (src / "bad" / "0.jpg").write_bytes(b"no photo")
     (src / "bad" / "copy.jpg").write_bytes((src / "ok" / "0.jpg").read_bytes())  # with two labels

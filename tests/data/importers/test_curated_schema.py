@@ -19,7 +19,7 @@ def parse(text):
     return text_format.Parse(text, schema_pb2.Schema())
 
 
-def features(schema):
+def map_features(schema):
     return {feature.name: feature for feature in schema.feature}
 
 
@@ -66,15 +66,15 @@ def test_the_shelf_has_its_labels_and_its_40_lanes():
     domains = {domain.name: list(domain.value) for domain in schema.string_domain}
     assert domains["label"] == ["ok", "misplaced", "damaged"] == list(read_label_domain(text))
     assert domains["lane_id"] == [f"lane-{number:02d}" for number in range(1, 41)]
-    found = features(schema)
-    assert set(found) == set(features(parse(build_photo_schema(("a",)))))
-    assert (found["label"].domain, found["lane_id"].domain) == ("label", "lane_id")
+    features = map_features(schema)
+    assert set(features) == set(map_features(parse(build_photo_schema(("a",)))))
+    assert (features["label"].domain, features["lane_id"].domain) == ("label", "lane_id")
 
 
 def test_bounds_of_whole_numbers_are_widened_to_whole_numbers():
     text = 'feature { name: "a" type: INT int_domain { min: -9223372036854775808 max: 10 } }'
-    seen = Difference("a", "range", "", "", True, bounds=(-5.0, 1_234_567_891_234.0))
-    domain = features(parse(widen_schema(text, seen, "a new site")))["a"].int_domain
+    difference = Difference("a", "range", "", "", True, bounds=(-5.0, 1_234_567_891_234.0))
+    domain = map_features(parse(widen_schema(text, difference, "a new site")))["a"].int_domain
     assert (domain.min, domain.max) == (-(2**63), 1_234_567_891_234)
 
 

@@ -17,7 +17,7 @@ from data.importers.source import RefusedPhoto
 from data.spans.layout import find_spans
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.rejection import RowRejected
-from tests.data.importers.test_importing import rows, write
+from tests.data.importers.test_importing import read_rows, write
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
 
 pillow_heif.register_heif_opener()
@@ -40,11 +40,11 @@ def test_blanks_around_a_folders_name_are_trimmed_and_a_blank_name_is_no_label(t
 
 def test_photos_have_names_of_any_bytes(tmp_path):
     src = write(tmp_path / "src", {f"ok/{name}.jpg": b"x" for name in ("gr\udcfcn", "a\nb", "e\u0301")})
-    assert offered(src) == [("", "ok")] * 3
+    assert list_offers(src) == [("", "ok")] * 3
 
 
 @pytest.mark.timeout(60)
-def test_what_is_no_file_or_too_large_for_a_photo_is_refused_and_counted(tmp_path, data_dir):
+def test_photos_that_are_no_files_or_too_large_are_refused_and_counted(tmp_path, data_dir):
     cut = {"ok/cut.jpg": jpeg()[:200], "ok/empty.jpg": b""}
     src = write(
         tmp_path / "src", {"ok/1.jpg": jpeg(), "ok/large.jpg": b"", "ok/limit.jpg": jpeg(seed=1)} | cut
@@ -57,7 +57,7 @@ def test_what_is_no_file_or_too_large_for_a_photo_is_refused_and_counted(tmp_pat
     for name, target in links.items():
         (src / name).symlink_to(target)
     report = import_photos(src, data_dir)
-    assert report.added == {"ok": 3}  # a damaged one is kept for ingest to judge
+    assert report.added == {"ok": 3}  # a damaged photo is left for ingest to reject
     assert report.refused == {
         "outside-source": ["bad/s.jpg", "ok/link.jpg", "ok/zeros.jpg"],
         "zero-byte": ["ok/empty.jpg"],
@@ -69,13 +69,13 @@ def test_what_is_no_file_or_too_large_for_a_photo_is_refused_and_counted(tmp_pat
         import_photos(src / "ok" / "pipe.jpg", data_dir)
 
 
-def offered(src):
-    """The split and label of each photo of a source, sorted."""
+def list_offers(src):
+    """Returns the split and label of each photo of a source, sorted."""
     return sorted((item.split, item.label) for item in find_source(src).offers)
 
 
-def empty_photos(tmp_path, *places):
-    """A source with photos at these places that are read, and not opened."""
+def write_empty_photos(tmp_path, *places):
+    """Writes a source with photos that an import does not open."""
     return write(tmp_path / "src", {f"{place}.jpg": b"x" for place in places})
 
 
@@ -96,25 +96,23 @@ BOTH = [(split, label) for split in ("eval", "train") for label in "ab"]
         ("train/a train/b val/a val/b test/a test/c", BOTH, "test/ (2 photos) is left out for trying the"),
         ("train/a train/b test", BOTH[2:], "test/ is left out, as its photos have no label"),
         ("s_train/a s_train/b s_test/a s_test/b s_pred", BOTH, "s_pred/ is left out, as its photos have no"),
-        # Where only one split is there, the import makes both.
+        # If there is only one split, the import makes both.
         ("train/a train/b", BOTH[2:], "each with one folder per class (2 classes)"),
-        # Classes may begin alike, and be called as splits are.
+        # Classes may have similar names, also those of splits.
         ("toy_train toy_test", [("", "toy_test"), ("", "toy_train")], "one folder per class (2 classes)"),
         ("train test", [("", "test"), ("", "train")], "one folder per class (2 classes)"),
     ],
 )
-def test_splits_that_folders_have_are_taken_as_they_are_and_others_are_classes(
-    tmp_path, places, found, message
-):
-    src = empty_photos(tmp_path, *(f"{place}/1" for place in places.split()))
+def test_folders_of_splits_are_taken_as_they_are_and_others_are_classes(tmp_path, places, found, message):
+    src = write_empty_photos(tmp_path, *(f"{place}/1" for place in places.split()))
     assert message in find_source(src).layout
     if "is eval" not in find_source(src).layout:
         found = [("", label) for _, label in found]
-    assert offered(src) == found
+    assert list_offers(src) == found
 
 
 def test_a_photo_beside_class_folders_is_refused_by_name_and_its_split_stays(tmp_path):
-    src = empty_photos(tmp_path, "train/a/1", "train/b/2", "val/a/3", "val/b/4", "train/x", "val/y")
+    src = write_empty_photos(tmp_path, "train/a/1", "train/b/2", "val/a/3", "val/b/4", "train/x", "val/y")
     assert find_source(src).layout.endswith(": train/ is train, val/ is eval")
     offers = list(find_source(src).offers)
     assert offers[4:] == [RefusedPhoto(f"{place}.jpg", "unlabelled") for place in ("train/x", "val/y")]
@@ -122,7 +120,7 @@ def test_a_photo_beside_class_folders_is_refused_by_name_and_its_split_stays(tmp
 
 
 @pytest.mark.parametrize(
-    ("folders", "found"),
+    ("folders", "message"),
     [
         (("train/a", "val/a", "to predict"), "has train, val beside to predict"),
         (("Train/a", "train/a", "val/a"), "has Train, train, val"),
@@ -130,9 +128,9 @@ def test_a_photo_beside_class_folders_is_refused_by_name_and_its_split_stays(tmp
         (("pets/cat", "pets/dog"), "has pets, with folders of photos in them: cat, dog"),
     ],
 )
-def test_folders_that_are_no_classes_are_refused(tmp_path, data_dir, folders, found):
-    with pytest.raises(DataRefused, match=found):
-        import_photos(empty_photos(tmp_path, *(f"{folder}/1" for folder in folders)), data_dir)
+def test_folders_that_are_no_classes_are_refused(tmp_path, data_dir, folders, message):
+    with pytest.raises(DataRefused, match=message):
+        import_photos(write_empty_photos(tmp_path, *(f"{folder}/1" for folder in folders)), data_dir)
     assert not data_dir.exists()
 
 
@@ -174,16 +172,16 @@ def test_a_photo_in_both_splits_is_imported_for_ingest_to_judge(tmp_path, data_d
 
 
 def test_files_that_may_be_photos_of_another_kind_are_counted_and_hidden_ones_are_not(tmp_path):
-    read, unread = ["a/1.jpg", "a/2.ppm"], ["a/IMG.CR2", "a/noext"]
-    of_a_server = ["a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir/1.jpg"]
-    names = (*read, *unread, *of_a_server, "a/notes.txt")
+    photos, others = ["a/1.jpg", "a/2.ppm"], ["a/IMG.CR2", "a/noext"]
+    hidden = ["a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir/1.jpg"]
+    names = (*photos, *others, *hidden, "a/notes.txt")
     offers = list(find_source(write(tmp_path / "src", dict.fromkeys(names, b"x"))).offers)
-    assert [item.where for item in offers] == read + unread
-    assert offers[2:] == [RefusedPhoto(name, "no-photo-suffix") for name in unread]
+    assert [item.where for item in offers] == photos + others
+    assert offers[2:] == [RefusedPhoto(name, "no-photo-suffix") for name in others]
 
 
 def test_splits_with_annotations_in_place_of_class_folders_are_refused(tmp_path):
-    src = empty_photos(tmp_path, "train/1", "valid/1", "test/1")
+    src = write_empty_photos(tmp_path, "train/1", "valid/1", "test/1")
     write(src, {"valid/_annotations.coco.json": "{}"})
     with pytest.raises(DataRefused, match="without class folders, and valid/_annotations"):
         find_source(src)
@@ -196,9 +194,9 @@ def as_ordinary_user(code, *arguments):
         if not shutil.which("setpriv"):
             pytest.skip("root may read anywhere")
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert not done.returncode, done.stderr
-    return done.stdout.splitlines()
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert not process.returncode, process.stderr
+    return process.stdout.splitlines()
 
 
 IMPORT = """
@@ -226,15 +224,15 @@ def test_folders_and_photos_that_cannot_be_read_are_refused_counted_and_named(tm
     for path, mode in modes.items():
         path.chmod(mode)
     try:
-        output = as_ordinary_user(IMPORT, *closed, src, data_dir)
+        lines = as_ordinary_user(IMPORT, *closed, src, data_dir)
     finally:
         for path in modes:
             path.chmod(0o755)
-    for line in output[:2]:
+    for line in lines[:2]:
         assert line.startswith("DataRefused") and "cannot be read (Permission denied)" in line
-    assert f"{data_dir}/span-00001 holds 1 new photos: 1 a." in output
-    assert "2 refused as unreadable-folder: a/deep; b." in output
-    assert "2 refused as unreadable: a/4.jpg; a/list/5.jpg." in output
+    assert f"{data_dir}/span-00001 holds 1 new photos: 1 a." in lines
+    assert "2 refused as unreadable-folder: a/deep; b." in lines
+    assert "2 refused as unreadable: a/4.jpg; a/list/5.jpg." in lines
 
 
 def test_a_photo_whose_metadata_is_too_much_for_its_process_is_imported_with_the_time_of_its_file(
@@ -243,11 +241,11 @@ def test_a_photo_whose_metadata_is_too_much_for_its_process_is_imported_with_the
     def reject(photo):
         raise RowRejected("unsafe", "It took too much memory.")
 
-    monkeypatch.setattr(importing, "DecoderProcess", lambda *given: reject)
+    monkeypatch.setattr(importing, "DecoderProcess", lambda *arguments: reject)
     src = write(tmp_path / "src", {"a/1.jpg": jpeg(exif=phone_exif())})
     os.utime(src / "a" / "1.jpg", (0, 86_400))
     import_photos(src, data_dir)
-    assert [row.captured_at for row in rows(data_dir)] == ["1970-01-02T00:00:00Z"]
+    assert [row.captured_at for row in read_rows(data_dir)] == ["1970-01-02T00:00:00Z"]
 
 
 def test_the_time_is_read_from_each_format_that_has_exif(tmp_path, data_dir):
@@ -256,7 +254,7 @@ def test_the_time_is_read_from_each_format_that_has_exif(tmp_path, data_dir):
         f"a/{form}.jpg": encode(pixels(seed=n), form, exif=phone_exif()) for n, form in enumerate(forms)
     }
     import_photos(write(tmp_path / "src", photos), data_dir)
-    assert [row.captured_at for row in rows(data_dir)] == ["2026-10-05T09:12:33Z"] * len(forms)
+    assert [row.captured_at for row in read_rows(data_dir)] == ["2026-10-05T09:12:33Z"] * len(forms)
 
 
 def test_a_file_of_a_year_that_no_date_has_is_imported(data_dir):
@@ -265,7 +263,8 @@ def test_a_file_of_a_year_that_no_date_has_is_imported(data_dir):
         for name, time in (("1", 1e15), ("2", -1e15)):
             os.utime(src / "a" / f"{name}.jpg", (time, time))
         import_photos(src, data_dir)
-    assert [row.captured_at for row in rows(data_dir)] == ["9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z"]
+    later, earlier = read_rows(data_dir)
+    assert later.captured_at == "9999-12-31T23:59:59Z" and earlier.captured_at == "1970-01-01T00:00:00Z"
 
 
 def test_classes_that_the_schema_has_are_known_in_its_spelling_though_no_span_has_them(tmp_path, data_dir):

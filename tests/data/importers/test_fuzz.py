@@ -1,4 +1,4 @@
-"""Mutated inputs: whatever the bytes, the end is a span or a refusal. For more of them, see tests/fuzz.py."""
+"""Mutated inputs: any bytes end in a span or a refusal. For more of them, see tests/fuzz.py."""
 
 import gzip
 import importlib
@@ -42,7 +42,7 @@ ROWS = [
 ]
 
 
-def mutated(rng, content):
+def mutate(rng, content):
     data = bytearray(content)
     for _ in range(rng.randint(1, 4)):
         start = rng.randrange(len(data) + 1)
@@ -60,8 +60,8 @@ def fill(folder, **files):
     return folder
 
 
-def imported(src, data):
-    """Checks that an import can be read again, and has labels."""
+def import_and_check(src, data):
+    """Imports photos; checks that the spans can be read, and that their labels are valid."""
     import_photos(src, data)
     for span in find_spans(data):
         assert not any(find_fault(row.label) for row in read_labels(span))
@@ -69,24 +69,24 @@ def imported(src, data):
 
 def manifest(rng, folder):
     text, name = rng.choice(((CSV, "m_csv"), (JSONL, "m_jsonl"), (CSV.replace(b",", b"\t"), "m_tsv")))
-    files = {"a_jpg": PHOTO, "b_jpg": b"no photo", name: mutated(rng, text)}
-    imported(fill(folder / "src", **files), folder / "data")
+    files = {"a_jpg": PHOTO, "b_jpg": b"no photo", name: mutate(rng, text)}
+    import_and_check(fill(folder / "src", **files), folder / "data")
 
 
 def folders(rng, folder):
-    for name in (b"ok", mutated(rng, b"bad")[:200].replace(b"/", b"").replace(b"\0", b"") or b" "):
+    for name in (b"ok", mutate(rng, b"bad")[:200].replace(b"/", b"").replace(b"\0", b"") or b" "):
         target = os.path.join(os.fsencode(folder), b"src", name)
         if name not in (b".", b".."):
             os.makedirs(target, exist_ok=True)
-            Path(os.fsdecode(target), "a.jpg").write_bytes(mutated(rng, PHOTO))
-    imported(folder / "src", folder / "data")
+            Path(os.fsdecode(target), "a.jpg").write_bytes(mutate(rng, PHOTO))
+    import_and_check(folder / "src", folder / "data")
 
 
 def span(rng, folder):
     fill(folder / "src", a_jpg=PHOTO, b_jpg=b"no photo", m_csv=CSV)
-    imported(folder / "src", folder / "data")
+    import_and_check(folder / "src", folder / "data")
     labels = folder / "data" / "span-00001" / "labels.csv"
-    labels.write_bytes(mutated(rng, labels.read_bytes()))
+    labels.write_bytes(mutate(rng, labels.read_bytes()))
     import_photos(folder / "src", folder / "data")
     kept, rejected = screen_rows(read_labels(find_spans(folder / "data")[0]), ["ok", "bad"])
     assert not any(find_fault(row.lane_id) for row in kept) and all(item.detail for item in rejected)
@@ -100,26 +100,26 @@ def tfrecord(rng, folder):
         example.features.feature[name].bytes_list.value.append(value)
     if rng.random() < 0.5:
         example.features.feature["label"].int64_list.value.append(rng.randint(-1, 2))
-    fill(folder / "src", **({"labels_txt": mutated(rng, b"0:ok\n1:bad\n")} if rng.random() < 0.5 else {}))
+    fill(folder / "src", **({"labels_txt": mutate(rng, b"0:ok\n1:bad\n")} if rng.random() < 0.5 else {}))
     path = folder / "src" / "a.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(example.SerializeToString())
-        writer.write(mutated(rng, example.SerializeToString()))
-    content = path.read_bytes() if rng.random() < 0.7 else mutated(rng, path.read_bytes())
+        writer.write(mutate(rng, example.SerializeToString()))
+    content = path.read_bytes() if rng.random() < 0.7 else mutate(rng, path.read_bytes())
     path.write_bytes(gzip.compress(content) if rng.random() < 0.3 else content)
-    imported(folder / "src", folder / "data")
+    import_and_check(folder / "src", folder / "data")
 
 
 def table(rng, folder):
-    """Whatever is imported is read again, row by row; what is wrong with one is said of it alone."""
-    separator, suffix, given = rng.choice(ROWS)
+    """Imports a table; checks that a source reads it row by row, and that a fault costs only its row."""
+    separator, suffix, options = rng.choice(ROWS)
     lines = [["id", "when", "size", "label"]]
     lines += [[f"K{n}", f"{n % 28 + 1:02}.01.2026", f"{n % 90}.5", "ab"[n % 2]] for n in range(150)]
     content = "\n".join(separator.join(line) for line in lines)
     if suffix == "jsonl":
         content = "\n".join(json.dumps(dict(zip(lines[0], line, strict=True))) for line in lines[1:])
-    (folder / f"a.{suffix}").write_bytes(mutated(rng, content.encode()))
-    report = import_table(folder / f"a.{suffix}", folder / "data", "label", **given)
+    (folder / f"a.{suffix}").write_bytes(mutate(rng, content.encode()))
+    report = import_table(folder / f"a.{suffix}", folder / "data", "label", **options)
     workload = with_features(find_workload(str(folder / "data" / "workload.yaml")))
     source = importlib.import_module(workload.source)
     (span,) = find_spans(folder / "data")
@@ -136,16 +136,16 @@ KINDS = (manifest, folders, span, tfrecord, table)
 @pytest.mark.timeout(120 + ROUNDS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_whatever_the_bytes_the_end_is_an_import_or_a_refusal(kind, tmp_path):
-    taken, count = 0, ROUNDS // 10
+    imports, count = 0, ROUNDS // 10
     for number in range(count):
         folder = tmp_path / str(number)
         folder.mkdir()
         try:
             kind(random.Random(f"{kind.__name__} {SEED} {number}"), folder)
-            taken += 1
+            imports += 1
         except EdgelineError as error:
             assert error.found and error.exit_code in (2, 4), error
         except Exception as error:
             raise AssertionError(f"{kind.__name__} {SEED} {number}") from error
         shutil.rmtree(folder)
-    assert 0 < taken < count
+    assert 0 < imports < count

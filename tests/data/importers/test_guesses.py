@@ -1,4 +1,4 @@
-"""The kinds that the import infers for the columns of a table."""
+"""Guesses of the columns of a table that nobody named."""
 
 import json
 import random
@@ -21,8 +21,8 @@ def write(path, header, *columns):
 
 
 def guess(path):
-    found = guess_columns(str(path), "", "")
-    return found.label, found.text
+    columns = guess_columns(str(path), "", "")
+    return columns.label, columns.text
 
 
 def numbers(seed):
@@ -32,8 +32,8 @@ def numbers(seed):
 @pytest.mark.parametrize(
     ("header", "label"),
     [
-        (("age", "town", "plan", "heat"), "plan"),  # the last one of few values
-        (("age", "Churn", "plan", "heat"), "Churn"),  # the one that is called as labels are
+        (("age", "town", "plan", "heat"), "plan"),  # the last column of few values
+        (("age", "Churn", "plan", "heat"), "Churn"),  # the one with the name of a label
         (("heat", "speed"), ""),
     ],
 )
@@ -48,11 +48,11 @@ def test_a_column_of_many_words_is_guessed_as_the_texts(tmp_path):
     src = write(tmp_path / "a.csv", ("id", "review", "stars"), range(90), texts, [1, 2, 5] * 30)
     assert guess(src) == ("stars", "review")
     assert guess_columns(str(src), "", "").texts_alone
-    # With as many other columns that tell something, the texts are a remark.
+    # Beside many other useful columns, the texts are only a remark.
     others = {f"c{n}": ["a", "b", "c"] * 30 for n in range(4)}
     wide = write(tmp_path / "b.csv", ("review", *others, "paid"), texts, *others.values(), ["no", "yes"] * 45)
-    found = guess_columns(str(wide), "", "")
-    assert (found.label, found.text, found.texts_alone) == ("paid", "review", False)
+    guess_of_wide = guess_columns(str(wide), "", "")
+    assert (guess_of_wide.label, guess_of_wide.text, guess_of_wide.texts_alone) == ("paid", "review", False)
 
 
 def test_lists_and_fractions_of_json_lines_are_no_labels_and_hide_none(tmp_path):

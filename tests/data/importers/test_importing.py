@@ -25,11 +25,11 @@ def write(root, files):
     return root
 
 
-def rows(data_dir, number=-1):
+def read_rows(data_dir, number=-1):
     return read_labels(find_spans(data_dir)[number])
 
 
-def labels(data_dir):
+def read_domain(data_dir):
     return read_label_domain((data_dir / "schema.pbtxt").read_text(encoding="utf-8"))
 
 
@@ -70,11 +70,11 @@ def test_only_what_is_new_is_added_also_against_spans_of_other_origin(src, data_
 def test_new_labels_go_to_the_end_of_the_schema_and_files_that_are_there_stay(src, data_dir):
     write(data_dir, {"workload.yaml": "name: mine\n"})
     import_photos(src, data_dir)
-    assert labels(data_dir) == ("Gemüse, grün", "fruit")
+    assert read_domain(data_dir) == ("Gemüse, grün", "fruit")
     write(src, {"apples/n.jpg": jpeg(seed=6)})
     report = import_photos(src, data_dir)
     assert report.new_labels == ("apples",)
-    assert labels(data_dir) == ("Gemüse, grün", "fruit", "apples")
+    assert read_domain(data_dir) == ("Gemüse, grün", "fruit", "apples")
     assert (data_dir / "workload.yaml").read_text() == "name: mine\n"
 
 
@@ -87,7 +87,7 @@ def test_the_workload_names_a_schema_and_a_slug_whatever_the_folder_is_called(tm
     add_files(tmp_path / folder, build_photo_schema("ab"), "ab", "photo")
     workload = yaml.safe_load((tmp_path / folder / "workload.yaml").read_text(encoding="utf-8"))
     assert (workload["name"], workload["schema"], workload["kind"]) == (name, "schema.pbtxt", "photos")
-    assert labels(tmp_path / folder) == ("a", "b")
+    assert read_domain(tmp_path / folder) == ("a", "b")
 
 
 def test_number_labels_of_any_length_are_sorted_as_numbers_and_yaml_like_ones_stay_text(tmp_path, data_dir):
@@ -95,7 +95,7 @@ def test_number_labels_of_any_length_are_sorted_as_numbers_and_yaml_like_ones_st
     photos = {f"{n}.jpg": jpeg(seed=n) for n in range(len(names))}
     lines = "\n".join(["photo,label", *map(",".join, zip(photos, names, strict=True))])
     import_photos(write(tmp_path / "src", {**photos, "m.csv": lines}), data_dir)
-    assert labels(data_dir) == ("0", "9", "10", "1" * 5000, "no", "yes")
+    assert read_domain(data_dir) == ("0", "9", "10", "1" * 5000, "no", "yes")
 
 
 def test_the_time_is_the_phones_and_else_the_files(tmp_path, data_dir):
@@ -106,7 +106,7 @@ def test_the_time_is_the_phones_and_else_the_files(tmp_path, data_dir):
     for name in ("2", "4"):
         os.utime(src / "a" / f"{name}.jpg", (0, 86_400))
     import_photos(src, data_dir)
-    assert [row.captured_at for row in rows(data_dir)] == [
+    assert [row.captured_at for row in read_rows(data_dir)] == [
         "2026-10-05T09:12:33Z",
         "1970-01-02T00:00:00Z",
         "2026-10-05T07:12:33Z",
@@ -125,7 +125,7 @@ def test_a_photo_that_is_there_under_another_label_is_left_alone_and_reported(sr
     (name,) = (path.name for path in (span.path / "photos").iterdir() if path.read_bytes() == moved)
     text = "\n".join(report.sentences())
     assert f"nuts/a.jpg (span-00001/{name}) is 'fruit' there, 'nuts' here" in text and "data relabel" in text
-    assert labels(data_dir) == ("Gemüse, grün", "fruit")
+    assert read_domain(data_dir) == ("Gemüse, grün", "fruit")
     add_corrections(span, [Correction(name, "fruit", "nuts", "", "", "")])
     assert import_photos(src, data_dir).relabelled == []
 
@@ -139,7 +139,7 @@ def test_the_label_of_a_photo_that_a_span_has_without_one_is_imported(src, data_
     for added in ({"fruit": 1}, {}):
         report = import_photos(src, data_dir)
         assert (report.added, report.relabelled) == (added, [])
-    assert [row.label for row in rows(data_dir)] == ["fruit"]
+    assert [row.label for row in read_rows(data_dir)] == ["fruit"]
 
 
 def test_a_new_photo_with_two_labels_keeps_both_rows_for_ingest_to_judge(tmp_path, data_dir):
@@ -148,11 +148,11 @@ def test_a_new_photo_with_two_labels_keeps_both_rows_for_ingest_to_judge(tmp_pat
     report = import_photos(write(tmp_path / "src", files), data_dir)
     assert (report.conflicting, report.known) == (1, 1)
     assert any(line.endswith("them: a/1.jpg is 'a', b/1.jpg is 'b'.") for line in report.sentences())
-    assert sorted(row.label for row in rows(data_dir)) == ["a", "b", "b"]
+    assert sorted(row.label for row in read_rows(data_dir)) == ["a", "b", "b"]
     assert len(list(report.span.photos.iterdir())) == 2
 
 
-def test_a_folder_that_grew_by_two_classes_is_no_other_question(tmp_path, data_dir):
+def test_a_folder_may_grow_by_two_classes(tmp_path, data_dir):
     src = write(tmp_path / "src", {"a/1.jpg": jpeg(seed=1), "b/2.jpg": jpeg(seed=2)})
     import_photos(src, data_dir)
     write(src, {"c/3.jpg": jpeg(seed=3), "d/4.jpg": jpeg(seed=4)})
@@ -181,7 +181,7 @@ def test_a_folder_that_grew_by_two_classes_is_no_other_question(tmp_path, data_d
         ({"m.csv": "photo,label\n".encode("utf-16")}, "UTF-8"),
     ],
 )
-def test_what_cannot_be_imported_is_refused_and_nothing_is_written(tmp_path, data_dir, files, message):
+def test_a_source_that_cannot_be_imported_is_refused_and_not_written(tmp_path, data_dir, files, message):
     src = write(tmp_path / "src", files)
     src.mkdir(exist_ok=True)
     with pytest.raises(DataRefused, match=message):
@@ -189,12 +189,12 @@ def test_what_cannot_be_imported_is_refused_and_nothing_is_written(tmp_path, dat
     assert not list(data_dir.glob("*"))
 
 
-def test_it_is_said_where_missing_photos_were_looked_for(tmp_path, data_dir):
+def test_an_error_names_the_folders_that_were_searched_for_missing_photos(tmp_path, data_dir):
     src = write(tmp_path / "src", {"m.csv": "photo,label\na.jpg,ok\nb.jpg,ok\n", "images/a.jpg": jpeg()})
     searched = f"looked for in {src} and its folder photos"
-    with pytest.raises(DataRefused) as refused:
+    with pytest.raises(DataRefused) as caught:
         import_photos(src, data_dir)
-    assert searched in refused.value.why
+    assert searched in caught.value.why
     with pytest.raises(DataRefused, match="not named like a manifest or a TFRecord file"):
         import_photos(write(tmp_path, {"a.txt": "x"}) / "a.txt", data_dir)
     write(src, {"m.csv": "photo,label\nimages/a.jpg,ok\nb.jpg,ok\n"})
@@ -243,7 +243,7 @@ def test_a_photo_whose_file_is_gone_is_put_back_into_its_span(src, data_dir):
     assert (report.span, report.known, report.restored) == (None, 3, 3)
     assert any("3 photos" in line and "restored" in line for line in report.sentences())
     assert {path.name: path.read_bytes() for path in span.photos.iterdir()} == gone
-    # A row that no file can be put back for does not stop an import.
+    # A row whose file cannot be put back does not stop an import.
     text = span.labels.read_text(encoding="utf-8").replace(".jpg", "." + "x" * 300)
     span.labels.write_text(text, encoding="utf-8")
     report = import_photos(src, data_dir)
@@ -251,7 +251,7 @@ def test_a_photo_whose_file_is_gone_is_put_back_into_its_span(src, data_dir):
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"feature {"], ids=ascii)
-def test_a_schema_that_labels_cannot_be_added_to_is_told_before_anything_is_written(src, data_dir, content):
+def test_a_schema_that_takes_no_labels_is_an_error_before_anything_is_written(src, data_dir, content):
     write(data_dir, {"schema.pbtxt": content})
     with pytest.raises(UsageError):
         import_photos(src, data_dir)
@@ -262,4 +262,4 @@ def test_labels_of_a_span_that_cannot_be_labels_do_not_get_into_a_new_schema(src
     row = LabelRow("1.jpg", "fru\u2028it", "", "", "")
     write_span(data_dir, [(row, jpeg(seed=9))])
     import_photos(src, data_dir)
-    assert labels(data_dir) == ("Gemüse, grün", "fruit")
+    assert read_domain(data_dir) == ("Gemüse, grün", "fruit")

@@ -14,7 +14,7 @@ ROW = LabelRow("1.jpg", "ok", "", "", "")
 
 @pytest.fixture
 def span(tmp_path):
-    """A span of one photo."""
+    """Writes a span of one photo."""
     return write_span(tmp_path / "data", [(ROW, jpeg())])
 
 
@@ -24,13 +24,13 @@ def test_a_look_without_what_a_network_saw_or_of_an_earlier_version_is_made_agai
     if kept == "of an earlier version":
         blank = {f"{ROW.photo} {len(jpeg())}": LOOK}
         (tmp_path / "data/.looks/span-00001.msgpack").write_bytes(msgspec.msgpack.encode(blank))
-    made = []
-    for _ in range(2):  # and is kept
+    photos = []
+    for _ in range(2):  # the second time, the look is known
         looks = read_known_looks(
-            tmp_path / "data", {span: [ROW]}, lambda it: made.append(it) or LOOK, described=True
+            tmp_path / "data", {span: [ROW]}, lambda it: photos.append(it) or LOOK, described=True
         )
         assert list(looks) == [(ROW, LOOK)]
-    assert len(made) == (kept != "whole")
+    assert len(photos) == (kept != "whole")
 
 
 def test_a_photo_that_a_run_rejects_is_tried_once(tmp_path, span):

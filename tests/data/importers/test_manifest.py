@@ -13,28 +13,28 @@ from tests.data.importers.test_importing import write
 from tests.data.sample_photos import jpeg
 
 
-def source(tmp_path, name, text):
+def write_source(tmp_path, name, text):
     return write(tmp_path / "src", {name: text, "a.jpg": jpeg(), "b.jpg": jpeg(seed=1)})
 
 
 def lines(**cells):
-    """A manifest whose second line has these cells."""
+    """Writes a manifest whose second line has these cells."""
     return '{"photo": "a.jpg", "label": "ok"}\n' + json.dumps({"photo": "b.jpg", "label": "ok"} | cells)
 
 
-def offered(src):
+def list_labels(src):
     return [photo.label for photo in find_source(src).offers]
 
 
 @pytest.mark.parametrize(
     ("name", "text", "labels"),
     [
-        # For Excel, not a header.
+        # The first line is for Excel and no header.
         ("m.csv", "sep=;\nphoto;label\na.jpg;ok\nb.jpg;broken\n", ["ok", "broken"]),
         # Columns that are not read may hold anything, and be there twice.
         ("m.jsonl", '{"photo": "a.jpg", "label": "ok", "box": [1, NaN], "more": {"label": {}}}\n', ["ok"]),
         ("m.csv", "photo,label,note,note,,\na.jpg,ok,x,y,,\n", ["ok"]),
-        # Columns may be spelled otherwise in each line.
+        # Each line may spell its columns differently.
         (
             "m.jsonl",
             '{"photo": "a.jpg", "label": "ok"}\n{"Photo": "b.jpg", " Label": "bad"}\n',
@@ -44,7 +44,7 @@ def offered(src):
     ],
 )
 def test_labels_are_read_of_each_form(tmp_path, name, text, labels):
-    assert offered(source(tmp_path, name, text)) == labels
+    assert list_labels(write_source(tmp_path, name, text)) == labels
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,17 @@ def test_labels_are_read_of_each_form(tmp_path, name, text, labels):
 def test_a_cell_that_cannot_be_used_is_refused_by_line_and_column(
     tmp_path, data_dir, column, value, error, message
 ):
-    src = source(tmp_path, "m.jsonl", lines(**{column: value}))
+    src = write_source(tmp_path, "m.jsonl", lines(**{column: value}))
     with pytest.raises(error, match=rf"m\.jsonl line 2: the {column} is {message}"):
         import_photos(src, data_dir)
     assert not data_dir.exists()
 
 
-def test_numbers_and_truths_are_labels_as_they_are_written(tmp_path, data_dir):
+def test_numbers_and_truth_values_are_labels_as_they_are_written(tmp_path, data_dir):
     text = (
         '{"path": "a.jpg", "label": 1.50, "lane": 7}\n\n{"path": "b.jpg", "label": true, "session": null}\n'
     )
-    report = import_photos(source(tmp_path, "m.jsonl", text), data_dir)
+    report = import_photos(write_source(tmp_path, "m.jsonl", text), data_dir)
     assert report.added == {"1.50": 1, "True": 1}
     assert [row.lane_id for row in read_labels(report.span)] == ["7", "unknown"]
 
@@ -85,19 +85,19 @@ def test_numbers_and_truths_are_labels_as_they_are_written(tmp_path, data_dir):
 )
 def test_a_column_that_is_there_twice_is_refused_by_name(tmp_path, data_dir, name, text):
     with pytest.raises(DataRefused, match="has the column label twice"):
-        import_photos(source(tmp_path, name, text), data_dir)
+        import_photos(write_source(tmp_path, name, text), data_dir)
 
 
 @pytest.mark.parametrize("depth", [200_000, 990])
 def test_a_line_that_is_nested_too_deep_is_refused(tmp_path, data_dir, depth):
     text = f'{{"photo": "a.jpg", "label": {"[" * depth}{"]" * depth}}}'
     with pytest.raises(DataRefused, match="line 1"):
-        import_photos(source(tmp_path, "m.jsonl", text), data_dir)
+        import_photos(write_source(tmp_path, "m.jsonl", text), data_dir)
 
 
 @pytest.mark.parametrize("path", ["\ud800.jpg", "a\0.jpg", "x/" * 5000], ids=len)
 def test_a_path_that_no_file_can_have_is_refused(tmp_path, path):
-    kept, refused = find_source(source(tmp_path, "m.jsonl", lines(photo=path))).offers
+    kept, refused = find_source(write_source(tmp_path, "m.jsonl", lines(photo=path))).offers
     assert kept.label == "ok" and isinstance(refused, RefusedPhoto)
 
 
@@ -118,7 +118,7 @@ def test_a_manifest_that_is_a_pipe_or_enormous_is_refused(tmp_path, data_dir):
 @pytest.mark.parametrize("missing", ["nan", "<NA>"])
 def test_a_missing_label_or_session_as_programs_write_it_is_none(tmp_path, missing):
     text = f"photo,label,session,lane\na.jpg,ok,{missing},{missing}\nb.jpg,{missing},1,2\n"
-    kept, refused = find_source(source(tmp_path, "m.csv", text)).offers
+    kept, refused = find_source(write_source(tmp_path, "m.csv", text)).offers
     # A lane may well be called NA.
     assert (kept.label, kept.session_id, kept.lane_id) == ("ok", "", missing)
     assert refused == RefusedPhoto("m.csv line 3: b.jpg", "unlabelled")
@@ -127,10 +127,10 @@ def test_a_missing_label_or_session_as_programs_write_it_is_none(tmp_path, missi
 @pytest.mark.parametrize("path", ["week 1/a.jpg", "week 1\\a.jpg"])
 def test_photos_may_lie_below_photos_as_in_a_span(tmp_path, path):
     src = write(tmp_path / "src", {"m.csv": f"photo,label\n{path},ok\n", "photos/week 1/a.jpg": jpeg()})
-    assert offered(src) == ["ok"]
+    assert list_labels(src) == ["ok"]
 
 
 def test_a_later_manifest_has_its_labels_where_earlier_ones_had_them(tmp_path, data_dir):
-    import_photos(source(tmp_path, "m.csv", "photo,class\na.jpg,ok\nb.jpg,bad\n"), data_dir)
+    import_photos(write_source(tmp_path, "m.csv", "photo,class\na.jpg,ok\nb.jpg,bad\n"), data_dir)
     src = write(tmp_path / "more", {"c.jpg": jpeg(seed=2), "m.csv": "photo,label,class\nc.jpg,1,bad\n"})
     assert import_photos(src, data_dir).added == {"bad": 1}

@@ -1,4 +1,4 @@
-"""Exports of a phone's page become a span that a run reads, with served.csv beside it."""
+"""An export of a phone's page becomes a span that a run reads, with served.csv beside it."""
 
 import csv
 import zipfile
@@ -94,7 +94,7 @@ def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path
     assert load(other, tmp_path / "t") == 4
     assert "has the label awful, which" in capsys.readouterr().err
     assert (len(find_spans(tmp_path / "p")), len(find_spans(tmp_path / "t"))) == (1, 2)
-    # Who keeps workload.yaml elsewhere imports each week.
+    # Without workload.yaml in the folder, each week can be imported.
     for name in ("d.zip", "e.zip"):
         assert load(export(tmp_path / name, "reviews", texts_csv=texts), tmp_path / "u") == 0
 
@@ -124,7 +124,7 @@ def test_corrected_texts_of_any_length_are_rows_of_a_span(tmp_path):
     assert isinstance(rejected, Rejected) and rejected.reason == "oversized"
 
 
-def test_a_second_export_of_a_phone_adds_what_is_new_in_it_and_names_it_by_its_new_line(tmp_path, capsys):
+def test_a_second_export_of_a_phone_adds_its_new_rows_under_their_new_lines(tmp_path, capsys):
     header, name = "text,label,source,group\n", "texts.csv"
     texts = [
         '"It broke,\ntwice",negative,phone,d\n',
@@ -141,8 +141,8 @@ def test_a_second_export_of_a_phone_adds_what_is_new_in_it_and_names_it_by_its_n
     assert (first.path / name).read_text() == header + texts[0]
     assert (second.path / name).read_text() == header + "".join(texts[1:])
     assert [answer.example for answer in read_served(first)] == ["span-00001/texts.csv:2", ""]
-    named = [(answer.example, answer.score) for answer in read_served(second)]
-    assert named == [("span-00002/texts.csv:2", 0.4), ("span-00002/texts.csv:3", 0.5), ("", 0.9)]
+    names = [(answer.example, answer.score) for answer in read_served(second)]
+    assert names == [("span-00002/texts.csv:2", 0.4), ("span-00002/texts.csv:3", 0.5), ("", 0.9)]
     assert "Nothing is new" in capsys.readouterr().out
 
 

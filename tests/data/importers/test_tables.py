@@ -21,18 +21,18 @@ from pipeline.workloads import find_workload, read_schema, with_features
 from tests.data.importers.workbooks import write_xlsx
 
 RNG = random.Random(5)
-# The ages of people, which are no running numbers.
+# Ages of people, which are no running numbers.
 AGES = [n * 7 % 61 + 18 for n in range(300)]
 HOW_GROUPED = "--group COLUMN if each is a machine, person or customer"
 
 
-def labels(count=300):
-    """Labels that the other columns do not tell."""
+def make_labels(count=300):
+    """Makes labels that do not depend on other columns."""
     rng = random.Random(2)
     return [rng.choice(("yes", "no")) for _ in range(count)]
 
 
-def people():
+def make_people():
     rng, rows = random.Random(1), []
     for number in range(300):
         paid = rng.choice(("yes", "no"))
@@ -44,23 +44,23 @@ def people():
     )
 
 
-def table(path, columns, separator=","):
+def write_table(path, columns, separator=","):
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=separator)
         writer.writerows([columns, *zip(*columns.values(), strict=True)])
     return path
 
 
-def load(tmp_path, columns, label="paid", name="a.csv", into="data", separator=",", **given):
-    """Imports a table of these columns; without a label, it gets one that the others do not tell."""
+def load(tmp_path, columns, label="paid", name="a.csv", into="data", separator=",", **options):
+    """Imports a table of these columns; without labels, it gets random ones."""
     tmp_path.mkdir(exist_ok=True)
     if label not in columns:
-        columns = {**columns, label: labels(len(next(iter(columns.values()))))}
-    return import_table(table(tmp_path / name, columns, separator), tmp_path / into, label, **given)
+        columns = {**columns, label: make_labels(len(next(iter(columns.values()))))}
+    return import_table(write_table(tmp_path / name, columns, separator), tmp_path / into, label, **options)
 
 
-def written(data_dir):
-    """The rows of the newest span."""
+def read_cells(data_dir):
+    """Reads the rows of the newest span as they were written."""
     with (find_spans(data_dir)[-1].path / "table.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -70,7 +70,7 @@ def open_workload(data_dir):
 
 
 def read(data_dir):
-    """Returns what a run reads of the newest span, with the labels."""
+    """Reads the newest span as a run does; each row also has its label."""
     source, span = open_source(open_workload(data_dir), DataSettings()), find_spans(data_dir)[-1]
     return [
         item if isinstance(item, Rejected) else {**source.example(span, item).features, "": item.label}
@@ -78,13 +78,13 @@ def read(data_dir):
     ]
 
 
-def test_what_a_column_is_is_found_and_what_no_model_should_see_is_named(tmp_path):
+def test_the_kind_of_each_column_is_found_and_columns_to_leave_out_are_named(tmp_path):
     index = {"Unnamed: 0": list(range(300)), "group": ["a", "b", "c"] * 100}
-    report = load(tmp_path, people() | index)
+    report = load(tmp_path, make_people() | index)
     assert report.numbers == ("age", "since_weekday", "since_month") and report.categories == ("town",)
     schema = read_schema(find_workload(str(tmp_path / "data" / "workload.yaml")))
     drifting = {feature.name for feature in schema.feature if feature.HasField("drift_comparator")}
-    # Every month is another one than those of the weeks before.
+    # Each month differs from those of the weeks before, so it does not count as drift.
     assert drifting == {"label", "missing_share", "age", "since_weekday", "town"}
     assert dict(report.left_out) == {
         "id": "is different in nearly every row",
@@ -95,15 +95,15 @@ def test_what_a_column_is_is_found_and_what_no_model_should_see_is_named(tmp_pat
     }
     assert report.labels == ("no", "yes")
     # A run reads every row.
-    found = read(tmp_path / "data")
-    assert len(found) == 300 and {row[""] for row in found} == {"yes", "no"}
-    assert {*found[1]} >= {"age", "since_weekday", "since_month", "town", "missing_share"}
-    day = date.fromisoformat(written(tmp_path / "data")[1]["since"])
-    assert (found[1]["since_month"], found[1]["since_weekday"]) == ([day.month], [day.isoweekday()])
+    rows = read(tmp_path / "data")
+    assert len(rows) == 300 and {row[""] for row in rows} == {"yes", "no"}
+    assert {*rows[1]} >= {"age", "since_weekday", "since_month", "town", "missing_share"}
+    day = date.fromisoformat(read_cells(tmp_path / "data")[1]["since"])
+    assert (rows[1]["since_month"], rows[1]["since_weekday"]) == ([day.month], [day.isoweekday()])
 
 
 @pytest.mark.parametrize(
-    ("label", "more", "found"),
+    ("label", "more", "message"),
     [
         ("paid", {"paid": ["yes"] * 300}, r"is 'yes' in every row"),
         ("id", {}, r"different label in nearly each"),
@@ -111,62 +111,62 @@ def test_what_a_column_is_is_found_and_what_no_model_should_see_is_named(tmp_pat
         ("paid", {"paid": [n // 5 for n in range(300)]}, r"has 60 different numbers in 300 rows.*regression"),
     ],
 )
-def test_a_label_that_nothing_can_be_learned_of_is_refused(tmp_path, label, more, found):
-    table(tmp_path / "a.csv", people() | more)
-    with pytest.raises(UsageError, match=found):
+def test_a_label_from_which_nothing_can_be_learned_is_refused(tmp_path, label, more, message):
+    write_table(tmp_path / "a.csv", make_people() | more)
+    with pytest.raises(UsageError, match=message):
         import_table(tmp_path / "a.csv", tmp_path / "data", label)
     assert not (tmp_path / "data").exists()
 
 
 def test_more_labels_than_a_model_tells_apart_are_not_one_for_each_row(tmp_path):
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         load(tmp_path, {"x": range(4000), "paid": [f"shop {n % 1001}" for n in range(4000)]})
-    assert refused.value.found.endswith("has over 1,000 different labels.")
+    assert caught.value.found.endswith("has over 1,000 different labels.")
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "message"),
     [
         (b"a,paid\n", "has no row"),
         (b"a,a,paid\n1,2,no\n", "has the column 'a' twice"),
         (b"a,paid\n1,no\n1,2,yes\n", r"a\.csv:3: It has 3 cells, but the header has 2.*1 of 2 rows"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path, content, found):
+def test_a_file_that_is_no_table_is_refused(tmp_path, content, message):
     (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(DataRefused, match=found):
+    with pytest.raises(DataRefused, match=message):
         import_table(tmp_path / "a.csv", tmp_path / "data", "paid")
 
 
-def test_another_week_has_the_columns_of_the_first_whatever_it_would_be_taken_for(tmp_path):
-    load(tmp_path, people())
-    # One town, one day and one label tell nothing alone, and `fixed` and `code` would be numbers here.
+def test_another_week_has_the_columns_of_the_first_whatever_is_in_them(tmp_path):
+    load(tmp_path, make_people())
+    # Alone, this week would have no town, day or label to learn from, and `fixed` and `code` as numbers.
     week = {"id": [f"Q{n}" for n in range(30)], "age": range(20, 50), "town": "A" * 30}
     week |= {"since": ["2025-03-15"] * 30, "fixed": range(30), "code": [n * 1.5 for n in range(30)]}
     report = load(tmp_path, week | {"paid": ["yes"] * 30}, name="b.csv")
     assert (report.numbers, report.categories) == (("age", "since_weekday", "since_month"), ("town",))
     assert dict(report.left_out) == dict.fromkeys(("id", "fixed", "code"), "the schema does not have")
-    assert written(tmp_path / "data")[0] == {"age": "20", "town": "A", "since": "2025-03-15", "paid": "yes"}
+    assert read_cells(tmp_path / "data")[0] == dict(age="20", town="A", since="2025-03-15", paid="yes")
 
 
-def test_a_label_that_is_new_goes_to_the_end_of_the_schema_and_is_told(tmp_path):
-    load(tmp_path, people())
-    report = load(tmp_path, people() | {"paid": ["late", *people()["paid"][1:]]}, name="b.csv")
+def test_a_new_label_goes_to_the_end_of_the_schema_and_is_named(tmp_path):
+    load(tmp_path, make_people())
+    report = load(tmp_path, make_people() | {"paid": ["late", *make_people()["paid"][1:]]}, name="b.csv")
     assert report.new_labels == ("late",)
     assert "Labels added at the end of the schema: late." in report.sentences()
     assert open_workload(tmp_path / "data").labels == ("no", "yes", "late")
 
 
 @pytest.fixture(scope="module")
-def with_people(tmp_path_factory):
-    """A folder with an import of people, into which nothing else is imported."""
+def people_folder(tmp_path_factory):
+    """Imports people into a folder; tests add nothing to it."""
     folder = tmp_path_factory.mktemp("people")
-    load(folder, people())
+    load(folder, make_people())
     return folder
 
 
 @pytest.mark.parametrize(
-    ("renamed", "more", "given", "found"),
+    ("renamed", "more", "given", "message"),
     [
         ({"town": "city"}, {}, {}, "b.csv has no column town, which earlier spans have"),
         ({"town": "TOWN"}, {}, {}, "If TOWN is town, rename it. Else add"),
@@ -178,24 +178,24 @@ def with_people(tmp_path_factory):
         ({}, {"paid": ["1", "0"] * 150}, {}, "has the labels [01], [01], and earlier spans no, yes"),
     ],
 )
-def test_another_table_is_not_mixed_into_a_folder(with_people, renamed, more, given, found):
-    week = {renamed.get(name, name): cells for name, cells in people().items()}
-    with pytest.raises((UsageError, DataRefused), match=found):
-        load(with_people, week | more, name="b.csv", **given)
-    assert len(find_spans(with_people / "data")) == 1
+def test_another_table_is_not_mixed_into_a_folder(people_folder, renamed, more, given, message):
+    week = {renamed.get(name, name): cells for name, cells in make_people().items()}
+    with pytest.raises((UsageError, DataRefused), match=message):
+        load(people_folder, week | more, name="b.csv", **given)
+    assert len(find_spans(people_folder / "data")) == 1
 
 
 def test_numbers_with_a_decimal_comma_are_numbers_where_semicolons_separate(tmp_path):
     cells = ["1.234,5" if n % 9 == 0 else f"{n},25" if n % 2 else n for n in range(300)]
     columns = {"price": cells, "size": [f"{n}.5" for n in range(300)]}
     assert load(tmp_path, columns, separator=";").numbers == ("price", "size")
-    assert [row["price"] for row in written(tmp_path / "data")[:3]] == ["1.234,5", "1,25", "2"]
-    found = read(tmp_path / "data")
-    assert [row["price"] for row in found[:4]] == [[1234.5], [1.25], [2.0], [3.25]]
-    assert found[1]["size"] == [1.5]
+    assert [row["price"] for row in read_cells(tmp_path / "data")[:3]] == ["1.234,5", "1,25", "2"]
+    rows = read(tmp_path / "data")
+    assert [row["price"] for row in rows[:4]] == [[1234.5], [1.25], [2.0], [3.25]]
+    assert rows[1]["size"] == [1.5]
 
 
-def test_where_no_semicolon_separates_the_cells_of_a_column_say_what_their_comma_is(tmp_path):
+def test_without_semicolons_the_cells_of_a_column_decide_what_a_comma_means(tmp_path):
     columns = {
         "price": [f"{n},25" if n % 2 else n for n in range(300)],
         "mass": [f"{n},250" if n % 3 else f"{n},250.5" for n in range(1, 301)],
@@ -205,9 +205,9 @@ def test_where_no_semicolon_separates_the_cells_of_a_column_say_what_their_comma
     assert report.numbers == ("price", "mass")
     why = "has numbers with an ambiguous decimal comma (pass --decimal . or --decimal ,)"
     assert report.left_out == (("count", why),)
-    found = read(tmp_path / "data")
-    assert [row["price"] for row in found[:3]] == [[0.0], [1.25], [2.0]]
-    assert [row["mass"] for row in found[:3]] == [[1250.0], [2250.0], [3250.5]]
+    rows = read(tmp_path / "data")
+    assert [row["price"] for row in rows[:3]] == [[0.0], [1.25], [2.0]]
+    assert [row["mass"] for row in rows[:3]] == [[1250.0], [2250.0], [3250.5]]
     assert "count" in load(tmp_path, columns, into="said", decimal=".").numbers
     assert read(tmp_path / "said")[0]["count"] == [1250.0]
 
@@ -215,7 +215,7 @@ def test_where_no_semicolon_separates_the_cells_of_a_column_say_what_their_comma
 @pytest.mark.parametrize(
     ("form", "seventh"), [("%d.%m.%Y", "7.03.2026"), ("%m/%d/%Y 6:30", "03/07/2026 6:30")]
 )
-def test_dates_of_one_clear_form_are_what_comes_again_of_them_and_times_in_utc(tmp_path, form, seventh):
+def test_dates_of_one_clear_form_become_weekdays_and_hours_and_times_are_in_utc(tmp_path, form, seventh):
     cells = [(datetime(2026, 3, 1) + timedelta(n)).strftime(form) for n in range(300)]
     cells[6] = seventh
     columns, hour = {"since": cells, "day": cells}, ["since_hour"] if "30" in form else []
@@ -224,8 +224,8 @@ def test_dates_of_one_clear_form_are_what_comes_again_of_them_and_times_in_utc(t
     assert row["day"] == f"2026-03-07T{'06:30' if hour else '00:00'}:00Z"
     assert (row["since_weekday"], row["since_age"]) == ([6.0], [0.0])
     assert row.get("since_hour") == ([6.5] if hour else None)
-    asked_for = load(tmp_path, columns, into="days", time="day", chosen={"since": "number"})
-    assert asked_for.numbers == ("since",)
+    report = load(tmp_path, columns, into="days", time="day", chosen={"since": "number"})
+    assert report.numbers == ("since",)
     assert read(tmp_path / "days")[6]["since"] == pytest.approx([20519 + (6.5 / 24 if hour else 0)], abs=1e-3)
 
 
@@ -251,14 +251,14 @@ def test_a_column_in_several_forms_may_be_left_out_or_kept_as_names(tmp_path):
     assert dict(load(tmp_path, columns, name="b.csv").left_out) == {"x": "the schema does not have"}
 
 
-def test_dates_of_which_day_and_month_cannot_be_told_are_no_times_and_left_out(tmp_path):
+def test_dates_with_an_ambiguous_day_and_month_are_no_times_and_left_out(tmp_path):
     columns = {"since": [f"{n % 12 + 1}/{n % 11 + 1}/2026" for n in range(300)], "age": AGES}
     assert dict(load(tmp_path, columns).left_out) == {"since": "has dates with an ambiguous day and month"}
     with pytest.raises(UsageError, match=r"no readable times: '1/1/2026' in a\.csv:2"):
         load(tmp_path, columns, into="other", time="since")
 
 
-def test_dates_in_forms_that_are_not_read_are_no_categories_that_never_come_again(tmp_path):
+def test_dates_in_forms_that_are_not_read_are_no_categories(tmp_path):
     days = {"%d %b %Y": 50, "%b %d, %Y": 1250, "%d.%m.%y": 50, "%m/%d/%Y %I:%M %p": 50, "%G-W%V": 50}
     columns = {
         form: [(datetime(2020, 1, 5, 18) + timedelta(n * 5 % count)).strftime(form) for n in range(1500)]
@@ -297,14 +297,14 @@ def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing
     cells = [f"2026-01-{n % 28 + 1:02}" for n in range(300)]
     cells[3], cells[4] = "2026-13-01", "?"
     load(tmp_path, {"since": cells})
-    found = read(tmp_path / "data")
-    rejected = [(item.id, item.reason) for item in found if isinstance(item, Rejected)]
+    rows = read(tmp_path / "data")
+    rejected = [(item.id, item.reason) for item in rows if isinstance(item, Rejected)]
     assert rejected == [("table.csv:5", "unreadable-time")]
-    assert str(found[4]["since_weekday"]) == "[nan]"
+    assert str(rows[4]["since_weekday"]) == "[nan]"
 
 
 def test_few_damaged_rows_are_left_out_and_named_and_many_are_not(tmp_path):
-    src = table(tmp_path / "a.csv", people())
+    src = write_table(tmp_path / "a.csv", make_people())
     src.write_text(src.read_text() + 'K,1\n"K" 2,1\n')
     report = import_table(src, tmp_path / "data", "paid")
     assert report.rows == 300
@@ -317,19 +317,19 @@ def test_few_damaged_rows_are_left_out_and_named_and_many_are_not(tmp_path):
         import_table(src, tmp_path / "data", "paid")
 
 
-def ranges(per_label, apart):
-    """A column whose ranges by label lie apart, or of which one row of the first reaches into the next."""
-    made = [
+def make_ranges(per_label, apart):
+    """Makes a column with a range for each label; if not `apart`, a row of the first lies in the second."""
+    rows = [
         (round(10 * place + n / count + (10.5 if not apart and place == n == 0 else 0), 4), n % 7, label)
         for place, (label, count) in enumerate(per_label.items())
         for n in range(count)
     ]
-    random.Random(3).shuffle(made)
-    return made
+    random.Random(3).shuffle(rows)
+    return rows
 
 
-def filled(count, cell):
-    """A column that every third row lacks, those of one label."""
+def make_gaps(count, cell):
+    """Makes a column without a value in every third row, those of one label."""
     return [(cell(n), n % 7, "ab"[n % 3 > 0]) for n in range(count)]
 
 
@@ -339,16 +339,16 @@ APART, EMPTY = "each label has a range of its own", "it is empty in all rows lab
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        (ranges({"a": 150, "b": 150}, True), APART),
-        (ranges({"a": 150, "b": 150}, False), ""),
-        (ranges({"a": 100, "b": 80, "c": 20, "d": 1}, True), APART),
-        # Two of the irises: an honest column may part as many.
-        (ranges({"a": 50, "b": 50}, True), ""),
+        (make_ranges({"a": 150, "b": 150}, True), APART),
+        (make_ranges({"a": 150, "b": 150}, False), ""),
+        (make_ranges({"a": 100, "b": 80, "c": 20, "d": 1}, True), APART),
+        # Two of the irises: a legitimate column may separate as many rows.
+        (make_ranges({"a": 50, "b": 50}, True), ""),
         ([(datetime(2026, 1, 1) + timedelta(hours=n), n % 7, "ab"[n >= 150]) for n in range(300)], APART),
         # Filled in once the label is known, also with a mark.
-        (filled(300, lambda n: n % 11 if n % 3 else ""), EMPTY),
-        (filled(300, lambda n: n % 11 if n % 3 and n >= 3 else ""), ""),
-        (filled(60, lambda n: "x" if n % 3 else ""), EMPTY),
+        (make_gaps(300, lambda n: n % 11 if n % 3 else ""), EMPTY),
+        (make_gaps(300, lambda n: n % 11 if n % 3 and n >= 3 else ""), ""),
+        (make_gaps(60, lambda n: "x" if n % 3 else ""), EMPTY),
     ],
 )
 def test_a_column_that_gives_the_label_away_is_left_out(tmp_path, rows, why):
@@ -370,16 +370,16 @@ def test_a_class_may_be_called_none(tmp_path):
     report = load(tmp_path, {"age": AGES, "paid": paid})
     assert report.labels == ("None", "leak")
     assert any("'None' counts as a class" in note for note in report.remarks)
-    assert report.unlabelled == 86 and len(written(tmp_path / "data")) == 214
+    assert report.unlabelled == 86 and len(read_cells(tmp_path / "data")) == 214
     assert any("Left out because paid is missing: 86 (a.csv:5, " in note for note in report.remarks)
 
 
 MARKS = [n * n % 7 in (1, 2) for n in range(300)]
 
 
-def kind_of(tmp_path, cells, name="x", **given):
-    """Returns the kind that the import infers for a column of these cells, beside one of ages."""
-    report = load(tmp_path, {name: cells, "age": AGES}, **given)
+def get_kind(tmp_path, cells, name="x", **options):
+    """Imports a column of these cells beside one of ages; returns what it was taken for."""
+    report = load(tmp_path, {name: cells, "age": AGES}, **options)
     kinds = {"number": report.numbers, "category": report.categories}
     return next((kind for kind, names in kinds.items() if name in names), dict(report.left_out).get(name, ""))
 
@@ -395,35 +395,35 @@ def kind_of(tmp_path, cells, name="x", **given):
     ],
 )
 def test_a_column_of_a_mark_or_nothing_has_two_values(tmp_path, cells, kind):
-    assert kind_of(tmp_path, cells) == kind
+    assert get_kind(tmp_path, cells) == kind
     if kind == "category":
         assert {row["x"] for row in read(tmp_path / "data")} == set(cells)
-        assert kind_of(tmp_path, ["y"] * 300) == kind  # the next week
+        assert get_kind(tmp_path, ["y"] * 300) == kind  # the next week
 
 
-def panel(persons, rows_each, name, exceptions=0):
-    """Columns of persons, each with one label in all rows but for the exceptions."""
+def make_panel(persons, rows_each, name, exceptions=0):
+    """Makes columns of persons, each with one label in all rows but for the exceptions."""
     rng = random.Random(4)
     numbers = rng.sample(range(100, 999), persons)
     of_person = {number: rng.choice("ab") for number in numbers}
-    made = [
+    rows = [
         (name(number), rng.randrange(60), of_person[number]) for number in numbers for _ in range(rows_each)
     ]
     for row in range(exceptions):
-        made[row * rows_each] = (*made[row * rows_each][:2], "b" if made[row * rows_each][2] == "a" else "a")
-    rng.shuffle(made)
-    return zip(*made, strict=True)
+        rows[row * rows_each] = (*rows[row * rows_each][:2], "b" if rows[row * rows_each][2] == "a" else "a")
+    rng.shuffle(rows)
+    return zip(*rows, strict=True)
 
 
 @pytest.mark.parametrize(
     ("columns", "name", "leaks"),
     [
-        (panel(300, 2, str), "id", True),
-        (panel(300, 2, lambda n: f"00{n}"), "customer", True),
+        (make_panel(300, 2, str), "id", True),
+        (make_panel(300, 2, lambda n: f"00{n}"), "customer", True),
         # One label a value in so few rows is a coincidence, and a measurement is no name.
-        (panel(9, 2, "X{}".format), "plan", False),
-        (panel(200, 3, lambda n: f"{n / 7:.2f}"), "height", False),
-        (panel(50, 4, "X{}".format, exceptions=1), "ID", False),
+        (make_panel(9, 2, "X{}".format), "plan", False),
+        (make_panel(200, 3, lambda n: f"{n / 7:.2f}"), "height", False),
+        (make_panel(50, 4, "X{}".format, exceptions=1), "ID", False),
     ],
 )
 def test_names_that_each_have_one_label_give_it_away(tmp_path, columns, name, leaks):
@@ -433,7 +433,7 @@ def test_names_that_each_have_one_label_give_it_away(tmp_path, columns, name, le
 
 
 def test_a_measurement_of_each_person_is_no_leak_if_persons_are_the_groups(tmp_path):
-    number, age, paid = panel(60, 10, str)
+    number, age, paid = make_panel(60, 10, str)
     columns = {"person": number, "height": [f"{int(n) / 7:.2f}" for n in number], "age": age, "paid": paid}
     columns |= {"name": [f"X{n}" for n in number], "code": [label == "a" for label in paid]}
     leaks = {"name": f"gives the label away ({HOW_GROUPED})", "code": "gives the label away"}
@@ -453,14 +453,14 @@ def test_a_strong_measurement_of_a_small_table_is_no_name(tmp_path, name, first)
 
 def test_a_column_of_any_name_is_the_same_for_a_run_and_for_another_week(tmp_path):
     days = ["05.01.2020", "27.02.2023", "13.03.2026"] * 100
-    columns = {"age": AGES, "👍 a\\b\u2028c": days, "paid 😀": labels()}
+    columns = {"age": AGES, "👍 a\\b\u2028c": days, "paid 😀": make_labels()}
     load(tmp_path, columns, label="paid 😀", time="👍 a\\b\u2028c")
     assert (open_workload(tmp_path / "data").label_column, len(read(tmp_path / "data"))) == ("paid 😀", 300)
     assert load(tmp_path, columns, label="paid 😀").known == 300
 
 
 def test_the_index_of_a_frame_is_left_out_of_every_kind_of_file(tmp_path):
-    frame = pd.DataFrame({"age": AGES, "paid": labels()}, index=RNG.sample(range(10_000), 300))
+    frame = pd.DataFrame({"age": AGES, "paid": make_labels()}, index=RNG.sample(range(10_000), 300))
     frame.to_parquet(tmp_path / "a.parquet")
     frame.to_csv(tmp_path / "a.csv")
     pd.read_csv(tmp_path / "a.csv").to_csv(tmp_path / "b.csv", index=False)
@@ -476,7 +476,7 @@ def test_the_index_of_a_frame_is_left_out_of_every_kind_of_file(tmp_path):
         ("example_id", {"time": "example_id"}),
     ],
 )
-def test_a_column_is_not_chosen_that_is_called_as_a_feature_of_every_example(tmp_path, name, given):
+def test_a_column_with_the_name_of_a_feature_of_every_example_cannot_be_chosen(tmp_path, name, given):
     columns = {"age": AGES, name: [1, 2, 3] * 100}
     with pytest.raises(UsageError, match=rf"The column {name} of .* was chosen, and examples have another"):
         load(tmp_path, columns, **given)
@@ -497,7 +497,7 @@ NAMING = {
     "g": ([round(RNG.lognormvariate(10.5, 0.5)) for _ in range(300)], "number"),
     "h": (RNG.choices(range(1990, 2026), k=300), "number"),
     "i": (RNG.choices([100, 250, 500], k=300), "number"),
-    # Neither a number nor a date.
+    # Neither numbers nor dates.
     "j": ([f"{n % 4 + 1}-{n % 3 + 1}-15" for n in range(300)], "category"),
     "k": ([f"bird {n * 5 // 9}" for n in range(300)], f"has few rows of each value ({HOW_GROUPED})"),
 }
@@ -505,9 +505,9 @@ NAMING = {
 
 def test_whole_numbers_that_name_something_are_no_numbers_to_learn_from(tmp_path):
     report = load(tmp_path, {name: cells for name, (cells, _) in NAMING.items()})
-    found = dict(report.left_out) | dict.fromkeys(report.numbers, "number")
-    found |= dict.fromkeys(report.categories, "category")
-    assert not {name: found[name] for name, (_, kind) in NAMING.items() if not found[name].endswith(kind)}
+    kinds = dict(report.left_out) | dict.fromkeys(report.numbers, "number")
+    kinds |= dict.fromkeys(report.categories, "category")
+    assert not {name: kinds[name] for name, (_, kind) in NAMING.items() if not kinds[name].endswith(kind)}
 
 
 def test_a_column_is_taken_for_the_same_in_a_large_table(tmp_path):
@@ -530,9 +530,9 @@ def test_the_cell_that_keeps_a_column_from_being_numbers_is_named(tmp_path):
     cells = [f"{n / 7:.4f}" for n in range(300)]
     cells[40:60] = ["<200"] * 20
     fault = "has 20 cells that are not numbers or dates, such as '<200' in a.csv:42: empty these"
-    assert kind_of(tmp_path, cells) == fault
+    assert get_kind(tmp_path, cells) == fault
     with pytest.raises(UsageError, match=r"'<200' in a\.csv:42"):
-        kind_of(tmp_path, cells, into="chosen", chosen={"x": "number"})
+        get_kind(tmp_path, cells, into="chosen", chosen={"x": "number"})
 
 
 def test_numbers_with_other_cells_and_few_values_are_a_category_that_is_explained(tmp_path):
@@ -546,24 +546,24 @@ def test_numbers_with_other_cells_and_few_values_are_a_category_that_is_explaine
 
 @pytest.mark.parametrize(("first", "later"), [("", ".0"), (".0", "")])
 def test_whole_numbers_are_the_same_labels_categories_and_groups_however_they_end(tmp_path, first, later):
-    """Pandas writes whole numbers with a point where the column has a gap."""
+    """Pandas writes whole numbers with a point if the column has a gap."""
     rng = random.Random(7)
 
-    def week(name, ending, **given):
+    def week(name, ending, **options):
         columns = {
             "customer": [f"{n // 3}{ending}" for n in range(300)],
             "store": [f"{rng.choice((109, 208, 316))}{ending}" for _ in range(300)],
             "age": AGES,
             "paid": [f"{n % 2}{ending}" for n in range(300)],
         }
-        return load(tmp_path, columns, name=name, group="customer", **given)
+        return load(tmp_path, columns, name=name, group="customer", **options)
 
     assert week("a.csv", first, chosen={"store": "category"}).labels == (f"0{first}", f"1{first}")
     again = week("b.csv", later)
     assert (again.labels, again.new_labels) == ((f"0{first}", f"1{first}"), ())
     stores = {f"{n}{first}" for n in (109, 208, 316)}
     assert {value["store"] for value in read(tmp_path / "data")} == stores
-    # A request with the later week's file has them as its import does.
+    # A request with the later week's file reads them as the import does.
     contract = {"version": 3, "kind": "row", "readings": 1, "clip": 9, "missing": [""], "numbers": []}
     contract |= {"categories": [{"name": "store", "vocabulary": sorted(stores)}], "vocabulary_size": 32}
     assert {each.content["store"][0] for each in read_inputs(tmp_path / "b.csv", contract)} == stores
@@ -571,9 +571,9 @@ def test_whole_numbers_are_the_same_labels_categories_and_groups_however_they_en
 
 def test_rows_that_come_again_in_another_file_are_known_by_their_values(tmp_path):
     days = [datetime(2026, 1, 1, 6) + timedelta(hours=n) for n in range(300)]
-    load(tmp_path, {"day": days, "price": [f"{age}.50" for age in AGES], "paid": labels()}, time="day")
+    load(tmp_path, {"day": days, "price": [f"{age}.50" for age in AGES], "paid": make_labels()}, time="day")
     prices = [age + 0.5 for age in AGES[-50:]]
-    week = pd.DataFrame({"day": days[-50:], "price": prices, "paid": labels()[-50:]})
+    week = pd.DataFrame({"day": days[-50:], "price": prices, "paid": make_labels()[-50:]})
     pd.concat([week, week.assign(price=0.25)]).to_parquet(tmp_path / "b.parquet")
     report = import_table(tmp_path / "b.parquet", tmp_path / "data", "paid")
     assert (report.known, report.rows) == (50, 50)
@@ -596,7 +596,7 @@ def test_a_later_week_without_labels_is_refused_and_one_without_a_category_has_n
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "message"),
     [
         ({"text": "paid"}, "--label and --text are both paid"),
         ({"group": "paid"}, "--label and --group are both paid"),
@@ -606,9 +606,9 @@ def test_a_later_week_without_labels_is_refused_and_one_without_a_category_has_n
         ({"readings": 8}, "--readings is given without --time"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(tmp_path, given, found):
-    with pytest.raises(UsageError, match=found):
-        load(tmp_path, people(), **given)
+def test_options_that_contradict_each_other_are_refused(tmp_path, given, message):
+    with pytest.raises(UsageError, match=message):
+        load(tmp_path, make_people(), **given)
 
 
 def test_group_and_time_of_earlier_spans_are_those_of_later_ones_and_others_are_refused(tmp_path):
@@ -642,7 +642,7 @@ def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
     assert warning.startswith("The labels 'Churn', 'churn' differ in their spelling alone")
 
 
-def test_rows_that_a_run_will_quarantine_are_told(tmp_path):
+def test_rows_that_a_run_will_quarantine_are_a_warning(tmp_path):
     customers = [n // 3 if n % 3 else "" for n in range(300)]
     report = load(tmp_path, {"customer": customers, "age": AGES}, group="customer")
     assert "Rows that a run will quarantine, as customer is empty: 100." in report.warnings
@@ -681,24 +681,24 @@ def test_a_time_that_python_cannot_hold_is_refused_with_the_name_of_the_file(tmp
 
 
 def test_codes_are_asked_about_with_a_guess_and_a_person_has_the_last_word(tmp_path):
-    cells, asked = RNG.choices([10115, 80331, 20095, 50667], k=300), []
+    cells, questions = RNG.choices([10115, 80331, 20095, 50667], k=300), []
 
     def ask(name, values, guess):
-        asked.append((name, guess, len(values.split(", "))))
+        questions.append((name, guess, len(values.split(", "))))
         return "leave out"
 
-    assert kind_of(tmp_path, cells, "zip", ask=ask) == "was chosen to be left out"
-    assert asked == [("zip", "category", 4)]
-    assert kind_of(tmp_path, cells, "zip", into="b", chosen={"zip": "number"}) == "number"
+    assert get_kind(tmp_path, cells, "zip", ask=ask) == "was chosen to be left out"
+    assert questions == [("zip", "category", 4)]
+    assert get_kind(tmp_path, cells, "zip", into="b", chosen={"zip": "number"}) == "number"
     guessed = load(tmp_path, {"zip": cells, "age": AGES}, into="c")
     assert guessed.guessed == (("zip", "category"),)
     assert any("zip contains whole numbers that may be codes" in line for line in guessed.sentences())
     with pytest.raises(UsageError, match="no column zap"):
-        kind_of(tmp_path, cells, "zip", into="d", chosen={"zap": "number"})
+        get_kind(tmp_path, cells, "zip", into="d", chosen={"zap": "number"})
 
 
 @pytest.mark.parametrize(("price", "first"), [("2,5", 78932.0), ("2.5", 78.932), ("2", None)])
-def test_points_at_thousands_are_told_by_the_columns_beside_them(tmp_path, price, first):
+def test_points_at_thousands_are_recognized_by_other_columns(tmp_path, price, first):
     columns = {"sum": ["78.932", "259", "1.250"] * 100, "price": [price, "3"] * 150}
     report = load(tmp_path, columns, separator=";")
     if first is not None:
@@ -719,7 +719,7 @@ def test_a_second_week_has_the_order_of_the_first_and_another_clear_form_is_rewr
     week("%d.%m.%Y", datetime(2026, 2, 1), 7, ",")
     assert read(tmp_path / "data")[2]["since_weekday"] == [date(2026, 2, 3).isoweekday()]
     week("%Y-%m-%d", datetime(2026, 3, 1), 14, ".")
-    row = written(tmp_path / "data")[0]
+    row = read_cells(tmp_path / "data")[0]
     assert (row["since"], row["amount"]) == ("01.03.2026", "18,5")
     assert read(tmp_path / "data")[0]["amount"] == [18.5]
 
@@ -760,7 +760,7 @@ def test_numbers_are_classes_where_they_are_few_or_those_of_earlier_weeks(tmp_pa
         (["a", "b", "c"] * 100, ""),
     ],
 )
-def test_what_groups_are_worth_is_said_at_once(tmp_path, groups, message):
+def test_groups_of_little_use_are_remarked_at_the_import(tmp_path, groups, message):
     notes = load(tmp_path, {"age": AGES, "who": groups, "paid": ["yes", "no"] * 150}, group="who").remarks
     assert [note for note in notes if message and note.startswith(message)] == list(notes)
     assert bool(notes) == bool(message)
@@ -790,18 +790,18 @@ def test_a_week_from_a_workbook_becomes_what_the_first_one_was_and_its_cells_kee
         for n in workload.numbers
     ]
     contract |= {"numbers": numbers, "vocabulary_size": 0}
-    asked = next(iter(read_inputs(tmp_path / "b.parquet", contract)))
-    assert preprocess(asked.content, contract)[0, 0, :3].tolist() == pytest.approx([78.932, 2.25, 4.0])
+    item = next(iter(read_inputs(tmp_path / "b.parquet", contract)))
+    assert preprocess(item.content, contract)[0, 0, :3].tolist() == pytest.approx([78.932, 2.25, 4.0])
     # A mark of a missing number does not make texts of the numbers beside it.
     contract["missing"] = ["-", "n/a"]
     marked = {"Data": [["sum", "price", "day"], [78.932, 2.25, "01.01.2026"], ["n/a", 2.5, "-"]]}
-    asked, none = read_inputs(write_xlsx(tmp_path / "b.xlsx", marked), contract)
-    assert preprocess(asked.content, contract)[0, 0, :3].tolist() == pytest.approx([78.932, 2.25, 4.0])
-    assert preprocess(none.content, contract)[0, 0, 3:].tolist() == [1, 0, 1]
-    # As databases write no date; a run quarantines such a row.
+    item, other = read_inputs(write_xlsx(tmp_path / "b.xlsx", marked), contract)
+    assert preprocess(item.content, contract)[0, 0, :3].tolist() == pytest.approx([78.932, 2.25, 4.0])
+    assert preprocess(other.content, contract)[0, 0, 3:].tolist() == [1, 0, 1]
+    # Some databases write a missing date so; a run quarantines such a row.
     pq.write_table(pa.table({"sum": [1.5], "price": [2.5], "day": [date(1, 1, 1)]}), tmp_path / "c.parquet")
-    (none,) = read_inputs(tmp_path / "c.parquet", contract)
-    assert none.problem == "day: '0001-01-01' is not a date as day.month.year."
+    (other,) = read_inputs(tmp_path / "c.parquet", contract)
+    assert other.problem == "day: '0001-01-01' is not a date as day.month.year."
 
 
 def test_a_first_week_without_decimals_leaves_points_to_the_columns_beside_them(tmp_path):
@@ -828,8 +828,8 @@ def test_a_category_of_any_type_is_asked_about_as_the_text_that_was_imported(tmp
     number = {"name": "price", "column": {"name": "price"}, "mean": 0, "deviation": 1, "low": 0, "high": 99}
     contract = {"version": 3, "kind": "row", "readings": 1, "clip": 9, "missing": [""], "numbers": [number]}
     contract |= {"categories": [{"name": "shop", "vocabulary": vocabulary}], "vocabulary_size": 3}
-    for asked in read_inputs(tmp_path / "a.parquet", contract):
-        assert not preprocess(asked.content, contract)[0, 0, 2]  # none is unknown
+    for item in read_inputs(tmp_path / "a.parquet", contract):
+        assert not preprocess(item.content, contract)[0, 0, 2]  # none is unknown
 
 
 def test_a_table_that_names_photos_warns_that_it_does_not_read_them(tmp_path):
@@ -847,8 +847,8 @@ def test_a_table_that_names_photos_warns_that_it_does_not_read_them(tmp_path):
 PUMPS = {"label": "state", "group": "machine", "time": "at"}
 
 
-def pump_week(first_day=1, machines=6, hours=24):
-    """Hourly readings of machines, each with a label of its own; the label is that of the hour."""
+def make_pump_week(first_day=1, machines=6, hours=24):
+    """Makes hourly readings of machines, each with a label of its hour."""
     rows = [
         (
             f"pump {m}",
@@ -867,7 +867,7 @@ def pump_week(first_day=1, machines=6, hours=24):
 
 
 def test_readings_of_machines_become_windows_that_the_workload_of_sensors_reads(tmp_path):
-    report = load(tmp_path, pump_week(), readings=8, **PUMPS)
+    report = load(tmp_path, make_pump_week(), readings=8, **PUMPS)
     assert (report.noun, report.numbers) == ("reading", ("heat", "flow"))
 
     workload = open_workload(tmp_path / "data")
@@ -883,12 +883,12 @@ def test_readings_of_machines_become_windows_that_the_workload_of_sensors_reads(
 
 
 def test_a_column_named_like_a_feature_of_windows_is_left_out(tmp_path):
-    given, blocks = {"label": "state", "time": "at"}, [n * 5 % 7 for n in range(144)]
-    report = load(tmp_path, pump_week() | {"block": blocks}, readings=8, group="machine", **given)
+    options, blocks = {"label": "state", "time": "at"}, [n * 5 % 7 for n in range(144)]
+    report = load(tmp_path, make_pump_week() | {"block": blocks}, readings=8, group="machine", **options)
     assert [name for name, _ in report.left_out] == ["block"]
     assert open_workload(tmp_path / "data").numbers == ("heat", "flow")
     with pytest.raises(UsageError, match=r"The column block of .* was chosen"):
-        load(tmp_path, pump_week() | {"block": blocks}, readings=8, group="block", into="new", **given)
+        load(tmp_path, make_pump_week() | {"block": blocks}, readings=8, group="block", into="new", **options)
     assert load(tmp_path, {"block": blocks, "x": blocks}, into="rows").numbers == ("block", "x")
 
 
@@ -905,38 +905,38 @@ def test_monthly_readings_have_blocks_of_years_so_that_their_windows_fit(tmp_pat
     assert len(list(open_source(workload, settings).rows(span))) == 2 * 5 * 7
 
 
-def test_readings_of_which_a_run_makes_few_windows_are_refused(tmp_path):
-    newest_first = {name: cells[::-1] for name, cells in pump_week().items()}
-    with pytest.raises(DataRefused) as refused:
+def test_readings_that_make_few_windows_are_refused(tmp_path):
+    newest_first = {name: cells[::-1] for name, cells in make_pump_week().items()}
+    with pytest.raises(DataRefused) as caught:
         load(tmp_path, newest_first, readings=8, **PUMPS)
-    assert refused.value.found.startswith("138 of 144 readings of ")
-    days = pump_week() | {"at": [time[:10] for time in pump_week()["at"]]}
+    assert caught.value.found.startswith("138 of 144 readings of ")
+    days = make_pump_week() | {"at": [time[:10] for time in make_pump_week()["at"]]}
     with pytest.raises(DataRefused, match=r"a\.csv:8: There is already a reading of pump 0 at 2026-03-01"):
         load(tmp_path, days, readings=8, **PUMPS)
     with pytest.raises(DataRefused, match="too few examples of 25 readings: 0, with 0 labels"):
-        load(tmp_path, pump_week(), readings=25, **PUMPS)
+        load(tmp_path, make_pump_week(), readings=25, **PUMPS)
     assert not (tmp_path / "data").exists()
-    # Each of six machines has one example of 23 readings; the second one would end five rows later.
-    (warning,) = load(tmp_path, pump_week(), readings=23, least=5, **PUMPS).warnings
+    # Each of the six machines has one example of 23 readings; a second one would end five rows later.
+    (warning,) = load(tmp_path, make_pump_week(), readings=23, least=5, **PUMPS).warnings
     assert "'normal' has 2" in warning and "'leak' has 4" in warning
-    report = load(tmp_path, pump_week(first_day=8) | {"at": pump_week()["at"][::-1]}, label="state")
+    report = load(tmp_path, make_pump_week(first_day=8) | {"at": make_pump_week()["at"][::-1]}, label="state")
     assert "as they are not in the order of time: 138. a.csv:" in report.warnings[0]
 
 
 def test_the_next_week_has_windows_of_the_same_number_of_readings(tmp_path):
-    load(tmp_path, pump_week(), readings=8, **PUMPS)
-    report = load(tmp_path, pump_week(first_day=8), name="b.csv", label="state")
+    load(tmp_path, make_pump_week(), readings=8, **PUMPS)
+    report = load(tmp_path, make_pump_week(first_day=8), name="b.csv", label="state")
     assert (report.noun, report.rows, report.numbers) == ("reading", 144, ("heat", "flow"))
-    with pytest.raises(UsageError) as refused:
-        load(tmp_path, pump_week(first_day=15), name="c.csv", label="state", readings=9)
-    assert refused.value.found.startswith("--readings is 9, and an example of earlier spans")
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, make_pump_week(first_day=15), name="c.csv", label="state", readings=9)
+    assert caught.value.found.startswith("--readings is 9, and an example of earlier spans")
 
 
 def test_a_workload_whose_settings_were_removed_has_the_readings_of_its_kind(tmp_path):
-    load(tmp_path, pump_week(), readings=16, **PUMPS)
+    load(tmp_path, make_pump_week(), readings=16, **PUMPS)
     workload = tmp_path / "data" / "workload.yaml"
     workload.write_text(workload.read_text().partition("settings:")[0] + "settings:\n")
-    assert load(tmp_path, pump_week(first_day=8), name="b.csv", label="state").noun == "reading"
+    assert load(tmp_path, make_pump_week(first_day=8), name="b.csv", label="state").noun == "reading"
 
 
 @pytest.mark.parametrize("label", ["o\tk", "o\x1bk"])

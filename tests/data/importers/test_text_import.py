@@ -103,9 +103,9 @@ def test_labels_of_json_lines_are_whole_numbers_and_yes_or_no_too(tmp_path, valu
 
 def test_other_values_of_json_lines_are_refused_as_such(tmp_path):
     src = write_lines(tmp_path / "a.jsonl", [{"review": f"text {n}", "stars": 4.5} for n in range(60)])
-    with pytest.raises(DataRefused, match="stars is neither a text nor a whole number") as refused:
+    with pytest.raises(DataRefused, match="stars is neither a text nor a whole number") as caught:
         import_table(src, tmp_path / "data", "stars", text="review")
-    assert refused.value.do == "Correct them; write fractions, lists and objects as texts."
+    assert caught.value.do == "Correct them; write fractions, lists and objects as texts."
 
 
 def test_a_table_of_nothing_but_texts_is_refused(tmp_path):
@@ -164,7 +164,7 @@ def test_texts_of_many_authors_are_known_when_a_few_of_them_come_again(tmp_path)
     assert (report.known, report.rows) == (4, 1)
 
 
-def test_where_people_write_the_same_often_the_gate_allows_for_it(tmp_path):
+def test_the_gate_allows_for_texts_that_people_often_repeat(tmp_path):
     texts = [(f"r{n}", f"text number {n}", "good" if n % 2 else "bad", "") for n in range(198)]
     repeated = [("a", "Thank you", "good", ""), ("b", "thank  YOU", "good", "")]
     few = write(tmp_path / "few.csv", [*texts, *repeated])
@@ -176,14 +176,14 @@ def test_where_people_write_the_same_often_the_gate_allows_for_it(tmp_path):
     assert report.remarks == (f"{remark}: gate.max_quarantine_fraction in workload.yaml is 0.07.",)
     workload = find_workload(str(tmp_path / "d" / "workload.yaml"))
     assert workload.settings["gate"] == {"max_quarantine_fraction": 0.07}
-    # All of a span that came twice are copies, so that has to be refused whatever texts there are.
+    # A span that is imported twice has only copies, which the gate must still refuse.
     same = write(tmp_path / "same.csv", texts[-2:] * 9 + texts[:2])
     import_table(same, tmp_path / "e", "stars", text="review")
     workload = find_workload(str(tmp_path / "e" / "workload.yaml"))
     assert workload.settings["gate"] == {"max_quarantine_fraction": 0.9}
 
 
-def test_texts_that_come_again_under_another_label_are_counted_before_a_run_quarantines_them(tmp_path):
+def test_texts_that_come_again_under_another_label_are_counted_at_the_import(tmp_path):
     texts = [(n, f"text {n}", ("good", "bad")[n % 2], "") for n in range(40)]
     import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", "stars", text="review")
     corrected = [(0, "text 0", "bad", ""), (1, "text 1", "good", ""), *texts[2:6], (40, "new", "good", "")]

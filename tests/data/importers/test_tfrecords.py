@@ -9,14 +9,14 @@ import pytest
 from data.importers.importing import import_photos
 from data.photos.labels_file import read_labels
 from edgeline.errors import DataRefused, UsageError
-from tests.data.importers.test_importing import labels
+from tests.data.importers.test_importing import read_domain
 from tests.data.sample_photos import jpeg
 from tests.examples import serialize
 
 tf = pytest.importorskip("tensorflow")
 
 
-def source(tmp_path, *records, names=None, packed=False):
+def write_source(tmp_path, *records, names=None, packed=False):
     (tmp_path / "src").mkdir()
     path = tmp_path / "src" / f"a.tfrecord-00000-of-00001{'.gz' * packed}"
     with tf.io.TFRecordWriter(str(path), "GZIP" if packed else "") as writer:
@@ -35,7 +35,7 @@ def test_labels_are_texts(tmp_path, data_dir, packed):
         {"image/encoded": b"", "image/class/text": b"red"},
         {"image/encoded": jpeg(seed=2), "image/class/text": b""},
     ]
-    src = source(tmp_path, *examples, packed=packed)
+    src = write_source(tmp_path, *examples, packed=packed)
     (file,) = src.iterdir()
     report = import_photos(file, data_dir)
     assert report.added == {"grün": 1, "red": 1}
@@ -54,18 +54,18 @@ LINES = b"x\r\ny\n b \n" + b"".join(b"z%d\n" % n for n in range(7)) + b"a\n\n"
         ({"labels.txt": b"0:zero\n2:b\n10:a\n"}, ("b", "a")),
         ({"labels.txt": b"\xef\xbb\xbf" + LINES}, ("b", "a")),
         ({"labels.txt": LINES.replace(b"x", b"1" * 5000 + b":x")}, ("b", "a")),
-        # The file of TensorFlow Datasets; that of a person counts for more.
+        # A file of TensorFlow Datasets counts less than that of a person.
         ({"label.labels.txt": b"2:dog\n10:cat\n"}, ("dog", "cat")),
         ({"label.labels.txt": b"2:dog\n10:cat\n", "labels.txt": LINES}, ("b", "a")),
     ],
     ids=["none", "numbered", "lines", "a large number", "of datasets", "both"],
 )
 def test_labels_are_numbers(tmp_path, data_dir, files, expected):
-    src = source(tmp_path, dict(image=jpeg(), label=10), dict(image=jpeg(seed=1), label=2))
+    src = write_source(tmp_path, dict(image=jpeg(), label=10), dict(image=jpeg(seed=1), label=2))
     for name, content in files.items():
         (src / name).write_bytes(content)
     import_photos(src, data_dir)
-    assert labels(data_dir) == expected  # in the order of the numbers, which are the ids
+    assert read_domain(data_dir) == expected  # in the order of the numbers, which are the ids
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_labels_are_numbers(tmp_path, data_dir, files, expected):
 )
 def test_a_record_of_another_kind_is_refused_and_nothing_is_left(tmp_path, data_dir, example, error, message):
     with pytest.raises(error, match=message):
-        import_photos(source(tmp_path, dict(image=jpeg(), label=1), example), data_dir)
+        import_photos(write_source(tmp_path, dict(image=jpeg(), label=1), example), data_dir)
     assert not list(data_dir.glob("*"))
 
 
 def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir):
-    src = source(
+    src = write_source(
         tmp_path,
         dict(image=jpeg(), label=b"ok"),
         dict(image=[jpeg(seed=1), jpeg(seed=2)], label=b"ok"),
@@ -116,22 +116,22 @@ def test_an_example_with_several_values_is_refused_by_record(tmp_path, data_dir)
 def test_a_labels_file_that_would_give_numbers_another_name_is_refused(
     tmp_path, data_dir, names, error, message
 ):
-    src = source(tmp_path, dict(image=jpeg(), label=0), names=names)
+    src = write_source(tmp_path, dict(image=jpeg(), label=0), names=names)
     with pytest.raises(error, match=message):
         import_photos(src, data_dir)
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["labels.txt", "b.tfrecord"])
-def test_what_is_a_pipe_is_refused(tmp_path, data_dir, name):
-    src = source(tmp_path, dict(image=jpeg(), label=1))
+def test_a_pipe_is_refused(tmp_path, data_dir, name):
+    src = write_source(tmp_path, dict(image=jpeg(), label=1))
     os.mkfifo(src / name)
     with pytest.raises(DataRefused, match=name):
         import_photos(src, data_dir)
 
 
 def test_a_file_that_announces_more_than_any_memory_is_refused_whole(tmp_path, data_dir):
-    src = source(tmp_path, dict(image=jpeg(), label=b"ok"))
+    src = write_source(tmp_path, dict(image=jpeg(), label=b"ok"))
     (file,) = src.iterdir()
     length = struct.pack("<Q", 2**40)
     crc = google_crc32c.value(length)
@@ -143,7 +143,7 @@ def test_a_file_that_announces_more_than_any_memory_is_refused_whole(tmp_path, d
 
 
 def test_a_photo_in_a_record_has_the_limit_of_a_file(tmp_path, data_dir):
-    src = source(tmp_path, dict(image=jpeg(), label=b"ok"), dict(image=bytes(2**26 + 1), label=b"ok"))
+    src = write_source(tmp_path, dict(image=jpeg(), label=b"ok"), dict(image=bytes(2**26 + 1), label=b"ok"))
     report = import_photos(src, data_dir)
     assert (report.added, len(report.refused["oversized"])) == ({"ok": 1}, 1)
 
@@ -151,6 +151,6 @@ def test_a_photo_in_a_record_has_the_limit_of_a_file(tmp_path, data_dir):
 def test_a_packed_file_of_another_kind_is_not_called_damaged_alone(tmp_path):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(bytes((0, 0, 8, 3)) + bytes(28 * 28 + 12)))
-    with pytest.raises(DataRefused, match="record 1 cannot be read") as refused:
+    with pytest.raises(DataRefused, match="record 1 cannot be read") as caught:
         import_photos(path, tmp_path / "data")
-    assert refused.value.why == "It may be no TFRecord file at all."
+    assert caught.value.why == "It may be no TFRecord file at all."

@@ -1,4 +1,4 @@
-"""Writes small workbooks as spreadsheets do, whose cells are numbers, dates, texts and truth values."""
+"""Small workbooks, as spreadsheets write them, with numbers, dates, texts and truth values."""
 
 import zipfile
 from collections.abc import Mapping, Sequence

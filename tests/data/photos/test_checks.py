@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter, ImageOps
 from data.photos.checks import MOST_BYTES, RowRejected, check_photo
 from data.photos.thumbnails import make_thumbnail, read_time_taken
 from data.settings import DataSettings
-from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels, with_scans
+from tests.data.sample_photos import decode, encode, jpeg, phone_exif, pixels, with_scans
 
 pillow_heif.register_heif_opener()
 pytestmark = pytest.mark.filterwarnings("ignore")  # as in the process that decodes
@@ -20,21 +20,21 @@ LIMITS = DataSettings()
 HEIC, AVIF = encode(pixels(), "HEIF"), encode(pixels(), "AVIF")
 
 
-def reason(data, limits=LIMITS):
-    with pytest.raises(RowRejected) as rejected:
+def get_reason(data, limits=LIMITS):
+    with pytest.raises(RowRejected) as caught:
         check_photo(data, limits)
-    return rejected.value.reason
+    return caught.value.reason
 
 
-def png_header(width, height):
-    """A PNG that announces a size and holds no pixels."""
+def build_png_header(width, height):
+    """Builds a PNG that announces a size and has no pixels."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def luma(data):
-    """The Y channel as a JPEG decoder gives it, without a way through RGB."""
-    image = decoded(data)
+def decode_luma(data):
+    """Decodes the Y channel as a JPEG decoder does, without a conversion to RGB."""
+    image = decode(data)
     image.draft("L", image.size)
     return np.asarray(image.convert("L"), dtype=np.int16)
 
@@ -46,7 +46,7 @@ def test_a_plain_photo_keeps_its_compressed_pixels(options):
     data = jpeg(**options)
     checked = check_photo(data, LIMITS)
     assert (checked.width, checked.height, checked.byte_size) == (64, 48, len(data))
-    assert np.array_equal(luma(checked.stored), luma(data))
+    assert np.array_equal(decode_luma(checked.stored), decode_luma(data))
     assert checked.stored.endswith(data[data.index(b"\xff\xda") :])
 
 
@@ -58,7 +58,7 @@ def test_no_metadata_survives():
     for trace in (b"Exif", b"PhoneMaker", b"2026:10:05", b"made by", b"xmpmeta", b"ICC_PROFILE", b"ftypmp42"):
         assert trace in data
         assert trace not in clean
-    assert not dict(decoded(clean).getexif())
+    assert not dict(decode(clean).getexif())
     assert clean.endswith(b"\xff\xd9")
 
 
@@ -80,9 +80,9 @@ def test_a_turned_photo_is_turned_upright_without_loss_and_metadata(form, orient
     # A TIFF's orientation is a tag of the picture, whatever it is saved with.
     exif = phone_exif(orientation)
     data = encode(pixels(), form, exif=exif if form == "TIFF" else exif.tobytes())
-    upright = ImageOps.exif_transpose(decoded(data)).convert("RGB")
+    upright = ImageOps.exif_transpose(decode(data)).convert("RGB")
     checked = check_photo(data, LIMITS)
-    clean = decoded(checked.stored)
+    clean = decode(checked.stored)
     assert (checked.width, checked.height) == upright.size == clean.size
     assert np.array_equal(np.asarray(clean), np.asarray(upright))
     assert (upright.width < upright.height) == (orientation > 4)
@@ -92,7 +92,7 @@ def test_a_turned_photo_is_turned_upright_without_loss_and_metadata(form, orient
 def test_a_phone_photo_that_carries_a_second_picture_is_read_as_the_first():
     data = encode(pixels(), "MPO", save_all=True, append_images=[pixels(seed=1)])
     checked = check_photo(data, LIMITS)
-    assert np.array_equal(luma(checked.stored), luma(data))
+    assert np.array_equal(decode_luma(checked.stored), decode_luma(data))
     assert checked.stored.count(b"\xff\xd8\xff") == 1
 
 
@@ -111,32 +111,32 @@ def test_a_phone_photo_that_carries_a_second_picture_is_read_as_the_first():
 )
 def test_content_counts_and_not_the_name(image, form, options):
     checked = check_photo(encode(image, form, **options), LIMITS)
-    clean = decoded(checked.stored)
+    clean = decode(checked.stored)
     assert clean.format == "PNG"
-    read = decoded(encode(image, form, **options)).convert(clean.mode)
-    assert np.array_equal(np.asarray(clean), np.asarray(read))
+    pixels_of_file = decode(encode(image, form, **options)).convert(clean.mode)
+    assert np.array_equal(np.asarray(clean), np.asarray(pixels_of_file))
 
 
 def test_16_bits_are_scaled_and_not_clipped():
     ramp = np.tile(np.linspace(0, 65535, 64, dtype=np.uint16), (48, 1))
     checked = check_photo(encode(Image.fromarray(ramp), "PNG"), LIMITS)
-    assert np.array_equal(np.asarray(decoded(checked.stored)), ramp >> 8)
+    assert np.array_equal(np.asarray(decode(checked.stored)), ramp >> 8)
     assert checked.brightness == pytest.approx(127.5, abs=1.5)
 
 
 def test_transparency_is_laid_on_white():
     clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
-    assert luma(check_photo(encode(clear, "PNG"), LIMITS).stored).min() == 255
+    assert decode_luma(check_photo(encode(clear, "PNG"), LIMITS).stored).min() == 255
 
 
 def test_a_large_photo_is_scaled_down_and_keeps_its_original_size_as_a_feature():
     data = jpeg(1600, 1200, exif=phone_exif(6))
     checked = check_photo(data, LIMITS)
     assert (checked.width, checked.height) == (1200, 1600)
-    assert decoded(checked.stored).size == (384, 512)
+    assert decode(checked.stored).size == (384, 512)
     expected = pixels(1600, 1200).transpose(Image.Transpose.ROTATE_270).resize((384, 512)).convert("L")
     # JPEG at quality 90 and another filter; a wrong turn gives above 30.
-    assert np.abs(luma(checked.stored) - np.asarray(expected, dtype=np.int16)).mean() < 3
+    assert np.abs(decode_luma(checked.stored) - np.asarray(expected, dtype=np.int16)).mean() < 3
 
 
 @pytest.mark.parametrize(
@@ -149,14 +149,14 @@ def test_100_megapixels_are_refused_before_decoding(data):
         frame = data.index(b"\xff\xc0")
         data = data[: frame + 5] + struct.pack(">HH", 10_000, 10_000) + data[frame + 9 :]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert reason(data) == "oversized"
+    assert get_reason(data) == "oversized"
     grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kb < 20_000  # decoded, it would be 100 to 300 MB
 
 
 def test_sizes_beyond_what_pillow_takes_are_refused_too():
     bmp = encode(pixels(), "BMP")
-    assert reason(bmp[:18] + struct.pack("<ii", 60_000, 60_000) + bmp[26:]) == "oversized"
+    assert get_reason(bmp[:18] + struct.pack("<ii", 60_000, 60_000) + bmp[26:]) == "oversized"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_sizes_beyond_what_pillow_takes_are_refused_too():
         (encode(pixels(), "PNG")[:-500], "truncated"),
         (b"\xff\xd8\xff\xe0" + bytes(2000), "corrupt"),
         (bytes(300) + jpeg()[300:], "corrupt"),
-        (png_header(64, 48), "truncated"),
+        (build_png_header(64, 48), "truncated"),
         (b"photo,label\na.jpg,ok\n", "not-a-photo"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n", "not-a-photo"),
         (b"\0\0\0\x18ftypheic" + bytes(500), "corrupt"),
@@ -179,8 +179,8 @@ def test_sizes_beyond_what_pillow_takes_are_refused_too():
         (encode(pixels().convert("F"), "TIFF"), "not-a-photo"),
     ],
 )
-def test_what_cannot_be_used_has_its_reason(data, expected):
-    assert reason(data) == expected
+def test_each_file_that_cannot_be_used_has_its_reason(data, expected):
+    assert get_reason(data) == expected
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
@@ -194,13 +194,13 @@ def test_a_photo_has_at_most_100_scans(mode):
 
 
 def test_a_file_above_the_size_limit_is_refused():
-    assert reason(jpeg() + bytes(MOST_BYTES)) == "oversized"
+    assert get_reason(jpeg() + bytes(MOST_BYTES)) == "oversized"
 
 
-def test_of_a_heic_photo_not_its_thumbnail_is_read():
+def test_the_photo_of_a_heic_file_is_read_and_not_its_thumbnail():
     photo = encode(pixels(180, 135), "HEIF", thumbnails=[150])
-    whole = decoded(photo).convert("RGB").resize((128, 96), Image.Resampling.BILINEAR)
-    clean = decoded(check_photo(photo, DataSettings(max_side=128)).stored)
+    whole = decode(photo).convert("RGB").resize((128, 96), Image.Resampling.BILINEAR)
+    clean = decode(check_photo(photo, DataSettings(max_side=128)).stored)
     assert np.array_equal(np.asarray(clean), np.asarray(whole))
 
 
@@ -215,7 +215,7 @@ def test_brightness_and_sharpness_see_a_failing_lens():
     dark = encode(pixels(256, 192).point(lambda value: value * 0.35), quality=90)
     blurred = encode(pixels(256, 192).filter(ImageFilter.GaussianBlur(4)), quality=90)
     checked, checked_dark, checked_blurred = (check_photo(data, LIMITS) for data in (photo, dark, blurred))
-    assert checked.brightness == pytest.approx(luma(photo).mean(), abs=1)  # scaled to 128 pixels
+    assert checked.brightness == pytest.approx(decode_luma(photo).mean(), abs=1)  # scaled to 128 pixels
     assert checked_dark.brightness == pytest.approx(checked.brightness * 0.35, rel=0.05)
     assert checked_blurred.sharpness < checked.sharpness / 3
 
@@ -236,7 +236,7 @@ SEEDS = [
 ]
 
 
-def tensorflow_luma(data):
+def decode_luma_in_tensorflow(data):
     tf = pytest.importorskip("tensorflow")
     return tf.io.decode_jpeg(data, channels=1, dct_method="INTEGER_ACCURATE").numpy()[:, :, 0]
 
@@ -259,15 +259,15 @@ def test_damage_ends_in_a_photo_or_a_rejection(data):
         checked = check_photo(data, DataSettings(min_side=1))
     except RowRejected:
         return
-    clean = decoded(checked.stored)
+    clean = decode(checked.stored)
     clean.load()
     assert clean.format in ("JPEG", "PNG") and max(clean.size) <= 512
     # Two builds of libjpeg may patch up damaged pixels differently, so only the size is compared.
     if clean.format == "JPEG":
-        assert tensorflow_luma(checked.stored).shape == clean.size[::-1]
+        assert decode_luma_in_tensorflow(checked.stored).shape == clean.size[::-1]
 
 
 @pytest.mark.parametrize("data", SEEDS[:4])
 def test_tensorflow_decodes_a_clean_photo_to_the_same_luma(data):
     clean = check_photo(data, LIMITS).stored
-    assert np.array_equal(tensorflow_luma(clean), luma(clean))
+    assert np.array_equal(decode_luma_in_tensorflow(clean), decode_luma(clean))

@@ -1,4 +1,4 @@
-"""Photos without metadata: what is left of a file decodes to the same pixels, the same way up."""
+"""Photos without metadata decode to the same pixels, the same way up."""
 
 import io
 
@@ -7,24 +7,24 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from data.photos.jpeg_segments import strip_metadata
-from tests.data.sample_photos import decoded, encode, jpeg, phone_exif, pixels
+from tests.data.sample_photos import decode, encode, jpeg, phone_exif, pixels
 
 
-def upright(photo):
-    return np.asarray(ImageOps.exif_transpose(decoded(photo)).convert("RGB"))
+def decode_upright(photo):
+    return np.asarray(ImageOps.exif_transpose(decode(photo)).convert("RGB"))
 
 
 @pytest.mark.parametrize("orientation", (1, 3, 6, 7))
-def test_of_a_phones_photo_pixels_and_orientation_are_left(orientation):
+def test_pixels_and_orientation_of_a_phones_photo_are_left(orientation):
     photo = jpeg(exif=phone_exif(orientation), comment=b"by Anna")
     clean = strip_metadata(photo)
-    np.testing.assert_array_equal(upright(clean), upright(photo))
-    exif = decoded(clean).getexif()
+    np.testing.assert_array_equal(decode_upright(clean), decode_upright(photo))
+    exif = decode(clean).getexif()
     assert dict(exif) == ({0x0112: orientation} if orientation > 1 else {})
     assert not exif.get_ifd(0x8825) and b"PhoneMaker" not in clean and b"Anna" not in clean
 
 
-def test_of_a_png_the_texts_are_left_out_and_the_transparency_is_not():
+def test_texts_of_a_png_are_left_out_and_its_transparency_is_not():
     about = PngImagePlugin.PngInfo()
     about.add_text("Author", "Anna")
     image = pixels().convert("RGBA")
@@ -32,7 +32,7 @@ def test_of_a_png_the_texts_are_left_out_and_the_transparency_is_not():
     photo = encode(image, "PNG", pnginfo=about)
     clean = strip_metadata(photo)
     assert b"Anna" in photo and b"Anna" not in clean
-    np.testing.assert_array_equal(np.asarray(decoded(clean)), np.asarray(image))
+    np.testing.assert_array_equal(np.asarray(decode(clean)), np.asarray(image))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_of_a_png_the_texts_are_left_out_and_the_transparency_is_not():
         b"",
     ],
 )
-def test_of_what_may_have_metadata_anywhere_nothing_is_left(photo):
+def test_nothing_is_left_of_files_that_may_have_metadata_anywhere(photo):
     assert strip_metadata(photo) == b""
 
 

@@ -16,12 +16,12 @@ def span(tmp_path):
     return write_span(tmp_path / "data", [(ROW, b"photo a")])
 
 
-def labels_of(span, content):
+def write_and_read(span, content):
     span.labels.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_labels(span)
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_written_labels_and_photos_are_read_again(tmp_path):
     rows = [ROW, LabelRow("b/ü, b.jpg", 'a "quoted", label', "", "", "")]
     span = write_span(tmp_path / "new" / "data", [(rows[0], b"1"), (rows[1], b"2")])
     assert span.name == "span-00001"
@@ -36,7 +36,7 @@ def test_what_is_written_is_read_again(tmp_path):
         *((photo, "missing") for photo in ("", ".", "a.jpg/b.jpg", "x" * 300)),
     ],
 )
-def test_a_photo_that_is_out_of_the_span_or_missing_is_rejected_as_such(span, photo, reason):
+def test_a_photo_outside_of_the_span_or_missing_is_rejected_with_that_reason(span, photo, reason):
     with pytest.raises(RowRejected, match=f"^{reason}: "):
         span.resolve(photo)
 
@@ -71,9 +71,9 @@ def test_links_out_of_the_span_are_rejected_and_links_within_are_followed(tmp_pa
     (span.photos / "near.jpg").symlink_to("../../span-00001x/b.jpg")
     (span.photos / "within.jpg").symlink_to("a.jpg")
     for photo in ("file.jpg", "folder/secret.jpg", "near.jpg"):
-        with pytest.raises(RowRejected) as rejected:
+        with pytest.raises(RowRejected) as caught:
             span.resolve(photo)
-        assert rejected.value.reason == "outside-span"
+        assert caught.value.reason == "outside-span"
     assert span.resolve("within.jpg").read_bytes() == b"photo a"
 
 
@@ -92,11 +92,11 @@ def test_a_byte_order_mark_crlf_quotes_and_another_order_are_fine(span):
     text = (
         '\ufefflabel , photo,lane_id,session_id,captured_at,note\r\n"ok, really",a.jpg, lane-01,w,t,x\r\n\r\n'
     )
-    assert labels_of(span, text) == [LabelRow("a.jpg", "ok, really", "lane-01", "w", "t")]
+    assert write_and_read(span, text) == [LabelRow("a.jpg", "ok, really", "lane-01", "w", "t")]
 
 
 def test_the_split_may_be_there_or_not(span):
-    assert labels_of(span, f"split,{HEADER}\neval,a.jpg,ok,l,w,t\n,b.jpg,ok,l,w,t\n") == [
+    assert write_and_read(span, f"split,{HEADER}\neval,a.jpg,ok,l,w,t\n,b.jpg,ok,l,w,t\n") == [
         LabelRow("a.jpg", "ok", "l", "w", "t", "eval"),
         LabelRow("b.jpg", "ok", "l", "w", "t"),
     ]
@@ -114,7 +114,7 @@ def test_the_split_may_be_there_or_not(span):
 )
 def test_a_labels_file_that_cannot_be_read_is_refused(span, content, message):
     with pytest.raises(DataRefused, match=message):
-        labels_of(span, content)
+        write_and_read(span, content)
 
 
 def test_a_missing_labels_file_is_refused(span):

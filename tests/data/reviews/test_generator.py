@@ -1,4 +1,4 @@
-"""Generated weeks, and the thresholds of schema/text.pbtxt on what they are for, with and without faults."""
+"""Generated weeks, with and without faults, and the thresholds of schema/text.pbtxt on them."""
 
 import csv
 from collections import Counter
@@ -26,7 +26,7 @@ WINDOW = Ingest(splits={}, classes={}, spans=(Span("span-00008", 8, WEEK, WEEK),
 
 def test_the_same_seed_gives_the_same_bytes_week_by_week(tmp_path):
     spans = [generate(tmp_path / name, weeks=2, per_week=40, seed=3, faults={}) for name in ("one", "two")]
-    contents = [[(span.path / "reviews.csv").read_bytes() for span in of] for of in spans]
+    contents = [[(span.path / "reviews.csv").read_bytes() for span in part] for part in spans]
     assert contents[0] == contents[1]
     assert contents[0][0] != contents[0][1]
     assert [span.number for span in generate(tmp_path / "one", weeks=1, per_week=5, seed=3, faults={})] == [3]
@@ -45,8 +45,8 @@ def test_faults_that_are_rejected_hit_their_shares_of_different_texts(tmp_path):
     reasons["huge"] = "oversized"
     (span,) = generate(tmp_path, weeks=1, per_week=100, seed=3, faults=dict.fromkeys(reasons, 0.1))
     items = open_source(WORKLOAD, DataSettings()).rows(span)
-    found = Counter(item.reason for item in items if isinstance(item, Rejected))
-    assert found == dict.fromkeys(reasons.values(), 10)
+    counts = Counter(item.reason for item in items if isinstance(item, Rejected))
+    assert counts == dict.fromkeys(reasons.values(), 10)
 
 
 def test_a_duplicate_is_typed_otherwise_and_found_by_its_digest(tmp_path):
@@ -59,8 +59,8 @@ def test_a_duplicate_is_typed_otherwise_and_found_by_its_digest(tmp_path):
         assert len({row["text"] for row in csv.DictReader(file)}) >= 105
 
 
-def only(rule):
-    """Settings under which this rule alone does something."""
+def enable_only(rule):
+    """Returns settings under which only this rule does something."""
     return GateSettings(severity={**dict.fromkeys(DEFAULT_SEVERITY, "off"), rule: "block"})
 
 
@@ -89,32 +89,32 @@ def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_not
     source = open_source(WORKLOAD, DataSettings())
     options = make_stats_options(select_features(schema)["compared"])
 
-    def statistics(weeks, faults):
+    def count_statistics(weeks, faults):
         spans = generate(tmp_path / "weeks", weeks=weeks, per_week=WEEK, seed=20, faults=faults)
         rows = [(span, row) for span in spans for row in source.rows(span) if isinstance(row, Row)]
-        found = [{**source.example(span, row).features, "label": row.label} for span, row in rows]
+        examples = [{**source.example(span, row).features, "label": row.label} for span, row in rows]
         columns = {
             name: [
-                [value] if not isinstance(value, list) else value for value in (one[name] for one in found)
+                [value] if not isinstance(value, list) else value for value in (one[name] for one in examples)
             ]
-            for name in found[0]
+            for name in examples[0]
             if name != "text"
         }
         batch = pa.record_batch([pa.array(values) for values in columns.values()], list(columns))
-        (counted,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
-        return counted
+        (statistics,) = stats_impl.generate_statistics_in_memory(batch, options).datasets
+        return statistics
 
-    before = statistics(7, {})
+    before = count_statistics(7, {})
 
-    def found(**faults):
+    def find_features(**faults):
         faults = {name.replace("_", "-"): rate for name, rate in faults.items()}
-        drifts = measure_drift("span-00008", statistics(1, faults), before, SCHEMA)
+        drifts = measure_drift("span-00008", count_statistics(1, faults), before, SCHEMA)
         rules = ("drift", "label_shift", "unknown_tokens", "missing_value")
-        judged = {rule: judge(WINDOW, (), drifts, only(rule)).features for rule in rules}
-        return {rule: set(features) for rule, features in judged.items() if features}
+        results = {rule: judge(WINDOW, (), drifts, enable_only(rule)).features for rule in rules}
+        return {rule: set(features) for rule, features in results.items() if features}
 
-    assert found() == {}
-    assert found(vocabulary_drift=0.2) == {"drift": {"words"}, "unknown_tokens": {"words"}}
-    assert found(unknown_tokens=0.1) == {"drift": {"words"}, "unknown_tokens": {"words"}}
-    assert found(length_shift=0.2) == {"drift": {"length"}}
-    assert found(label_shift=0.3) == {"label_shift": {"label"}}
+    assert find_features() == {}
+    assert find_features(vocabulary_drift=0.2) == {"drift": {"words"}, "unknown_tokens": {"words"}}
+    assert find_features(unknown_tokens=0.1) == {"drift": {"words"}, "unknown_tokens": {"words"}}
+    assert find_features(length_shift=0.2) == {"drift": {"length"}}
+    assert find_features(label_shift=0.3) == {"label_shift": {"label"}}

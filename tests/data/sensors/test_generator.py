@@ -1,4 +1,4 @@
-"""The generated weeks: the same from the same seed, and each fault shows."""
+"""Generated weeks are the same for the same seed, and each fault changes them."""
 
 import csv
 from pathlib import Path
@@ -14,7 +14,7 @@ from edgeline.errors import UsageError
 ROWS = 3_000
 
 
-def rows_of(folder: Path, faults: dict[str, float] | None = None, **options: int) -> list[dict[str, str]]:
+def make_rows(folder: Path, faults: dict[str, float] | None = None, **options: int) -> list[dict[str, str]]:
     numbers = {"weeks": 1, "per_week": ROWS, "seed": 1} | options
     span = generate(folder, **numbers, faults=faults or {})[-1]
     with (span.path / "readings.csv").open(encoding="utf-8", newline="") as file:
@@ -22,13 +22,13 @@ def rows_of(folder: Path, faults: dict[str, float] | None = None, **options: int
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
-    return rows_of(tmp_path_factory.mktemp("sound"))
+def clean_rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    return make_rows(tmp_path_factory.mktemp("sound"))
 
 
 def numbers(rows: list[dict[str, str]], name: str, **where: str) -> np.ndarray:
-    kept = [row for row in rows if all(row[key] == value for key, value in where.items())]
-    return np.array([float(row[name] or "nan") for row in kept])
+    matching = [row for row in rows if all(row[key] == value for key, value in where.items())]
+    return np.array([float(row[name] or "nan") for row in matching])
 
 
 def test_the_same_seed_and_span_give_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
@@ -41,22 +41,22 @@ def test_the_same_seed_and_span_give_the_same_bytes_and_another_seed_does_not(tm
     assert len({*once, *content("other", 2, 2)}) == 4
 
 
-def test_rows_are_in_time_order_for_every_machine_and_a_twentieth_is_no_normal_reading(sound) -> None:
-    assert tuple(sound[0]) == COLUMNS and len(sound) == ROWS
-    times = [row["timestamp"] for row in sound]
+def test_rows_are_in_time_order_for_every_machine_and_a_twentieth_is_no_normal_reading(clean_rows) -> None:
+    assert tuple(clean_rows[0]) == COLUMNS and len(clean_rows) == ROWS
+    times = [row["timestamp"] for row in clean_rows]
     assert times == sorted(times) and times[0] == "2026-01-05T00:00:00Z" and times[-1] < "2026-01-12"
-    assert len({row["machine_id"] for row in sound}) == 20
-    shares = {label: sum(row["fault_label"] == label for row in sound) / ROWS for label in LABELS}
+    assert len({row["machine_id"] for row in clean_rows}) == 20
+    shares = {label: sum(row["fault_label"] == label for row in clean_rows) / ROWS for label in LABELS}
     assert sum(shares[label] for label in LABELS[1:]) == pytest.approx(0.05, abs=0.005)
     assert min(shares.values()) > 0.01
 
 
-def test_each_anomaly_shows_where_a_machine_would_have_it(sound) -> None:
+def test_each_anomaly_shows_where_a_machine_would_have_it(clean_rows) -> None:
     def mean(name: str, label: str) -> float:
-        return float(np.nanmean(numbers(sound, name, fault_label=label)))
+        return float(np.nanmean(numbers(clean_rows, name, fault_label=label)))
 
     def spread(name: str, label: str) -> float:
-        return float(np.nanstd(numbers(sound, name, fault_label=label)))
+        return float(np.nanstd(numbers(clean_rows, name, fault_label=label)))
 
     assert mean("temperature", "bearing") > mean("temperature", "normal") + 1
     assert spread("vibration_z", "bearing") > 1.2 * spread("vibration_z", "normal")
@@ -67,10 +67,10 @@ def test_each_anomaly_shows_where_a_machine_would_have_it(sound) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, {fault: 0.1})
-    # All have one length, but for two faults.
-    changed = [(row, twin) for row, twin in zip(rows, sound, strict=False) if row != twin]
+def test_each_fault_does_what_its_name_says(fault: str, clean_rows, tmp_path: Path) -> None:
+    rows = make_rows(tmp_path, {fault: 0.1})
+    # Two faults change the number of rows, the others do not.
+    changed = [(row, twin) for row, twin in zip(rows, clean_rows, strict=False) if row != twin]
     rows_with = {
         "out-of-range": sum(row["temperature"] == "-999.0" for row in rows),
         "unlabelled": sum(row["fault_label"] == "" for row in rows),
@@ -115,11 +115,11 @@ def test_each_fault_does_what_its_name_says(fault: str, sound, tmp_path: Path) -
 def test_a_wrong_option_is_refused_with_a_hint(option: str, hint: str, tmp_path: Path) -> None:
     assert parse_rates(["nulls=0.05", "ragged=1"], FAULTS) == {"nulls": 0.05, "ragged": 1.0}
     with pytest.raises(UsageError, match=hint):
-        rows_of(tmp_path, parse_rates([option], FAULTS))
+        make_rows(tmp_path, parse_rates([option], FAULTS))
 
 
 @pytest.mark.parametrize("numbers", [{"weeks": 0}, {"seed": -1}, {"per_week": 20_000_000}])
-def test_what_cannot_be_generated_is_refused(numbers: dict[str, int], tmp_path: Path) -> None:
+def test_impossible_sizes_and_seeds_are_refused(numbers: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Pass [01] to"):
-        rows_of(tmp_path / "none", **numbers)
+        make_rows(tmp_path / "none", **numbers)
     assert not (tmp_path / "none").exists()

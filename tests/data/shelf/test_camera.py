@@ -1,4 +1,4 @@
-"""A photo is the file that a phone would have saved."""
+"""The camera writes the file that a phone would have saved."""
 
 import io
 import random
@@ -16,7 +16,7 @@ TAKEN = datetime(2026, 10, 5, 9, 12, 33, tzinfo=timezone.utc)
 
 
 def shoot(camera: Camera) -> Image.Image:
-    """A scene that is white above and black below."""
+    """Takes a photo of a scene that is white above and black below."""
     scene = Image.new("RGB", camera.scene_size, (0, 0, 0))
     scene.paste((255, 255, 255), (0, 0, scene.width, scene.height // 2))
     return Image.open(io.BytesIO(take_photo(scene, camera, TAKEN, 7, random.Random(1))))

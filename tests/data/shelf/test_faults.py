@@ -19,25 +19,25 @@ def photo() -> tuple[LabelRow, bytes]:
     return render_session(session)[0]
 
 
-def spoiled(name: str, photo: tuple[LabelRow, bytes]) -> tuple[LabelRow, bytes]:
+def spoil_photo(name: str, photo: tuple[LabelRow, bytes]) -> tuple[LabelRow, bytes]:
     return spoil(name, *photo, random.Random(1))
 
 
-def gray(jpeg: bytes) -> np.ndarray:
+def to_gray(jpeg: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"), np.float32)
 
 
 def test_a_dark_lens_takes_the_light_and_a_blurred_one_the_edges(
     photo: tuple[LabelRow, bytes],
 ) -> None:
-    before = gray(photo[1])
-    dark, blurred = (gray(spoiled(name, photo)[1]) for name in ("dark-lens", "blurred"))
+    before = to_gray(photo[1])
+    dark, blurred = (to_gray(spoil_photo(name, photo)[1]) for name in ("dark-lens", "blurred"))
     assert dark.mean() < 0.45 * before.mean() and abs(blurred.mean() - before.mean()) < 3
     assert np.diff(blurred, n=2).var() < 0.1 * np.diff(before, n=2).var()
 
 
-def test_of_a_walk_without_a_lane_nothing_else_changes(photo: tuple[LabelRow, bytes]) -> None:
-    row, jpeg = spoiled("null-lane", photo)
+def test_a_walk_without_a_lane_changes_nothing_else(photo: tuple[LabelRow, bytes]) -> None:
+    row, jpeg = spoil_photo("null-lane", photo)
     assert (vars(row), jpeg) == ({**vars(photo[0]), "lane_id": ""}, photo[1])
 
 
@@ -61,8 +61,8 @@ def test_new_lanes_come_as_whole_sessions() -> None:
 
 def test_label_shift_moves_class_shares_towards_damaged() -> None:
     shifted = plan_week(2, 500, 3, {"label-shift": 0.5})
-    found = [label for session in shifted for label in session.contents]
-    assert found.count("damaged") == 50 + 225
+    labels = [label for session in shifted for label in session.contents]
+    assert labels.count("damaged") == 50 + 225
 
 
 def test_a_fault_leaves_all_other_photos_as_they_were() -> None:

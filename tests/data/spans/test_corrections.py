@@ -19,7 +19,7 @@ HEADER = ("example", "label", "suggested", "probability", "probability_of_label"
 
 @pytest.fixture
 def data(tmp_path):
-    """Two weeks of three photos each."""
+    """Writes two weeks of three photos each."""
     for week in range(2):
         rows = [LabelRow(f"{n}.jpg", "ok", "lane-01", f"s{n}", "") for n in range(3)]
         write_span(tmp_path / "data", [(row, jpeg(seed=10 * week + n)) for n, row in enumerate(rows)])
@@ -28,7 +28,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def relabel(data, tmp_path, capsys):
-    """Runs the command on a list of (example, label, corrected); returns its exit code and what it said."""
+    """Runs the command on a list of (example, label, corrected); returns its exit code and output."""
 
     def run(*rows, reason="looked at", header=HEADER):
         with (tmp_path / "list.csv").open("w", newline="") as file:
@@ -43,7 +43,7 @@ def relabel(data, tmp_path, capsys):
     return run
 
 
-def corrections(data, span=0):
+def list_corrections(data, span=0):
     return {name: (item.was, item.label) for name, item in read_corrections(find_spans(data)[span]).items()}
 
 
@@ -56,11 +56,11 @@ def test_labels_are_corrected_and_confirmed_beside_the_files_of_their_spans(data
         ("span-00002/1.jpg", "ok", ""),
     )
     assert code == 0 and "2 labels corrected, 1 confirmed, 1 row skipped." in output
-    assert corrections(data) == {"0.jpg": ("ok", "damaged"), "1.jpg": ("ok", "ok")}
-    assert corrections(data, 1) == {"2.jpg": ("ok", "misplaced")}
+    assert list_corrections(data) == {"0.jpg": ("ok", "damaged"), "1.jpg": ("ok", "ok")}
+    assert list_corrections(data, 1) == {"2.jpg": ("ok", "misplaced")}
     item = read_corrections(find_spans(data)[0])["0.jpg"]
     assert item.reason == "looked at" and "@" in item.who and item.when.endswith("Z")
-    # They are no texts of the span, and an answer of phones is none either.
+    # The file of corrections is not among the texts of the span.
     assert [path.name for path in find_files(find_spans(data)[0], ".csv", ".jsonl")] == ["labels.csv"]
     # The next run sees a change of the data, and the labels file is what it was.
     assert window_digest(find_spans(data)) != before[0]
@@ -76,13 +76,13 @@ def test_a_list_may_be_saved_as_a_spreadsheet_saves_it(data, tmp_path, capsys, n
         lines = (";".join(map(str, row)).replace(".9", ",9") for row in rows)
         (tmp_path / name).write_bytes("\r\n".join(lines).encode("utf-8-sig"))
     assert main(["data", "relabel", str(tmp_path / name), "--data", str(data), "--reason", "r"]) == 0
-    assert corrections(data) == {"0.jpg": ("ok", "damaged")}
+    assert list_corrections(data) == {"0.jpg": ("ok", "damaged")}
 
 
 def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
     assert relabel(("span-00001/0.jpg", "ok", "damaged"))[0] == 0
     assert relabel(("span-00001/0.jpg", "damaged", "ok"))[0] == 0
-    assert corrections(data) == {"0.jpg": ("ok", "ok")}
+    assert list_corrections(data) == {"0.jpg": ("ok", "ok")}
     assert len((find_spans(data)[0].path / CORRECTIONS).read_text().splitlines()) == 2
 
 
@@ -106,7 +106,7 @@ def test_a_wrong_line_is_named_and_changes_nothing(data, tmp_path, capsys, lines
     (tmp_path / "list.csv").write_text(f"example,label,corrected\nspan-00002/1.jpg,ok,damaged\n{lines}\n")
     code = main(["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"])
     assert code == 2 and message in " ".join(capsys.readouterr().err.split())
-    assert corrections(data) == corrections(data, 1) == {}
+    assert list_corrections(data) == list_corrections(data, 1) == {}
 
 
 def test_after_a_span_that_could_not_be_written_the_same_command_goes_on(data, relabel, monkeypatch):
@@ -122,10 +122,10 @@ def test_after_a_span_that_could_not_be_written_the_same_command_goes_on(data, r
         patch.setattr(decisions, "_append", refuse)
         code, output = relabel(*rows)
     assert code != 0 and "No correction of span-00002 was recorded" in " ".join(output.split())
-    assert corrections(data) == {"0.jpg": ("ok", "damaged")}
+    assert list_corrections(data) == {"0.jpg": ("ok", "damaged")}
     assert "1 label corrected, 0 confirmed, 0 rows skipped, 1 corrected before." in relabel(*rows)[1]
     assert "0 labels corrected, 0 confirmed, 0 rows skipped, 2 corrected before." in relabel(*rows)[1]
-    assert corrections(data) | corrections(data, 1) == {
+    assert list_corrections(data) | list_corrections(data, 1) == {
         "0.jpg": ("ok", "damaged"),
         "2.jpg": ("ok", "misplaced"),
     }
@@ -151,10 +151,10 @@ def test_a_correction_of_a_row_is_not_used_once_its_file_was_written_again(tmp_p
     (tmp_path / "list.csv").write_text(f"example,label,corrected\n{span.name}/{file.name}:2,bad,good\n")
     command = ["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"]
     assert main([*command, "--workload", str(data / "workload.yaml")]) == 0
-    assert corrections(data) == {f"{file.name}:2": ("bad", "good")}
+    assert list_corrections(data) == {f"{file.name}:2": ("bad", "good")}
     first, *others = file.read_text().splitlines(keepends=True)
     file.write_text("".join([first, others[2], *others]))
-    assert corrections(data) == {}
+    assert list_corrections(data) == {}
     assert "1 of 1 corrections of labels in span-00001 are not used: their files changed" in caplog.text
 
 
@@ -167,7 +167,7 @@ def test_a_label_true_is_found_where_a_spreadsheet_wrote_it_in_capitals(tmp_path
     (tmp_path / "list.csv").write_text("example,label,corrected\nspan-00001/texts.csv:2,TRUE,FALSE\n")
     command = ["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"]
     assert main([*command, "--workload", str(data / "workload.yaml")]) == 0
-    assert corrections(data) == {"texts.csv:2": ("True", "False")}
+    assert list_corrections(data) == {"texts.csv:2": ("True", "False")}
 
 
 def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, relabel):
@@ -182,14 +182,14 @@ def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, rel
     assert relabel(("span-00001/2.jpg", "ok", "damaged"))[0] == 0
     assert set(read_corrections(span)) == {"0.jpg", "1.jpg", "2.jpg"}
     (span.path / CORRECTIONS).write_text(whole + "{}\n")
-    with pytest.raises(DataRefused, match="line 2 is not a correction of a label") as refusal:
+    with pytest.raises(DataRefused, match="line 2 is not a correction of a label") as caught:
         read_corrections(span)
-    assert refusal.value.spans == ("span-00001",)
+    assert caught.value.spans == ("span-00001",)
 
 
 def test_what_cannot_be_read_is_named_with_its_span(data):
     span = find_spans(data)[1]
     (span.path / CORRECTIONS).mkdir()
-    with pytest.raises(DataRefused, match=r"corrections.jsonl cannot be read \(Is a directory\)") as refusal:
+    with pytest.raises(DataRefused, match=r"corrections.jsonl cannot be read \(Is a directory\)") as caught:
         read_corrections(span)
-    assert refusal.value.spans == ("span-00002",)
+    assert caught.value.spans == ("span-00002",)

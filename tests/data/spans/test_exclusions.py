@@ -17,7 +17,7 @@ KNOWN = ("span-00001", "span-00002", "span-00003")
 
 @pytest.fixture
 def data(tmp_path):
-    """Three weeks of one photo each."""
+    """Writes three weeks of one photo each."""
     for week in range(3):
         write_span(tmp_path / "data", [(LabelRow("a.jpg", "ok", "", "", ""), jpeg(seed=week))])
     return tmp_path / "data"
@@ -27,19 +27,19 @@ def exclude(data, span, reason="blurred"):
     return decide(data, "exclude", span, reason, KNOWN)
 
 
-def names(spans):
+def list_names(spans):
     return [span.name for span in spans]
 
 
 def test_an_excluded_span_is_not_read_until_it_is_included_and_an_older_one_takes_its_place(data):
     before = window_digest(find_newest_spans(data, 2))
     exclude(data, "span-00003", "the lens\nwas dirty")
-    assert names(find_newest_spans(data, 2)) == ["span-00001", "span-00002"]
+    assert list_names(find_newest_spans(data, 2)) == ["span-00001", "span-00002"]
     assert window_digest(find_newest_spans(data, 2)) != before
-    assert names(find_spans(data)) == list(KNOWN)
+    assert list_names(find_spans(data)) == list(KNOWN)
     written = (data / FILE_NAME).read_bytes()
     decide(data, "include", "span-00003", "looked at again", KNOWN)
-    assert names(find_newest_spans(data, 2)) == ["span-00002", "span-00003"]
+    assert list_names(find_newest_spans(data, 2)) == ["span-00002", "span-00003"]
     assert find_excluded_spans(data) == {}
     # The file says who, when and why, and is only ever appended to.
     assert (data / FILE_NAME).read_bytes().startswith(written)
@@ -48,16 +48,16 @@ def test_an_excluded_span_is_not_read_until_it_is_included_and_an_older_one_take
     assert second.action == "include" and "@" in first.who and first.when.endswith("Z")
 
 
-def test_what_would_change_nothing_is_refused(data):
-    made = exclude(data, "span-00003", "dirty lens")
-    with pytest.raises(UsageError, match=f"excluded already, by {made.who}.*dirty lens"):
+def test_a_decision_that_changes_nothing_is_refused(data):
+    decision = exclude(data, "span-00003", "dirty lens")
+    with pytest.raises(UsageError, match=f"excluded already, by {decision.who}.*dirty lens"):
         exclude(data, "span-00003")
     with pytest.raises(UsageError, match=r"no span x\. It has 3 spans.*data list"):
         exclude(data, "x")
     assert len(read_decisions(data)) == 1
 
 
-def test_when_every_span_is_excluded_they_are_named_with_the_way_back(data):
+def test_excluded_spans_are_named_with_the_way_back_if_no_other_is_left(data):
     for span in KNOWN:
         exclude(data, span)
 
@@ -79,7 +79,7 @@ def test_a_line_that_is_no_decision_stops_every_run(data, line):
         find_newest_spans(data, 8)
 
 
-def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
+def test_a_decision_that_is_written_by_half_is_an_error_and_does_not_count(data):
     exclude(data, "span-00002")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((data / FILE_NAME).stat().st_size + 10, hard))
@@ -93,14 +93,14 @@ def test_a_decision_that_is_written_by_half_is_told_and_counts_as_none(data):
 
 
 @pytest.mark.parametrize("place", ["disk", "bucket"])
-def test_of_decisions_made_at_once_none_is_lost(place, request, tmp_path):
+def test_no_decision_is_lost_if_several_are_made_at_once(place, request, tmp_path):
     data = tmp_path if place == "disk" else locate(f"{request.getfixturevalue('bucket')}/data")
-    several = [f"span-{number:05d}" for number in range(1, 5)]
+    all_spans = [f"span-{number:05d}" for number in range(1, 5)]
 
     def decide_some(spans):
         for span in spans:
-            decide(data, "exclude", span, "dark", several)
+            decide(data, "exclude", span, "dark", all_spans)
 
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(decide_some, (several[first::4] for first in range(4))))
-    assert sorted(decision.span for decision in read_decisions(data)) == several
+        list(threads.map(decide_some, (all_spans[first::4] for first in range(4))))
+    assert sorted(decision.span for decision in read_decisions(data)) == all_spans

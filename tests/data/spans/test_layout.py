@@ -25,7 +25,7 @@ def test_spans_are_numbered_on_and_found_oldest_first(tmp_path):
     assert [span.number for span in find_newest_spans(tmp_path, 1)] == [8]
 
 
-def test_after_the_last_number_no_span_is_written_also_where_it_was_excluded(tmp_path):
+def test_no_span_is_written_after_the_last_number_also_where_that_was_excluded(tmp_path):
     (tmp_path / "span-99998").mkdir()
     assert add_span(tmp_path, fill).number == 99_999
     decide(tmp_path, "exclude", "span-99999", "r", ["span-99999"])
@@ -36,7 +36,7 @@ def test_after_the_last_number_no_span_is_written_also_where_it_was_excluded(tmp
     assert sorted(os.listdir(tmp_path)) == before
 
 
-def test_no_span_is_refused_with_what_to_do(tmp_path):
+def test_a_folder_without_spans_is_refused_with_what_to_do(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(UsageError, match="edgeline data import"):
             find_newest_spans(folder, 8)
@@ -71,15 +71,15 @@ def test_two_writers_get_two_numbers(tmp_path):
     assert len(find_spans(tmp_path)) == 2
 
 
-def test_what_a_killed_writer_left_goes_after_a_day(tmp_path):
-    fresh, old = tmp_path / ".writing-fresh", tmp_path / ".writing-old"
-    for folder in (fresh, old):
+def test_files_of_a_killed_writer_are_removed_after_a_day(tmp_path):
+    new_folder, old_folder = tmp_path / ".writing-fresh", tmp_path / ".writing-old"
+    for folder in (new_folder, old_folder):
         (folder / "photos").mkdir(parents=True)
     yesterday = time.time() - 25 * 3600
-    os.utime(old, (yesterday, yesterday))
+    os.utime(old_folder, (yesterday, yesterday))
     add_span(tmp_path, fill)
-    assert fresh.exists()
-    assert not old.exists()
+    assert new_folder.exists()
+    assert not old_folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def data(bucket):
 
 
 def upload(data, folder):
-    """Copies files as `aws s3 sync` does."""
+    """Uploads the files of a folder, as `aws s3 sync` does."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             put(data, path.relative_to(folder).as_posix(), path.read_bytes())
@@ -51,7 +51,7 @@ def test_spans_are_found_oldest_first_whatever_objects_stand_for_folders(data):
     assert [span.number for span in find_newest_spans(data, 2)] == [9, 10]
 
 
-def test_what_was_uploaded_is_read_also_by_a_worker_that_got_it_pickled(span):
+def test_an_uploaded_span_is_read_also_by_a_worker_that_got_it_pickled(span):
     assert read_labels(span) == [ROW]
     assert pickle.loads(pickle.dumps(span)) == span
     assert pickle.loads(pickle.dumps(span)).read("b/ü, b.jpg") == b"photo b"
@@ -67,12 +67,12 @@ def test_what_was_uploaded_is_read_also_by_a_worker_that_got_it_pickled(span):
     ],
 )
 def test_a_cell_names_an_object_below_photos_or_nothing(span, photo, reason):
-    with pytest.raises(RowRejected) as rejected:
+    with pytest.raises(RowRejected) as caught:
         span.read(photo)
-    assert rejected.value.reason == reason
+    assert caught.value.reason == reason
 
 
-def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
+def test_a_bucket_without_spans_is_refused_and_a_missing_bucket_is_an_error(bucket):
     with pytest.raises(UsageError, match="has no span"):
         find_newest_spans(locate(f"{bucket}/nothing"), 8)
     gone = locate("s3://no-such-bucket/data")
@@ -87,7 +87,7 @@ def test_no_span_is_refused_and_no_bucket_is_an_error(bucket):
         assert not isinstance(caught.value, DataRefused)
 
 
-def test_the_digest_of_a_window_tells_every_change_without_fetching_an_object(span, monkeypatch):
+def test_the_digest_of_a_window_shows_every_change_without_fetching_an_object(span, monkeypatch):
     spans = [span]
     digests = [window_digest(spans)]
     for name, content in (("photos/new.jpg", b"new"), ("photos/new.jpg", b"wen"), ("labels.csv", b"x")):

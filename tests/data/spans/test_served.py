@@ -79,9 +79,9 @@ def test_a_row_that_is_no_answer_is_named_and_the_others_count(tmp_path, column,
     bad = ",".join(
         cell if name == column else good for name, good in zip(COLUMNS, GOOD.split(","), strict=True)
     )
-    first, problem, last = read(tmp_path, f"{HEADER}\n{GOOD}\n{bad}\n{GOOD}\n")
+    first, message, last = read(tmp_path, f"{HEADER}\n{GOOD}\n{bad}\n{GOOD}\n")
     assert first == last == ANSWER
-    assert problem.startswith("span-00007/served.csv:3: ") and fault in problem
+    assert message.startswith("span-00007/served.csv:3: ") and fault in message
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_row_that_is_no_answer_is_named_and_the_others_count(tmp_path, column,
         (f"{HEADER}\n{GOOD}\n{GOOD.replace('ok', 'ét')}\n{GOOD}\n".encode("latin-1"), 2, ":3 is not UTF-8"),
     ],
 )
-def test_a_broken_file_costs_what_cannot_be_read_and_no_more(tmp_path, content, answers, fault):
+def test_a_broken_file_costs_only_the_rows_that_cannot_be_read(tmp_path, content, answers, fault):
     rows = read(tmp_path, content)
     assert rows.count(ANSWER) == answers
     faults = [row for row in rows if isinstance(row, str)]

@@ -10,7 +10,7 @@ GROUPS = st.lists(st.text(max_size=12), min_size=2, max_size=60, unique=True)
 FRACTIONS = st.floats(0.01, 0.9)
 
 
-def ends_of(groups):
+def read_ends(groups):
     ends = Ends()
     for group in groups:
         ends = ends.with_group(group)
@@ -19,10 +19,10 @@ def ends_of(groups):
 
 @settings(max_examples=30)
 @given(GROUPS, FRACTIONS)
-def test_the_groups_below_the_fraction_go_to_eval_but_for_one_that_a_split_would_lack(groups, fraction):
+def test_the_groups_below_the_fraction_go_to_eval_unless_a_split_would_be_empty(groups, fraction):
     ordered = sorted(groups, key=hash_group)
     below = [group for group in ordered if hash_group(group) < fraction]
-    ends = ends_of(groups)
+    ends = read_ends(groups)
     in_eval = {group for group in groups if ends.in_eval(group, fraction)}
     assert in_eval == set(below[: len(groups) - 1] or ordered[:1])
 
@@ -30,8 +30,8 @@ def test_the_groups_below_the_fraction_go_to_eval_but_for_one_that_a_split_would
 @settings(max_examples=30)
 @given(GROUPS, st.integers(0, 60))
 def test_spans_read_apart_are_split_as_if_they_were_read_at_once(groups, cut):
-    apart = [ends_of(groups[:cut]), ends_of(groups[cut:]), Ends()]
-    assert Ends().merged(apart) == Ends().merged(reversed(apart)) == ends_of(groups)
+    parts = [read_ends(groups[:cut]), read_ends(groups[cut:]), Ends()]
+    assert Ends().merged(parts) == Ends().merged(reversed(parts)) == read_ends(groups)
 
 
 def test_positions_are_the_same_on_every_machine():
@@ -42,21 +42,21 @@ def test_positions_are_the_same_on_every_machine():
 
 def test_one_group_is_refused_by_its_name_and_two_are_not():
     with pytest.raises(DataRefused, match=r"All photos belong to one group \(walk-1\)"):
-        ends_of(["walk-1", "walk-1"]).check("photos")
-    ends_of(["walk-1", "walk-2"]).check("photos")
+        read_ends(["walk-1", "walk-1"]).check("photos")
+    read_ends(["walk-1", "walk-2"]).check("photos")
 
 
 @settings(max_examples=30)
 @given(GROUPS, FRACTIONS)
-def test_a_split_that_the_data_says_counts_and_moves_no_other_group(groups, fraction):
-    splits = dict.fromkeys((f"said {group}" for group in groups), "eval")
-    alone, beside = ends_of(groups), ends_of(groups).merged([Ends(sides=splits)])
-    assert all(beside.in_eval(group, fraction) for group in splits)
-    assert all(beside.in_eval(group, fraction) == alone.in_eval(group, fraction) for group in groups)
+def test_a_split_in_the_data_counts_and_moves_no_other_group(groups, fraction):
+    sides = dict.fromkeys((f"said {group}" for group in groups), "eval")
+    alone, with_others = read_ends(groups), read_ends(groups).merged([Ends(sides=sides)])
+    assert all(with_others.in_eval(group, fraction) for group in sides)
+    assert all(with_others.in_eval(group, fraction) == alone.in_eval(group, fraction) for group in groups)
 
 
 def test_one_group_that_the_hash_splits_goes_by_its_hash_where_the_data_splits_others():
-    ends = ends_of(["walk-1"]).merged([Ends(sides={"walk-2": "eval"})])
+    ends = read_ends(["walk-1"]).merged([Ends(sides={"walk-2": "eval"})])
     ends.check("photos")
     position = hash_group("walk-1")
     assert ends.in_eval("walk-1", position + 0.01) and not ends.in_eval("walk-1", position - 0.01)

@@ -15,11 +15,11 @@ from tests.data.spans.windows import window_digest
 def spans(tmp_path):
     for week in range(3):
         rows = [(LabelRow(f"{n}.jpg", "ok", "", "", ""), b"photo %d of %d" % (n, week)) for n in range(4)]
-        settled(write_span(tmp_path / "data", rows).path)
+        age_files(write_span(tmp_path / "data", rows).path)
     return [PhotoSpan.of(span) for span in find_spans(tmp_path / "data")]
 
 
-def settled(root):
+def age_files(root):
     """Makes files old enough that their times can be relied on."""
     for path in root.rglob("*"):
         os.utime(path, (time.time() - 60, time.time() - 60))

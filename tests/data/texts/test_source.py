@@ -29,11 +29,11 @@ def read(span, **settings):
     return list(open_source(WORKLOAD, DataSettings(**settings)).rows(span))
 
 
-def example(span, row):
+def read_example(span, row):
     return open_source(WORKLOAD, DataSettings()).example(span, row)
 
 
-def reasons(span, **settings):
+def list_reasons(span, **settings):
     return [item.reason if isinstance(item, Rejected) else "kept" for item in read(span, **settings)]
 
 
@@ -55,20 +55,20 @@ def test_an_example_has_the_text_its_source_and_its_length(span):
     assert (row.label, row.group) == ("positive", "anna")
     words = ["très", "bien", "isn't", "it"]
     expected = {"text": text, "source": "mail", "length": 5, "length_band": "short", "words": words}
-    assert example(span, row).features == expected
+    assert read_example(span, row).features == expected
 
 
 def test_without_source_and_group_the_source_is_unknown_and_the_row_is_a_group_of_its_own(span):
     write_csv(span, ("a", "positive"), ("b", "positive"))
     rows = read(span)
     assert [row.group for row in rows] == ["span-00007/a.csv:2", "span-00007/a.csv:3"]
-    assert example(span, rows[0]).features["source"] == "unknown"
+    assert read_example(span, rows[0]).features["source"] == "unknown"
 
 
 def test_copies_are_found_whatever_their_case_spacing_and_composition(span):
     texts = ("Café  straße", " cafe\u0301 STRASSE\n", "CAFÉ STRASSE", "cafe strasse")
     write_csv(span, *((text, "positive") for text in texts))
-    digests = [example(span, row).digest for row in read(span)]
+    digests = [read_example(span, row).digest for row in read(span)]
     assert digests[0] == digests[1] == digests[2] != digests[3]
 
 
@@ -76,11 +76,11 @@ def test_copies_are_found_whatever_their_case_spacing_and_composition(span):
 def test_a_texts_band_follows_from_its_words(span, words, band):
     write_csv(span, ("w " * words, "positive"))
     (row,) = read(span)
-    features = example(span, row).features
+    features = read_example(span, row).features
     assert (features["length"], features["length_band"]) == (words, band)
 
 
-def test_what_cannot_be_trained_on_is_rejected_with_a_reason_each(span):
+def test_each_row_that_cannot_be_trained_on_is_rejected_with_a_reason(span):
     rows = {
         ("", "positive"): "empty",
         (" \n\u200b\ufeff", "positive"): "empty",
@@ -101,7 +101,7 @@ def test_what_cannot_be_trained_on_is_rejected_with_a_reason_each(span):
     write_csv(span, *rows)
     file = span.path / "a.csv"
     file.write_bytes(file.read_bytes().replace(b"NUL", b"\0").replace(b"QUOTE", b'"a" b'))
-    assert reasons(span, max_characters=100) == list(rows.values())
+    assert list_reasons(span, max_characters=100) == list(rows.values())
 
 
 def test_a_rejected_row_is_shown_as_it_came_with_the_nearest_label_and_a_long_text_cut(span):
@@ -127,14 +127,14 @@ def test_broken_lines_of_json_cost_themselves_alone(span):
         '{"text": "b", "label": "positive", "source": null}',
     ]
     (span.path / "a.jsonl").write_text("\n".join(lines))
-    assert reasons(span) == [
+    assert list_reasons(span) == [
         *("kept", "broken-line", "broken-line", "broken-line", "control-character", "unlabelled", "empty"),
         *("broken-line", "kept"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "found"),
+    ("name", "content", "message"),
     [
         ("a.csv", b"text,lable\na,positive\n", "has no column label; found: text, lable"),
         ("a.csv", b"text,label,text\n", "has the column 'text' twice"),
@@ -147,12 +147,12 @@ def test_broken_lines_of_json_cost_themselves_alone(span):
         ("a.jsonl", b'{"txt": "a", "label": "positive"}', "has no column text"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_before_it_is_ingested(span, name, content, found):
+def test_a_file_that_cannot_be_read_is_refused_before_it_is_ingested(span, name, content, message):
     (span.path / name).write_bytes(content)
-    for refuses in (lambda: check(span, WORKLOAD), lambda: read(span), lambda: count(span)):
-        with pytest.raises(DataRefused, match=found) as refused:
-            refuses()
-        assert refused.value.spans == ("span-00007",)
+    for read_span in (lambda: check(span, WORKLOAD), lambda: read(span), lambda: count(span)):
+        with pytest.raises(DataRefused, match=message) as caught:
+            read_span()
+        assert caught.value.spans == ("span-00007",)
 
 
 def test_a_span_without_texts_is_refused(span):
@@ -167,6 +167,6 @@ def test_a_span_without_texts_is_refused(span):
 def test_the_text_of_an_example_is_read_again_as_it_was_typed(span):
     write_csv(span, ("cafe\u0301 ", "positive"), ("other", "negative"), ("", "negative"))
     (kept, _, _) = read(span)
-    assert example(span, kept).features["text"] == "caf\u00e9 "
+    assert read_example(span, kept).features["text"] == "caf\u00e9 "
     source = open_source(WORKLOAD, DataSettings())
     assert dict(source.originals(span, [kept.id])) == {kept.id: "cafe\u0301 "}

@@ -15,7 +15,7 @@ ROOT = "minio://mlpipeline/v2"
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a command."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -27,12 +27,12 @@ class Ended:
 
 
 class Terminal:
-    """Types commands.
+    """A terminal in which commands are typed.
 
     Args:
         server: The cluster.
-        folder: Where settings and the pipeline lie.
-        capture: Takes what is printed.
+        folder: The folder of the settings and the pipeline.
+        capture: The fixture that captures the output.
     """
 
     def __init__(self, server: Server, folder: Path, capture: Any) -> None:
@@ -43,7 +43,7 @@ class Terminal:
         self.write_settings()
 
     def write_package(self, name: str = "shelf", epochs: int = 16, about: str = "") -> None:
-        """A workload's pipeline of five steps, one behind the other, with the document of the platform."""
+        """Writes a pipeline of five steps, one behind the other, with the document of the platform."""
         command = ["python", "-m", "runners.kubeflow.pod.entry", "--records", f"/push/runs/{name}"]
         parameters = {"epochs": {"defaultValue": epochs}, "window": {"defaultValue": 8}}
         tasks = {
@@ -63,7 +63,7 @@ class Terminal:
         self.package.write_text(yaml.safe_dump_all([spec, platform]))
 
     def write_settings(self, **kubeflow: Any) -> None:
-        """The settings of the cluster's side."""
+        """Writes the settings of the cluster's side."""
         kubeflow = {
             "image": "edgeline:1",
             "pipeline_root": ROOT,
@@ -81,7 +81,7 @@ class Terminal:
         return self.type("kubeflow", command, *packages, *arguments)
 
     def type(self, *command: str) -> Ended:
-        """Any command that takes the settings of the cluster's side."""
+        """Runs a command that takes the settings of the cluster's side."""
         code = cli.main([*command, "--settings", str(self.settings)])
         out, err = self.capture.readouterr()
         return Ended(code, out, err)

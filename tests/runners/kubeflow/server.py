@@ -1,8 +1,8 @@
 """A small Kubeflow Pipelines: the endpoints that kfp's client and our commands call, over real HTTP.
 
-Bodies, status codes and headers are as the API server 2.0.5 answered: uploads say 500 where the rest says
+Bodies, status codes and headers are those of the API server 2.0.5: uploads answer 500 where the rest answers
 409, lists are `recurringRuns` but `pipeline_versions`, empty lists are `{}`, and a log that cannot be read
-comes with status 200. A run goes through its `Story`, a frame a look.
+comes with status 200. A run goes through its `Story`, one frame for each look.
 """
 
 import json
@@ -24,7 +24,7 @@ import yaml
 Things = dict[str, dict[str, Any]]  # by id
 STEPS = ("ExampleGen", "DataGate", "Trainer", "Pusher", "ReleaseGate")
 NEVER = "0001-01-01T00:00:00Z"
-# Follows the first line of a real answer with status 500.
+# The lines after the first one of a real answer with status 500.
 GO_STACK = "\n".join(
     f"github.com/kubeflow/pipelines/backend/src/apiserver/resource.(*ResourceManager).Frame{n}\n\t/go/src/x.go:{n}"
     for n in range(200)
@@ -33,21 +33,21 @@ GO_STACK = "\n".join(
 
 @dataclass
 class Story:
-    """The states of a run and of its steps, one frame for each request; the last one stays.
+    """The course of a run: the states of the run and its steps, a frame for each look; the last one stays.
 
     A step whose driver failed is UNPREPARED.
     """
 
     frames: Sequence[tuple[str, Mapping[str, str]]]
-    logs: Mapping[str, str] = field(default_factory=dict)  # of each step, and of each driver as `STEP-driver`
-    messages: Mapping[str, str] = field(default_factory=dict)  # what Kubernetes says about a step's pod
+    logs: Mapping[str, str] = field(default_factory=dict)  # by step, and by driver as `STEP-driver`
+    messages: Mapping[str, str] = field(default_factory=dict)  # of Kubernetes about the pod of a step
     retried: "Story | None" = None  # the story after a retry
 
 
-def until(last: str, state: str, run_state: str, slowly: bool = False, **options: Any) -> Story:
-    """The steps are done up to `last`, which ends in `state`, and with it the run in `run_state`.
+def end_at(last: str, state: str, run_state: str, slowly: bool = False, **options: Any) -> Story:
+    """Returns a story that ends at the step `last` in `state`, and at the run in `run_state`.
 
-    There is one look, at the end, or if it goes `slowly`, one at each state of each step.
+    It has one frame, at the end, or with `slowly` one for each state of each step.
     """
     frames: list[tuple[str, Mapping[str, str]]] = [("PENDING", {})] if slowly else []
     done: dict[str, str] = {}
@@ -59,7 +59,7 @@ def until(last: str, state: str, run_state: str, slowly: bool = False, **options
 
 
 class Server:
-    """The server's state, and what to get wrong."""
+    """The state of the server, and its faults."""
 
     def __init__(self) -> None:
         self.experiments: Things = {}
@@ -70,7 +70,7 @@ class Server:
         self.stories: dict[str, Story] = {}
         self.lost_runs: list[str] = []
         self.looks: dict[str, int] = {}
-        self.next_story = until("ReleaseGate", "SUCCEEDED", "SUCCEEDED")
+        self.next_story = end_at("ReleaseGate", "SUCCEEDED", "SUCCEEDED")
         self.requests: list[tuple[str, str]] = []
         self.headers: list[Mapping[str, str]] = []
         self.has_old_api = True
@@ -80,30 +80,30 @@ class Server:
         self._faults: list[tuple[str, Callable[[Answer], None], list[int]]] = []
         self.url = ""
 
-    def break_(self, what: str, do: Callable[["Answer"], None], times: int = 10**6, after: int = 0) -> None:
-        """Has requests `METHOD path`, a regular expression, answered by `do`: so many, after so many."""
-        self._faults.append((what, do, [after, times]))
+    def break_(self, regex: str, do: Callable[["Answer"], None], times: int = 10**6, after: int = 0) -> None:
+        """Lets `do` answer `times` requests `METHOD path`, a regular expression, after the first `after`."""
+        self._faults.append((regex, do, [after, times]))
 
     def fix(self) -> None:
-        """Ends all troubles."""
+        """Removes all faults."""
         self._faults.clear()
 
-    def fault(self, request: str) -> Callable[["Answer"], None] | None:
-        for what, do, left in self._faults:
-            if re.search(what, request):
-                if left[0] > 0:
-                    left[0] -= 1
-                elif left[1] > 0:
-                    left[1] -= 1
+    def find_fault(self, request: str) -> Callable[["Answer"], None] | None:
+        for pattern, do, counts in self._faults:
+            if re.search(pattern, request):
+                if counts[0] > 0:
+                    counts[0] -= 1
+                elif counts[1] > 0:
+                    counts[1] -= 1
                     return do
         return None
 
-    def asked(self, what: str) -> int:
-        """Returns how many requests were `METHOD path`, a regular expression."""
-        return sum(bool(re.search(what, f"{method} {path}")) for method, path in self.requests)
+    def count(self, pattern: str) -> int:
+        """Counts the requests that match `METHOD path`, a regular expression."""
+        return sum(bool(re.search(pattern, f"{method} {path}")) for method, path in self.requests)
 
     def fire(self, recurring: str, state: str = "RUNNING") -> str:
-        """A run of a recurring run, as its time has come; returns its id."""
+        """Starts a run of a recurring run; returns its id."""
         experiment = self.recurring[recurring]["experiment_id"]
         return self._add_run(experiment, "shelf-1", state, {}, recurring_run_id=recurring)
 
@@ -130,14 +130,14 @@ class Server:
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """A handler that answers one request."""
 
     server_version, protocol_version = "ml-pipeline", "HTTP/1.1"
     wbufsize = -1  # A header and a body in two packets would wait for each other.
     state: Server
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing on the terminal."""
+        """Prints nothing."""
 
     def _handle(self) -> None:
         url = urlsplit(self.path)
@@ -145,10 +145,10 @@ class Answer(BaseHTTPRequestHandler):
         self.state.headers.append(dict(self.headers))
         self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
         self.content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        (self.state.fault(f"{self.command} {url.path}") or Answer.answer)(self)
+        (self.state.find_fault(f"{self.command} {url.path}") or Answer.answer)(self)
 
     def answer(self) -> None:
-        """Answers as the server does where nothing is wrong."""
+        """Answers like a server without a fault."""
         for method, pattern, answer in ROUTES:
             match = re.fullmatch(pattern, urlsplit(self.path).path)
             if match and method == self.command:
@@ -168,7 +168,7 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def refuse(self, status: int, code: int, chain: str, inner: str) -> None:
-        """An error as the gRPC gateway words it: the whole chain, and the innermost part again."""
+        """Sends an error as the gRPC gateway does: the whole chain, and the innermost part again."""
         details = [{"@type": "type.googleapis.com/google.rpc.Status", "code": code, "message": inner}]
         self.send(status, {"error": chain, "code": code, "message": chain, "details": details})
 
@@ -179,32 +179,32 @@ class Answer(BaseHTTPRequestHandler):
     def send_filtered(self, name: str, things: list[dict[str, Any]]) -> None:
         """Sends the things of the display name that the filter asks for."""
         [predicate] = json.loads(self.query["filter"])["predicates"]
-        wanted, operation = predicate["stringValue"], predicate["operation"]
+        text, operation = predicate["stringValue"], predicate["operation"]
         assert predicate["key"] == "display_name" and operation in ("IS_SUBSTRING", 1, "EQUALS")
-        found = [
+        matches = [
             thing
             for thing in things
-            if thing["display_name"] == wanted
-            or (operation == "IS_SUBSTRING" and wanted in thing["display_name"])
+            if thing["display_name"] == text
+            or (operation == "IS_SUBSTRING" and text in thing["display_name"])
         ]
-        self.send(200, {name: found, "total_size": len(found)} if found else {})
+        self.send(200, {name: matches, "total_size": len(matches)} if matches else {})
 
     def has_name(self, things: Things) -> bool:
         return any(each["display_name"] == self.body["display_name"] for each in things.values())
 
     def make(self, things: Things, key: str, **values: Any) -> None:
-        """Makes a thing of what was sent, and sends it."""
-        made = {**self.body, key: str(uuid.uuid4()), "created_at": self.state.now(), **values}
-        things[made[key]] = made
-        self.send(200, made)
+        """Makes a thing from the request, and sends it."""
+        thing = {**self.body, key: str(uuid.uuid4()), "created_at": self.state.now(), **values}
+        things[thing[key]] = thing
+        self.send(200, thing)
 
     # Each of these answers one endpoint.
 
     def healthz(self) -> None:
         health = {"commit_sha": "unknown", "tag_name": "2.0.5", "multi_user": self.state.multi_user}
         if self.state.is_ui:
-            known = {"apiServerReady": True, "apiServerTagName": "2.0.5", "frontendTagName": "2.0.5"}
-            health = {**known, "multi_user": self.state.multi_user}
+            versions = {"apiServerReady": True, "apiServerTagName": "2.0.5", "frontendTagName": "2.0.5"}
+            health = {**versions, "multi_user": self.state.multi_user}
         self.send(200, health)
 
     def list_experiments(self) -> None:
@@ -227,8 +227,8 @@ class Answer(BaseHTTPRequestHandler):
         else:
             self.miss(f"{kind} {identity}")
 
-    def miss(self, what: str) -> None:
-        inner = f"{what} not found"
+    def miss(self, name: str) -> None:
+        inner = f"{name} not found"
         self.refuse(404, 5, f"Failed to get it: ResourceNotFoundError: {inner}", inner)
 
     def list_pipelines(self) -> None:
@@ -249,12 +249,12 @@ class Answer(BaseHTTPRequestHandler):
         spec, *platform = yaml.safe_load_all(part.get_payload(decode=True))
         name, pipeline = self.query["name"], self.query["pipelineid"]
         if any(each["display_name"] == name for each in self.list_own(pipeline)):
-            why = f"Already exist error: Failed to create a new one. The name {name} already exist"
-            chain = f"Failed to create a pipeline version: {why}. Specify a new name"
+            reason = f"Already exist error: Failed to create a new one. The name {name} already exist"
+            chain = f"Failed to create a pipeline version: {reason}. Specify a new name"
             body = json.dumps({"error_message": chain, "error_details": chain})
             self.send(500, body, "text/plain; charset=utf-8")
             return
-        made = {
+        version = {
             "pipeline_id": pipeline,
             "pipeline_version_id": str(uuid.uuid4()),
             "display_name": name,
@@ -262,8 +262,8 @@ class Answer(BaseHTTPRequestHandler):
             "created_at": self.state.now(),
             "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec,
         }
-        self.state.versions[made["pipeline_version_id"]] = made
-        self.send(200, made)
+        self.state.versions[version["pipeline_version_id"]] = version
+        self.send(200, version)
 
     def list_versions(self, pipeline: str) -> None:
         assert self.query["sort_by"] == "created_at desc"
@@ -275,11 +275,11 @@ class Answer(BaseHTTPRequestHandler):
     def get_version(self, _: str, identity: str) -> None:
         self._get(self.state.versions, identity, "PipelineVersion")
 
-    def refuses_description(self, what: str) -> bool:
+    def refuses_description(self, kind: str) -> bool:
         if len(self.body.get("description", "")) <= 255:
             return False
-        inner = f"Failed to store {what}: Error 1406: Data too long for column 'Description' at row 1"
-        self.refuse(500, 13, f"Failed to create a {what}: InternalServerError: {inner}", inner)
+        inner = f"Failed to store {kind}: Error 1406: Data too long for column 'Description' at row 1"
+        self.refuse(500, 13, f"Failed to create a {kind}: InternalServerError: {inner}", inner)
         return True
 
     def make_run(self) -> None:
@@ -339,9 +339,9 @@ class Answer(BaseHTTPRequestHandler):
         step = node.removeprefix(f"{run}-").removesuffix("-pod")
         text = self.state.stories[run].logs.get(step) if run in self.state.stories else None
         if text is None:
-            # Its answer has begun with 200 before it looks for the pod.
-            failed = f"BadRequestError: Failed to read logs for run {run}"
-            text = json.dumps({"error_message": failed, "error_details": failed})
+            # The server sends 200 before it looks for the pod.
+            error = f"BadRequestError: Failed to read logs for run {run}"
+            text = json.dumps({"error_message": error, "error_details": error})
         self.send(200, text, "text/plain; charset=utf-8")
 
     def list_recurring(self) -> None:
@@ -350,8 +350,8 @@ class Answer(BaseHTTPRequestHandler):
     def make_recurring(self) -> None:
         if self.refuses_description("job"):
             return
-        given = {"max_concurrency": str(self.body["max_concurrency"]), "status": f"{self.body['mode']}D"}
-        self.make(self.state.recurring, "recurring_run_id", **given)
+        values = {"max_concurrency": str(self.body["max_concurrency"]), "status": f"{self.body['mode']}D"}
+        self.make(self.state.recurring, "recurring_run_id", **values)
 
     def switch_recurring(self, identity: str, mode: str) -> None:
         if identity not in self.state.recurring:
@@ -365,7 +365,7 @@ class Answer(BaseHTTPRequestHandler):
             self.miss(f"Job {identity}")
             return
         for run in self.state.runs.values():
-            # Its workflow is gone, and nobody tells the server.
+            # Its workflow is gone, and the server does not notice.
             if run.get("recurring_run_id") == identity and run["state"] == "RUNNING":
                 self.state.lost_runs.append(run["run_id"])
         self.send(200, {})
@@ -397,27 +397,27 @@ ROUTES = [
 
 
 def _task_details(run: str, steps: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Three tasks a step: its driver, the step, and its pod, which is called `executor` in each of them."""
-    ended = {"SUCCEEDED", "FAILED", "SKIPPED"}
+    """Yields three tasks for each step: its driver, the step, and its pod, which is always `executor`."""
+    final = {"SUCCEEDED", "FAILED", "SKIPPED"}
     start, end = "2026-10-05T03:00:10Z", "2026-10-05T03:00:22Z"
 
-    def task(name: str, identity: str, state: str, child: str, over: str) -> dict[str, Any]:
+    def task(name: str, identity: str, state: str, child: str, end_time: str) -> dict[str, Any]:
         return {
             "run_id": run,
             "task_id": identity,
             "display_name": name,
             "create_time": start,
             "start_time": start,
-            "end_time": over,
+            "end_time": end_time,
             "state": state,
             "state_history": [{"update_time": start, "state": "RUNNING"}],
             "child_tasks": [{"pod_name": child}],
         }
 
     for step, state in steps.items():
-        over = end if state in ended else NEVER
+        end_time = end if state in final else NEVER
         # A step from the cache is SUCCEEDED, and over in the second in which it started.
-        over = start if state == "SKIPPED" else over
+        end_time = start if state == "SKIPPED" else end_time
         own = {"SKIPPED": "SUCCEEDED", "PENDING": "RUNNING"}.get(state, state)
         driver = "FAILED" if state == "UNPREPARED" else "SUCCEEDED"
         yield task(f"{step}-driver", f"{step}-d", driver, f"{run}-{step}", end)
@@ -427,8 +427,8 @@ def _task_details(run: str, steps: Mapping[str, str]) -> Iterator[dict[str, Any]
             del omitted["state"]
             yield omitted
             continue
-        yield task(step, f"{step}-s", own, f"{run}-{step}-pod", over)
-        yield task("executor", f"{step}-e", state, f"{run}-next", over)
+        yield task(step, f"{step}-s", own, f"{run}-{step}-pod", end_time)
+        yield task("executor", f"{step}-e", state, f"{run}-next", end_time)
 
 
 def _nodes(run: str, steps: Mapping[str, str], messages: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -451,12 +451,12 @@ def _nodes(run: str, steps: Mapping[str, str], messages: Mapping[str, str]) -> I
 
 
 def status(code: int, body: Any, kind: str = "application/json") -> Callable[[Answer], None]:
-    """A fault: this answer to everything."""
+    """Returns a fault: this answer to everything."""
     return lambda answer: answer.send(code, body, kind)
 
 
 def hang(seconds: float) -> Callable[[Answer], None]:
-    """A fault: no answer for so long, then none at all."""
+    """Returns a fault: no answer for so long, then none at all."""
 
     def do(answer: Answer) -> None:
         time.sleep(seconds)
@@ -466,12 +466,12 @@ def hang(seconds: float) -> Callable[[Answer], None]:
 
 
 def hang_up(answer: Answer) -> None:
-    """A fault: the connection is closed without an answer."""
+    """Closes the connection without an answer, as a fault."""
     answer.close_connection = True
 
 
-def done_but_hang_up(answer: Answer) -> None:
-    """A fault: what was asked is done, and the answer is lost."""
+def do_and_hang_up(answer: Answer) -> None:
+    """Handles the request and loses the answer, as a fault."""
     send = answer.send
     answer.send = lambda *arguments, **options: None  # type: ignore[method-assign]
     answer.answer()
@@ -480,8 +480,8 @@ def done_but_hang_up(answer: Answer) -> None:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """The server on a free port."""
+def serve() -> Iterator[Server]:
+    """Runs the server on a free port."""
     state = Server()
     handler = type("Handler", (Answer,), {"state": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

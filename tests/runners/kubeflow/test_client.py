@@ -1,4 +1,4 @@
-"""Connecting to Kubeflow Pipelines, and everything that can be wrong with that."""
+"""Connections to Kubeflow Pipelines, and the errors of connecting."""
 
 import json
 import sys
@@ -21,13 +21,11 @@ SHELF = find_workload("shelf")
 LOGIN = "<!doctype html><title>Sign in</title>" + "<p>x</p>" * 500
 
 
-def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_them(
-    server, edgeline, monkeypatch
-):
+def test_links_are_to_a_known_ui_and_else_the_output_says_how_to_set_one(server, edgeline, monkeypatch):
     assert f": {server.url}/#/runs/details/" in edgeline("submit").out
     server.is_ui = False  # The API's own port, which answers 404 to every page.
-    alone = edgeline("submit")
-    assert alone.code == 0 and "#/runs" not in alone.out and "KF_PIPELINES_UI_ENDPOINT" in alone.out
+    result = edgeline("submit")
+    assert result.code == 0 and "#/runs" not in result.out and "KF_PIPELINES_UI_ENDPOINT" in result.out
     assert edgeline("submit", "--json").json["url"] is None
     unknown = edgeline("watch", "nope")
     assert unknown.code == 2 and "There is no run nope" in unknown.err
@@ -52,48 +50,48 @@ def test_links_are_to_the_ui_where_that_is_known_and_else_it_is_said_how_to_get_
         (hang_up, ["cannot be reached", "port-forward"]),
     ],
 )
-def test_a_server_that_will_not_is_told_in_three_parts_at_once(server, edgeline, fault, parts):
+def test_an_error_of_the_server_is_reported_in_three_parts_at_once(server, edgeline, fault, parts):
     server.break_("healthz", fault)
-    ended = edgeline("submit")
+    result = edgeline("submit")
     # kfp's own client would ask five times and sleep five seconds between them.
-    assert server.asked("healthz") == 1
-    assert ended.code == 1
+    assert server.count("healthz") == 1
+    assert result.code == 1
     for part in parts:
-        assert part in ended.err
-    assert len(ended.err) < 1500 and "Traceback" not in ended.err and "\n\t/go/src" not in ended.err
+        assert part in result.err
+    assert len(result.err) < 1500 and "Traceback" not in result.err and "\n\t/go/src" not in result.err
 
 
 def test_a_run_that_may_have_been_started_is_not_started_twice(server, edgeline, monkeypatch):
     monkeypatch.setattr(kubeflow_access, "_ANSWER_S", 0.1)
     server.break_(r"POST .*/runs$", hang(0.5))
-    ended = edgeline("submit")
-    assert ended.code == 1 and "did not answer in time" in ended.err and "is not known" in ended.err
-    assert server.asked(r"POST .*/runs$") == 1
+    result = edgeline("submit")
+    assert result.code == 1 and "did not answer in time" in result.err and "is not known" in result.err
+    assert server.count(r"POST .*/runs$") == 1
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
-def test_a_host_where_nobody_listens_is_told_at_once(edgeline, host):
-    ended = edgeline("submit", "--host", host)
-    assert ended.code == 1
-    assert f"{host} cannot be reached" in ended.err and "Connection refused" in ended.err
+def test_a_host_where_nobody_listens_is_an_error_at_once(edgeline, host):
+    result = edgeline("submit", "--host", host)
+    assert result.code == 1
+    assert f"{host} cannot be reached" in result.err and "Connection refused" in result.err
 
 
-def test_https_to_a_server_that_speaks_none_is_told(server, edgeline):
+def test_https_to_a_server_without_tls_is_an_error(server, edgeline):
     https = server.url.replace("http:", "https:")
-    ended = edgeline("submit", "--host", https)
-    assert ended.code == 1 and f"{https} cannot be reached over TLS" in ended.err
-    assert "SSL_CERT_FILE" in ended.err
+    result = edgeline("submit", "--host", https)
+    assert result.code == 1 and f"{https} cannot be reached over TLS" in result.err
+    assert "SSL_CERT_FILE" in result.err
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8888", "http://"])
 def test_a_host_that_is_no_url_is_bad_usage(edgeline, host):
-    ended = edgeline("submit", "--host", host)
-    assert ended.code == 2 and f"{host!r} is not a URL" in ended.err
+    result = edgeline("submit", "--host", host)
+    assert result.code == 2 and f"{host!r} is not a URL" in result.err
 
 
 def test_a_host_with_a_password_is_refused_without_saying_it(edgeline):
-    ended = edgeline("submit", "--host", "http://me:secret@127.0.0.1:1")
-    assert ended.code == 2 and "KFP_TOKEN" in ended.err and "secret" not in ended.out + ended.err
+    result = edgeline("submit", "--host", "http://me:secret@127.0.0.1:1")
+    assert result.code == 2 and "KFP_TOKEN" in result.err and "secret" not in result.out + result.err
 
 
 def test_the_host_comes_from_the_option_then_the_settings_then_the_environment():
@@ -105,31 +103,31 @@ def test_the_host_comes_from_the_option_then_the_settings_then_the_environment()
     assert find_host(KubeflowSettings(), None, {}) is None
 
 
-def test_who_asks_is_passed_on(server, tmp_path, monkeypatch):
-    def sent(**environ):
+def test_the_login_is_sent_with_a_request(server, tmp_path, monkeypatch):
+    def get_headers(**environ):
         connect(KubeflowSettings(), server.url, environ)
         return {name.lower(): value for name, value in server.headers[-1].items()}
 
-    assert "authorization" not in sent()
-    assert sent(KFP_TOKEN="t-1")["authorization"] == "Bearer t-1"
-    assert sent(KFP_COOKIES="authservice_session=s-1")["cookie"] == "authservice_session=s-1"
+    assert "authorization" not in get_headers()
+    assert get_headers(KFP_TOKEN="t-1")["authorization"] == "Bearer t-1"
+    assert get_headers(KFP_COOKIES="authservice_session=s-1")["cookie"] == "authservice_session=s-1"
     file = tmp_path / "token"
     file.write_text("from-the-kubelet\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(file))
-    account = sent(KF_PIPELINES_SA_TOKEN_PATH=str(file))
+    account = get_headers(KF_PIPELINES_SA_TOKEN_PATH=str(file))
     assert account["authorization"] == "Bearer from-the-kubelet"
 
 
-def test_a_token_file_that_is_not_there_is_told(server, edgeline, tmp_path, monkeypatch):
+def test_a_missing_token_file_is_an_error(server, edgeline, tmp_path, monkeypatch):
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "none"))
-    ended = edgeline("submit")
-    assert ended.code == 1 and str(tmp_path / "none") in ended.err and "Traceback" not in ended.err
+    result = edgeline("submit")
+    assert result.code == 1 and str(tmp_path / "none") in result.err and "Traceback" not in result.err
 
 
 def test_several_users_need_a_namespace(server, edgeline):
     server.multi_user = True
-    ended = edgeline("submit")
-    assert ended.code == 2 and "kubeflow.namespace" in ended.err
+    result = edgeline("submit")
+    assert result.code == 2 and "kubeflow.namespace" in result.err
     edgeline.write_settings(namespace="team-a")
     assert edgeline("submit").code == 0
     [experiment] = server.experiments.values()
@@ -141,7 +139,7 @@ def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server
     theirs = cluster.ensure_experiment("weekly")
     server.break_(r"GET .*/experiments$", status(200, {}), times=3)  # a taken name is listed a little later
     assert cluster.ensure_experiment("weekly") == theirs
-    assert server.asked(r"POST .*/experiments$") == 2
+    assert server.count(r"POST .*/experiments$") == 2
 
 
 def test_a_pipeline_that_somebody_else_makes_at_the_same_time_is_taken(server, tmp_path):
@@ -155,7 +153,7 @@ def test_a_pipeline_that_somebody_else_makes_at_the_same_time_is_taken(server, t
 
 def test_a_version_that_somebody_else_uploads_at_the_same_time_is_taken(server, tmp_path, monkeypatch):
     class Clock(datetime):
-        """Both upload in the same second."""
+        """A clock that stands still, so that both upload in the same second."""
 
         @classmethod
         def now(cls, zone):
@@ -168,19 +166,19 @@ def test_a_version_that_somebody_else_uploads_at_the_same_time_is_taken(server, 
     monkeypatch.setattr(kubeflow_client, "_UNLISTED_S", 2)
     server.break_(r"GET .*/versions$", status(200, {}), times=3)  # it is listed once all of it is there
     assert cluster.upload(package, SHELF, "c0de", "", {}) == theirs
-    assert theirs.name == "20261005-000000-c0de" and server.asked(r"POST .*/upload_version$") == 2
+    assert theirs.name == "20261005-000000-c0de" and server.count(r"POST .*/upload_version$") == 2
 
 
 @pytest.mark.parametrize(("kind", "name"), [("pipeline", "shelf"), ("experiment", "weekly")])
-def test_two_pipelines_or_experiments_of_one_name_are_told(server, edgeline, kind, name):
+def test_two_pipelines_or_experiments_of_one_name_are_an_error(server, edgeline, kind, name):
     for number in ("1", "2"):
         getattr(server, f"{kind}s")[number] = {f"{kind}_id": number, "display_name": name}
-    ended = edgeline("submit")
-    assert ended.code == 1 and f"several {kind}s with the name {name!r}" in ended.err
+    result = edgeline("submit")
+    assert result.code == 1 and f"several {kind}s with the name {name!r}" in result.err
     assert not server.runs
 
 
-def test_of_an_error_only_the_innermost_first_line_is_shown():
+def test_only_the_first_line_of_the_innermost_error_is_shown():
     chain = "Failed to create a new run: InternalServerError: Failed to fetch: PipelineVersion 7 not found"
     # The short form of a 500 says nothing.
     vague = {"error": chain, "details": [{"message": "Internal Server Error"}]}
@@ -194,7 +192,7 @@ def test_of_an_error_only_the_innermost_first_line_is_shown():
     assert len(read_message("x" * 5000)) < 310
 
 
-def test_a_run_that_is_unknown_is_told_from_an_api_that_is_unknown(server):
+def test_an_unknown_run_and_an_unknown_api_are_different_errors(server):
     cluster = connect(KubeflowSettings(), server.url, {})
     with pytest.raises(UsageError, match="There is no run nope"):
         cluster.get_run("nope")
@@ -214,25 +212,25 @@ def test_a_log_that_is_gone_is_empty(server):
 
 
 def test_a_log_is_read_also_where_the_host_is_that_of_the_ui(server):
-    """It answers with its own page what it does not know, and has logs at an address of its own."""
+    """The UI answers unknown paths with its own page, and has logs at an address of its own."""
     cluster = connect(KubeflowSettings(namespace="alice"), server.url, {})
     server.break_("nodes/the-pod/log", status(200, "<!doctype html>", "text/html"))
-    asked = []
+    queries = []
 
-    def say(answer):
-        asked.append(answer.query)
+    def send_log(answer):
+        queries.append(answer.query)
         answer.send(200, "line 1\nFailed: no room\n", "text/plain")
 
-    server.break_("k8s/pod/logs$", say)
+    server.break_("k8s/pod/logs$", send_log)
     assert cluster.read_log("run-1", "the-pod") == ["line 1", "Failed: no room"]
-    assert asked == [{"podname": "the-pod", "runid": "run-1", "podnamespace": "alice"}]
+    assert queries == [{"podname": "the-pod", "runid": "run-1", "podnamespace": "alice"}]
 
 
 def test_without_kfp_the_extra_is_named(server, edgeline, monkeypatch):
     for name in ("kfp", "kfp.client"):
         monkeypatch.setitem(sys.modules, name, None)
-    ended = edgeline("submit")
-    assert ended.code == 2 and "edgeline[kubeflow]" in ended.err
+    result = edgeline("submit")
+    assert result.code == 2 and "edgeline[kubeflow]" in result.err
 
 
 @pytest.mark.parametrize("is_ui", [True, False])

@@ -1,4 +1,4 @@
-"""The compiled pipeline: what Kubeflow would read in it."""
+"""The compiled pipeline, as Kubeflow reads it."""
 
 import json
 import sys
@@ -59,16 +59,16 @@ SHELF = find_workload("shelf")
 REPLACED = "$(HOME) and {{workflow.name}}"
 
 
-def settings(*groups, **changes):
-    """Settings of the shelf with a search, those of a platform with changes, and further groups."""
-    given = {**SHELF.settings, "tune": TUNE, "kubeflow": {**PLATFORM, **changes}}
-    return load({**given, **dict(groups)})
+def load_settings(*groups, **changes):
+    """Loads settings of the shelf with a search, those of a platform with changes, and further groups."""
+    base = {**SHELF.settings, "tune": TUNE, "kubeflow": {**PLATFORM, **changes}}
+    return load({**base, **dict(groups)})
 
 
-def compile_documents(folder, given, workload=SHELF):
-    """The documents of the compiled pipeline: the spec, and what it asks of the platform."""
+def compile_documents(folder, settings, workload=SHELF):
+    """Compiles a pipeline; returns its documents: the spec, and that of the platform."""
     path = folder / "pipeline.yaml"
-    compile_pipeline(workload, given, path)
+    compile_pipeline(workload, settings, path)
     return parse(path.read_text())
 
 
@@ -80,20 +80,20 @@ def parse(text):
     ("steps", "trainer", "required"),
     [
         ({"Trainer": {"gpu": 1}, "Tuner": {"gpu": 1}}, {}, True),
-        ({"Trainer": {"gpu": 1}}, {}, False),  # The search is asked to run on a CPU.
+        ({"Trainer": {"gpu": 1}}, {}, False),  # The search has to run on a CPU.
         ({"Trainer": {"gpu": 1}, "Tuner": {"gpu": 1}}, {"require_gpu": False}, False),
         ({"Trainer": {"gpu": 4, "gpu_type": "google.com/tpu"}}, {"strategy": "tpu"}, False),
     ],
 )
-def test_a_pod_that_asks_for_a_gpu_trains_on_nothing_else_unless_told_to(steps, trainer, required):
-    given = load({"trainer": trainer, "tune": TUNE, "kubeflow": {**PLATFORM, "steps": steps}})
-    assert require_gpus(given).trainer.require_gpu == required
+def test_a_pod_that_asks_for_a_gpu_requires_it_unless_a_setting_says_otherwise(steps, trainer, required):
+    settings = load({"trainer": trainer, "tune": TUNE, "kubeflow": {**PLATFORM, "steps": steps}})
+    assert require_gpus(settings).trainer.require_gpu == required
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    compile_pipeline(SHELF, settings(), path)
+    compile_pipeline(SHELF, load_settings(), path)
     return path.read_text()
 
 
@@ -109,14 +109,14 @@ def spec(documents):
 
 @pytest.fixture(scope="module")
 def tasks(spec):
-    """By step."""
+    """The tasks of the pipeline by step."""
     return {find_step(name): task for name, task in spec["root"]["dag"]["tasks"].items()}
 
 
 @pytest.fixture(scope="module")
 def kubernetes(documents):
-    """Returns the platform document, by step."""
-    return by_step(documents[1])
+    """The entries of the platform document by step."""
+    return index_by_step(documents[1])
 
 
 @pytest.fixture(scope="module")
@@ -132,31 +132,31 @@ def full(tmp_path_factory):
         "registry": {"uri": "http://mlflow:5000"},
     }
     places = {"shards": "s3://bucket/shards/", "spill": "pvc://shared/spill"}
-    given = settings(*groups.items(), **places, push_in_every_step=True)
-    return compile_documents(tmp_path_factory.mktemp("full"), given)
+    settings = load_settings(*groups.items(), **places, push_in_every_step=True)
+    return compile_documents(tmp_path_factory.mktemp("full"), settings)
 
 
-def by_step(platform):
+def index_by_step(platform):
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     return {label.removesuffix("_executor"): config for label, config in executors.items()}
 
 
-def containers(spec):
+def get_containers(spec):
     executors = spec["deploymentSpec"]["executors"]
     return {step: executors[c["executorLabel"]]["container"] for step, c in spec["components"].items()}
 
 
-def outputs(spec, step):
-    """Name and type of each output of a step."""
-    found = {}
+def get_output_types(spec, step):
+    """Returns the type of each output of a step by name."""
+    types = {}
     definitions = spec["components"][step].get("outputDefinitions", {}).get("artifacts", {})
     for name, definition in definitions.items():
         kind = definition["artifactType"]
-        found[name] = kind.get("schemaTitle") or yaml.safe_load(kind["instanceSchema"])["title"]
-    return found
+        types[name] = kind.get("schemaTitle") or yaml.safe_load(kind["instanceSchema"])["title"]
+    return types
 
 
-def test_both_documents_are_those_that_the_backend_parses(documents, tasks):
+def test_the_backend_can_parse_both_documents(documents, tasks):
     spec, platform = documents
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     assert {find_step(name) for name in parsed.root.dag.tasks} == set(tasks) == set(get_args(StepName))
@@ -166,34 +166,34 @@ def test_both_documents_are_those_that_the_backend_parses(documents, tasks):
 
 def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
     paths = Paths("data", "artifacts", "metadata.sqlite", "push", "checkpoints")
-    local = Compiler().compile(create_pipeline(SHELF, settings(), paths, Observed()))
-    expected, wired = {}, {}
+    local = Compiler().compile(create_pipeline(SHELF, load_settings(), paths, Observed()))
+    expected, local_inputs = {}, {}
     for node in (node.pipeline_node for node in local.nodes):
         step = node.node_info.id
         expected[step] = set(node.upstream_nodes)
-        wired[step] = {
+        local_inputs[step] = {
             (name, channel.producer_node_query.id, channel.output_key)
-            for name, given in node.inputs.inputs.items()
-            for channel in given.channels
+            for name, source in node.inputs.inputs.items()
+            for channel in source.channels
         }
     for step, task in tasks.items():
         artifacts = task.get("inputs", {}).get("artifacts", {})
-        found = {
-            (name, find_step(given["taskOutputArtifact"]["producerTask"]), output)
-            for name, given in artifacts.items()
-            for output in [given["taskOutputArtifact"]["outputArtifactKey"]]
+        inputs = {
+            (name, find_step(source["taskOutputArtifact"]["producerTask"]), output)
+            for name, source in artifacts.items()
+            for output in [source["taskOutputArtifact"]["outputArtifactKey"]]
         }
-        assert found - {("gate", "DataGate", "accepted_data")} == wired[step]
+        assert inputs - {("gate", "DataGate", "accepted_data")} == local_inputs[step]
         # The second event of an artifact that a step reads twice is refused by ML Metadata.
-        assert len({(producer, output) for _, producer, output in found}) == len(found)
-        implied, alone = {producer for _, producer, _ in found}, set(task.get("dependentTasks", ()))
+        assert len({(producer, output) for _, producer, output in inputs}) == len(inputs)
+        implied, alone = {producer for _, producer, _ in inputs}, set(task.get("dependentTasks", ()))
         assert implied | alone == expected[step]
-        # The UI draws an edge of each.
+        # The UI draws an edge for each.
         assert not implied & alone
 
 
 def resolve(source, group, spec):
-    """The task and output that an input of a task comes from, through the inputs and outputs of groups."""
+    """Returns the task and output of an input, through the inputs and outputs of groups."""
     if "componentInputArtifact" in source:
         outer = spec["root"]["dag"]["tasks"][group]
         passed = outer["inputs"]["artifacts"][source["componentInputArtifact"]]["taskOutputArtifact"]
@@ -205,23 +205,23 @@ def resolve(source, group, spec):
     return source["taskOutputArtifact"]["producerTask"], source["taskOutputArtifact"]["outputArtifactKey"]
 
 
-def test_in_groups_each_step_reads_what_it_reads_without_them(spec, tmp_path):
-    grouped, _ = compile_documents(tmp_path, settings(groups=True))
+def test_each_step_reads_the_same_with_and_without_groups(spec, tmp_path):
+    grouped, _ = compile_documents(tmp_path, load_settings(groups=True))
     json_format.ParseDict(grouped, pipeline_spec_pb2.PipelineSpec())
     groups, plain = grouped["root"]["dag"]["tasks"], spec["root"]["dag"]["tasks"]
-    found = {}
+    sources_by_step = {}
     for group in groups:
         for name, task in grouped["components"][group]["dag"]["tasks"].items():
             inputs = task.get("inputs", {})
             sources = inputs.get("artifacts", {}).items()
-            found[name] = {read: resolve(source, group, grouped) for read, source in sources}
+            sources_by_step[name] = {key: resolve(source, group, grouped) for key, source in sources}
             assert inputs.get("parameters") == plain[name].get("inputs", {}).get("parameters")
-            turned = {each.get("componentInputParameter") for each in inputs.get("parameters", {}).values()}
-            assert turned - {None} <= groups[group]["inputs"].get("parameters", {}).keys()
-    assert found == {
+            names = {each.get("componentInputParameter") for each in inputs.get("parameters", {}).values()}
+            assert names - {None} <= groups[group]["inputs"].get("parameters", {}).keys()
+    assert sources_by_step == {
         name: {
-            read: resolve(source, "", spec)
-            for read, source in task.get("inputs", {}).get("artifacts", {}).items()
+            key: resolve(source, "", spec)
+            for key, source in task.get("inputs", {}).get("artifacts", {}).items()
         }
         for name, task in plain.items()
     }
@@ -236,11 +236,11 @@ def test_in_groups_each_step_reads_what_it_reads_without_them(spec, tmp_path):
     assert groups.keys() == earlier
 
 
-def test_what_the_data_gate_lets_begin_needs_what_its_gate_puts_out_and_not_only_its_end(spec, tasks):
-    """A gate whose pod was lost can count as done: it has admitted nothing, and put out nothing."""
+def test_steps_behind_the_data_gate_need_its_output_and_not_only_its_end(spec, tasks):
+    """A gate whose pod was lost can count as done, without an output."""
     for step in ("Transform", "ProductionModel"):
-        given = {"producerTask": "refused-if-red", "outputArtifactKey": "accepted_data"}
-        assert tasks[step]["inputs"]["artifacts"]["gate"] == {"taskOutputArtifact": given}
+        source = {"producerTask": "refused-if-red", "outputArtifactKey": "accepted_data"}
+        assert tasks[step]["inputs"]["artifacts"]["gate"] == {"taskOutputArtifact": source}
         declared = spec["components"][step]["inputDefinitions"]["artifacts"]["gate"]
         assert declared == spec["components"]["DataGate"]["outputDefinitions"]["artifacts"]["accepted_data"]
 
@@ -253,8 +253,8 @@ def test_no_step_is_served_from_a_cache_and_all_but_push_and_gates_are_tried_aga
     assert (policy["maxRetryCount"], policy["backoffDuration"], policy["backoffFactor"]) == (3, "20s", 2.0)
 
 
-def test_every_step_knows_whom_to_tell_where_shards_and_mirror_are_and_only_the_place_of_a_secret(full):
-    for container in containers(full[0]).values():
+def test_every_step_has_the_alerts_shards_and_registry_and_only_the_place_of_a_secret(full):
+    for container in get_containers(full[0]).values():
         command = container["command"]
         alerts = AlertSettings.model_validate_json(command[command.index("--alerts") + 1])
         assert (alerts.webhook, alerts.stale_days) == ("$HOOK", 30)
@@ -264,7 +264,7 @@ def test_every_step_knows_whom_to_tell_where_shards_and_mirror_are_and_only_the_
 
 
 def test_texts_in_arguments_have_nothing_that_kubernetes_or_argo_would_replace(full):
-    commands = {name: container["command"] for name, container in containers(full[0]).items()}
+    commands = {name: container["command"] for name, container in get_containers(full[0]).items()}
     assert not [text for command in commands.values() for text in command if "$(" in text or "{{" in text]
     command = commands["ExampleGen"]
     recorded = json.loads(command[command.index("--settings") + 1])
@@ -272,10 +272,10 @@ def test_texts_in_arguments_have_nothing_that_kubernetes_or_argo_would_replace(f
 
 
 def test_pods_have_the_limits_of_the_settings_and_only_the_trainer_a_gpu_and_its_node(spec, kubernetes):
-    found = {step: container["resources"] for step, container in containers(spec).items()}
+    resources = {step: container["resources"] for step, container in get_containers(spec).items()}
     gpu = {"type": "nvidia.com/gpu", "count": "1"}
-    assert found.pop("Trainer") == {"cpuLimit": 1.5, "memoryLimit": 16.0, "accelerator": gpu}
-    assert all(limits == {"cpuLimit": 1.5, "memoryLimit": 4.0} for limits in found.values())
+    assert resources.pop("Trainer") == {"cpuLimit": 1.5, "memoryLimit": 16.0, "accelerator": gpu}
+    assert all(limits == {"cpuLimit": 1.5, "memoryLimit": 4.0} for limits in resources.values())
     assert {step for step, config in kubernetes.items() if "nodeSelector" in config} == {"Trainer"}
     trainer = kubernetes["Trainer"]
     assert trainer["nodeSelector"] == {"labels": {"pool": "gpu"}}
@@ -297,27 +297,27 @@ def test_a_claim_is_mounted_in_the_steps_that_need_it_and_in_no_other(kubernetes
 
 
 def test_a_workload_of_ones_own_has_a_name_that_kubeflow_takes_and_one_claim_is_mounted_once(tmp_path):
-    one = settings(data="pvc://all/photos", push="pvc://all/push", checkpoints=None)
+    one = load_settings(data="pvc://all/photos", push="pvc://all/push", checkpoints=None)
     spec, platform = compile_documents(tmp_path, one, replace(SHELF, name="my_bottles"))
-    for config in by_step(platform).values():
+    for config in index_by_step(platform).values():
         assert config.get("pvcMount", []) in ([], [{"constant": "all", "mountPath": "/mnt/all"}])
     assert spec["pipelineInfo"]["name"] == "my-bottles"
     parameters = spec["root"]["dag"]["tasks"]["Pusher"]["inputs"]["parameters"]
     assert parameters["model_name"]["runtimeValue"]["constant"] == "my_bottles"
 
 
-def test_the_claim_of_releases_is_mounted_everywhere_where_a_failed_step_shall_leave_its_page(full):
+def test_the_claim_of_releases_is_mounted_in_every_step_that_leaves_a_page_when_it_fails(full):
     releases = {"constant": "releases", "mountPath": "/mnt/releases"}
-    pods = by_step(full[1])
+    pods = index_by_step(full[1])
     assert all(releases in config["pvcMount"] for config in pods.values())
     assert set(pods) == {*get_args(StepName), "Trainer-worker-1", "Trainer-worker-2"} - {"Tuner"}
 
 
 def test_every_step_has_the_environment_the_secrets_and_the_way_to_its_image(spec, kubernetes):
-    for step, container in containers(spec).items():
+    for step, container in get_containers(spec).items():
         assert container["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://minio:9000"}]
         secret, *more = kubernetes[step]["secretAsEnv"]
-        # Whoever has the key that releases are signed with can release; DataGate looks whether it is one.
+        # Whoever has the signing key can release, so few steps have it; DataGate checks that it is a key.
         signing = {"secretName": "signing", "keyToEnv": [{"secretKey": "key", "envVar": KEY_VARIABLE}]}
         assert more == ([signing] if step in ("DataGate", "Pusher") else [])
         assert secret["secretName"] == "minio"
@@ -329,28 +329,28 @@ def test_every_step_has_the_environment_the_secrets_and_the_way_to_its_image(spe
         assert kubernetes[step]["imagePullSecret"] == [{"secretName": "registry"}]
 
 
-def test_what_a_person_turns_are_parameters_of_the_run_with_the_settings_by_default(spec, tasks):
+def test_settings_that_people_change_are_parameters_of_the_run_with_their_defaults(spec, tasks):
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    trainer = settings().trainer
+    trainer = load_settings().trainer
     assert {name: each["defaultValue"] for name, each in parameters.items()} == {
         "epochs": trainer.epochs,
         "learning_rate": trainer.learning_rate,
-        "seed": settings().seed,
-        "window": settings().data.window,
+        "seed": load_settings().seed,
+        "window": load_settings().data.window,
     }
     assert parameters["window"]["description"] == "data.window: Number of newest spans to read."
     # The first step checks all of them, three record them, and two train with them.
-    getting = dict.fromkeys(("ExampleGen", "DataGate", "RunReport", "Pusher"), parameters.keys())
-    getting |= dict.fromkeys(("Tuner", "Trainer"), parameters.keys() - {"window"})
+    expected = dict.fromkeys(("ExampleGen", "DataGate", "RunReport", "Pusher"), parameters.keys())
+    expected |= dict.fromkeys(("Tuner", "Trainer"), parameters.keys() - {"window"})
     for step, task in tasks.items():
-        given = task.get("inputs", {}).get("parameters", {})
-        turned = {name for name, each in given.items() if "componentInputParameter" in each}
-        assert turned == getting.get(step, set())
-    command = containers(spec)["ExampleGen"]["command"]
-    assert json.loads(command[command.index("--settings") + 1]) == settings().recorded()
+        inputs = task.get("inputs", {}).get("parameters", {})
+        names = {name for name, each in inputs.items() if "componentInputParameter" in each}
+        assert names == expected.get(step, set())
+    command = get_containers(spec)["ExampleGen"]["command"]
+    assert json.loads(command[command.index("--settings") + 1]) == load_settings().recorded()
 
 
-def test_a_pipeline_says_its_image_and_the_settings_that_its_workload_does_not_have(spec):
+def test_the_description_of_a_pipeline_has_its_image_and_its_changed_settings(spec):
     assert spec["pipelineInfo"]["description"] == (
         "shelf in the image registry.example/edgeline:7; settings changed from the workload's:"
         " tune.max_trials=2, tune.space.trainer.learning_rate.choices=[0.001, 0.01]."
@@ -386,67 +386,68 @@ def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document_with_locati
 
 def test_another_workload_compiles_to_the_same_steps_of_its_own_code(tmp_path):
     workload = with_features(find_workload("sensor"))
-    given = load({**workload.settings, "kubeflow": PLATFORM})
-    compiled, _ = compile_documents(tmp_path, given, workload)
+    settings = load({**workload.settings, "kubeflow": PLATFORM})
+    compiled, _ = compile_documents(tmp_path, settings, workload)
     assert set(get_args(StepName)) - set(map(find_step, compiled["root"]["dag"]["tasks"])) == {"Tuner"}
-    for container in containers(compiled).values():
-        given = [*container["command"], *container["args"]]
-        assert given[given.index("--module") + 1] == "trainer_module.workloads.tables"
-        assert given[given.index("--source") + 1] == "data.tables.source"
+    for container in get_containers(compiled).values():
+        command = [*container["command"], *container["args"]]
+        assert command[command.index("--module") + 1] == "trainer_module.workloads.tables"
+        assert command[command.index("--source") + 1] == "data.tables.source"
     parameters = compiled["root"]["dag"]["tasks"]["ExampleGen"]["inputs"]["parameters"]
     columns = parameters["workload"]["runtimeValue"]["constant"]
     assert tuple(columns["labels"]) == workload.labels
 
 
 def test_a_module_that_is_not_here_is_refused_because_it_is_not_in_the_image_either(tmp_path):
-    with pytest.raises(UsageError, match=r"my_bottles\.photos .* was not found") as refused:
-        compile_documents(tmp_path, settings(), replace(SHELF, module="my_bottles.photos"))
-    assert refused.value.why and refused.value.do
+    with pytest.raises(UsageError, match=r"my_bottles\.photos .* was not found") as caught:
+        compile_documents(tmp_path, load_settings(), replace(SHELF, module="my_bottles.photos"))
+    assert caught.value.why and caught.value.do
     assert not list(tmp_path.iterdir())
 
 
 def test_everything_that_a_cluster_needs_and_is_not_set_is_named_at_once(tmp_path):
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         compile_documents(tmp_path, Settings())
     for name in ("image", "pipeline_root", "data", "push"):
-        assert f"kubeflow.{name}" in refused.value.found
+        assert f"kubeflow.{name}" in caught.value.found
 
 
-def test_without_kfp_the_extra_is_named_that_brings_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "kfp", None)  # As where it was never installed.
-    with pytest.raises(UsageError, match="not installed") as refused:
-        compile_documents(tmp_path, settings())
-    assert "edgeline[kubeflow]" in refused.value.do
+def test_without_kfp_the_error_names_the_extra_with_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kfp", None)  # like a missing package
+    with pytest.raises(UsageError, match="not installed") as caught:
+        compile_documents(tmp_path, load_settings())
+    assert "edgeline[kubeflow]" in caught.value.do
 
 
-def test_each_of_several_pods_of_the_trainer_reads_the_same_and_the_first_puts_out(full):
+def test_each_pod_of_the_trainer_reads_the_same_and_only_the_first_has_outputs(full):
     step, own = "Trainer", {"model", "model_run", "training"}
     spec, platform = full
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    tasks, pods = spec["root"]["dag"]["tasks"], by_step(platform)
+    tasks, pods = spec["root"]["dag"]["tasks"], index_by_step(platform)
     names = [step, f"{step}-worker-1", f"{step}-worker-2"]
     assert {name for name in tasks if name.startswith(step)} == set(names)
     for number, name in enumerate(names):
         for same in ("inputs", "retryPolicy"):
             assert tasks[name][same] == tasks[step][same]
-        container = containers(spec)[name]
-        assert container["resources"] == containers(spec)[step]["resources"]
-        text = " ".join(container["command"])
-        assert f"--meeting /mnt/scratch/meetings --pods 3 --pod {number} --step {name}" in text
+        container = get_containers(spec)[name]
+        assert container["resources"] == get_containers(spec)[step]["resources"]
+        command = " ".join(container["command"])
+        assert f"--meeting /mnt/scratch/meetings --pods 3 --pod {number} --step {name}" in command
         assert pods[name] == pods[step]
-        assert set(outputs(spec, name)) == (set() if number else own)
+        assert set(get_output_types(spec, name)) == (set() if number else own)
 
 
 def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_executors(full):
     spec, platform = full
     drivers = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
     shared = {"constant": "shared", "mountPath": "/mnt/shared"}
-    assert {step for step, config in by_step(platform).items() if shared in config["pvcMount"]} == drivers
-    assert all("--spark_spill=/mnt/shared/spill" in str(containers(spec)[step]) for step in drivers)
+    mounted = {step for step, config in index_by_step(platform).items() if shared in config["pvcMount"]}
+    assert mounted == drivers
+    assert all("--spark_spill=/mnt/shared/spill" in str(get_containers(spec)[step]) for step in drivers)
 
 
 @pytest.mark.parametrize(
-    ("groups", "changes", "found", "do"),
+    ("groups", "changes", "message", "do"),
     [
         (
             {"beam": {"engine": "spark", "master": "k8s://https://kubernetes.default.svc"}},
@@ -466,7 +467,7 @@ def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_ex
     ],
     ids=["Spark without a shared folder", "a key in a file", "no place to meet", "steps of one's own"],
 )
-def test_what_no_pod_could_do_is_refused(tmp_path, groups, changes, found, do):
-    with pytest.raises(UsageError, match=found) as refused:
-        compile_documents(tmp_path, settings(*groups.items(), **changes))
-    assert do in refused.value.do
+def test_settings_that_no_pod_can_follow_are_refused(tmp_path, groups, changes, message, do):
+    with pytest.raises(UsageError, match=message) as caught:
+        compile_documents(tmp_path, load_settings(*groups.items(), **changes))
+    assert do in caught.value.do

@@ -50,6 +50,6 @@ def test_knows_when_it_fires_next(text, expected):
     ],
 )
 def test_names_the_field_that_is_wrong(text, part):
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         parse_cron(text)
-    assert part in str(refused.value) and refused.value.why and refused.value.do
+    assert part in str(caught.value) and caught.value.why and caught.value.do

@@ -1,4 +1,4 @@
-"""The whole DAG as Kubeflow runs it, from the compiled YAML, each step through our entry; only no cluster."""
+"""The whole DAG as Kubeflow runs it: the compiled YAML through our entry point, without a cluster."""
 
 import os
 import re
@@ -32,9 +32,9 @@ PLATFORM = (
     "kubeflow.push=pvc://releases/push",
     "kubeflow.checkpoints=pvc://releases/checkpoints",
 )
-# One that has to be the best.
+# The only trial is the best one.
 SEARCH = ("tune.max_trials=1", "tune.space.trainer.learning_rate=[0.002]")
-# Always answers `damaged`, which is right for a tenth of the photos.
+# A model that always answers `damaged`, which is right for a tenth of the photos.
 USELESS = (
     "trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}",
     "trainer.batch_size=4",
@@ -72,13 +72,13 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
-    made.add_weeks(2)
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    cluster.add_weeks(2)
     with pytest.MonkeyPatch.context() as patch:
-        # One process a file, not five: the median is not what is tested here.
+        # One process for each file, not five: the median is not tested here.
         patch.setattr(first_run, "_PROCESSES", 1)
         patch.setattr(convert, "subprocess", fork_conversions())
-        yield made
+        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -86,21 +86,21 @@ def first(cluster):
     return cluster.run("run-1", *SEARCH)
 
 
-def find_logs_of_failures(run):
-    return {step: ended.log for step, ended in run.ended.items() if ended.code}
+def get_errors(run):
+    return {step: result.log for step, result in run.results.items() if result.code}
 
 
 def test_every_step_ends_well_and_a_release_is_in_production(cluster, first):
-    assert not find_logs_of_failures(first)
-    assert set(first.ended) == set(first.tasks)
-    words = {step: ended.sentence.split()[0] for step, ended in first.ended.items()}
+    assert not get_errors(first)
+    assert set(first.results) == set(first.tasks)
+    words = {step: result.sentence.split()[0] for step, result in first.results.items()}
     assert words.pop("ReleaseGate") == "Pushed:" and set(words.values()) == {"Done:"}
     release = store.current(cluster.push, "shelf")
     assert (release.version, release.manifest.run) == (1, "run-1")
     assert store.verify(cluster.push, "shelf") == []
 
 
-def test_the_release_says_what_code_of_which_image_made_it(cluster, first):
+def test_the_release_has_digests_of_its_code_and_lock_file(cluster, first):
     code = store.current(cluster.push, "shelf").manifest.code
     assert {len(code.digest), len(code.lock_digest)} == {64}
 
@@ -111,7 +111,7 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
     }
     assert set(pages) == {"DataValidator", "Tuner", "Trainer", "RunReport"}
     for step, output in pages.items():
-        page = first.stored(output["uri"]).read_text()
+        page = first.locate(output["uri"]).read_text()
         assert "<section" in page and "could not be created" not in page, step
     assert first.outputs["DataValidator", "metrics"]["metadata"]["passed"] == 1
     figures = first.outputs["RunReport", "metrics"]["metadata"]
@@ -125,15 +125,13 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
     assert (first_point["recall"], last["recall"], last["falsePositiveRate"]) == (0, 1, 1)
 
 
-def test_the_record_of_a_run_that_searched_shows_its_trials_and_what_the_model_was_trained_with(
-    cluster, first
-):
+def test_the_record_of_a_run_that_searched_has_its_trials_and_the_settings_of_the_model(cluster, first):
     facts = archive.read(cluster.push / "runs" / "shelf" / "run-1")
     assert facts.run.used_settings["trainer.learning_rate"] == "0.002"
     assert [trial.values for trial in facts.search.trials] == [{"trainer.learning_rate": 0.002}]
 
 
-def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(first):
+def test_outputs_are_where_the_launcher_looks_and_have_the_time_of_their_step(first):
     for (step, name), artifact in first.outputs.items():
         assert artifact["uri"].startswith(f"minio://mlpipeline/v2/shelf/run-1/{name_task(step)}/")
         if name not in (STEPS[step].page_output, "metrics", "confusion"):
@@ -142,11 +140,11 @@ def test_outputs_are_where_the_launcher_looks_and_say_how_long_their_step_took(f
             assert "display_name" not in artifact["metadata"]
 
 
-def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, first):
-    """On the newest backend known, so that both ways to hand over have seen every step but the Tuner."""
+def test_a_worse_model_is_held_back_at_the_last_step_with_a_reason(cluster, first):
+    """The backend is the newest one, so that both forms are tested with every step but the Tuner."""
     run = cluster.run("run-2", *USELESS, version="2.17", epochs=1, seed=21)
-    assert set(find_logs_of_failures(run)) == {"ReleaseGate"}
-    gate = run.ended["ReleaseGate"]
+    assert set(get_errors(run)) == {"ReleaseGate"}
+    gate = run.results["ReleaseGate"]
     assert gate.code == 3
     assert gate.sentence.startswith("Held back: ")
     assert "below the model in production" in gate.sentence
@@ -161,43 +159,43 @@ def test_a_worse_model_is_held_back_at_the_last_step_in_so_many_words(cluster, f
 def test_a_bad_week_ends_at_its_gate_before_anything_is_trained(cluster, first):
     cluster.add_weeks(1, corrupt=0.3)
     run = cluster.run("run-3", version="2.17")
-    assert set(find_logs_of_failures(run)) == {"DataGate"}
-    assert run.ended["DataGate"].code == 4
-    assert run.ended["DataGate"].sentence.startswith("Data refused: ")
+    assert set(get_errors(run)) == {"DataGate"}
+    assert run.results["DataGate"].code == 4
+    assert run.results["DataGate"].sentence.startswith("Data refused: ")
     assert run.outputs["DataValidator", "metrics"]["metadata"]["passed"] == 0
-    assert not {"Transform", "Trainer", "Pusher"} & set(run.ended)
+    assert not {"Transform", "Trainer", "Pusher"} & set(run.results)
     assert store.current(cluster.push, "shelf").version == 1
 
 
-def test_a_parameter_that_no_setting_allows_ends_the_first_step_in_so_many_words(first):
+def test_a_parameter_that_no_setting_allows_ends_the_first_step_with_a_reason(first):
     wrong = Backend(first.pipeline, first.folder, "run-4", "2.17", {"epochs": 0})
-    ended = wrong.run_step("ExampleGen")
-    assert ended.code == 2
-    assert ended.sentence.startswith("Failed: One setting is wrong: trainer.epochs: 0 is not a whole number")
-    assert "Start another run with valid parameters" in ended.log and "kubeflow retry" not in ended.log
+    result = wrong.run_step("ExampleGen")
+    assert result.code == 2
+    assert result.sentence.startswith("Failed: One setting is wrong: trainer.epochs: 0 is not a whole number")
+    assert "Start another run with valid parameters" in result.log and "kubeflow retry" not in result.log
 
 
 def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path, monkeypatch):
     sets = [part for setting in PLATFORM for part in ("--set", setting)]
     arguments = ["kubeflow", "compile", *sets, "-o"]
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # The command has to choose it.
-    done = python("-m", "runners.cli", *arguments, "there.yaml", cwd=tmp_path, PYTHONHASHSEED="1")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Wrote there.yaml: shelf, 16 steps, ")
+    result = python("-m", "runners.cli", *arguments, "there.yaml", cwd=tmp_path, PYTHONHASHSEED="1")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("Wrote there.yaml: shelf, 16 steps, ")
     assert main([*arguments, str(tmp_path / "here.yaml")]) == 0
     assert (tmp_path / "here.yaml").read_bytes() == (tmp_path / "there.yaml").read_bytes()
 
 
 def test_a_step_as_its_container_starts_it(first, tmp_path):
-    """With folders in place of URIs, which the entry leaves as they are."""
-    executor_input = first.executor_input("ReleaseGate", tmp_path)
+    """Folders take the place of URIs; the entry point leaves them as they are."""
+    executor_input = first.make_executor_input("ReleaseGate", tmp_path)
     (pushed,) = executor_input["inputs"]["artifacts"]["pushed_model"]["artifacts"]
-    pushed["uri"] = str(first.stored(pushed["uri"]))
-    given = first.arguments("ReleaseGate", executor_input)
-    done = python("-m", "runners.kubeflow.pod.entry", *given, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (good_until,) = set(re.findall(r"Valid until \S+Z\.", done.stderr))
-    reasons = ("Version 1 of shelf is in production.", good_until)
+    pushed["uri"] = str(first.locate(pushed["uri"]))
+    arguments = first.make_arguments("ReleaseGate", executor_input)
+    result = python("-m", "runners.kubeflow.pod.entry", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (expiry,) = set(re.findall(r"Valid until \S+Z\.", result.stderr))
+    reasons = ("Version 1 of shelf is in production.", expiry)
     outcome = Outcome("pushed", 1, reasons, step="ReleaseGate")
-    assert done.stderr.splitlines()[-2:] == [outcome.to_line(), f"Pushed: {' '.join(reasons)}"]
-    assert "executor_class_path" not in done.stderr
+    assert result.stderr.splitlines()[-2:] == [outcome.to_line(), f"Pushed: {' '.join(reasons)}"]
+    assert "executor_class_path" not in result.stderr

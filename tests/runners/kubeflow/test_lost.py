@@ -1,4 +1,4 @@
-"""A step whose pod was lost and that the cluster counts as done, from what a real API server answered."""
+"""Steps that lost their pod and count as done on the cluster, from answers of a real API server."""
 
 import base64
 import gzip
@@ -11,19 +11,19 @@ from pipeline.kubeflow_settings import KubeflowSettings
 from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.run_steps import Step, is_settled, read_steps
-from tests.runners.kubeflow.server import STEPS, Story, status, until
-from tests.runners.kubeflow.test_run_steps import ANSWERS, answer
+from tests.runners.kubeflow.server import STEPS, Story, end_at, status
+from tests.runners.kubeflow.test_run_steps import ANSWERS, read_answer
 from tests.runners.kubeflow.test_runs import (
     LAUNCHER,
+    OUTCOMES,
     PUSHED,
-    SAID,
-    failed,
-    green,
-    log_of,
-    logs,
-    names,
-    red,
-    the_run,
+    fail,
+    fail_at,
+    get_run,
+    make_log,
+    make_logs,
+    shows,
+    succeed,
 )
 
 NO_MODEL = (
@@ -34,14 +34,14 @@ NO_MODEL = (
     'producer_task:"Trainer" output_artifact_key:"model"}: cannot find output artifact key "model" in'
     ' producer task "Trainer"\n'
 )
-TOLD_TO_END = failed("the pod was asked to stop (SIGTERM) before the step was done.")
-ALL_DONE = logs(**dict.fromkeys(STEPS, Outcome("done", reasons=("It took 3.0 s.",))))
-BEHIND_A_LOST_TRAINER = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": NO_MODEL})
-GREEN_WITH_A_LOST_LAST_STEP = green(logs={**ALL_DONE, **logs(ReleaseGate=TOLD_TO_END)})
+ASKED_TO_STOP = fail("the pod was asked to stop (SIGTERM) before the step was done.")
+ALL_DONE = make_logs(**dict.fromkeys(STEPS, Outcome("done", reasons=("It took 3.0 s.",))))
+LOST_TRAINER = end_at("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": NO_MODEL})
+LOST_LAST_STEP = succeed(logs={**ALL_DONE, **make_logs(ReleaseGate=ASKED_TO_STOP)})
 
 
 def replay(server, name, is_packed=False):
-    """Has the server answer what the real one answered about a run; returns the run.
+    """Lets the server give the answers of a real one about a run; returns the run.
 
     With `is_packed`, its nodes are packed, and its tasks end before the Trainer.
     """
@@ -53,14 +53,14 @@ def replay(server, name, is_packed=False):
     if is_packed:
         packed = base64.b64encode(gzip.compress(json.dumps(nodes).encode())).decode()
         manifest = json.dumps({"status": {"compressedNodes": packed}})
-        left = [task for task in document["tasks"] if task["display_name"] in ("root", "ExampleGen")]
-        run["run_details"]["task_details"] = [task | {"state": "RUNNING"} for task in left]
+        tasks = [task for task in document["tasks"] if task["display_name"] in ("root", "ExampleGen")]
+        run["run_details"]["task_details"] = [task | {"state": "RUNNING"} for task in tasks]
     server.break_(f"v2beta1/runs/{run['run_id']}$", status(200, run))
     runtime = {"pipeline_runtime": {"workflow_manifest": manifest}}
     server.break_(f"v1beta1/runs/{run['run_id']}$", status(200, runtime))
     for node, text in document["logs"].items():
         server.break_(f"nodes/{node}/log$", status(200, text, "text/plain"))
-    return answer(name)[0]
+    return read_answer(name)[0]
 
 
 @pytest.mark.parametrize("name", ["pushed", "held", "trainer_failed", "counted_as_done"])
@@ -68,14 +68,14 @@ def test_the_steps_of_a_run_whose_workflow_is_packed_are_read_from_its_nodes(ser
     whole = replay(server, name, is_packed=True)
     run = connect(KubeflowSettings(), server.url, {}).get_run(whole.run_id)
     assert is_settled(run)
-    names = ["ExampleGen", "Trainer", "Pusher", "ReleaseGate"]
-    assert read_steps(run, names) == read_steps(whole, names)
+    steps = ["ExampleGen", "Trainer", "Pusher", "ReleaseGate"]
+    assert read_steps(run, steps) == read_steps(whole, steps)
 
 
-def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_that_missed_its_model(server):
+def test_a_lost_trainer_is_found_in_the_log_of_the_driver_that_missed_its_model(server):
     run = replay(server, "counted_as_done")
-    names = ["Trainer", "Evaluator", "Pusher", "ReleaseGate"]
-    steps = read_steps(run, names)
+    step_names = ["Trainer", "Evaluator", "Pusher", "ReleaseGate"]
+    steps = read_steps(run, step_names)
     assert [step.state for step in steps] == ["done", "failed", "waiting", "waiting"]
     outcome = conclude(
         connect(KubeflowSettings(), server.url, {}), run.run_id, run.state, steps, "shelf", None
@@ -86,13 +86,13 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
 
 
 @pytest.mark.parametrize(
-    ("story", "found"),
+    ("story", "reason"),
     [
-        (BEHIND_A_LOST_TRAINER, "Trainer was counted as done but left no model: its pod was lost."),
-        (GREEN_WITH_A_LOST_LAST_STEP, "ReleaseGate was counted as done but had not ended"),
-        # The driver's log is gone, or words it as no version that is known.
+        (LOST_TRAINER, "Trainer was counted as done but left no model: its pod was lost."),
+        (LOST_LAST_STEP, "ReleaseGate was counted as done but had not ended"),
+        # The driver's log is gone, or is that of an unknown version.
         (
-            until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, **logs(Trainer=TOLD_TO_END)}),
+            end_at("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, **make_logs(Trainer=ASKED_TO_STOP)}),
             "Trainer was counted as done but had not ended: its pod was lost.",
         ),
         # No node is red.
@@ -107,50 +107,48 @@ def test_a_real_run_behind_a_lost_trainer_is_told_from_the_log_of_the_driver_tha
     ids=["red", "green", "without the driver's log", "without a red node"],
 )
 def test_watch_names_the_lost_step_and_retry_makes_it_in_a_new_run_that_is_pushed(
-    server, edgeline, story, found
+    server, edgeline, story, reason
 ):
     server.next_story = story
     lost = edgeline("submit", "--wait")
     assert lost.code == 1
-    assert found in lost.out and names("retry", the_run(server), lost.out)
+    assert reason in lost.out and shows("retry", get_run(server), lost.out)
 
     server.next_story = PUSHED
-    again = edgeline("retry", the_run(server), "--wait")
+    again = edgeline("retry", get_run(server), "--wait")
     assert again.code == 0, again.err
-    assert found in again.err and "replaces it" in again.err
+    assert reason in again.err and "replaces it" in again.err
     assert "Pushed version 7" in again.out
     first, second = server.runs.values()
-    kept = ("experiment_id", "pipeline_version_reference", "runtime_config", "service_account")
-    assert {name: second[name] for name in kept} == {name: first[name] for name in kept}
-    assert not server.asked(":retry")
+    keys = ("experiment_id", "pipeline_version_reference", "runtime_config", "service_account")
+    assert {name: second[name] for name in keys} == {name: first[name] for name in keys}
+    assert not server.count(":retry")
 
 
-def test_retry_without_waiting_names_the_run_that_takes_the_place_of_the_lost_one(server, edgeline):
-    server.next_story = BEHIND_A_LOST_TRAINER
+def test_retry_without_waiting_names_the_run_that_replaces_the_lost_one(server, edgeline):
+    server.next_story = LOST_TRAINER
     edgeline("submit", "--wait")
-    lost = the_run(server)
-    ended = edgeline("retry", lost, "--json")
+    lost = get_run(server)
+    result = edgeline("retry", lost, "--json")
     _, new = server.runs
-    assert (ended.code, ended.json["run"]) == (0, new) and new in ended.json["url"]
-    told = edgeline("retry", lost)
-    assert "with the same pipeline and settings: http" in told.out
-    assert names("watch", list(server.runs)[-1], told.out)
+    assert (result.code, result.json["run"]) == (0, new) and new in result.json["url"]
+    result = edgeline("retry", lost)
+    assert "with the same pipeline and settings: http" in result.out
+    assert shows("watch", list(server.runs)[-1], result.out)
 
 
-def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_what_it_was_made_of(
-    server, edgeline
-):
-    server.next_story = BEHIND_A_LOST_TRAINER
+def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_its_spec(server, edgeline):
+    server.next_story = LOST_TRAINER
     edgeline("submit", "--wait")
-    run = server.runs[the_run(server)]
+    run = server.runs[get_run(server)]
     [version] = server.versions.values()
     del run["pipeline_version_reference"]
     run["pipeline_spec"] = version["pipeline_spec"]
     run["runtime_config"]["parameters"] = {"span": 7}
     assert edgeline("retry", run["run_id"]).code == 0
-    made = list(server.runs.values())[-1]
-    assert made["pipeline_spec"] == version["pipeline_spec"]
-    assert made["runtime_config"] == {
+    retry = list(server.runs.values())[-1]
+    assert retry["pipeline_spec"] == version["pipeline_spec"]
+    assert retry["runtime_config"] == {
         "pipeline_root": run["runtime_config"]["pipeline_root"],
         "parameters": {"span": 7},
     }
@@ -163,65 +161,66 @@ def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_what_
             "F1120 18:44:39.064541      12 main.go:76] KFP driver: failed: connection refused\n",
             "Pusher failed: KFP driver: failed: connection refused",
         ),
-        # Its input was never made.
+        # Its input comes from no step.
         (NO_MODEL.replace("Trainer", "Elsewhere"), "Pusher failed: KFP driver: "),
     ],
 )
 def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run(
     server, edgeline, log, reason
 ):
-    story = until("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": log})
+    story = end_at("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": log})
     story.retried = PUSHED
     server.next_story = story
-    failed = edgeline("submit", "--wait")
-    assert failed.code == 1 and reason in failed.out
-    again = edgeline("retry", the_run(server), "--wait")
+    lost = edgeline("submit", "--wait")
+    assert lost.code == 1 and reason in lost.out
+    again = edgeline("retry", get_run(server), "--wait")
     assert again.code == 0, again.err
-    assert server.asked(":retry") == 1
+    assert server.count(":retry") == 1
 
 
-def test_an_gate_that_was_never_prepared_has_stopped_nothing(server, edgeline):
-    server.next_story = until("ReleaseGate", "UNPREPARED", "FAILED", logs=ALL_DONE)
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1 and "ReleaseGate failed" in ended.out
+def test_a_gate_that_was_never_prepared_has_stopped_nothing(server, edgeline):
+    server.next_story = end_at("ReleaseGate", "UNPREPARED", "FAILED", logs=ALL_DONE)
+    result = edgeline("submit", "--wait")
+    assert result.code == 1 and "ReleaseGate failed" in result.out
 
 
 @pytest.mark.parametrize(("step", "code"), [("Trainer", 137), ("DataGate", 2)])
-def test_a_pod_that_was_told_to_end_is_a_lost_one_also_where_its_log_is_gone(server, edgeline, step, code):
-    server.next_story = red(step, message=f"Error (exit code {code})")
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1
-    assert f"{step} lost its pod, which was asked to stop: Error (exit code {code})." in ended.out
-    assert "edgeline kubeflow retry" in ended.out
+def test_a_pod_that_was_asked_to_stop_is_lost_also_if_its_log_is_gone(server, edgeline, step, code):
+    server.next_story = fail_at(step, message=f"Error (exit code {code})")
+    result = edgeline("submit", "--wait")
+    assert result.code == 1
+    assert f"{step} lost its pod, which was asked to stop: Error (exit code {code})." in result.out
+    assert "edgeline kubeflow retry" in result.out
 
 
 def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
-    server.next_story = green(logs={**ALL_DONE, **logs(Trainer=TOLD_TO_END, ReleaseGate=SAID["pushed"])})
+    logs = make_logs(Trainer=ASKED_TO_STOP, ReleaseGate=OUTCOMES["pushed"])
+    server.next_story = succeed(logs={**ALL_DONE, **logs})
     edgeline("submit", "--wait")
-    ended = edgeline("retry", the_run(server))
-    assert ended.code == 1 and "has not failed" in ended.err
+    result = edgeline("retry", get_run(server))
+    assert result.code == 1 and "has not failed" in result.err
     assert len(server.runs) == 1
 
 
-def judge_both(server, states, trainer, worker):
-    """Returns the end of a run whose Trainer has a second pod, given the logs of both."""
+def conclude_both(server, states, trainer, worker):
+    """Returns the outcome of a run whose Trainer has a second pod, from the logs of both."""
     outcomes = {"Trainer": trainer, "Trainer-worker-1": worker}
     nodes = {"failed": "FAILED", "done": "SUCCEEDED"}
     frame = {name: nodes[state] for name, state in zip(outcomes, states, strict=True)}
     server.runs["run-1"] = {"run_id": "run-1"}
     server.stories["run-1"] = Story(
-        [("FAILED", frame)], logs={name: log_of(name, outcome) for name, outcome in outcomes.items()}
+        [("FAILED", frame)], logs={name: make_log(name, outcome) for name, outcome in outcomes.items()}
     )
     pods = zip(outcomes, states, strict=True)
     steps = [Step(name, state, 3.0, (f"run-1-{name}-pod",)) for name, state in pods]
-    where = connect(KubeflowSettings(), server.url, {})
-    return conclude(where, "run-1", "FAILED", steps, "shelf", None)
+    cluster = connect(KubeflowSettings(), server.url, {})
+    return conclude(cluster, "run-1", "FAILED", steps, "shelf", None)
 
 
-def test_of_two_pods_that_train_together_each_that_failed_says_why(server):
-    missed = failed("Worker 1 of the training can no longer be reached.")
-    full = failed("The disk is full.", do="Free some space.")
-    outcome = judge_both(server, ("failed", "failed"), trainer=missed, worker=full)
+def test_each_failed_pod_of_a_training_has_its_reason(server):
+    missed = fail("Worker 1 of the training can no longer be reached.")
+    full = fail("The disk is full.", do="Free some space.")
+    outcome = conclude_both(server, ("failed", "failed"), trainer=missed, worker=full)
     assert outcome.reasons == (
         "Trainer failed: Worker 1 of the training can no longer be reached.",
         "Trainer-worker-1 failed: The disk is full.",
@@ -230,7 +229,7 @@ def test_of_two_pods_that_train_together_each_that_failed_says_why(server):
 
 
 def test_a_second_pod_that_was_lost_and_counts_as_done_is_named(server):
-    missed = failed("Worker 1 of the training can no longer be reached.")
-    outcome = judge_both(server, ("failed", "done"), trainer=missed, worker=TOLD_TO_END)
+    missed = fail("Worker 1 of the training can no longer be reached.")
+    outcome = conclude_both(server, ("failed", "done"), trainer=missed, worker=ASKED_TO_STOP)
     assert outcome.reasons == ("Trainer-worker-1 was counted as done but had not ended: its pod was lost.",)
     assert "a new run" in outcome.do

@@ -1,4 +1,4 @@
-"""The outcome of a run, from the answers of a real API server."""
+"""The outcome of a run, from answers of a real API server."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from runners.kubeflow.outcome import conclude
 from runners.kubeflow.run_steps import read_steps
 from tests.runners.kubeflow.server import STEPS
 from tests.runners.kubeflow.test_lost import replay
-from tests.runners.kubeflow.test_runs import failed, red
+from tests.runners.kubeflow.test_runs import fail, fail_at
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from tests.runners.kubeflow.test_runs import failed, red
         ("trainer_failed", "failed", 1, None, ("Trainer failed: exit status 5",)),
     ],
 )
-def test_a_real_run_ended_as_the_log_of_its_last_step_says(server, name, word, code, version, reasons):
+def test_the_outcome_of_a_real_run_is_in_the_log_of_its_last_step(server, name, word, code, version, reasons):
     run = replay(server, name)
     steps = read_steps(run, STEPS)
     outcome = conclude(
@@ -31,17 +31,17 @@ def test_a_real_run_ended_as_the_log_of_its_last_step_says(server, name, word, c
 
 
 def test_a_step_that_failed_by_its_settings_ends_the_command_as_it_ends_a_local_run(server, edgeline):
-    outcome = failed("No module my.photos.", error_code=2, do="Fix its name.")
-    server.next_story = red("Trainer", outcome)
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 2
-    assert "Trainer failed: No module my.photos." in ended.out and "  Fix its name.\n" in ended.out
+    outcome = fail("No module my.photos.", error_code=2, do="Fix its name.")
+    server.next_story = fail_at("Trainer", outcome)
+    result = edgeline("submit", "--wait")
+    assert result.code == 2
+    assert "Trainer failed: No module my.photos." in result.out and "  Fix its name.\n" in result.out
 
 
 def test_a_reason_is_one_line_in_which_nothing_steers_the_terminal(server, edgeline):
-    outcome = failed("Bad:\nPushed version 9 \x1b[2J\u202e" + "x" * 2000)
-    server.next_story = red("Trainer", outcome)
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1
-    assert r"Bad: Pushed version 9 \x1b[2J\u202e" in ended.out
-    assert "x" * 900 in ended.out and "x" * 1000 not in ended.out
+    outcome = fail("Bad:\nPushed version 9 \x1b[2J\u202e" + "x" * 2000)
+    server.next_story = fail_at("Trainer", outcome)
+    result = edgeline("submit", "--wait")
+    assert result.code == 1
+    assert r"Bad: Pushed version 9 \x1b[2J\u202e" in result.out
+    assert "x" * 900 in result.out and "x" * 1000 not in result.out

@@ -1,4 +1,4 @@
-"""Steps and pods, read from what a real API server answered (`answers/`)."""
+"""Steps and pods, read from answers of a real API server (`answers/`)."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,8 @@ class _Response:
         self.data = json.dumps(document)
 
 
-def answer(name):
-    """The run as kfp's client has it, and the nodes of its workflow."""
+def read_answer(name):
+    """Returns the run as kfp's client has it, and the nodes of its workflow."""
     document = json.loads((ANSWERS / f"{name}.json").read_text())
     run = document["run"]
     run["run_details"]["task_details"] = document["tasks"]
@@ -34,7 +34,7 @@ def answer(name):
         # A step has several tasks.
         ("pushed", "SUCCEEDED", {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "done"}),
         ("held", "FAILED", {"ExampleGen": "done", "Pusher": "done", "ReleaseGate": "failed"}),
-        # To the server, a step from the cache has succeeded as well.
+        # For the server, a step from the cache has succeeded too.
         ("served_from_the_cache", "SUCCEEDED", {"ExampleGen": "cached", "Pusher": "cached"}),
         ("trainer_failed", "FAILED", {"ExampleGen": "done", "Trainer": "failed", "Pusher": "waiting"}),
         # The server still shows the failure.
@@ -42,7 +42,7 @@ def answer(name):
     ],
 )
 def test_the_state_of_each_step_is_read_from_the_tasks_of_a_run(name, run_state, states):
-    run, _ = answer(name)
+    run, _ = read_answer(name)
     assert run.state == run_state
     assert {step.name: step.state for step in read_steps(run, list(states))} == states
 
@@ -52,23 +52,23 @@ def test_a_gate_is_the_same_step_under_a_name_that_says_what_red_means():
     document = json.loads(text)
     document["run"]["run_details"]["task_details"] = document["tasks"]
     run = kfp_server_api.ApiClient().deserialize(_Response(document["run"]), "V2beta1Run")
-    assert read_steps(run, ["ReleaseGate"]) == read_steps(answer("held")[0], ["ReleaseGate"])
-    assert read_pods(document["nodes"]) == read_pods(answer("held")[1])
+    assert read_steps(run, ["ReleaseGate"]) == read_steps(read_answer("held")[0], ["ReleaseGate"])
+    assert read_pods(document["nodes"]) == read_pods(read_answer("held")[1])
     gate = {"taskOutputArtifact": {"producerTask": "refused-if-red"}}
     tasks = {"refused-if-red": {}, "Transform": {"inputs": {"artifacts": {"gate": gate}}}}
     assert order_steps({"root": {"dag": {"tasks": tasks}}}) == ["DataGate", "Transform"]
 
 
-def test_steps_come_in_the_order_of_the_plan_with_their_own_time_and_wait_until_they_are_heard_of():
+def test_steps_come_in_the_order_of_the_plan_with_their_own_time_and_wait_at_first():
     names = ["ExampleGen", "Transform", "Pusher", "ReleaseGate"]
-    found = read_steps(answer("pushed")[0], names)
-    assert [step.name for step in found] == names
-    assert found[0].seconds == 9.0  # without that of its driver
-    assert found[1].state == "waiting" and found[1].seconds is None
+    steps = read_steps(read_answer("pushed")[0], names)
+    assert [step.name for step in steps] == names
+    assert steps[0].seconds == 9.0  # without that of its driver
+    assert steps[1].state == "waiting" and steps[1].seconds is None
 
 
 def test_a_retried_step_takes_as_long_as_its_last_attempt():
-    run, _ = answer("trainer_failed")
+    run, _ = read_answer("trainer_failed")
     [task] = [task for task in run.run_details.task_details if task.display_name == "Trainer"]
     first = task.state_history[0]
     later = kfp_server_api.V2beta1RuntimeStatus(update_time=task.end_time, state="RUNNING")
@@ -78,15 +78,15 @@ def test_a_retried_step_takes_as_long_as_its_last_attempt():
 
 
 def test_a_run_that_has_not_begun_has_no_steps():
-    run, _ = answer("pushed")
+    run, _ = read_answer("pushed")
     run.run_details = None
     assert [step.state for step in read_steps(run, NAMES)] == ["waiting"] * 3
 
 
 def test_any_change_of_a_task_changes_the_signature():
-    run, _ = answer("waiting_for_an_image")
+    run, _ = read_answer("waiting_for_an_image")
     before = compute_signature(run)
-    assert is_pending(run) and compute_signature(answer("waiting_for_an_image")[0]) == before
+    assert is_pending(run) and compute_signature(read_answer("waiting_for_an_image")[0]) == before
     next(task for task in run.run_details.task_details if task.state == "PENDING").state = "RUNNING"
     assert compute_signature(run) != before and not is_pending(run)
 
@@ -103,14 +103,14 @@ def test_the_plan_follows_artifacts_and_order_alone():
     assert order_steps({}) == []
 
 
-def test_what_could_run_at_once_comes_as_in_the_dag():
+def test_independent_steps_come_in_the_order_of_the_dag():
     names = get_args(StepName)
     tasks = {name: {} for name in sorted(names)} | {"Transform": {"dependentTasks": ["DataGate"]}}
     assert order_steps({"root": {"dag": {"tasks": tasks}}}) == list(names)
 
 
 def test_pods_are_known_by_their_step():
-    pods = read_pods(answer("held")[1])
+    pods = read_pods(read_answer("held")[1])
     own = [(pod.step, pod.runs_step, pod.phase) for pod in pods if pod.step]
     assert own == [
         ("ExampleGen", False, "Succeeded"),
@@ -126,15 +126,15 @@ def test_pods_are_known_by_their_step():
     assert pods[-1].name == f"{workflow}-system-container-impl-{number}"
 
 
-def test_an_image_that_cannot_be_pulled_is_told_with_its_step():
-    [trouble] = find_troubles(read_pods(answer("waiting_for_an_image")[1]))
+def test_an_image_that_cannot_be_pulled_is_reported_with_its_step():
+    [trouble] = find_troubles(read_pods(read_answer("waiting_for_an_image")[1]))
     problem = trouble.problem
     assert problem.found.startswith("Trainer's pod does not start: ") and trouble.hopeless
     assert "localhost/not-there:7" in problem.found
     assert "image" in problem.why and "kubeflow.image" in problem.do
 
 
-# Each as Kubernetes 1.34 worded it, and what of it helps.
+# Messages of Kubernetes 1.34 with their remedies.
 MESSAGES = [
     (
         'Unschedulable: 0/1 nodes are available: persistentvolumeclaim "edgeline" not found. not found',
@@ -153,27 +153,27 @@ MESSAGES = [
 ]
 
 
-def pod(message, phase="Pending", step="Trainer"):
+def make_pod(message, phase="Pending", step="Trainer"):
     return Pod("shelf-1-2", "shelf-1-x-2", step, True, phase, message)
 
 
 @pytest.mark.parametrize(("message", "advice", "hopeless"), MESSAGES)
-def test_what_keeps_a_pod_from_starting_is_told_with_what_to_do(message, advice, hopeless):
-    [trouble] = find_troubles([pod(message)])
+def test_a_cause_that_keeps_a_pod_from_starting_is_reported_with_its_remedy(message, advice, hopeless):
+    [trouble] = find_troubles([make_pod(message)])
     assert advice in trouble.problem.do and trouble.hopeless == hopeless
 
 
 def test_a_pod_that_is_just_starting_is_no_trouble():
-    assert not list(find_troubles([pod("ContainerCreating"), pod("PodInitializing"), pod("")]))
-    assert not list(find_troubles([pod("ImagePullBackOff: again", phase="Running")]))
+    assert not list(find_troubles([make_pod("ContainerCreating"), make_pod("PodInitializing"), make_pod("")]))
+    assert not list(find_troubles([make_pod("ImagePullBackOff: again", phase="Running")]))
 
 
 @pytest.mark.parametrize("step", ["Trainer", "Trainer-worker-1"])
-def test_memory_that_ran_out_is_told_with_the_setting_to_raise(step):
-    ending = explain_ending(pod("OOMKilled (exit code 137)", "Failed", step))
+def test_a_lack_of_memory_is_reported_with_the_setting_to_raise(step):
+    ending = explain_ending(make_pod("OOMKilled (exit code 137)", "Failed", step))
     assert f"{step} ran out of memory" in ending.found and "kubeflow.steps.Trainer.memory_gb" in ending.do
 
 
 def test_a_run_that_was_terminated_says_so():
-    *_, last = (p for p in read_pods(answer("terminated")[1]) if p.runs_step)
+    *_, last = (p for p in read_pods(read_answer("terminated")[1]) if p.runs_step)
     assert not last.ended_by_itself and "was stopped" in explain_ending(last).found

@@ -16,11 +16,11 @@ from runners.kubeflow.outcome import conclude
 from runners.kubeflow.run_steps import Step
 from tests.edgeline.release.candidates import make_candidate
 from tests.runners.kubeflow.commands_run import ROOT
-from tests.runners.kubeflow.server import STEPS, Story, hang_up, status, until
+from tests.runners.kubeflow.server import STEPS, Story, end_at, hang_up, status
 
 LAUNCHER = "I1120 12:51:43 23 launcher_v2.go:90] input ComponentSpec:{\n"
 PUBLISHED = "I1120 12:51:44 23 launcher_v2.go:151] publish success.\n"
-SAID = {
+OUTCOMES = {
     "pushed": Outcome("pushed", 7, ("Version 7 of shelf is in production.",)),
     "unchanged": Outcome("unchanged", 6, ("This model is in production already, as version 6.",)),
     "held": Outcome("held", reasons=("Accuracy is 0.81 on 400 eval examples; at least 0.850 is needed.",)),
@@ -28,58 +28,56 @@ SAID = {
 }
 
 
-def failed(reason, **more):
+def fail(reason, **more):
     return Outcome("failed", reasons=(reason,), **more)
 
 
-def log_of(step, outcome):
-    """Returns the log of a step: of our entry and of KFP's launcher."""
+def make_log(step, outcome):
+    """Returns the log of a step, as our entry point and KFP's launcher leave it."""
     outcome = replace(outcome, step=step)
     return f"{LAUNCHER}{outcome.sentence}\n{outcome.to_line()}\n{PUBLISHED}"
 
 
-def logs(**outcomes):
-    return {step: log_of(step, outcome) for step, outcome in outcomes.items()}
+def make_logs(**outcomes):
+    return {step: make_log(step, outcome) for step, outcome in outcomes.items()}
 
 
-def green(outcome=None, **options):
-    """A run that ends well, with the outcome of its last step."""
-    options = {"logs": logs(ReleaseGate=outcome) if outcome else {}, **options}
-    return until("ReleaseGate", "SUCCEEDED", "SUCCEEDED", **options)
+def succeed(outcome=None, **options):
+    """Returns the story of a run that ends well, with the outcome of its last step."""
+    options = {"logs": make_logs(ReleaseGate=outcome) if outcome else {}, **options}
+    return end_at("ReleaseGate", "SUCCEEDED", "SUCCEEDED", **options)
 
 
-def red(step, outcome=None, message=None, **options):
-    """A run that ends at a step that failed, with the outcome of the step or the message of Kubernetes."""
-    texts = {
-        "logs": logs(**{step: outcome}) if outcome else {},
-        "messages": {step: message} if message else {},
-    }
-    return until(step, "FAILED", "FAILED", **{**texts, **options})
+def fail_at(step, outcome=None, message=None, **options):
+    """Returns the story of a run that ends at a failed step, with its outcome or Kubernetes' message."""
+    logs = make_logs(**{step: outcome}) if outcome else {}
+    messages = {step: message} if message else {}
+    return end_at(step, "FAILED", "FAILED", **{"logs": logs, "messages": messages, **options})
 
 
-PUSHED = green(SAID["pushed"])
-STEP_BY_STEP = green(slowly=True, logs=PUSHED.logs)
+PUSHED = succeed(OUTCOMES["pushed"])
+STEP_BY_STEP = succeed(slowly=True, logs=PUSHED.logs)
 
 
-def the_run(server):
+def get_run(server):
     [run] = server.runs
     return run
 
 
-def names(action, run, text):
-    """Returns true if a text names the command for a run, with the options that were just typed."""
+def shows(action, run, text):
+    """Finds the command for a run in a text, with any options."""
     return re.search(rf"edgeline kubeflow {action} (-\S+ \S+ )*{run}", text)
 
 
 def test_submit_uploads_starts_a_run_and_prints_its_page(server, edgeline):
-    ended = edgeline("submit")
-    assert ended.code == 0, ended.err
-    run = server.runs[the_run(server)]
-    assert f"{server.url}/#/runs/details/{run['run_id']}" in ended.out
+    result = edgeline("submit")
+    assert result.code == 0, result.err
+    run = server.runs[get_run(server)]
+    assert f"{server.url}/#/runs/details/{run['run_id']}" in result.out
     [pipeline], [version] = (each.values() for each in (server.pipelines, server.versions))
     assert pipeline["display_name"] == "shelf" and "workload shelf" in pipeline["description"]
-    about = f"By {get_user_and_host()}. shelf in the image edgeline:1."
-    assert version["description"] == run["description"] == about
+    description = f"By {get_user_and_host()}. shelf in the image edgeline:1."
+    assert version["description"] == run["description"] == description
     assert server.experiments[run["experiment_id"]]["display_name"] == "weekly"
     assert run["runtime_config"] == {"pipeline_root": ROOT, "parameters": {"epochs": 16, "window": 8}}
     assert run["service_account"] == "edgeline"
@@ -87,12 +85,12 @@ def test_submit_uploads_starts_a_run_and_prints_its_page(server, edgeline):
     assert re.fullmatch(r"shelf \d{4}-W\d\d, [\d-]{10} [\d:]{8}", run["display_name"])
 
 
-def test_of_a_long_description_a_run_and_a_schedule_have_what_a_backend_can_store(server, edgeline):
+def test_the_long_description_of_a_run_or_schedule_is_cut_for_the_backend(server, edgeline):
     """255 characters in the database of KFP 2.0.5, which answers 500 to more; a version may have more."""
     edgeline.write_package(about="trainer.epochs=16, " * 20)
     for command in (("submit",), ("schedule", "--cron", "0 0 3 * * 1")):
-        ended = edgeline(*command)
-        assert ended.code == 0, ended.err
+        result = edgeline(*command)
+        assert result.code == 0, result.err
     [version], [run], [recurring] = (
         each.values() for each in (server.versions, server.runs, server.recurring)
     )
@@ -102,12 +100,12 @@ def test_of_a_long_description_a_run_and_a_schedule_have_what_a_backend_can_stor
 
 
 def test_the_same_pipeline_is_uploaded_once_and_another_one_is_a_version_of_it(server, edgeline):
-    first, again = (edgeline("submit", "--json").json["pipeline_version"] for _ in range(2))
-    assert first == again and len(server.versions) == 1 and len(server.runs) == 2
+    first, second = (edgeline("submit", "--json").json["pipeline_version"] for _ in range(2))
+    assert first == second and len(server.versions) == 1 and len(server.runs) == 2
     edgeline.write_package(epochs=17)
     other = edgeline("submit", "--json").json["pipeline_version"]
     assert (len(server.pipelines), len(server.experiments), len(server.versions)) == (1, 1, 2)
-    # When, and of what.
+    # The time of the upload, and a digest of the package.
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{12}", other) and other[16:] != first[16:]
 
 
@@ -120,25 +118,25 @@ NO_BUCKET = "F1120 12:51:15 23 main.go:49] failed to execute component: no such 
     ("story", "outcome", "reason"),
     [
         (PUSHED, "pushed", ""),
-        (green(SAID["unchanged"]), "unchanged", "already, as version 6."),
-        (red("ReleaseGate", SAID["held"]), "held", "Accuracy is 0.81 on 400 eval examples; at least 0.850"),
-        (red("DataGate", SAID["refused"]), "refused", "span span-00042 has 40 % of its photos quarantined."),
-        (red("ReleaseGate", failed(NOT_STORED)), "failed", f"ReleaseGate failed: {NOT_STORED}"),
-        (red("Trainer", logs={"Trainer": NO_BUCKET}), "failed", "Trainer failed: no such bucket"),
-        (red("DataGate"), "refused", "its log, which has the reason"),
-        (red("DataGate", message="pod deleted"), "failed", "DataGate lost its pod: pod deleted."),
+        (succeed(OUTCOMES["unchanged"]), "unchanged", "already, as version 6."),
+        (fail_at("ReleaseGate", OUTCOMES["held"]), "held", "0.81 on 400 eval examples; at least 0.850"),
+        (fail_at("DataGate", OUTCOMES["refused"]), "refused", "span-00042 has 40 % of its photos"),
+        (fail_at("ReleaseGate", fail(NOT_STORED)), "failed", f"ReleaseGate failed: {NOT_STORED}"),
+        (fail_at("Trainer", logs={"Trainer": NO_BUCKET}), "failed", "Trainer failed: no such bucket"),
+        (fail_at("DataGate"), "refused", "its log, which has the reason"),
+        (fail_at("DataGate", message="pod deleted"), "failed", "DataGate lost its pod: pod deleted."),
         (Story([("FAILED", {})]), "failed", "ended before its first step"),
-        (until("Trainer", "SUCCEEDED", "FAILED"), "failed", "ended after Trainer"),
+        (end_at("Trainer", "SUCCEEDED", "FAILED"), "failed", "ended after Trainer"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
 )
 def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, outcome, reason):
     server.next_story = story
-    ended = edgeline("submit", "--wait", "--json")
-    assert ended.json["outcome"] == outcome, ended.err
-    assert ended.code == ended.json["exit_code"] == CODES[outcome]
-    assert reason in " ".join(ended.json["reasons"])
-    assert ended.json["version"] == (7 if outcome == "pushed" else None)
+    result = edgeline("submit", "--wait", "--json")
+    assert result.json["outcome"] == outcome, result.err
+    assert result.code == result.json["exit_code"] == CODES[outcome]
+    assert reason in " ".join(result.json["reasons"])
+    assert result.json["version"] == (7 if outcome == "pushed" else None)
 
 
 @pytest.mark.parametrize(
@@ -149,22 +147,22 @@ def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, o
         (
             Story(
                 [("SUCCEEDED", {**dict.fromkeys(STEPS, "SUCCEEDED"), "Pusher": "SKIPPED"})],
-                logs=logs(ReleaseGate=SAID["pushed"]),
+                logs=make_logs(ReleaseGate=OUTCOMES["pushed"]),
             ),
             "Pusher did not run",
         ),
         # The cluster takes a pod that was killed for one that was done.
-        (green(), "whether it pushed a model is not known"),
-        (green(Outcome("done")), "whether it pushed a model is not known"),
+        (succeed(), "whether it pushed a model is not known"),
+        (succeed(Outcome("done")), "whether it pushed a model is not known"),
         # An older image logs no outcome at all, which is no sign of a lost pod.
-        (green(logs=dict.fromkeys(STEPS, f"{LAUNCHER}{PUBLISHED}")), "the image is older than this edgeline"),
+        (succeed(logs=dict.fromkeys(STEPS, f"{LAUNCHER}{PUBLISHED}")), "the image is older than this"),
     ],
 )
 def test_a_green_run_that_pushed_nothing_is_no_success(server, edgeline, story, why):
     server.next_story = story
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1
-    assert "succeeded" in ended.out and why in ended.out
+    result = edgeline("submit", "--wait")
+    assert result.code == 1
+    assert "succeeded" in result.out and why in result.out
 
 
 def test_progress_is_that_of_a_local_run(server, edgeline):
@@ -178,21 +176,21 @@ def test_progress_is_that_of_a_local_run(server, edgeline):
     assert lines[-1] == "Pushed version 7 of shelf to pvc://edgeline/push"
 
 
-def test_a_run_that_has_ended_is_judged_by_its_steps_once_the_server_knows_how_they_ended(server, edgeline):
-    """It writes down the run first, and its tasks after."""
+def test_the_outcome_of_an_ended_run_waits_for_the_last_state_of_its_steps(server, edgeline):
+    """The server updates the run before its tasks."""
     stale = ("FAILED", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "RUNNING"})
-    ended = red("Trainer", failed("No GPU was found."))
-    server.next_story = Story([stale, stale, *ended.frames], logs=ended.logs)
-    ended = edgeline("submit", "--wait")
-    assert "Trainer failed: No GPU was found." in ended.out
-    assert "[ 3/5] Trainer                 failed" in ended.out
+    story = fail_at("Trainer", fail("No GPU was found."))
+    server.next_story = Story([stale, stale, *story.frames], logs=story.logs)
+    result = edgeline("submit", "--wait")
+    assert "Trainer failed: No GPU was found." in result.out
+    assert "[ 3/5] Trainer                 failed" in result.out
 
 
-def test_a_run_whose_steps_never_end_is_told_all_the_same(server, edgeline, monkeypatch):
+def test_a_run_whose_steps_never_end_is_reported_all_the_same(server, edgeline, monkeypatch):
     monkeypatch.setattr(kubeflow_runs, "PATIENCE", replace(kubeflow_runs.PATIENCE, settle_s=0.1))
     server.next_story = Story([("FAILED", {"ExampleGen": "RUNNING"})])
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1 and "Failed" in ended.out
+    result = edgeline("submit", "--wait")
+    assert result.code == 1 and "Failed" in result.out
 
 
 def test_a_server_without_the_old_api_is_followed_all_the_same(server, edgeline):
@@ -200,7 +198,7 @@ def test_a_server_without_the_old_api_is_followed_all_the_same(server, edgeline)
     server.next_story = PUSHED
     assert edgeline("submit", "--wait").code == 0
     server.runs.clear()
-    server.next_story = red("ReleaseGate", SAID["held"])
+    server.next_story = fail_at("ReleaseGate", OUTCOMES["held"])
     held = edgeline("submit", "--wait")
     assert held.code == 3 and "at least 0.850 is needed" in held.out
     assert "ReleaseGate             held" in held.out and "ReleaseGate             failed" not in held.out
@@ -211,17 +209,17 @@ def test_the_api_may_be_away_for_a_while_as_when_a_port_forward_breaks(server, e
     server.break_(r"GET .*/runs/", hang_up, times=3, after=4)
     server.break_(r"GET .*/runs/", status(503, "upstream connect error", "text/plain"), times=2, after=6)
     server.break_(r"GET .*/runs/", status(429, "rate limited", "text/plain"), times=2, after=8)
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 0, ended.err
-    assert "retrying" in ended.out
+    result = edgeline("submit", "--wait")
+    assert result.code == 0, result.err
+    assert "retrying" in result.out
 
 
 def test_an_api_that_stays_away_ends_the_waiting_and_says_how_to_go_on(server, edgeline):
     server.next_story = STEP_BY_STEP
     server.break_(r"GET .*/runs/", hang_up, after=3)
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1
-    assert names("watch", the_run(server), ended.err)
+    result = edgeline("submit", "--wait")
+    assert result.code == 1
+    assert shows("watch", get_run(server), result.err)
 
 
 def test_a_time_limit_holds_while_the_api_is_away_too(server, edgeline, monkeypatch):
@@ -229,33 +227,33 @@ def test_a_time_limit_holds_while_the_api_is_away_too(server, edgeline, monkeypa
     server.next_story = STEP_BY_STEP
     server.break_(r"GET .*/runs/", hang_up, after=1)
     started = time.monotonic()
-    ended = edgeline("submit", "--wait", "--timeout", "0.5")
-    assert ended.code == 1 and time.monotonic() - started < 300  # the limit ended it, not the outage
-    assert names("watch", the_run(server), ended.err)
+    result = edgeline("submit", "--wait", "--timeout", "0.5")
+    assert result.code == 1 and time.monotonic() - started < 300  # the limit ended it, not the outage
+    assert shows("watch", get_run(server), result.err)
 
 
 def test_a_token_that_runs_out_while_a_run_is_followed_says_that_the_run_goes_on(server, edgeline):
     server.next_story = STEP_BY_STEP
     server.break_(r"GET .*/runs/", status(401, "Jwt is expired", "text/plain"), after=3)
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1
-    assert "Jwt is expired" in ended.err and "The run itself goes on" in ended.err
+    result = edgeline("submit", "--wait")
+    assert result.code == 1
+    assert "Jwt is expired" in result.err and "The run itself goes on" in result.err
 
 
 def test_a_time_limit_ends_the_waiting_and_not_the_run(server, edgeline):
     server.next_story = Story([("RUNNING", {"ExampleGen": "RUNNING"})])
-    ended = edgeline("submit", "--wait", "--timeout", "0.05")
-    assert ended.code == 1
-    assert "has not ended" in ended.err and names("watch", the_run(server), ended.err)
-    assert not server.asked("terminate")
+    result = edgeline("submit", "--wait", "--timeout", "0.05")
+    assert result.code == 1
+    assert "has not ended" in result.err and shows("watch", get_run(server), result.err)
+    assert not server.count("terminate")
 
 
 def test_an_image_that_cannot_be_pulled_ends_the_waiting_in_three_parts(server, edgeline):
     message = 'ImagePullBackOff: Back-off pulling image "edgeline:1"'
     server.next_story = Story([("RUNNING", {"ExampleGen": "PENDING"})], messages={"ExampleGen": message})
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 1
-    found, why, do, again = ended.err.splitlines()
+    result = edgeline("submit", "--wait")
+    assert result.code == 1
+    found, why, do, again = result.err.splitlines()
     assert found == f"ExampleGen's pod does not start: {message}."
     assert "cannot get the image" in why and "kubeflow.image" in do and "watch" in again
 
@@ -266,22 +264,22 @@ def test_a_cluster_that_is_full_is_waited_for_with_a_warning(server, edgeline):
     server.next_story = Story(
         [*[waits] * 15, *PUSHED.frames], logs=PUSHED.logs, messages={"Trainer": message}
     )
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 0, ended.err
-    assert ended.out.count("Insufficient nvidia.com/gpu") == 1
+    result = edgeline("submit", "--wait")
+    assert result.code == 0, result.err
+    assert result.out.count("Insufficient nvidia.com/gpu") == 1
 
 
-def test_a_pod_that_nobody_explains_is_told_with_where_to_look(server, edgeline):
+def test_a_pod_that_waits_without_a_cause_is_reported_with_a_command(server, edgeline):
     server.has_old_api = False
     server.next_story = Story([("RUNNING", {"ExampleGen": "PENDING"})])
-    ended = edgeline("submit", "--wait", "--timeout", "0.2")
-    assert ended.code == 1 and ended.out.count("kubectl describe pod") == 1
+    result = edgeline("submit", "--wait", "--timeout", "0.2")
+    assert result.code == 1 and result.out.count("kubectl describe pod") == 1
 
 
-def test_a_cluster_that_begins_with_nothing_is_told(server, edgeline):
+def test_a_cluster_that_starts_nothing_is_reported(server, edgeline):
     server.next_story = Story([("PENDING", {})])
-    ended = edgeline("submit", "--wait", "--timeout", "0.2")
-    assert ended.code == 1 and "workflow-controller" in ended.out
+    result = edgeline("submit", "--wait", "--timeout", "0.2")
+    assert result.code == 1 and "workflow-controller" in result.out
 
 
 def test_ctrl_c_leaves_the_run_alone_and_says_how_to_follow_it_again(server, edgeline, monkeypatch):
@@ -290,22 +288,22 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_follow_it_again(server, edg
 
     server.next_story = STEP_BY_STEP
     monkeypatch.setattr(kubeflow_watch.time, "sleep", interrupt)
-    ended = edgeline("submit", "--wait")
-    assert ended.code == 130
-    assert names("watch", the_run(server), ended.out)
-    assert not server.asked("terminate|DELETE")
+    result = edgeline("submit", "--wait")
+    assert result.code == 130
+    assert shows("watch", get_run(server), result.out)
+    assert not server.count("terminate|DELETE")
 
 
-def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):
+def test_retry_runs_a_lost_step_again(server, edgeline):
     later = Story([("RUNNING", {"Trainer": "RUNNING"}), *PUSHED.frames], logs=PUSHED.logs)
-    server.next_story = red("Trainer", message="pod deleted", retried=later)
+    server.next_story = fail_at("Trainer", message="pod deleted", retried=later)
     lost = edgeline("submit", "--wait")
     assert lost.code == 1 and "Trainer lost its pod" in lost.out
-    assert names("retry", the_run(server), lost.out)
-    again = edgeline("retry", the_run(server), "--wait")
+    assert shows("retry", get_run(server), lost.out)
+    again = edgeline("retry", get_run(server), "--wait")
     assert again.code == 0, again.err
     assert "Pushed version 7" in again.out
-    # The server still shows the first attempt, which is no news.
+    # The server still shows the first attempt, which is not printed.
     assert "failed" not in again.out
     assert "[ 3/5] Trainer                 running\n" in again.out
     assert len(server.runs) == 1
@@ -317,28 +315,28 @@ def test_a_lost_step_is_picked_up_again_by_retry(server, edgeline):
 def test_only_a_run_that_failed_can_be_retried(server, edgeline, state, next_):
     server.next_story = Story([(state, {"ExampleGen": "RUNNING"})])
     edgeline("submit")
-    ended = edgeline("retry", the_run(server))
-    assert ended.code == 1
-    assert f"its state is {state}" in ended.err and next_ in ended.err
-    assert not server.asked(":retry")
+    result = edgeline("retry", get_run(server))
+    assert result.code == 1
+    assert f"its state is {state}" in result.err and next_ in result.err
+    assert not server.count(":retry")
 
 
 @pytest.mark.parametrize("text", ["a: 1\n", "a: !!int b\n"])
 def test_a_package_that_is_no_pipeline_is_refused_before_it_is_sent(server, edgeline, text):
     edgeline.package.write_text(text)
-    ended = edgeline("submit")
-    assert ended.code == 2 and "is not a compiled pipeline" in ended.err
-    assert not server.asked("POST")
+    result = edgeline("submit")
+    assert result.code == 2 and "is not a compiled pipeline" in result.err
+    assert not server.count("POST")
 
 
-# Answers of a release store that can be read from here.
+# Outcomes with a release store that can be read from here.
 
 
 ALL_DONE = [Step(step, "done", 3.0) for step in STEPS]
 
 
 @pytest.fixture
-def released(tmp_path):
+def push(tmp_path):
     """A store with one release, of the run `run-1`."""
     from edgeline.release import store
 
@@ -347,34 +345,34 @@ def released(tmp_path):
     return str(root)
 
 
-def judge(server, run, push, outcome=None, state="SUCCEEDED", steps=ALL_DONE):
-    server.stories[run] = Story([], logs=logs(ReleaseGate=outcome) if outcome else {})
+def conclude_run(server, run, push, last_outcome=None, state="SUCCEEDED", steps=ALL_DONE):
+    server.stories[run] = Story([], logs=make_logs(ReleaseGate=last_outcome) if last_outcome else {})
     server.runs[run] = {"run_id": run}
     steps = [Step(step.name, step.state, step.seconds, (f"{run}-{step.name}-pod",)) for step in steps]
     return conclude(connect(KubeflowSettings(), server.url, {}), run, state, steps, "shelf", push)
 
 
-def test_a_release_in_the_store_that_names_the_run_is_the_best_witness(server, released):
-    outcome = judge(server, "run-1", released)
+def test_a_release_in_the_store_that_names_the_run_decides_the_outcome(server, push):
+    outcome = conclude_run(server, "run-1", push)
     assert (outcome.outcome, outcome.version, outcome.exit_code) == ("pushed", 1, 0)
 
 
-def test_a_run_that_says_pushed_and_is_not_in_the_store_is_no_success(server, released):
-    outcome = judge(server, "run-2", released, SAID["pushed"])
+def test_a_run_that_says_pushed_and_is_not_in_the_store_is_no_success(server, push):
+    outcome = conclude_run(server, "run-2", push, OUTCOMES["pushed"])
     assert (outcome.outcome, outcome.exit_code) == ("failed", 1)
     assert "none of run run-2" in outcome.reasons[0]
 
 
-def test_a_store_that_cannot_be_read_from_here_leaves_the_word_of_the_last_step(server, tmp_path):
+def test_the_last_step_decides_the_outcome_if_the_store_cannot_be_read_from_here(server, tmp_path):
     (tmp_path / "push" / "edge" / "shelf").mkdir(parents=True)
     (tmp_path / "push" / "edge" / "shelf" / "current.json").write_text("{")
-    outcome = judge(server, "run-2", str(tmp_path / "push"), SAID["pushed"])
+    outcome = conclude_run(server, "run-2", str(tmp_path / "push"), OUTCOMES["pushed"])
     assert (outcome.outcome, outcome.version) == ("pushed", 7)
     assert "could not be read from here" in outcome.reasons[0]
 
 
-def test_a_run_that_failed_after_its_push_says_that_it_pushed(server, released):
+def test_a_run_that_failed_after_its_push_says_that_it_pushed(server, push):
     steps = [*ALL_DONE[:-1], Step("ReleaseGate", "failed", 3.0)]
-    outcome = judge(server, "run-1", released, failed("The disk is full."), "FAILED", steps)
+    outcome = conclude_run(server, "run-1", push, fail("The disk is full."), "FAILED", steps)
     assert (outcome.outcome, outcome.version) == ("failed", 1)
     assert "pushed version 1 of shelf" in outcome.reasons[-1]

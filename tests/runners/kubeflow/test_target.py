@@ -1,4 +1,4 @@
-"""The checks of a submission, and its compiled pipeline."""
+"""Checks of a submission before anything is compiled."""
 
 import pytest
 
@@ -13,13 +13,13 @@ SIGNED = ("--set", f"kubeflow.secrets={{{KEY_VARIABLE}: signing/key}}")
 def test_a_release_that_phones_would_refuse_is_refused_before_anything_is_compiled(
     server, edgeline, bucket, tmp_path
 ):
-    released = make_candidate(tmp_path / "one", rollback_epoch=3, signing_key=make_key())
-    store.push(bucket, "shelf", released)
+    candidate = make_candidate(tmp_path / "one", rollback_epoch=3, signing_key=make_key())
+    store.push(bucket, "shelf", candidate)
     edgeline.write_settings(push=bucket)
-    ended = edgeline.type("kubeflow", "submit", *SIGNED)
-    assert ended.code == 2 and "Set push.rollback_epoch=3 " in ended.err
-    ended = edgeline.type("kubeflow", "submit", "--set", "push.rollback_epoch=3")
-    assert ended.code == 2 and "shelf in production is signed" in ended.err
+    result = edgeline.type("kubeflow", "submit", *SIGNED)
+    assert result.code == 2 and "Set push.rollback_epoch=3 " in result.err
+    result = edgeline.type("kubeflow", "submit", "--set", "push.rollback_epoch=3")
+    assert result.code == 2 and "shelf in production is signed" in result.err
     assert not server.pipelines and not server.runs
 
 
@@ -53,8 +53,8 @@ def test_a_pipeline_is_compiled_where_no_cache_can_be_written(edgeline, monkeypa
 @pytest.mark.parametrize("command", [["submit"], ["schedule", "--cron", "0 0 3 * * 1"]])
 def test_a_pipeline_of_another_workload_is_refused_before_anything_is_sent(server, edgeline, command):
     edgeline.write_package("sensor")
-    ended = edgeline(*command)
-    assert ended.code == 2 and "belongs to the workload sensor, not shelf" in ended.err
+    result = edgeline(*command)
+    assert result.code == 2 and "belongs to the workload sensor, not shelf" in result.err
     assert not server.pipelines and not server.runs and not server.recurring
 
 
@@ -63,32 +63,32 @@ def test_a_run_of_another_workload_is_neither_concluded_nor_recorded(server, edg
     edgeline.write_package("sensor")
     edgeline("submit", "--workload", "sensor")
     [run] = server.runs
-    ended = edgeline(action, run)
-    assert ended.code == 2 and "belongs to the workload sensor, not shelf" in ended.err
+    result = edgeline(action, run)
+    assert result.code == 2 and "belongs to the workload sensor, not shelf" in result.err
     assert edgeline("watch", run, "--workload", "sensor").code != 2
 
 
 def test_workloads_whose_names_differ_by_an_underscore_share_no_pipeline(server, edgeline):
-    """Kubeflow Pipelines takes no underscore, so both pipelines have one name."""
-    named = {}
+    """Kubeflow Pipelines accepts no underscore, so both pipelines have one name."""
+    options = {}
     for name in ("a_b", "a-b"):
         (path := edgeline.folder / f"{name}.yaml").write_text(
             f"name: {name}\nschema: {ROOT}/schema/shelf.pbtxt\n"
         )
-        named[name] = ("--workload", str(path))
+        options[name] = ("--workload", str(path))
     edgeline.write_package("a_b")
-    assert edgeline("submit", *named["a_b"]).code == edgeline("submit", *named["a_b"]).code == 0
-    assert "belongs to the workload a_b, not a-b" in edgeline("submit", *named["a-b"]).err
-    ended = edgeline("watch", next(iter(server.runs)), *named["a-b"])
-    assert ended.code == 2 and "belongs to the workload a_b, not a-b" in ended.err
+    assert edgeline("submit", *options["a_b"]).code == edgeline("submit", *options["a_b"]).code == 0
+    assert "belongs to the workload a_b, not a-b" in edgeline("submit", *options["a-b"]).err
+    result = edgeline("watch", next(iter(server.runs)), *options["a-b"])
+    assert result.code == 2 and "belongs to the workload a_b, not a-b" in result.err
     edgeline.write_package("a-b")
-    ended = edgeline("submit", *named["a-b"])
-    assert ended.code == 2 and "'a-b' on" in ended.err and "belongs to the workload a_b" in ended.err
+    result = edgeline("submit", *options["a-b"])
+    assert result.code == 2 and "'a-b' on" in result.err and "belongs to the workload a_b" in result.err
     assert len(server.runs) == 2
 
 
-def test_a_run_whose_pipeline_version_was_deleted_is_said_to_have_none(server, edgeline):
+def test_a_run_whose_pipeline_version_was_deleted_cannot_be_retried(server, edgeline):
     edgeline("submit")
     server.versions.clear()
-    ended = edgeline("retry", next(iter(server.runs)))
-    assert ended.code == 1 and "no longer exists on" in ended.err and "#/runs" in ended.err
+    result = edgeline("retry", next(iter(server.runs)))
+    assert result.code == 1 and "no longer exists on" in result.err and "#/runs" in result.err

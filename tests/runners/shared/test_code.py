@@ -14,7 +14,7 @@ SHELF = ("trainer_module.workloads.photos", "data.photos.source")
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A workload's module of somebody's own, beside a file that it imports in one of its functions."""
+    """The module of a workload of one's own, and a package that one of its functions imports."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "leaves.py").write_text("def preprocessing_fn(inputs):\n    from greens import shades\n")
     (tmp_path / "greens").mkdir()
@@ -26,13 +26,13 @@ def module(tmp_path, monkeypatch):
 
 
 def test_every_step_names_code_that_is_there():
-    found = digest_step_files(*SHELF, {})
+    files = digest_step_files(*SHELF, {})
 
-    assert set(found) == {step for step, info in STEPS.items() if info.has_code}
-    assert digest_step_files(*SHELF, {}) == found and len(set(map(digest, found.values()))) == len(found)
+    assert set(files) == {step for step, info in STEPS.items() if info.has_code}
+    assert digest_step_files(*SHELF, {}) == files and len(set(map(digest, files.values()))) == len(files)
 
 
-def test_the_code_of_the_edge_validator_is_that_of_the_contracts_too():
+def test_the_code_of_the_edge_validator_includes_the_contracts():
     contracts = {
         "edgeline.edge.contracts.image",
         "edgeline.edge.contracts.row",
@@ -41,15 +41,15 @@ def test_the_code_of_the_edge_validator_is_that_of_the_contracts_too():
     assert contracts <= set(digest_step_files(*SHELF, {})["EdgeValidator"])
 
 
-def test_the_code_of_the_evaluator_is_that_of_the_metrics_too_which_a_text_names():
+def test_the_code_of_the_evaluator_includes_the_metrics_that_its_configuration_names():
     config = json.loads(build_evaluation_config(find_workload("shelf"), 0.1))
     metrics = [metric for spec in config["metrics_specs"] for metric in spec["metrics"]]
-    named = {metric["module"] for metric in metrics if "module" in metric}
-    assert named and named <= set(digest_step_files(*SHELF, {})["Evaluator"])
+    modules = {metric["module"] for metric in metrics if "module" in metric}
+    assert modules and modules <= set(digest_step_files(*SHELF, {})["Evaluator"])
 
 
 @pytest.mark.parametrize("file", ["leaves.py", "greens/shades.py"])
-def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else(module, tmp_path, file):
+def test_an_edit_of_a_workload_of_ones_own_changes_only_the_steps_that_run_it(module, tmp_path, file):
     before = digest_step_files(module, SHELF[1], {})
     path = tmp_path / file
     path.write_text(path.read_text() + "# another line\n")
@@ -66,9 +66,9 @@ def test_an_edit_of_a_workload_of_ones_own_changes_what_runs_it_and_nothing_else
 
 
 def test_a_module_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UsageError, match="no_such_module cannot be loaded") as refused:
+    with pytest.raises(UsageError, match="no_such_module cannot be loaded") as caught:
         digest_step_files("no_such_module", SHELF[1], {})
-    assert "PYTHONPATH" in refused.value.do
+    assert "PYTHONPATH" in caught.value.do
 
 
 def test_a_package_that_raises_when_it_is_imported_is_named_with_its_error(tmp_path, monkeypatch):
@@ -76,12 +76,12 @@ def test_a_package_that_raises_when_it_is_imported_is_named_with_its_error(tmp_p
     (tmp_path / "broken_package").mkdir()
     (tmp_path / "broken_package" / "__init__.py").write_text("1 / 0\n")
 
-    with pytest.raises(UsageError, match=r"broken_package\.model cannot be loaded") as refused:
+    with pytest.raises(UsageError, match=r"broken_package\.model cannot be loaded") as caught:
         digest_step_files("broken_package.model", SHELF[1], {})
-    assert "ZeroDivisionError" in refused.value.why
+    assert "ZeroDivisionError" in caught.value.why
 
 
-def test_a_module_that_is_no_python_is_named_with_its_line(tmp_path, monkeypatch):
+def test_a_module_with_a_syntax_error_is_named_with_its_line(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "half_written.py").write_text("X = 1\ndef (\n")
 
@@ -90,7 +90,7 @@ def test_a_module_that_is_no_python_is_named_with_its_line(tmp_path, monkeypatch
 
 
 def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch):
-    """The project's own files, copied, with another line in one of them."""
+    """A line is added to one file after another in a copy of the project."""
     import shutil
 
     from runners.shared import code
@@ -103,11 +103,8 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
         "edgeline/release/store.py": {"ProductionModel", "StatisticsGen"},
         "edgeline/gates/bounds.py": {"Evaluator", "EdgeValidator"},
         "data/spans/split.py": {"ExampleGen"},
-        "edgeline/edge/photo_pixels.py": {
-            "ExampleGen",
-            "ProductionModel",
-            "EdgeValidator",
-        },  # what was kept of spans is then made again
+        # ExampleGen makes its cached spans again.
+        "edgeline/edge/photo_pixels.py": {"ExampleGen", "ProductionModel", "EdgeValidator"},
     }.items():
         path = tmp_path / edited
         text = path.read_text()

@@ -15,18 +15,18 @@ CODE = {"Trainer": {"trainer_module.run_fn": "a" * 64}}
 
 @pytest.fixture
 def world(tmp_path):
-    """Makes all that a run depends on, with a way to ask for its digests after a change."""
+    """Returns the digests of the inputs of a run, also after a change."""
     data = tmp_path / "data"
     add_week(data)
 
-    def digests(workload=None, overrides=(), code=CODE):
+    def get_digests(workload=None, overrides=(), code=CODE):
         workload = workload or find_workload("shelf")
         settings = load(workload.settings, None, overrides)
         return inputs.digest_inputs(
             find_spans(data), tmp_path / "window.json", workload, settings, tmp_path / "push", code
         )
 
-    return digests
+    return get_digests
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def world(tmp_path):
     ],
     ids=["nothing", "what is a cluster's", "a setting", "code"],
 )
-def test_what_a_run_depends_on_is_a_change(world, changed, is_same):
+def test_a_change_of_an_input_makes_the_inputs_differ(world, changed, is_same):
     assert inputs.have_same_inputs(world(), world(**changed)) == is_same
 
 
@@ -64,23 +64,23 @@ def test_another_schema_is_a_change(world, tmp_path):
     assert not inputs.have_same_inputs(world(), world(replace(shelf, schema=str(schema))))
 
 
-def test_what_a_push_changes_is_no_change(world):
+def test_another_release_in_production_is_no_change(world):
     assert world()["production"] == ""
     assert inputs.have_same_inputs(world(), {**world(), "production": "2-abc"})
 
 
-def test_the_sample_is_rendered_once_and_not_from_what_a_killed_rendering_left(tmp_path):
+def test_the_sample_is_rendered_once_and_without_leftovers_of_a_killed_rendering(tmp_path):
     add_week(tmp_path / "sample.writing")
-    messages = []
+    lines = []
 
     sample, again = (
-        inputs.ensure_sample(tmp_path, replace(find_workload("shelf"), sample_size=4), messages.append)
+        inputs.ensure_sample(tmp_path, replace(find_workload("shelf"), sample_size=4), lines.append)
         for _ in range(2)
     )
 
     assert sample == again == tmp_path / "sample"
     assert [span.number for span in find_spans(sample)] == [*range(1, 9)]
-    assert len(messages) == 1 and "8 weeks of 4 photos" in messages[0]
+    assert len(lines) == 1 and "8 weeks of 4 photos" in lines[0]
 
 
 def test_a_sample_whose_module_is_misspelt_names_it(tmp_path):
@@ -93,7 +93,7 @@ def test_a_sample_whose_module_is_misspelt_names_it(tmp_path):
 def test_other_readings_than_those_of_the_schema_are_refused_before_a_run(tmp_path):
     sensor = with_features(find_workload("sensor"))
     inputs.check((), sensor, load(sensor.settings), str(tmp_path))
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         inputs.check((), sensor, load(sensor.settings, None, ["data.readings=8"]), str(tmp_path))
-    assert refused.value.found.startswith("data.readings is 8, and the numbers of ")
-    assert refused.value.do.endswith("a new folder with --readings 8.")
+    assert caught.value.found.startswith("data.readings is 8, and the numbers of ")
+    assert caught.value.do.endswith("a new folder with --readings 8.")

@@ -29,8 +29,8 @@ RUN = [
 ]
 
 
-def plain(events, width, warnings=None):
-    """Returns the output without a terminal."""
+def print_plain(events, width, warnings=None):
+    """Returns the lines of the progress without a terminal."""
     out = io.StringIO()
     with Progress(Console(file=out, width=width, highlight=False)) as progress:
         for event in events:
@@ -39,8 +39,8 @@ def plain(events, width, warnings=None):
     return out.getvalue().splitlines()
 
 
-def in_a_terminal(events, width, **environment):
-    """All bytes that a real terminal of that width gets."""
+def print_on_terminal(events, width, **environment):
+    """Returns the output of the progress on a real terminal of that width."""
     controller, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as file:
         console = Console(
@@ -55,28 +55,28 @@ def in_a_terminal(events, width, **environment):
                 progress.handle(event)
                 if progress._live:
                     progress._live.refresh()
-    return all_of(controller)
+    return read_all(controller)
 
 
-def all_of(controller):
-    """Returns the output of a terminal until it was closed."""
-    printed = b""
-    with contextlib.suppress(OSError):  # How Linux says that it is closed.
+def read_all(controller):
+    """Returns the output of a terminal until it is closed."""
+    output = b""
+    with contextlib.suppress(OSError):  # Linux raises it for a closed terminal.
         while piece := os.read(controller, 65536):
-            printed += piece
+            output += piece
     os.close(controller)
-    return printed.decode()
+    return output.decode()
 
 
-def frames(message):
-    """The lines of a terminal, without its control sequences."""
+def split_lines(output):
+    """Returns the lines of a terminal without their control sequences."""
     return [
-        line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", message)) if line.strip()
+        line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output)) if line.strip()
     ]
 
 
-def test_without_a_terminal_there_are_plain_lines_with_state_and_time_and_a_warning_is_said_once():
-    assert plain(RUN, 80, ["span-00007 is dark."]) == [
+def test_without_a_terminal_there_are_plain_lines_with_state_and_time_and_each_warning_once():
+    assert print_plain(RUN, 80, ["span-00007 is dark."]) == [
         "[ 1/4] ExampleGen              running",
         "         600 of 2,400 photos",
         "         2,400 of 2,400 photos",
@@ -95,7 +95,7 @@ def test_no_line_of_a_step_is_wider_than_the_screen(width):
     steps = ["Evaluator", "AVeryLongNameOfAStepThatSomebodyWrote"]
     events = [Planned(tuple(steps)), *(StepChanged(Step(step, "done", 3599.0)) for step in steps)]
 
-    lines = plain([*events, EPOCH], width)
+    lines = print_plain([*events, EPOCH], width)
 
     assert all(len(line) <= width for line in lines)
     assert all("done" in line and "59 min 59 s" in line for line in lines[:2])
@@ -104,7 +104,7 @@ def test_no_line_of_a_step_is_wider_than_the_screen(width):
 
 @pytest.mark.parametrize("width", [40, 120])
 def test_a_terminal_has_a_live_line_that_fits(width):
-    lines = frames(in_a_terminal(RUN, width))
+    lines = split_lines(print_on_terminal(RUN, width))
 
     assert all(len(line) <= width for line in lines)
     assert any("Trainer" in line and "s" in line.split()[-1] for line in lines)
@@ -120,19 +120,19 @@ def test_a_terminal_gets_its_cursor_back_when_a_run_breaks():
         with pytest.raises(RuntimeError), Progress(console) as progress:
             progress.handle(RUN[0])
             raise RuntimeError("the disk is gone")
-    output = all_of(controller)
+    output = read_all(controller)
 
     assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l")
 
 
 def test_a_dumb_terminal_gets_plain_lines():
-    assert "\x1b[?25l" not in in_a_terminal(RUN, 80, TERM="dumb")
+    assert "\x1b[?25l" not in print_on_terminal(RUN, 80, TERM="dumb")
 
 
 def test_a_long_training_is_at_most_fifty_lines():
     events = [RUN[0], *(EpochEnded(epoch, 1000, loss=0.5) for epoch in range(1, 1001))]
 
-    lines = plain(events, 80)
+    lines = print_plain(events, 80)
 
     assert len(lines) == 50
     assert "epoch 1000/1000" in lines[-1]

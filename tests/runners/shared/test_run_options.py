@@ -7,7 +7,7 @@ from edgeline.store.locations import locate
 from runners.shared.run_options import NamedSettings, RunOptions, find_own_workload
 
 
-def test_a_workload_that_is_not_named_is_the_one_in_the_folder_of_the_data_or_the_shelf(tmp_path):
+def test_the_default_workload_is_that_in_the_folder_of_the_data_or_the_shelf(tmp_path):
     def find(named, data=tmp_path):
         return RunOptions(NamedSettings(named, None, ()), data, tmp_path).named.workload
 
@@ -16,7 +16,7 @@ def test_a_workload_that_is_not_named_is_the_one_in_the_folder_of_the_data_or_th
     assert find("") == str(tmp_path / "workload.yaml") and find("sensor") == "sensor"
 
 
-def test_a_workload_in_a_store_is_neither_taken_nor_passed_over(bucket):
+def test_a_workload_in_a_store_has_to_be_named(bucket):
     data = locate(f"{bucket}/data")
     (data / "span-00001" / "labels.csv").write_text("")
     assert find_own_workload(data) == "shelf"

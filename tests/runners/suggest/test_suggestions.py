@@ -36,12 +36,12 @@ def write_table(path, header, rows):
 
 
 def make_text(number):
-    chosen = np.random.default_rng(number).choice(WORDS, 3)
-    return f"{' '.join(chosen)} {number}"
+    words = np.random.default_rng(number).choice(WORDS, 3)
+    return f"{' '.join(words)} {number}"
 
 
 def import_labelled(kind, folder):
-    """24 labelled examples, half of each label."""
+    """Imports 24 labelled examples, half of each label."""
     labels = ["dark", "bright"] * 12
     if kind == "image":
         for number, label in enumerate(labels):
@@ -59,8 +59,8 @@ def import_labelled(kind, folder):
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """By kind, a folder with labelled spans and a release."""
+def folders(tmp_path_factory):
+    """A folder for each kind, with labelled spans and a release."""
 
     def make(folder):
         for kind in CONTRACTS:
@@ -82,24 +82,24 @@ def made(tmp_path_factory):
 
 
 def read_list(folder):
-    """The rows of the list in a folder; none where there is no list."""
-    listed = Path(folder, "suggestions.csv")
-    return list(csv.DictReader(listed.open(encoding="utf-8"))) if listed.exists() else []
+    """Returns the rows of the list in a folder; none without a list."""
+    path = Path(folder, "suggestions.csv")
+    return list(csv.DictReader(path.open(encoding="utf-8"))) if path.exists() else []
 
 
 @pytest.fixture
-def suggest(made, make_run, tmp_path, capfd, monkeypatch):
-    """Suggests from a source in a folder of its own, for a workspace whose last run is of that kind."""
+def suggest(folders, make_run, tmp_path, capfd, monkeypatch):
+    """Runs `data suggest` on a source, for a workspace whose last run is of that kind."""
     monkeypatch.chdir(tmp_path)
 
     def run(source, *options, kind="image", push=None, has_run=True):
-        data, workspace = made / kind / "data", tmp_path / f"workspace-{kind}"
+        data, workspace = folders / kind / "data", tmp_path / f"workspace-{kind}"
         if has_run and not workspace.exists():
-            about = {"data": str(data), "workload_source": str(data / "workload.yaml")}
-            make_workspace(workspace, make_run, **about, push=str(push or made / kind / "push"))
+            values = {"data": str(data), "workload_source": str(data / "workload.yaml")}
+            make_workspace(workspace, make_run, **values, push=str(push or folders / kind / "push"))
         code = main(["data", "suggest", str(source), "--workspace", str(workspace), "--out", "out", *options])
-        printed = capfd.readouterr()
-        return SimpleNamespace(code=code, out=printed.out, err=printed.err, rows=read_list("out"))
+        output = capfd.readouterr()
+        return SimpleNamespace(code=code, out=output.out, err=output.err, rows=read_list("out"))
 
     return run
 
@@ -116,103 +116,103 @@ def photos(tmp_path):
 
 
 @pytest.fixture
-def plain_features(monkeypatch):
-    """Features of photos that take no network: some of their pixels."""
+def use_plain_features(monkeypatch):
+    """Replaces the network for features of photos by some of their pixels."""
     monkeypatch.setattr(
         photo_features, "embed_photos", lambda photos: np.array([[*photo[::499]] for photo in photos], float)
     )
 
 
 def test_new_photos_are_suggested_and_labelled_copied_and_broken_ones_left_out(
-    suggest, made, photos, tmp_path
+    suggest, folders, photos, tmp_path
 ):
-    shutil.copy(next((made / "image" / "photos").rglob("*.jpg")), photos / "labelled.jpg")
+    shutil.copy(next((folders / "image" / "photos").rglob("*.jpg")), photos / "labelled.jpg")
     shutil.copy(photos / "lane-0" / "0.jpg", photos / "lane-1" / "copy.jpg")
     (photos / "broken.jpg").write_bytes(jpeg()[:200])
     (photos / "notes.txt").write_text("no photo")
-    ended = suggest(photos, "--n", "11")
-    assert ended.code == 0, ended.err
-    assert "11 of 20 photos to label next: out/suggestions.csv" in ended.out
-    assert "1 labelled already, 1 copies of others" in ended.out and "broken.jpg: " in ended.out
-    assert [row["chosen"] for row in ended.rows].count("useful") == 9
+    result = suggest(photos, "--n", "11")
+    assert result.code == 0, result.err
+    assert "11 of 20 photos to label next: out/suggestions.csv" in result.out
+    assert "1 labelled already, 1 copies of others" in result.out and "broken.jpg: " in result.out
+    assert [row["chosen"] for row in result.rows].count("useful") == 9
     page = Path("out/suggestions.html").read_text()
     assert page.count('<img src="data:image/jpeg;base64,') == 11
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=.?https?:", page)
-    margins = [float(row["margin"]) for row in ended.rows if row["chosen"] == "useful"]
+    margins = [float(row["margin"]) for row in result.rows if row["chosen"] == "useful"]
     assert margins == sorted(margins)
-    assert {row["said"] for row in ended.rows} <= {"dark", "bright"}
+    assert {row["said"] for row in result.rows} <= {"dark", "bright"}
     # The list with labels is imported as it is.
-    assert "Write the labels into its column label, then:" in ended.out
-    for number, row in enumerate(ended.rows):
+    assert "Write the labels into its column label, then:" in result.out
+    for number, row in enumerate(result.rows):
         row["label"] = ("dark", "bright")[number % 2]
-    write_table(Path("out/suggestions.csv"), ended.rows[0], [row.values() for row in ended.rows])
+    write_table(Path("out/suggestions.csv"), result.rows[0], [row.values() for row in result.rows])
     assert sum(import_photos(Path("out/suggestions.csv"), tmp_path / "data").added.values()) == 11
 
 
-@pytest.mark.usefixtures("plain_features")
+@pytest.mark.usefixtures("use_plain_features")
 def test_the_same_photos_get_the_same_suggestions_and_programs_get_their_numbers_as_json(suggest, photos):
     (photos / "broken.jpg").write_bytes(jpeg()[:200])
     first = suggest(photos, "--n", "10").rows
     shutil.rmtree("out")
     (photos / "lane-0").rename(photos / "renamed")
-    ended = suggest(photos, "--n", "10", "--json")
+    result = suggest(photos, "--n", "10", "--json")
     assert {row["photo"]: row["chosen"] for row in first} == {
-        row["photo"]: row["chosen"] for row in ended.rows
+        row["photo"]: row["chosen"] for row in result.rows
     }
-    printed = json.loads(ended.out)
+    printed = json.loads(result.out)
     assert (printed["list"], printed["candidates"]) == ("out/suggestions.csv", 20)
     assert (printed["useful"], printed["random"], printed["labelled"]) == (9, 1, 24)
     assert printed["left_out"] == {"labelled": 0, "copies": 0} and printed["gain"] is None
     assert len(printed["problems"]) == 1 and "broken.jpg" in printed["problems"][0]
 
 
-@pytest.mark.usefixtures("plain_features")
+@pytest.mark.usefixtures("use_plain_features")
 def test_each_lane_of_a_list_gets_its_share(suggest, photos):
     rows = [(path.relative_to(photos), path.parent.name) for path in sorted(photos.rglob("*.jpg"))]
     rows.append(("gone.jpg", "lane-0"))
-    ended = suggest(write_table(photos / "list.csv", ("photo", "lane_id"), rows), "--n", "10")
-    assert ended.code == 0, ended.err
-    assert "gone.jpg: No such file or directory" in ended.out
-    useful = [row["lane_id"] for row in ended.rows if row["chosen"] == "useful"]
-    assert {useful.count("lane-0"), useful.count("lane-1")} <= {4, 5} and ", by lane_id" in ended.out
+    result = suggest(write_table(photos / "list.csv", ("photo", "lane_id"), rows), "--n", "10")
+    assert result.code == 0, result.err
+    assert "gone.jpg: No such file or directory" in result.out
+    useful = [row["lane_id"] for row in result.rows if row["chosen"] == "useful"]
+    assert {useful.count("lane-0"), useful.count("lane-1")} <= {4, 5} and ", by lane_id" in result.out
 
 
 def test_rows_of_a_table_keep_their_columns_and_get_one_for_the_label(suggest, tmp_path):
     rows = [(number, f"{number / 2 + 0.25}", "") for number in range(40)]
     rows += [(90, "4.5", ""), (91, "warm", "")]
-    ended = suggest(
+    result = suggest(
         write_table(tmp_path / "new.csv", ("id", "celsius", "state"), rows), "--n", "10", kind="row"
     )
-    assert ended.code == 0, ended.err
-    assert list(ended.rows[0])[:3] == ["id", "celsius", "state"] and ended.rows[0]["state"] == ""
-    assert "1 labelled already" in ended.out and "'warm'" in ended.out
-    assert "--label state --data" in ended.out
-    assert ended.rows[0]["celsius"] == "19.75"  # the nearest to 30, where both labels are as probable
+    assert result.code == 0, result.err
+    assert list(result.rows[0])[:3] == ["id", "celsius", "state"] and result.rows[0]["state"] == ""
+    assert "1 labelled already" in result.out and "'warm'" in result.out
+    assert "--label state --data" in result.out
+    assert result.rows[0]["celsius"] == "19.75"  # the nearest to 30, where both labels are equally probable
 
 
-def test_a_table_is_opened_by_its_columns_as_predict_opens_it(suggest, tmp_path):
+def test_a_table_is_found_in_a_workbook_by_its_columns(suggest, tmp_path):
     rows = [["celsius", "name of room"], *([f"{n / 2 + 0.25}", f"the {n} room"] for n in range(20))]
     write_xlsx(tmp_path / "new.xlsx", {"notes": [["who", "what"], ["ann", "ok"]], "rows": rows})
     write_table(tmp_path / "new.csv", rows[0], rows[1:])
     for number, name in enumerate(("new.csv", "new.xlsx")):
-        ended = suggest(tmp_path / name, "--n", "20", "--out", f"{number}", kind="row")
-        assert ended.code == 0, ended.err
-        listed = sorted([row["celsius"], row["name of room"]] for row in read_list(f"{number}"))
-        assert listed == sorted(rows[1:])
+        result = suggest(tmp_path / name, "--n", "20", "--out", f"{number}", kind="row")
+        assert result.code == 0, result.err
+        cells = sorted([row["celsius"], row["name of room"]] for row in read_list(f"{number}"))
+        assert cells == sorted(rows[1:])
 
 
 def test_texts_are_suggested_from_tables_and_text_files(suggest, tmp_path):
     rows = [(make_text(100 + number),) for number in range(20)] + [(make_text(3).upper(),)]
     write_table(tmp_path / "new" / "a.csv", ("body",), rows)
     (tmp_path / "new" / "b.txt").write_text("the lamp in the cellar")
-    for form in ("NFC", "NFD"):  # a run takes both for the same text
+    for form in ("NFC", "NFD"):  # a run reads both as the same text
         (tmp_path / "new" / f"{form}.txt").write_text(unicodedata.normalize(form, "das Café"))
-    ended = suggest(tmp_path / "new", "--n", "22", kind="tokens")
-    assert ended.code == 0, ended.err
-    assert "22 of 22 texts" in ended.out and "1 labelled already, 1 copies of others" in ended.out
-    # None of them has the author, who is the group of the labelled ones.
-    assert "suggestions.csv --text body --label label" in ended.out
-    assert "the lamp in the cellar" in {row["body"] for row in ended.rows}
+    result = suggest(tmp_path / "new", "--n", "22", kind="tokens")
+    assert result.code == 0, result.err
+    assert "22 of 22 texts" in result.out and "1 labelled already, 1 copies of others" in result.out
+    # None of them has an author, which is the group of the labelled texts.
+    assert "suggestions.csv --text body --label label" in result.out
+    assert "the lamp in the cellar" in {row["body"] for row in result.rows}
 
 
 def test_the_list_keeps_all_columns_of_all_tables_beside_the_answers(suggest, tmp_path):
@@ -223,31 +223,31 @@ def test_the_list_keeps_all_columns_of_all_tables_beside_the_answers(suggest, tm
         for number in range(10)
     ]
     (tmp_path / "new" / "b.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    ended = suggest(tmp_path / "new", "--n", "20", kind="tokens")
-    assert ended.code == 0, ended.err
-    of_a, of_b = ([row for row in ended.rows if name in row["place"]] for name in ("a.csv", "b.jsonl"))
-    assert {row["author"] for row in of_a} == {"ann"} and {row["chosen"] for row in of_a} == {
+    result = suggest(tmp_path / "new", "--n", "20", kind="tokens")
+    assert result.code == 0, result.err
+    rows_a, rows_b = ([row for row in result.rows if name in row["place"]] for name in ("a.csv", "b.jsonl"))
+    assert {row["author"] for row in rows_a} == {"ann"} and {row["chosen"] for row in rows_a} == {
         *map(str, range(10))
     }
-    assert {(row["shop"], row["rating"], row["verified"], row["tags"]) for row in of_b} == {
+    assert {(row["shop"], row["rating"], row["verified"], row["tags"]) for row in rows_b} == {
         ("north", "4.5", "True", '["a"]')
     }
-    assert {row["model_chosen"] for row in ended.rows} == {"useful", "random"}
+    assert {row["model_chosen"] for row in result.rows} == {"useful", "random"}
     again = suggest(Path("out/suggestions.csv"), "--n", "20", "--out", "again", kind="tokens")
     rows = read_list("again")
-    assert again.code == 0 and sorted(rows[0]) == sorted(ended.rows[0])
+    assert again.code == 0 and sorted(rows[0]) == sorted(result.rows[0])
     assert {row["chosen"] for row in rows if row["author"]} == {*map(str, range(10))}
 
 
-@pytest.mark.usefixtures("plain_features")
-def test_an_earlier_list_of_all_photos_is_answered_again(suggest, photos):
+@pytest.mark.usefixtures("use_plain_features")
+def test_an_earlier_list_gets_new_answers(suggest, photos):
     assert "1,000 were asked for; these are all." in suggest(photos, "--n", "1000").out
     header = ("photo", "place", "said", "score", "margin", "version", "variant", "chosen")
     names = sorted(path.name for path in Path("out/photos").iterdir())
-    then = [(name, "x", "bright", "2", "2", "0", "old", "random") for name in names]
-    listed = write_table(Path("out/list.csv"), header, then)
-    ended = suggest(listed, "--n", "10", "--out", "again")
-    assert ended.code == 0, ended.err
+    rows_before = [(name, "x", "bright", "2", "2", "0", "old", "random") for name in names]
+    earlier = write_table(Path("out/list.csv"), header, rows_before)
+    result = suggest(earlier, "--n", "10", "--out", "again")
+    assert result.code == 0, result.err
     rows = read_list("again")
     assert [row["chosen"] for row in rows].count("random") == 1
     assert {row["version"] for row in rows} == {"1"} and all(float(row["score"]) <= 1 for row in rows)
@@ -266,16 +266,16 @@ def test_an_earlier_list_of_all_photos_is_answered_again(suggest, photos):
         ("new/lane-0/0.jpg", ("--out", "new"), 2, "new exists already."),
     ],
 )
-def test_what_cannot_be_suggested_is_said_and_nothing_is_written(
-    suggest, made, photos, tmp_path, source, options, code, message
+def test_a_source_without_suggestions_is_refused_and_nothing_is_written(
+    suggest, folders, photos, tmp_path, source, options, code, message
 ):
     for name in ("empty", "broken"):
         (tmp_path / name).mkdir()
     (tmp_path / "broken" / "a.jpg").write_bytes(b"")
-    shutil.copytree(made / "image" / "photos" / "dark", tmp_path / "known")
+    shutil.copytree(folders / "image" / "photos" / "dark", tmp_path / "known")
     write_table(tmp_path / "table.csv", ("celsius",), [("4",)])
-    ended = suggest(source, *options)
-    assert ended.code == code and message in ended.err, ended.err
+    result = suggest(source, *options)
+    assert result.code == code and message in result.err, result.err
     assert not Path("out").exists()
 
 

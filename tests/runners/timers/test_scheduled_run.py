@@ -12,8 +12,8 @@ from edgeline.errors import EdgelineError
 from runners.timers.scheduled_run import find_program, locate_log, render_crontab
 
 
-def shell_command(run, folds_backslashes=True):
-    """Returns what cron hands to sh: \\% as %, and in Debian's, unlike cronie, \\\\ as \\."""
+def get_shell_command(run, folds_backslashes=True):
+    """Returns the command of cron for sh: \\% is %, and in Debian, unlike in cronie, \\\\ is \\."""
     line = render_crontab(run)
     assert line.startswith("0 3 * * 1 ")
     pattern = r"\\([%\\])" if folds_backslashes else r"\\(%)|\\(.)"
@@ -26,39 +26,39 @@ def shell_command(run, folds_backslashes=True):
 @pytest.mark.parametrize("more", [(), ("\\\\", "\\%", "a\\\\\\%b%", "%\\", "'\\'%'")], ids=["odd", "odder"])
 def test_the_shell_starts_the_command_word_by_word_in_its_folder(run, more, folds_backslashes):
     run = replace(run, command=(*run.command, *more))
-    command = shell_command(run, folds_backslashes)
+    command = get_shell_command(run, folds_backslashes)
 
-    ended = subprocess.run(["/bin/sh", "-c", command], cwd="/", capture_output=True, text=True)
+    result = subprocess.run(["/bin/sh", "-c", command], cwd="/", capture_output=True, text=True)
 
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert json.loads((run.folder / "called.json").read_text()) == [str(run.folder), [*run.command[1:]]]
     assert locate_log(run).read_text() == "printed by the run\n"
 
 
-def test_a_run_that_does_not_end_well_says_so_to_cron_and_a_good_one_says_nothing(run):
+def test_a_run_that_does_not_end_well_prints_for_cron(run):
     environment = {**os.environ, "CODE": "4"}
-    ended = subprocess.run(
-        ["/bin/sh", "-c", shell_command(run)], env=environment, capture_output=True, text=True
+    result = subprocess.run(
+        ["/bin/sh", "-c", get_shell_command(run)], env=environment, capture_output=True, text=True
     )
 
-    assert ended.stdout == "printed by the run\n"
+    assert result.stdout == "printed by the run\n"
 
 
 @pytest.mark.parametrize("code", ["0", "4"])
-def test_who_is_to_be_told_is_told_however_the_run_ended(run, code):
-    after = ("/bin/sh", "-c", "cp called.json told.json; echo told", "a 100% ü")
-    command = shell_command(replace(run, after=after))
+def test_the_alert_is_sent_after_any_end_of_the_run(run, code):
+    after = ("/bin/sh", "-c", "cp called.json alert.json; echo alert", "a 100% ü")
+    command = get_shell_command(replace(run, after=after))
     environment = {**os.environ, "CODE": code}
 
-    ended = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True)
+    result = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True)
 
-    assert (run.folder / "told.json").is_file()
-    assert ended.stdout == ("printed by the run\n" if code == "4" else "")
+    assert (run.folder / "alert.json").is_file()
+    assert result.stdout == ("printed by the run\n" if code == "4" else "")
 
 
-def test_a_run_that_the_next_one_meets_says_its_end_whole(run):
+def test_a_run_that_overlaps_the_next_one_prints_its_whole_end(run):
     slow, refused = (
-        shell_command(replace(run, command=("/bin/sh", "-c", script)))
+        get_shell_command(replace(run, command=("/bin/sh", "-c", script)))
         for script in ("echo begins; touch begun; sleep 0.5; echo ends; exit 3", "echo refused; exit 5")
     )
     first = subprocess.Popen(["/bin/sh", "-c", slow], stdout=subprocess.PIPE, text=True)

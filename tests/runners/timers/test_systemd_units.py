@@ -22,7 +22,7 @@ MANAGER = "/lib/systemd/systemd"
 
 @pytest.fixture(params=["root", "user"])
 def scope(request, tmp_path, monkeypatch):
-    """Root's units or a user's, in folders of the test."""
+    """The units of root or of a user, in folders of the test."""
     monkeypatch.setattr(os, "geteuid", lambda: 0 if request.param == "root" else 1000)
     monkeypatch.setattr(systemd_units, "SYSTEM_FOLDER", tmp_path / "system")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -37,22 +37,22 @@ def test_systemd_accepts_the_units_without_a_word(run, scope, tmp_path):
     (tmp_path / "runtime").mkdir(mode=0o700)
     flags = ["--man=no", "--recursive-errors=no", *(["--user"] if scope == "user" else [])]
 
-    ended = subprocess.run(
+    result = subprocess.run(
         ["systemd-analyze", "verify", *flags, *(tmp_path / name for name in systemd_units.render_units(run))],
         env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "runtime")},
         capture_output=True,
         text=True,
     )
 
-    assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "")
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "")
 
 
-def test_a_program_that_systemd_would_not_start_is_told_before(run):
+def test_a_program_that_systemd_would_not_start_is_refused(run):
     with pytest.raises(UsageError, match="quote or a backslash"):
         systemd_units.render_units(replace(run, command=("/home/o'neil/edgeline",)))
 
 
-def test_roots_units_run_as_the_one_whom_the_workspace_belongs_to(run, scope):
+def test_roots_units_run_as_the_owner_of_the_workspace(run, scope):
     import pwd
 
     service = systemd_units.render_units(run)[f"{run.name}.service"]
@@ -70,20 +70,20 @@ def test_a_run_that_is_stopped_has_time_for_its_worker_and_its_mirror(run):
 
 @pytest.fixture
 def systemctl(tmp_path, monkeypatch):
-    """In the place of systemctl: writes down what it is asked; fails at what FAIL_AT names."""
+    """Replaces systemctl by a script that notes its calls and fails for those that FAIL_AT names."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    asked = tmp_path / "asked"
+    calls = tmp_path / "calls"
     (folder / "systemctl").write_text(
-        f'#!/bin/sh\necho "$*" >> {asked}\n'
+        f'#!/bin/sh\necho "$*" >> {calls}\n'
         'case "$*" in *"$FAIL_AT"*) [ -n "$FAIL_AT" ] && { echo "no bus here" >&2; exit 1; };; esac\nexit 0\n'
     )
     (folder / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    return asked
+    return calls
 
 
-def test_installing_again_replaces_removing_takes_away_and_others_are_left_alone(run, scope, systemctl):
+def test_installing_again_replaces_a_schedule_and_removing_leaves_the_others(run, scope, systemctl):
     other = replace(run, name="edgeline-bottles-0123abcd", workload="bottles")
     systemd_units.install(other)
     systemd_units.install(run)
@@ -111,12 +111,12 @@ def test_installing_again_replaces_removing_takes_away_and_others_are_left_alone
 
 
 @pytest.mark.parametrize("step", ["daemon-reload", "restart"])
-def test_what_systemd_refuses_leaves_the_schedule_of_before(run, scope, systemctl, monkeypatch, step):
+def test_a_change_that_systemd_refuses_keeps_the_earlier_schedule(run, scope, systemctl, monkeypatch, step):
     later = replace(run, at=parse_weekly_time("Tue 04:00"))
     monkeypatch.setenv("FAIL_AT", step)
-    with pytest.raises(EdgelineError, match="no bus here") as refused:
+    with pytest.raises(EdgelineError, match="no bus here") as caught:
         systemd_units.install(run)
-    assert refused.value.why and "--cron" in refused.value.do
+    assert caught.value.why and "--cron" in caught.value.do
     assert systemd_units.list_installed() == []
 
     monkeypatch.setenv("FAIL_AT", "")
@@ -129,7 +129,7 @@ def test_what_systemd_refuses_leaves_the_schedule_of_before(run, scope, systemct
 
 @pytest.fixture
 def manager(tmp_path, monkeypatch):
-    """A user's own systemd, which runs for this test alone."""
+    """Runs a systemd of a user for this test alone."""
     if os.geteuid() != 0 or not os.access(MANAGER, os.X_OK) or not shutil.which("unshare"):
         pytest.skip("a systemd of one's own needs root, unshare and systemd")
     home = Path(tempfile.mkdtemp(prefix="edgeline-systemd-"))  # Short, as it holds the path of a socket.
@@ -140,7 +140,7 @@ def manager(tmp_path, monkeypatch):
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    # It starts only where the machine was booted by systemd; a folder in a view of its own says so.
+    # It starts only on a machine that was booted by systemd, which this folder in a private view claims.
     booted = "mount --make-rprivate / && mount -t tmpfs none /run/systemd && mkdir /run/systemd/system"
     process = subprocess.Popen(
         ["unshare", "-m", "sh", "-c", f"{booted} && exec {MANAGER} --user"],
@@ -150,7 +150,7 @@ def manager(tmp_path, monkeypatch):
     )
     try:
         deadline = time.monotonic() + 10
-        while not ask("show", "--property=Version"):
+        while not call("show", "--property=Version"):
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.skip(f"systemd does not start here: {(tmp_path / 'manager.log').read_text()[-300:]}")
             time.sleep(0.1)
@@ -162,31 +162,31 @@ def manager(tmp_path, monkeypatch):
         shutil.rmtree(home, ignore_errors=True)
 
 
-def ask(*arguments):
-    ended = subprocess.run(["systemctl", "--user", *arguments], capture_output=True, text=True)
-    return ended.stdout.strip()
+def call(*arguments):
+    result = subprocess.run(["systemctl", "--user", *arguments], capture_output=True, text=True)
+    return result.stdout.strip()
 
 
-def state(unit):
-    return ask("show", unit, "--property=Result,ExecMainStatus", "--value").split()
+def get_state(unit):
+    return call("show", unit, "--property=Result,ExecMainStatus", "--value").split()
 
 
 def test_a_real_systemd_waits_for_monday_and_runs_the_command_word_by_word(run, manager):
     systemd_units.install(run)
 
-    assert ask("is-active", f"{run.name}.timer") == "active"
-    assert ask("is-enabled", f"{run.name}.timer") == "enabled"
-    assert "Mon " in ask("show", f"{run.name}.timer", "--property=NextElapseUSecRealtime", "--value")
+    assert call("is-active", f"{run.name}.timer") == "active"
+    assert call("is-enabled", f"{run.name}.timer") == "enabled"
+    assert "Mon " in call("show", f"{run.name}.timer", "--property=NextElapseUSecRealtime", "--value")
     assert not (run.folder / "called.json").exists()
-    ask("start", f"{run.name}.service")
-    assert state(f"{run.name}.service") in (["success", "0"], ["0", "success"])
+    call("start", f"{run.name}.service")
+    assert get_state(f"{run.name}.service") in (["success", "0"], ["0", "success"])
     assert json.loads((run.folder / "called.json").read_text()) == [str(run.folder), [*run.command[1:]]]
 
     systemd_units.remove(run.name)
-    assert ask("is-active", f"{run.name}.timer") == "inactive"
+    assert call("is-active", f"{run.name}.timer") == "inactive"
 
 
-def test_a_week_that_is_held_back_or_refused_fails_the_unit_and_calls_for_somebody(run, manager, tmp_path):
+def test_a_week_that_is_held_back_or_refused_fails_the_unit_and_starts_its_alert(run, manager, tmp_path):
     systemd_units.install(run)
     folder = systemd_units.locate_unit_folder()
     (folder / "call.service").write_text(
@@ -197,10 +197,10 @@ def test_a_week_that_is_held_back_or_refused_fails_the_unit_and_calls_for_somebo
         (folder / f"{run.name}.service.d" / "mine.conf").write_text(
             f"[Unit]\nOnFailure=call.service\n[Service]\nEnvironment=CODE={code}\n"
         )
-        ask("daemon-reload")
+        call("daemon-reload")
         (tmp_path / "called").unlink(missing_ok=True)
-        ask("start", f"{run.name}.service")
-        assert sorted(state(f"{run.name}.service")) == sorted([str(code), "exit-code" if code else "success"])
+        call("start", f"{run.name}.service")
+        assert {*get_state(f"{run.name}.service")} == {str(code), "exit-code" if code else "success"}
         deadline = time.monotonic() + 5
         while code and not (tmp_path / "called").exists() and time.monotonic() < deadline:
             time.sleep(0.05)

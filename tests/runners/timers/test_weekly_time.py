@@ -28,13 +28,13 @@ def test_one_text_gives_both_forms(text, calendar, cron):
 def test_systemd_reads_each_calendar_as_it_was_meant():
     calendars = [calendar for _, calendar, _ in EXAMPLES]
 
-    ended = subprocess.run(["systemd-analyze", "calendar", *calendars], capture_output=True, text=True)
+    result = subprocess.run(["systemd-analyze", "calendar", *calendars], capture_output=True, text=True)
 
-    assert (ended.returncode, ended.stderr) == (0, "")
-    read = [line.partition(": ")[2] for line in ended.stdout.splitlines() if "Normalized form" in line]
-    # systemd itself writes neighbours as a range.
-    written = [c.replace("Mon,Tue,Wed", "Mon..Wed") for c in calendars]
-    assert read == written
+    assert (result.returncode, result.stderr) == (0, "")
+    normalized = [line.partition(": ")[2] for line in result.stdout.splitlines() if "Normalized form" in line]
+    # systemd writes adjacent days as a range.
+    expected = [c.replace("Mon,Tue,Wed", "Mon..Wed") for c in calendars]
+    assert normalized == expected
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_systemd_reads_each_calendar_as_it_was_meant():
     ],
 )
 def test_a_time_that_cannot_be_understood_is_refused_with_the_form_that_can(text, why):
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as caught:
         parse_weekly_time(text)
 
-    assert why in refused.value.why
-    assert "'Mon 03:00'" in refused.value.do
+    assert why in caught.value.why
+    assert "'Mon 03:00'" in caught.value.do

@@ -1,4 +1,4 @@
-"""The input of a step from a backend, as KFP 2.0.5 and 2.17 hand it over, becomes what TFX reads."""
+"""The input of a step from KFP 2.0.5 or 2.17, in the form of their sources, becomes that of TFX."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -14,70 +14,71 @@ HTML = {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}
 LOCATIONS = Locations(Path("/"))
 
 
-def artifact(uri, kind=None, **more):
-    made = {"uri": uri, **more}
-    return {"artifacts": [made if kind is None else {**made, "type": kind}]}
+def make_artifact(uri, kind=None, **more):
+    content = {"uri": uri, **more}
+    return {"artifacts": [content if kind is None else {**content, "type": kind}]}
 
 
-def old(step="Trainer", kind=EXAMPLES):
-    """2.0.5: a fixed output file, folders named by run and step, ids as names, types of inputs empty."""
+def make_old(step="Trainer", kind=EXAMPLES):
+    """Returns an input of 2.0.5: a fixed output file, folders by run and step, ids as names, no types."""
     root = "minio://mlpipeline/v2/artifacts/shelf/0e7f"
-    given = artifact(
+    examples = make_artifact(
         f"{root}/ExampleGen/examples",
         {"instanceSchema": ""},
         name="12",
         metadata={"display_name": "examples", "first_span": 1.0, "lanes": {"list": ["a", "b"]}},
     )
     return {
-        "inputs": {"parameterValues": {"count": 3.0}, "artifacts": {"examples": given}},
+        "inputs": {"parameterValues": {"count": 3.0}, "artifacts": {"examples": examples}},
         "outputs": {
             "artifacts": {
-                "model": artifact(f"{root}/{step}/model", kind),
-                "page": artifact(f"{root}/{step}/page", HTML),
+                "model": make_artifact(f"{root}/{step}/model", kind),
+                "page": make_artifact(f"{root}/{step}/page", HTML),
             },
             "outputFile": "/tmp/kfp_outputs/output_metadata.json",
         },
     }
 
 
-def new():
-    """2.15 and later: a folder an attempt, names of outputs, notes of the store, the launcher's log."""
-    made = old()
-    given = made["inputs"]["artifacts"]["examples"]["artifacts"][0]
-    given["metadata"]["store_session_info"] = "{}"
-    for name, listed in made["outputs"]["artifacts"].items():
+def make_new():
+    """Returns an input since 2.15: folders by attempt, names of outputs, notes of the store, a log."""
+    executor_input = make_old()
+    examples = executor_input["inputs"]["artifacts"]["examples"]["artifacts"][0]
+    examples["metadata"]["store_session_info"] = "{}"
+    outputs = executor_input["outputs"]["artifacts"]
+    for name, listed in outputs.items():
         (output,) = listed["artifacts"]
         output["uri"] = output["uri"].replace(f"/{name}", f"/9b1c/{name}")
         output["name"] = name
     log = "minio://mlpipeline/v2/artifacts/shelf/0e7f/Trainer/9b1c/executor-logs"
-    made["outputs"]["artifacts"]["executor-logs"] = artifact(log, {"schemaTitle": "system.Artifact"})
-    return made
+    outputs["executor-logs"] = make_artifact(log, {"schemaTitle": "system.Artifact"})
+    return executor_input
 
 
-def prepared(executor_input):
+def prepare_input(executor_input):
     take_foreign_outputs(executor_input)
     prepare(executor_input, SPEC, LOCATIONS)
     return executor_input
 
 
-def only(side, name):
-    (found,) = side["artifacts"][name]["artifacts"]
-    return found
+def get_only(side, name):
+    (artifact,) = side["artifacts"][name]["artifacts"]
+    return artifact
 
 
-@pytest.mark.parametrize("given", [old(), new()], ids=["2.0.5", "2.17"])
-def test_what_either_backend_hands_over_is_the_same_to_tfx(given):
-    found = prepared(deepcopy(given))
-    example = only(found["inputs"], "examples")
+@pytest.mark.parametrize("executor_input", [make_old(), make_new()], ids=["2.0.5", "2.17"])
+def test_the_input_of_both_backends_is_the_same_for_tfx(executor_input):
+    prepared = prepare_input(deepcopy(executor_input))
+    example = get_only(prepared["inputs"], "examples")
     assert example["type"] == EXAMPLES
     assert example["uri"] == "/minio/mlpipeline/v2/artifacts/shelf/0e7f/ExampleGen/examples"
     assert example["metadata"] == {"first_span": 1.0, "lanes": ["a", "b"]}
-    assert found["inputs"]["parameterValues"] == {"count": 3.0}
-    assert set(found["outputs"]["artifacts"]) == {"model"}
-    assert only(found["outputs"], "model")["uri"].startswith(
+    assert prepared["inputs"]["parameterValues"] == {"count": 3.0}
+    assert set(prepared["outputs"]["artifacts"]) == {"model"}
+    assert get_only(prepared["outputs"], "model")["uri"].startswith(
         "/minio/mlpipeline/v2/artifacts/shelf/0e7f/Trainer/"
     )
-    assert found["outputs"]["outputFile"] == given["outputs"]["outputFile"]
+    assert prepared["outputs"]["outputFile"] == executor_input["outputs"]["outputFile"]
 
 
 @pytest.mark.parametrize(
@@ -90,43 +91,43 @@ def test_what_either_backend_hands_over_is_the_same_to_tfx(given):
     ],
 )
 def test_a_type_that_says_nothing_is_taken_from_the_inputs_spec(kind, used):
-    given = old()
-    given["inputs"]["artifacts"]["examples"] = artifact("minio://b/x/examples", kind)
-    assert only(prepared(given)["inputs"], "examples")["type"] == used
+    executor_input = make_old()
+    executor_input["inputs"]["artifacts"]["examples"] = make_artifact("minio://b/x/examples", kind)
+    assert get_only(prepare_input(executor_input)["inputs"], "examples")["type"] == used
 
 
-def test_artifacts_without_a_name_or_with_the_same_one_are_told_apart():
-    given = old()
-    given["inputs"]["artifacts"] = {
-        "examples": artifact("minio://b/one", name="model"),
-        "model": artifact("minio://b/two", name="model"),
+def test_artifacts_without_a_name_or_with_the_same_one_get_different_names():
+    executor_input = make_old()
+    executor_input["inputs"]["artifacts"] = {
+        "examples": make_artifact("minio://b/one", name="model"),
+        "model": make_artifact("minio://b/two", name="model"),
     }
-    found = prepared(given)
-    names = [only(found["inputs"], name)["name"] for name in ("examples", "model")]
-    names.append(only(found["outputs"], "model")["name"])
+    prepared = prepare_input(executor_input)
+    names = [get_only(prepared["inputs"], name)["name"] for name in ("examples", "model")]
+    names.append(get_only(prepared["outputs"], "model")["name"])
     assert len(set(names)) == 3 and all(names)
     assert names[0] == "model"
 
 
 @pytest.mark.parametrize(
-    ("given", "step"),
+    ("executor_input", "step"),
     [
-        (old(), "Trainer"),
-        (new(), "Trainer"),
-        (old("shelf"), "shelf"),
-        (old("refused-if-red"), "DataGate"),
-        ({"inputs": old()["inputs"]}, "ReleaseGate"),  # a step without outputs
+        (make_old(), "Trainer"),
+        (make_new(), "Trainer"),
+        (make_old("shelf"), "shelf"),
+        (make_old("refused-if-red"), "DataGate"),
+        ({"inputs": make_old()["inputs"]}, "ReleaseGate"),  # a step without outputs
     ],
 )
-def test_the_id_of_the_run_stands_before_the_step_in_the_outputs_or_an_input(given, step):
-    assert read_run_id(given, step) == "0e7f"
+def test_the_id_of_the_run_stands_before_the_step_in_the_outputs_or_an_input(executor_input, step):
+    assert read_run_id(executor_input, step) == "0e7f"
 
 
-def test_outputs_that_name_no_step_are_no_guess_at_a_run():
-    given = old("elsewhere")
-    given["inputs"] = {}
+def test_the_run_of_outputs_without_the_name_of_a_step_is_not_guessed():
+    executor_input = make_old("elsewhere")
+    executor_input["inputs"] = {}
     with pytest.raises(EdgelineError, match="outputs of ExampleGen") as error:
-        read_run_id(given, "ExampleGen")
+        read_run_id(executor_input, "ExampleGen")
     assert error.value.why and error.value.do
 
 

@@ -1,4 +1,4 @@
-"""MLflow, a server in a process of its own, told of a run by the step of a cluster that ends it."""
+"""An MLflow server in a process of its own, which the last step of a run on a cluster updates."""
 
 import http.server
 import os
@@ -21,7 +21,7 @@ from runners.kubeflow.pod import run_end
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
 from tests.runners.cli.process import python
-from tests.runners.kubeflow.pod.test_entry import ADMISSION, PUSHED, SCHEMA, admit, arguments, of_store
+from tests.runners.kubeflow.pod.test_entry import ADMISSION, PUSHED, SCHEMA, admit, make_args, make_parameters
 
 pytestmark = pytest.mark.e2e
 
@@ -41,61 +41,64 @@ def server(tmp_path_factory):
     command += ["--artifacts-destination", str(folder / "files"), "--port", "0", "--workers", "1"]
     log, environment = folder / "log", {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with log.open("wb") as file:
-        made = subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        until = time.monotonic() + 400
-        while not (found := re.search(r"running on (http://\S+)", log.read_text())):
-            assert made.poll() is None and time.monotonic() < until, log.read_text()
+        deadline = time.monotonic() + 400
+        while not (match := re.search(r"running on (http://\S+)", log.read_text())):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
-        yield found[1]
+        yield match[1]
     finally:
-        os.killpg(made.pid, signal.SIGKILL)
-        made.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.fixture
-def nobody():
+def dead_url():
     """The URL of a port that nothing listens at."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
-def push(root, run, number):
-    """Makes the outputs of the steps before the last one, of a run that pushed."""
-    pushed = store.push(root / "push", "shelf", make_candidate(root / run, run, run=run))
-    facts = a_run(id=run, number=number, engine="kubeflow", version=pushed.version)
+def push_run(root, run, number):
+    """Pushes a release, and writes the outputs of all steps before the last one."""
+    release = store.push(root / "push", "shelf", make_candidate(root / run, run, run=run))
+    facts = a_run(id=run, number=number, engine="kubeflow", version=release.version)
     archive.write(root / "push/runs/shelf" / run, facts, f"<!DOCTYPE html><title>{run}</title>")
-    PUSH.write(root / "shelf" / run / "Pusher/pushed_model", Push("pushed", pushed.version, ("It is new.",)))
+    PUSH.write(root / "shelf" / run / "Pusher/pushed_model", Push("pushed", release.version, ("It is new.",)))
 
 
-def end(root, run, uri, step="ReleaseGate"):
+def end_run(root, run, uri, step="ReleaseGate"):
     """Runs the step that ends a run as its container does, with folders in place of URIs."""
-    executor, given, inputs = (
-        (ADMISSION, of_store(root, run), PUSHED) if step == "ReleaseGate" else (SCHEMA, {}, {})
+    executor, parameters, inputs = (
+        (ADMISSION, make_parameters(root, run), PUSHED) if step == "ReleaseGate" else (SCHEMA, {}, {})
     )
-    options = arguments(root, step, executor, given, "--registry", uri, at=root / "shelf" / run, **inputs)
+    options = make_args(
+        root, step, executor, parameters, "--registry", uri, at=root / "shelf" / run, **inputs
+    )
     return python("-m", "runners.kubeflow.pod.entry", *options, cwd=root)
 
 
-def test_the_last_step_mirrors_the_run_and_those_that_found_no_registry(tmp_path, server, nobody):
+def test_the_last_step_mirrors_the_run_and_those_that_found_no_registry(tmp_path, server, dead_url):
     from mlflow import MlflowClient
 
-    push(tmp_path, "run-1", 1)
-    ended = end(tmp_path, "run-1", nobody)
-    assert ended.returncode == 0 and ended.stderr.splitlines()[-1].startswith("Pushed: ")
-    assert f"MLflow at {nobody} lacks runs or releases" in ended.stderr and "Traceback" not in ended.stderr
-    push(tmp_path, "run-2", 2)
-    ended = end(tmp_path, "run-2", server)
-    assert (ended.returncode, "MLflow" in ended.stderr) == (0, False), ended.stderr
-    assert end(tmp_path, "run-3", server, "ImportSchemaGen").returncode == 1
+    push_run(tmp_path, "run-1", 1)
+    result = end_run(tmp_path, "run-1", dead_url)
+    assert result.returncode == 0 and result.stderr.splitlines()[-1].startswith("Pushed: ")
+    assert f"MLflow at {dead_url} lacks runs or releases" in result.stderr
+    assert "Traceback" not in result.stderr
+    push_run(tmp_path, "run-2", 2)
+    result = end_run(tmp_path, "run-2", server)
+    assert (result.returncode, "MLflow" in result.stderr) == (0, False), result.stderr
+    assert end_run(tmp_path, "run-3", server, "ImportSchemaGen").returncode == 1
 
     client = MlflowClient(server)
-    found = client.search_runs([client.get_experiment_by_name("shelf").experiment_id])
-    assert Counter(run.data.tags["outcome"] for run in found) == {"pushed": 2, "failed": 1}
-    runs = {run.info.run_name: run for run in found}
+    mirrors = client.search_runs([client.get_experiment_by_name("shelf").experiment_id])
+    assert Counter(run.data.tags["outcome"] for run in mirrors) == {"pushed": 2, "failed": 1}
+    runs = {run.info.run_name: run for run in mirrors}
     run = runs["run-2"]
     assert run.data.params == {"trainer.epochs": "16", "seed": "20"}
     assert run.data.metrics["accuracy"] == 370 / 400 and run.data.tags["window"] == "ab" * 32
@@ -108,10 +111,10 @@ def test_the_last_step_mirrors_the_run_and_those_that_found_no_registry(tmp_path
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
-    """A server that is broken, and notes who asks."""
+    """A broken server, which notes the login of each request."""
 
     def do_GET(self):
-        self.server.asked.append(self.headers["Authorization"])
+        self.server.logins.append(self.headers["Authorization"])
         self.send_error(500)
 
     do_POST = do_GET
@@ -123,21 +126,21 @@ class Refusing(http.server.BaseHTTPRequestHandler):
 HELD = Push("held", reasons=("Accuracy is 0.71.",))
 
 
-def test_a_registry_that_is_broken_changes_no_exit_code_and_was_asked_with_the_login_of_the_environment(
+def test_a_broken_registry_changes_no_exit_code_and_gets_the_login_of_the_environment(
     tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as broken:
-        broken.asked = []
+        broken.logins = []
         threading.Thread(target=broken.serve_forever, daemon=True).start()
         uri = f"http://127.0.0.1:{broken.server_address[1]}"
         assert admit(tmp_path, HELD, "--registry", uri) == 3
         broken.shutdown()
     assert f"MLflow at {uri} lacks runs or releases" in caplog.text and "t0ken" not in caplog.text
-    assert {*broken.asked} == {"Bearer t0ken"}
+    assert {*broken.logins} == {"Bearer t0ken"}
 
 
-def test_a_registry_that_takes_too_long_is_given_up(tmp_path, nobody, monkeypatch, caplog):
+def test_a_registry_that_takes_too_long_is_given_up(tmp_path, dead_url, monkeypatch, caplog):
     monkeypatch.setattr(run_end, "_PATIENCE_S", 0.1)
-    assert admit(tmp_path, HELD, "--registry", nobody) == 3
-    assert f"MLflow at {nobody} lacks this run: no answer within 0.1 s." in caplog.text
+    assert admit(tmp_path, HELD, "--registry", dead_url) == 3
+    assert f"MLflow at {dead_url} lacks this run: no answer within 0.1 s." in caplog.text

@@ -1,4 +1,4 @@
-"""Stopped steps, in processes of their own."""
+"""The end of steps that are asked to stop, in processes of their own."""
 
 import os
 import signal
@@ -23,8 +23,8 @@ hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)
 LAUNCHER = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 
 
-def assert_said(log, name):
-    """A sentence for people, and the same for whoever follows the run."""
+def assert_reported(log, name):
+    """Checks that the log ends with a sentence for people and its outcome for programs."""
     reason = f"the pod was asked to stop ({name}) before the step was done."
     outcome = Outcome("failed", reasons=(reason,), step="Trainer")
     assert log.splitlines()[-2:] == [outcome.to_line(), f"Failed: {reason}"]
@@ -41,23 +41,23 @@ def start(tmp_path, kind, *launcher):
     )
 
 
-@pytest.mark.parametrize("told", [signal.SIGQUIT, signal.SIGTERM], ids=str)
-def test_a_pod_that_is_deleted_ends_its_step_with_a_failure_also_in_the_middle_of_native_code(tmp_path, told):
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGTERM], ids=str)
+def test_a_deleted_pod_ends_its_step_with_a_failure_also_in_the_middle_of_native_code(tmp_path, number):
     process = start(tmp_path, "alone")
-    os.kill(int(process.stdout.readline()), told)
+    os.kill(int(process.stdout.readline()), number)
     _, log = process.communicate(timeout=20)
-    assert process.returncode == 128 + told
-    assert_said(log, told.name)
+    assert process.returncode == 128 + number
+    assert_reported(log, number.name)
 
 
-def test_what_argo_asks_for_in_its_file_ends_the_launcher_too_before_argo_does(tmp_path):
+def test_a_signal_in_the_file_of_argo_ends_the_launcher_before_argo_does(tmp_path):
     launcher = start(tmp_path, "alone", sys.executable, "-c", LAUNCHER)
     launcher.stdout.readline()
     assert launcher.poll() is None
     (tmp_path / "signal").write_text("15")
     _, log = launcher.communicate(timeout=20)
     assert launcher.returncode == -signal.SIGQUIT
-    assert_said(log, "SIGQUIT")
+    assert_reported(log, "SIGQUIT")
 
 
 def test_a_process_that_a_step_forked_can_be_ended_without_ending_the_step(tmp_path):
