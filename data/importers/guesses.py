@@ -36,7 +36,7 @@ class Guess:
 
 
 def guess_columns(src: str, query: str, sheet: str, labels: Collection[str] = ()) -> Guess:
-    """Guesses from the first rows of a table, and the `labels` labels of earlier ones.
+    """Guesses from the first rows of a table, and the `labels` of earlier ones.
 
     Raises as `open_table` does.
     """

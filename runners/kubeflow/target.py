@@ -85,13 +85,14 @@ def _compile_once(target: Target, scratch: Path) -> Path:
     It is kept in the user's cache, `$XDG_CACHE_HOME/edgeline/pipelines`; in `scratch` if that cannot be made.
     """
     workload, settings = target.workload, target.settings
-    sources = {"compiler": "runners.kubeflow.compiler"}
+    compiler = {"compiler": "runners.kubeflow.compiler"}
     key = digest(
         {
             "workload": [workload.to_json(), workload.settings, Path(workload.schema).read_text("utf-8")],
             # Some defaults depend on whether another setting is given.
             "settings": [settings.model_dump(mode="json", exclude_unset=given) for given in (False, True)],
-            "code": digest_step_files(workload.module, workload.source, sources)["compiler"],
+            # Compiling also checks that the workload's modules can be imported and have their functions.
+            "code": digest_step_files(workload.module, workload.source, compiler),
             "libraries": [sys.prefix, digest_lock()],
         }
     )
@@ -106,8 +107,9 @@ def _compile_once(target: Target, scratch: Path) -> Path:
 
         note("Compiling the DAG, which takes about half a minute.")
         compile_pipeline(workload, settings, package)
-        for old in sorted(kept.glob("*.yaml"), key=os.path.getmtime)[:-_MOST_KEPT]:
-            old.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another command may remove the same ones
+            for old in sorted(kept.glob("*.yaml"), key=os.path.getmtime)[:-_MOST_KEPT]:
+                old.unlink()
     return package
 
 
