@@ -119,8 +119,16 @@ NO_BUCKET = "F1120 12:51:15 23 main.go:49] failed to execute component: no such 
     [
         (PUSHED, "pushed", ""),
         (succeed(OUTCOMES["unchanged"]), "unchanged", "already, as version 6."),
-        (fail_at("ReleaseGate", OUTCOMES["held"]), "held", "0.81 on 400 eval examples; at least 0.850"),
-        (fail_at("DataGate", OUTCOMES["refused"]), "refused", "span-00042 has 40 % of its photos"),
+        (
+            fail_at("ReleaseGate", OUTCOMES["held"]),
+            "held",
+            "Accuracy is 0.81 on 400 eval examples; at least 0.850",
+        ),
+        (
+            fail_at("DataGate", OUTCOMES["refused"]),
+            "refused",
+            "span span-00042 has 40 % of its photos quarantined.",
+        ),
         (fail_at("ReleaseGate", fail(NOT_STORED)), "failed", f"ReleaseGate failed: {NOT_STORED}"),
         (fail_at("Trainer", logs={"Trainer": NO_BUCKET}), "failed", "Trainer failed: no such bucket"),
         (fail_at("DataGate"), "refused", "its log, which has the reason"),
@@ -155,7 +163,10 @@ def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, o
         (succeed(), "whether it pushed a model is not known"),
         (succeed(Outcome("done")), "whether it pushed a model is not known"),
         # An older image logs no outcome at all, which is no sign of a lost pod.
-        (succeed(logs=dict.fromkeys(STEPS, f"{LAUNCHER}{PUBLISHED}")), "the image is older than this"),
+        (
+            succeed(logs=dict.fromkeys(STEPS, f"{LAUNCHER}{PUBLISHED}")),
+            "the image is older than this edgeline",
+        ),
     ],
 )
 def test_a_green_run_that_pushed_nothing_is_no_success(server, edgeline, story, why):
