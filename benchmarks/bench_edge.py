@@ -1,11 +1,11 @@
-"""The files for phones beside plain conversions of the same SavedModel, measured side by side.
+"""Compares the files for phones with plain conversions of the same SavedModel.
 
     python -m benchmarks.bench_edge WORKSPACE...
 
-For each run that made files: these, TFLite's conversion without any option and with `Optimize.DEFAULT`
-(weights of 8 bits), and Keras' own export of the same network for LiteRT (Keras 3.13 or newer). All answer
-the same eval examples, one at a time. Size and latency are also ratios to the conversion without an option; a
-latency is the median of 100 runs.
+Measures the files of each run, TFLite's conversion without options and with `Optimize.DEFAULT` (weights of 8
+bits), and Keras' export of the same network for LiteRT (Keras 3.13 or newer). All predict the same eval
+examples, one at a time. Size and latency are also given relative to the conversion without options; a latency
+is the median of 100 runs.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _MOST_EXAMPLES = 1_000
 
 
 def convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Converts a signature as TFLite's documentation does; yields names and files."""
+    """Converts a signature as in TFLite's documentation; yields names and files."""
     import tensorflow as tf
 
     for name, options in (("plain", []), ("plain, 8 bits", [tf.lite.Optimize.DEFAULT])):

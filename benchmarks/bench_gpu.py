@@ -1,12 +1,11 @@
-"""Limits of training on this machine's GPUs: `python -m benchmarks.bench_gpu [--workspace WS] [--cpu]`.
+"""Measures training on this machine's GPUs: `python -m benchmarks.bench_gpu [--workspace WS] [--cpu]`.
 
-Trains the network of a workspace's last run, or that of `--backbone`, on its examples, for a few steps each
-way: on one batch that stays in memory, on the input pipeline as a run has it, and on the pipeline where
-photos are decoded in each epoch, as where neither memory nor disk holds them (of a network with a front,
-its features are kept all the same); in float32 and in mixed precision, with and without XLA, and by Keras's
-`fit` on the same pipeline; then on one GPU, two, four, ... up to all. Without a workspace it renders the
-sample and runs the DAG in a temporary one first. `--cpu` shows that all of it works where there is no GPU;
-its figures say nothing of one.
+Trains the network of a workspace's last run, or that of `--backbone`, on its examples for a few steps. The
+input is one batch in memory, the input pipeline of a run, or the pipeline that decodes photos in each epoch,
+as in a run whose photos fit neither into memory nor on the disk (the features of a front are stored even
+then). Each is timed in float32 and in mixed precision, with and without XLA, and with Keras's `fit` on the
+same pipeline; then on one GPU, two, four, ... up to all. Without a workspace it renders the sample and runs
+the DAG in a temporary one first. `--cpu` tries all this without a GPU; its times do not apply to GPUs.
 """
 
 import argparse
@@ -44,7 +43,7 @@ class Run:
 
     settings: Settings
     cached: Task
-    decoded: Task  # the same examples, none of them kept in memory
+    decoded: Task  # the same examples, which are not stored in memory
 
     @staticmethod
     def of(workspace: Path, backbone: str | None = None) -> "Run":
@@ -72,7 +71,7 @@ class Run:
     def tally(self, task: Task, steps: int, fixed: bool, replicas: Any, **changes: object) -> Tally:
         """Times `steps` steps of training, as in a run, or with `fixed` on one batch that stays in memory.
 
-        The steps before are not timed: they trace and compile the graph, and fill queues.
+        The first steps are not timed: they trace and compile the graph, and fill queues.
         """
         with self._prepare(task, replicas, changes) as (prepared, settings):
             batches = iter(prepared.batches_of(range(1 + 2 * steps), 0))
@@ -83,9 +82,9 @@ class Run:
             return loop.run(batches, steps)
 
     def time_fit(self, task: Task, steps: int, replicas: Any, **changes: object) -> float:
-        """Returns the seconds of `steps` steps of Keras's `fit`, after the first; it decides about XLA."""
+        """Returns the seconds of `steps` steps of Keras's `fit` after a warm-up; Keras decides on XLA."""
         with self._prepare(task, replicas, changes) as (prepared, settings):
-            prepared.loop(settings)  # it compiles the model, which `fit` trains
+            prepared.loop(settings)  # compiles the model for `fit`
             warmup = max(steps // 4, 2)
             times: dict[int, float] = {}
             clock = keras.callbacks.LambdaCallback(
@@ -107,7 +106,7 @@ class Run:
 
 
 def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
-    """Prints steps a second by precision and XLA, and the share of them that is left with real input."""
+    """Prints steps per second by precision and XLA, and the share of this speed with real input."""
     one = tf.distribute.OneDeviceStrategy(device)
     first = 0.0
     heads = f"{'steps/s':>8} {'x first':>7} {'pipeline':>8} {'waiting':>8} {'decoding':>8} {'waiting':>8}"
@@ -133,7 +132,7 @@ def compare_inputs(run: Run, device: str, batch_size: int, steps: int) -> None:
 
 
 def compare_devices(run: Run, devices: Sequence[str], batch_size: int, steps: int) -> None:
-    """Prints examples a second on one device, two, four, ... and all, as a share of linear scaling."""
+    """Prints examples per second on one device, two, four, ... and all, and the share of linear scaling."""
     print(f"\n{'devices':>7} {'batch':>6} {'examples/s':>10} {'speedup':>7} {'efficiency':>10}")
     one = 0.0
     for count in sorted({1, *(n for n in (2, 4, 8) if n < len(devices)), len(devices)}):

@@ -1,13 +1,14 @@
-"""Photos never seen in training: ours against Keras' own recipe for pretrained networks, in the same minutes.
+"""Compares the DAG with Keras' recipe for pretrained networks on test photos, at equal training time.
 
-`python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--set a.b=c]`, both with a
-folder of JPEGs for each class; --cut leaves so many of one to train on. TRAIN is imported and run through the
-whole DAG as a new user would, which keeps a part of it for eval. Keras' guide
+    python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--set a.b=c]
+
+TRAIN and TEST have a folder of JPEGs for each class; --cut limits the train photos of one class. TRAIN is
+imported and run through the DAG with the steps of a new user, which holds out a part for eval. Keras' guide
 (keras.io/guides/transfer_learning) freezes the same network with the same weights, trains a new last layer
-with Adam, then all layers at a rate of 1e-5; a third trains a small network from random weights. Each has the
-same training minutes, and picks its best epoch by a fifth of TRAIN. TEST is compared.
+with Adam, then all layers at a rate of 1e-5. The third model is a small network with random initial weights.
+Each has the same training minutes and selects its best epoch with a fifth of TRAIN. TEST gives the scores.
 
-With `--side 'a.b=c d.e=f'`, once for each of them, all sides are ours, with these settings.
+With `--side 'a.b=c d.e=f'`, repeatable, only the DAG is run, once with the settings of each side.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def main() -> None:
 def _cut_class(source: Path, label: str, count: int, target: Path) -> Path:
     shutil.copytree(source, target)
     photos = sorted((target / label).iterdir())
-    # Photos are kept at even intervals: neighbours by name often show the same object.
+    # Photos are selected at even intervals, since neighbours by name often show the same object.
     sample = {photos[at * len(photos) // count] for at in range(count)}
     for path in set(photos) - sample:
         path.unlink()
@@ -102,7 +103,7 @@ def _read_photos(folder: Path, labels: list[str]) -> Photos:
 def _run_dag(
     options: argparse.Namespace, own: list[str], labels: list[str], test: Photos, report: Callable[..., None]
 ) -> ModelSettings:
-    """Runs the DAG, reports the file for phones unless a gate holds it, and returns the model's settings."""
+    """Runs the DAG, reports the file for phones if a model is pushed, and returns the model's settings."""
     with tempfile.TemporaryDirectory() as scratch:
         data, workspace = Path(scratch, "data"), Path(scratch, "workspace")
         run_edgeline("data", "import", options.train, "--data", data)
@@ -160,7 +161,7 @@ def _train_from_scratch(
 
 
 def _fit(model: Any, train: Photos, settings: ModelSettings, rate: float, seconds: float) -> int:
-    """Trains for so many seconds, restores the best epoch by a fifth of the photos; returns the epochs."""
+    """Trains for `seconds`, restores the best epoch by a fifth of the photos; returns the epochs."""
     order = np.random.default_rng(0).permutation(len(train[1]))
     validation, used = np.split(order, [len(order) // 5])
     varied = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)])

@@ -1,10 +1,10 @@
-"""The model of a table against scikit-learn's gradient boosting.
+"""Compares the model of a table with scikit-learn's gradient boosting.
 
     python -m benchmarks.bench_tables TABLE.csv --label COLUMN [--group COLUMN] [--side 'model.members=1']
 
-The table is imported as anyone's and goes through the DAG; `HistGradientBoostingClassifier` as it comes then
-learns from the train split that ExampleGen made, and both are measured on its eval split. What import left
-out, neither sees. With `--side`, repeatable, the DAG runs once for each of them, with these settings.
+The table is imported and run through the DAG; then `HistGradientBoostingClassifier` with default settings
+learns from the train split of ExampleGen. Both are measured on the eval split, without the columns that the
+import left out. With `--side`, repeatable, the DAG runs once with the settings of each side.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The whole DAG, as a person runs it: `runners/local_runner.py` in a process of its own.
+"""Runs of the complete DAG as a user starts them: `runners/local_runner.py` in a process of its own.
 
 Most runs are forked from a process that has imported TensorFlow and TFX, see `tests/warm.py`.
 """
@@ -20,14 +20,14 @@ from tests.warm import WarmRun
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = str(ROOT / "runners" / "local_runner.py")
 
-# The weekly run is tested, not how good a model can get.
+# These tests are about the weekly run, not about the quality of a model.
 QUICK = (
     "trainer.folds=0",
     "gate.min_examples_per_class=5",
     "evaluation.beat_majority=false",
     "evaluation.min_class_examples=1000",
 )
-# Small enough that a run of photos is mostly imports.
+# These settings are so small that a run of photos spends most of its time on imports.
 SMALL = (
     *QUICK,
     "model.image_size=48",
@@ -35,20 +35,20 @@ SMALL = (
     "trainer.batch_size=16",
     "edge.variants=[fp16]",
     "evaluation.bounds=[{slice: overall, max_drop: 0.02}]",
-    # Two hundred photos of a few sessions differ from one another by chance.
+    # The labels of two hundred photos of a few sessions differ between weeks by chance.
     "gate.severity={label_shift: warn}",
 )
 
 
 @pytest.fixture(scope="module")
 def workspace(data: Path) -> Path:
-    """A workspace beside the data of the module."""
+    """Returns the path of a workspace beside the data of the module."""
     return data.parent / "workspace"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a command."""
+    """The exit code and the output of a command."""
 
     code: int
     stdout: str
@@ -60,18 +60,18 @@ class Ended:
 
     @property
     def states(self) -> dict[str, str]:
-        """State by step."""
+        """The state of each step."""
         return {step["name"]: step["state"] for step in self.json["steps"]}
 
 
 def run_arguments(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> list[str]:
-    # Without MLflow, which takes seconds, unless the arguments say otherwise.
+    # MLflow takes seconds, so it is off unless the arguments enable it.
     sets = [part for setting in ("registry.enabled=false", *settings) for part in ("--set", setting)]
     return ["--json", "--workspace", str(workspace), *sets, *arguments]
 
 
-def end(arguments: Sequence[str], cwd: Path, **environment: str) -> Ended:
-    done = subprocess.run(
+def run_python(arguments: Sequence[str], cwd: Path, **environment: str) -> Ended:
+    result = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
         env=os.environ | environment,
@@ -80,10 +80,10 @@ def end(arguments: Sequence[str], cwd: Path, **environment: str) -> Ended:
         timeout=900,
         check=False,
     )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return Ended(result.returncode, result.stdout, result.stderr)
 
 
-def end_warm(arguments: Sequence[str], cwd: Path, job: str) -> Ended:
+def run_warm(arguments: Sequence[str], cwd: Path, job: str) -> Ended:
     """Runs a job of `tests/warm.py` to its end in a forked process."""
     with tempfile.TemporaryDirectory(prefix="run-") as folder:
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
@@ -93,17 +93,17 @@ def end_warm(arguments: Sequence[str], cwd: Path, job: str) -> Ended:
 
 def run_dag(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> Ended:
     """Runs the DAG to its end in a forked process."""
-    return end_warm(run_arguments(workspace, *arguments, settings=settings), workspace.parent, "run")
+    return run_warm(run_arguments(workspace, *arguments, settings=settings), workspace.parent, "run")
 
 
 def edgeline(workspace: Path, *arguments: str) -> Ended:
     script = "import sys; from edgeline.cli.main import main; sys.exit(main())"
-    return end(["-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent)
+    return run_python(["-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent)
 
 
 def plan(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> dict[str, str]:
-    """Returns what `edgeline plan` says that each step would do, as the states of a run have it."""
+    """Returns the state that each step would have in a run, by `edgeline plan`."""
     sets = [part for setting in settings for part in ("--set", setting)]
-    ended = edgeline(workspace, "plan", "--json", "--workspace", str(workspace), *sets, *arguments)
-    assert ended.code == 0, ended.stderr
-    return {step["name"]: "cached" if step["cached"] else "done" for step in ended.json["steps"]}
+    result = edgeline(workspace, "plan", "--json", "--workspace", str(workspace), *sets, *arguments)
+    assert result.code == 0, result.stderr
+    return {step["name"]: "cached" if step["cached"] else "done" for step in result.json["steps"]}

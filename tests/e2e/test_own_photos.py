@@ -1,4 +1,4 @@
-"""Somebody's own photos: imported, and trained on with no other file touched."""
+"""Photos of a user: they are imported and trained on, and no other file is changed."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ LABELS = {"rote Äpfel": (200, 40, 40), "no": (40, 60, 200), "peas, green": (40,
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder a class: colours with noise, 40 each."""
+    """Writes a folder for each class with 40 photos of one colour and noise."""
     folder = tmp_path_factory.mktemp("own") / "photos"
     random = np.random.default_rng(7)
     for label, color in LABELS.items():
@@ -28,13 +28,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_imported_photos_are_trained_on_from_weights_of_imagenet_and_pushed(photos: Path) -> None:
     data, workspace = photos.parent / "data", photos.parent / "workspace"
-    imported = edgeline(data, "data", "import", str(photos), "--data", str(data))
-    assert imported.code == 0, imported.stderr
-    again = edgeline(data, "data", "import", str(photos), "--data", str(data))
-    assert again.code == 0, again.stderr
+    result = edgeline(data, "data", "import", str(photos), "--data", str(data))
+    assert result.code == 0, result.stderr
+    second = edgeline(data, "data", "import", str(photos), "--data", str(data))
+    assert second.code == 0, second.stderr
     assert [span.name for span in sorted(data.glob("span-*"))] == ["span-00001"]
 
-    ended = run_dag(
+    run = run_dag(
         workspace,
         "--workload",
         str(data / "workload.yaml"),
@@ -50,7 +50,7 @@ def test_imported_photos_are_trained_on_from_weights_of_imagenet_and_pushed(phot
             "edge.variants=[int8]",
         ),
     )
-    assert ended.code == 0, ended.stderr
-    assert ended.json["outcome"] == "pushed"
+    assert run.code == 0, run.stderr
+    assert run.json["outcome"] == "pushed"
     (labels,) = (workspace / "push" / "edge").glob("*/1/labels.txt")
     assert sorted(labels.read_text(encoding="utf-8").splitlines()) == sorted(LABELS)

@@ -1,4 +1,4 @@
-"""Three weeks of a table as people have it, from the files to the answers about those very files."""
+"""Three weeks of a realistic table, from the import of its files to predictions for them."""
 
 import random
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ SETTINGS = (
 
 
 def write_week(path: Path, week: int, first: date, days: int, towns: Sequence[str]) -> Path:
-    """Writes a week as a German Excel does: decimal commas, points at thousands, two dates, empty cells."""
+    """Writes a table like a German Excel: decimal commas, points at thousands, dates, a leak, empty cells."""
     rng = random.Random(week)
     lines = [HEADER]
     for number in range(300):
@@ -46,44 +46,42 @@ def write_week(path: Path, week: int, first: date, days: int, towns: Sequence[st
     return path
 
 
-def load(folder: Path, src: Path) -> dict[str, object]:
-    named = ("--label", "Bezahlt", "--group", "Kundennr", "--data", str(folder / "data"))
-    ended = edgeline(folder / "workspace", "data", "import", str(src), *named, "--json")
-    assert ended.code == 0, ended.stderr
-    report: dict[str, object] = ended.json
+def import_table(folder: Path, src: Path) -> dict[str, object]:
+    options = ("--label", "Bezahlt", "--group", "Kundennr", "--data", str(folder / "data"))
+    result = edgeline(folder / "workspace", "data", "import", str(src), *options, "--json")
+    assert result.code == 0, result.stderr
+    report: dict[str, object] = result.json
     return report
 
 
-def answers(folder: Path, src: Path) -> list[dict[str, float]]:
-    given = ("--workspace", str(folder / "workspace"), "--json")
-    ended = edgeline(folder / "workspace", "predict", str(src), *given)
-    assert ended.code == 0, ended.stderr
-    return [answer["probabilities"] for answer in ended.json["answers"]]
+def predict(folder: Path, src: Path) -> list[dict[str, float]]:
+    options = ("--workspace", str(folder / "workspace"), "--json")
+    result = edgeline(folder / "workspace", "predict", str(src), *options)
+    assert result.code == 0, result.stderr
+    return [answer["probabilities"] for answer in result.json["answers"]]
 
 
-def test_three_weeks_have_the_form_of_the_first_and_each_file_is_answered_as_its_span_row_by_row(
-    tmp_path: Path,
-) -> None:
+def test_weeks_have_one_form_and_files_have_the_predictions_of_their_span(tmp_path: Path) -> None:
     towns = ("Ulm", "Kiel", "Jena")
     first = write_week(tmp_path / "januar.csv", 0, date(2026, 1, 1), 28, towns)
-    # Days up to 12 only, of which nobody could tell the month; then a town that nobody knows.
+    # The second week has only days up to 12, which could be months; the third has a new town.
     second = write_week(tmp_path / "februar.csv", 1, date(2026, 2, 1), 12, towns)
     third = write_week(tmp_path / "maerz.csv", 2, date(2026, 3, 1), 28, (*towns, "Trier"))
-    report = load(tmp_path, first)
+    report = import_table(tmp_path, first)
     assert report["numbers"] == ["Geburt_weekday", "Geburt_month", "Bestellt_weekday", "Betrag", "Menge"]
     assert report["categories"] == ["PLZ", "Ort"]
     assert [name for name, _ in report["left_out"]] == ["Mahnstufe", "Konto"]
     assert (report["rows"], report["unlabelled"]) == (294, 6)
-    assert load(tmp_path, second)["rows"] == load(tmp_path, third)["rows"] == 294
-    assert load(tmp_path, second)["known"] == 294
+    assert import_table(tmp_path, second)["rows"] == import_table(tmp_path, third)["rows"] == 294
+    assert import_table(tmp_path, second)["known"] == 294
 
-    named = ("--workload", str(tmp_path / "data" / "workload.yaml"), "--data", str(tmp_path / "data"))
-    ended = run_dag(tmp_path / "workspace", *named, settings=SETTINGS)
-    assert ended.code == 0, ended.stderr + ended.stdout
+    options = ("--workload", str(tmp_path / "data" / "workload.yaml"), "--data", str(tmp_path / "data"))
+    result = run_dag(tmp_path / "workspace", *options, settings=SETTINGS)
+    assert result.code == 0, result.stderr + result.stdout
 
-    of_file = answers(tmp_path, first)
-    of_span = answers(tmp_path, tmp_path / "data" / "span-00001" / "table.csv")
+    of_file = predict(tmp_path, first)
+    of_span = predict(tmp_path, tmp_path / "data" / "span-00001" / "table.csv")
     assert len(of_file) == 300
     assert [answer for number, answer in enumerate(of_file) if number % 50 != 7] == of_span
     assert len({answer["ja"] for answer in of_span}) > 200
-    assert {len(answers(tmp_path, src)) for src in (second, third)} == {300}
+    assert {len(predict(tmp_path, src)) for src in (second, third)} == {300}

@@ -1,4 +1,4 @@
-"""The pages on a workload and a step of one's own, followed word for word outside of the project."""
+"""The pages on custom workloads and steps: their files, unchanged, in a folder outside of the project."""
 
 import json
 import random
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, RUNNER, Ended, end, end_warm, run_arguments
+from tests.e2e.conftest import ROOT, RUNNER, Ended, run_arguments, run_python, run_warm
 
 pytestmark = pytest.mark.e2e
 
@@ -23,17 +23,17 @@ QUICK = (
 
 
 def write_files(folder: Path) -> list[str]:
-    """Writes the files that the pages have, word for word, and returns their names."""
-    block = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    found = [file for page in PAGES for file in block.findall(page)]
+    """Writes the files on the pages, unchanged, and returns their names."""
+    pattern = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    files = [file for page in PAGES for file in pattern.findall(page)]
     folder.mkdir()
-    for name, content in found:
+    for name, content in files:
         (folder / name).write_text(content, encoding="utf-8")
-    return [name for name, _ in found]
+    return [name for name, _ in files]
 
 
 def write_span(folder: Path, seed: int) -> None:
-    """A tap is one knock, a shake swings."""
+    """Writes a span of gestures: a tap has one peak, a shake oscillates."""
     rng = random.Random(seed)
     lines = []
     for number in range(240):
@@ -67,37 +67,37 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(world: Path, *arguments: str) -> Ended:
-    named = ("--workload", str(world / "gestures" / "workload.yaml"), "--data", str(world / "spans"))
-    words = run_arguments(world / "workspace", *named, *arguments, settings=QUICK)
-    return end_in(world, RUNNER, *words)
+    options = ("--workload", str(world / "gestures" / "workload.yaml"), "--data", str(world / "spans"))
+    words = run_arguments(world / "workspace", *options, *arguments, settings=QUICK)
+    return run_in(world, RUNNER, *words)
 
 
-def end_in(world: Path, *arguments: str) -> Ended:
-    return end(arguments, world, PYTHONPATH=f"gestures:{ROOT}")
+def run_in(world: Path, *arguments: str) -> Ended:
+    return run_python(arguments, world, PYTHONPATH=f"gestures:{ROOT}")
 
 
 def test_the_files_of_the_pages_are_a_workload_with_a_step_of_its_own_that_is_pushed(world: Path) -> None:
-    ended = run(world, "--profile", str(world / "gestures" / "limit.yaml"))
+    result = run(world, "--profile", str(world / "gestures" / "limit.yaml"))
 
-    assert ended.code == 0, ended.stderr + ended.stdout
-    # This run alone starts as a person starts it: all that libraries print is in its log.
-    log = (Path(ended.json["report"]).parent / "run.log").read_text()
+    assert result.code == 0, result.stderr + result.stdout
+    # Only this run starts as a user starts it; all output of libraries is in its log.
+    log = (Path(result.json["report"]).parent / "run.log").read_text()
     assert "Component ExampleGen is running" in log
-    assert "absl" not in ended.stderr and "tensorflow" not in ended.stderr.lower()
+    assert "absl" not in result.stderr and "tensorflow" not in result.stderr.lower()
     bundle = world / "workspace" / "push" / "edge" / "gestures" / "1"
     assert (bundle / "model_int8.tflite").is_file()
     contract = json.loads((bundle / "preprocessing.json").read_text())
     assert contract["kind"] == "gesture" and contract["deviation"] > 0
-    page = Path(ended.json["report"]).read_text()
+    page = Path(result.json["report"]).read_text()
     assert "broken-line" in page and "wrong-length" in page
-    steps = list(ended.states)
+    steps = list(result.states)
     assert steps.index("DataGate") < steps.index("Limit") < steps.index("Transform")
-    # The deviation that Transform learned is that of the limited readings.
-    assert find_most(world, "Limit") == 8.0 < find_most(world, "ExampleGen")
+    # Transform computed the deviation of the limited readings.
+    assert find_largest(world, "Limit") == 8.0 < find_largest(world, "ExampleGen")
 
 
-def find_most(world: Path, step: str) -> float:
-    """Returns the greatest reading in the examples of a step."""
+def find_largest(world: Path, step: str) -> float:
+    """Returns the largest reading in the examples of a step."""
     import tensorflow as tf
 
     files = [str(file) for file in (world / "workspace" / "artifacts" / step).rglob("Split-train/*.gz")]
@@ -108,15 +108,15 @@ def find_most(world: Path, step: str) -> float:
     )
 
 
-def test_the_plan_has_a_step_of_ones_own_and_runs_it_again_where_its_code_changed(world: Path) -> None:
+def test_the_plan_has_a_custom_step_and_runs_it_again_when_its_code_changed(world: Path) -> None:
     file = world / "gestures" / "gestures_steps.py"
     files = ("--workload", "gestures/workload.yaml", "--profile", "gestures/limit.yaml", "--data", "spans")
     sets = [part for setting in QUICK for part in ("--set", setting)]
 
     def plan() -> dict[str, dict[str, object]]:
-        done = end_in(world, "-m", "runners.cli", "plan", "--json", *files, *sets)
-        assert done.code == 0, done.stderr
-        return {step["name"]: step for step in done.json["steps"]}
+        result = run_in(world, "-m", "runners.cli", "plan", "--json", *files, *sets)
+        assert result.code == 0, result.stderr
+        return {step["name"]: step for step in result.json["steps"]}
 
     assert plan()["Limit"]["cached"] and plan()["Trainer"]["cached"]
     content = file.read_text("utf-8")
@@ -127,7 +127,7 @@ def test_the_plan_has_a_step_of_ones_own_and_runs_it_again_where_its_code_change
     assert changed["Trainer"]["why"] == ["after Transform, Limit"] and changed["ExampleGen"]["cached"]
 
 
-def test_tfx_own_runner_runs_the_same_dag(world: Path) -> None:
+def test_the_runner_of_tfx_runs_the_same_dag(world: Path) -> None:
     script = """
 import os, sys
 sys.path.insert(0, os.path.abspath("gestures"))
@@ -140,9 +140,9 @@ LocalDagRunner().run(edgeline.pipeline(workload, data="spans", profile=profile, 
     files = [str(world / "gestures" / name) for name in ("workload.yaml", "limit.yaml")]
     more = ["evaluation.bounds=[]", "seed=7"]
 
-    ended = end_warm([script, *files, *QUICK, *more], world, "python")
+    result = run_warm([script, *files, *QUICK, *more], world, "python")
 
-    assert ended.code == 0, ended.stderr
+    assert result.code == 0, result.stderr
     assert (world / "workspace" / "push" / "edge" / "gestures" / "2" / "model_int8.tflite").is_file()
-    listed = end_in(world, "-m", "runners.cli", "status")
-    assert listed.code == 0, listed.stderr
+    status = run_in(world, "-m", "runners.cli", "status")
+    assert status.code == 0, status.stderr

@@ -1,4 +1,4 @@
-"""A table of texts, imported: a run on the same DAG; the same file predicted."""
+"""An imported table of texts: a run on the same DAG, and predictions for the same file."""
 
 import csv
 import json
@@ -19,8 +19,6 @@ SETTINGS = (
     "edge.variants=[fp16]",
     "evaluation.bounds=[{slice: overall, metric: accuracy, lower: 0.1}]",
 )
-
-
 HEADER = ("Nr", "Bewertung", "Stimmung", "Kunde")
 
 
@@ -31,7 +29,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table(workspace: Path) -> Path:
-    """Reviews as a spreadsheet writes them: `;`, UTF-16 for their emoji, and columns of its own."""
+    """Writes reviews as a spreadsheet does: with `;`, UTF-16 for their emoji, and other column names."""
     path = workspace.parent / "reviews.csv"
     with path.open("w", encoding="utf-16", newline="") as file:
         writer = csv.writer(file, delimiter=";")
@@ -44,29 +42,29 @@ def table(workspace: Path) -> Path:
 @pytest.fixture(scope="module")
 def data(workspace: Path, table: Path) -> Path:
     data = workspace.parent / "reviews"
-    named = ("--text", "Bewertung", "--label", "Stimmung", "--group", "Kunde")
-    made = edgeline(workspace, "data", "import", str(table), *named, "--data", str(data))
-    assert made.code == 0, made.stderr
-    assert f"{table} was read as UTF-16." in made.stdout and "holds 900 texts" in made.stdout
+    options = ("--text", "Bewertung", "--label", "Stimmung", "--group", "Kunde")
+    result = edgeline(workspace, "data", "import", str(table), *options, "--data", str(data))
+    assert result.code == 0, result.stderr
+    assert f"{table} was read as UTF-16." in result.stdout and "holds 900 texts" in result.stdout
     return data
 
 
 @pytest.fixture(scope="module")
-def first(workspace: Path, data: Path) -> Ended:
+def first_run(workspace: Path, data: Path) -> Ended:
     return run_dag(
         workspace, "--workload", str(data / "workload.yaml"), "--data", str(data), settings=SETTINGS
     )
 
 
-def test_the_imported_file_is_predicted_as_the_rows_of_its_span(
-    first: Ended, workspace: Path, data: Path, table: Path
+def test_predictions_for_the_imported_file_are_those_for_its_span(
+    first_run: Ended, workspace: Path, data: Path, table: Path
 ) -> None:
-    assert first.code == 0, first.stderr
+    assert first_run.code == 0, first_run.stderr
     answers = []
     for path in (table, data / "span-00001" / "texts.csv"):
-        asked = edgeline(workspace, "predict", str(path), "--workspace", str(workspace), "--json")
-        assert asked.code == 0, asked.stderr
-        answers.append([answer["probabilities"] for answer in json.loads(asked.stdout)["answers"]])
+        result = edgeline(workspace, "predict", str(path), "--workspace", str(workspace), "--json")
+        assert result.code == 0, result.stderr
+        answers.append([answer["probabilities"] for answer in json.loads(result.stdout)["answers"]])
 
     assert len(answers[0]) == 900 and answers[0] == answers[1]
     assert answers[0][0].keys() == {"negative", "positive"}
