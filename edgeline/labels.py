@@ -31,6 +31,11 @@ def join_names(named: Sequence[str], most: int = 12) -> str:
     return ", ".join(named[:most]) + more
 
 
+def format_count(number: int, noun: str) -> str:
+    """Formats a number of things: `1 run`, `2,400 photos`."""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+
+
 def check_labels(labels: Sequence[str], where: str) -> None:
     """Refuses labels that are ambiguous or cannot be read back from labels.txt; `where` is for the error.
 

@@ -15,6 +15,7 @@ from typing import Literal
 from data.spans.decisions import append_entries, clean_reason, read_entries
 from edgeline.errors import UsageError
 from edgeline.journal import get_user_and_host, utc_now
+from edgeline.labels import format_count
 from edgeline.store.locations import Location
 
 FILE_NAME = "excluded.jsonl"
@@ -68,7 +69,7 @@ def decide(
     if span not in candidates:
         near = difflib.get_close_matches(span, candidates, 1, cutoff=0.5)
         noun = "excluded span" if action == "include" else "span"
-        count = f"{len(candidates) or 'no'} {noun}{'' if len(candidates) == 1 else 's'}"
+        count = format_count(len(candidates), noun) if candidates else f"no {noun}s"
         raise UsageError(
             f"{data_dir} has no {noun} {span}.",
             f"It has {count}.",

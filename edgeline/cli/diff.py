@@ -10,6 +10,7 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import UsageError
+from edgeline.labels import format_count
 from edgeline.report import archive, words
 from edgeline.report.changes import Change
 from edgeline.report.compare import Comparison, SlicePair, pair_slices, render_diff
@@ -89,7 +90,7 @@ def _format_lines(comparison: Comparison) -> Iterator[str]:
         listed = [pair for pair in comparison.slices if _is_listed(pair)]
         yield from map(_format_slice, listed)
         if others := len(comparison.slices) - len(listed):
-            yield f"and {others} more slice{'s' if others > 1 else ''}, none beyond noise"
+            yield f"and {format_count(others, 'more slice')}, none beyond noise"
     for section, lines in comparison.sections.items():
         yield ""
         yield f"{section:<{_NAME + 2}}{'first':<{_COLUMN + 2}}second"

@@ -170,7 +170,7 @@ def runs(
         print_json([{key: getattr(run, key) for key in keys} for run in selected])
         return 0
     if not selected:
-        say(f"None of {len(every):,} runs matches." if every else _describe_none(place))
+        say(f"No run of {len(every):,} matches." if every else _describe_none(place))
     for run in selected:
         took = format_duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""

@@ -11,6 +11,7 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command, Group
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.labels import format_count
 from edgeline.release import signing, store
 from edgeline.release.acceptance import distrust
 from edgeline.release.history import find_signed
@@ -95,8 +96,8 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     if error:
         raise error
     files = f"every file of {model} {versions[0]} matches its manifest."
-    count = f"{len(versions):,} release{'' if len(versions) == 1 else 's'} of {model}"
-    everything = f"{count}: every file, pin and line of history is as pushed."
+    releases = format_count(len(versions), "release")
+    everything = f"{releases} of {model}: every file, pin and line of history is as pushed."
     say(f"{where}: {files if bundle else everything}")
     assert manifest is not None
     what = f"{model} {manifest.version}"

@@ -20,7 +20,7 @@ from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.paired import RESAMPLES, estimate_interval, estimate_no_drop, find_lost_groups
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.gates.simple import warn_of_simple_models
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.evaluation import Metrics
 from edgeline.records.verdict import Verdict
 
@@ -61,7 +61,7 @@ class _Judged:
         groups, low, high = estimate_interval(self.answers, kind, name, metric, self.false_alarm_rate)
         if self.answers.grouped:
             few = "only " if groups < _FEW_GROUPS else ""
-            text += f" of {few}{_format_count(groups, self.metrics.group)}"
+            text += f" of {few}{format_count(groups, self.metrics.group)}"
         return f"{text} ({f'95 % CI {low:.3f} to {high:.3f}' if groups > 1 else 'too few for an interval'})"
 
 
@@ -159,10 +159,6 @@ def _find_regressions(on_eval: _Judged, settings: EvaluationSettings) -> Iterato
     yield from _find_lost_groups(on_eval, settings)
 
 
-def _format_count(number: int, group: str) -> str:
-    return f"{number:,} {group}{'s' if number != 1 else ''}"
-
-
 def _warn_of_unused_columns(metrics: Metrics) -> Iterator[str]:
     unused = [item.column for item in metrics.importance if item.largest_change < ROUNDING]
     if unused:
@@ -180,7 +176,7 @@ def _warn_of_few_groups(judged: _Judged) -> Iterator[str]:
         # Those without near twins are judged, whether or not there are answers out of fold.
         folds = f" or set trainer.folds=5 to judge on all {group}s" if judged.examples == _EVAL else ""
         yield (
-            f"Judged on only {_format_count(number, group)}: the result may not hold for other {group}s."
+            f"Judged on only {format_count(number, group)}: the result may not hold for other {group}s."
             f" At least {_FEW_GROUPS} are needed: add data{folds}."
         )
 

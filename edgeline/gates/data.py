@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
+from edgeline.labels import format_count
 from edgeline.records.ingest import Ingest, Span, Twins
 from edgeline.records.served import Served
 from edgeline.records.verdict import DRIFTED, Anomaly, Drift, Verdict
@@ -59,7 +60,7 @@ def judge(
     if not blocking:
         rows, rejected = (sum(span.rows for span in spans), sum(span.quarantined for span in spans))
         names = spans[0].name if len(spans) == 1 else f"{len(spans)} spans up to {spans[-1].name}"
-        passed = f"{rows - rejected} of {rows} {ingest.noun}s of {names} were accepted."
+        passed = f"{rows - rejected} of {format_count(rows, ingest.noun)} of {names} were accepted."
         return Verdict("data", "pass", (passed,), warnings)
     return Verdict(
         "data",

@@ -20,7 +20,7 @@ _ROOT = Path(__file__).parents[2]  # the folder in which Python finds this packa
 _PATIENCE_S = 120.0  # how long a run waits for MLflow at its end
 
 
-def mirror(uri: str, workspace: Path, model: str, root: str) -> str:
+def mirror_workspace(uri: str, workspace: Path, model: str, root: str) -> str:
     """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
 
     Returns the path of the model's page on an MLflow server. Raises EdgelineError as `update_mlflow` does.
@@ -77,12 +77,12 @@ def _run(uri: str, workspace: str, model: str, root: str, wait: str = "") -> Non
     if wait:
         # Imports, tables and earlier runs are dealt with while the run goes on.
         with suppress(Exception):
-            mirror(uri, Path(workspace), model, root)
+            mirror_workspace(uri, Path(workspace), model, root)
             warm_up()
         sys.stdin.read()
     faulthandler.dump_traceback_later(LONGEST_S, exit=True)
     try:
-        mirror(uri, Path(workspace), model, root)
+        mirror_workspace(uri, Path(workspace), model, root)
     except EdgelineError as error:
         sys.exit(str(error))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgeline.errors import Problem
+from edgeline.labels import format_count
 from edgeline.records.ingest import Excluded, describe_spans
 from edgeline.records.json_file import JsonFile
 from edgeline.records.outcome import Ending
@@ -135,9 +136,8 @@ class Run:
         if self.new_since is not None and not self.new_spans:
             sentence = f"No new span since run {self.new_since}: {window}."
         elif self.new_since is not None:
-            plural, names = "s" if len(self.new_spans) > 1 else "", describe_spans(self.new_spans)
-            count = f"{len(self.new_spans)} new span{plural} since run {self.new_since}"
-            sentence = f"{count}: {names} (read: {window})."
+            count, names = format_count(len(self.new_spans), "new span"), describe_spans(self.new_spans)
+            sentence = f"{count} since run {self.new_since}: {names} (read: {window})."
         return [sentence, *(excluded.sentence for excluded in self.excluded_spans)]
 
 

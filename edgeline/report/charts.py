@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgeline.labels import format_count
 from edgeline.records.ingest import Span
 from edgeline.records.training import Epoch
 from edgeline.report.drawing import (
@@ -57,7 +58,7 @@ def draw_weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Mar
         axes.set_xlabel("span")
         axes.margins(x=0.02)
 
-    return render_svg(name, f"Examples of {len(spans)} spans by class, and quarantined", draw)
+    return render_svg(name, f"Examples of {format_count(len(spans), 'span')} by class, and quarantined", draw)
 
 
 def draw_feature(name: str, of: Feature) -> "Markup":
@@ -126,7 +127,7 @@ def draw_training(name: str, epochs: Sequence[Epoch], figure: str, best: int | N
         axes.locator_params(axis="y", nbins=5)
         axes.set(xlabel="epoch", ylabel=figure)
 
-    return render_svg(name, f"{figure} over {len(epochs)} epochs", draw)
+    return render_svg(name, f"{figure} over {format_count(len(epochs), 'epoch')}", draw)
 
 
 def draw_reliability(name: str, of: Reliability) -> "Markup":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from edgeline.labels import format_count
 from edgeline.report.drawing import ACCENT, BEFORE, add_tooltip, render_svg
 from edgeline.report.timelines import Row
 
@@ -61,7 +62,7 @@ def describe_cost(aged: Sequence[Aged]) -> str:
     half = float(stdtrit(freedom, 0.975)) * (rest / weights) ** 0.5
     return (
         f"A week without retraining costs {100 * slope:.1f} points of accuracy (95 % CI"
-        f" {100 * (slope - half):.1f} to {100 * (slope + half):.1f}, from {len(aged)} runs)."
+        f" {100 * (slope - half):.1f} to {100 * (slope + half):.1f}, from {format_count(len(aged), 'run')})."
     )
 
 
@@ -76,10 +77,8 @@ def draw_decay(aged: Sequence[Aged]) -> "Markup":
             axes.plot(weeks, means, color=colour, linewidth=1.5)
             for week, mean in zip(weeks, means, strict=True):
                 (point,) = axes.plot([week], [mean], "o", color=colour, markersize=4.5)
-                runs = len(by_week[week])
-                when = f"{week} week{'s' if week > 1 else ''}"
-                measured = f"{mean:.1%} in {runs} run{'s' if runs > 1 else ''}"
-                add_tooltip(point, f"{name} after {when}: {measured}")
+                when, runs = format_count(week, "week"), format_count(len(by_week[week]), "run")
+                add_tooltip(point, f"{name} after {when}: {mean:.1%} in {runs}")
         axes.set_xticks(weeks)
         axes.set_xlabel("weeks since the newest span of production")
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")

@@ -9,6 +9,7 @@ from statistics import mean
 from msgspec import Struct
 
 from edgeline.journal import parse_time
+from edgeline.labels import format_count
 from edgeline.report import words
 from edgeline.report.compare import SECTIONS
 from edgeline.report.decay import describe_cost, draw_decay, find_aged
@@ -146,7 +147,7 @@ def _describe_production(model: str, rows: Sequence[Row], changes: Sequence[Mark
     if not pushed:
         return f"No run of {model} has pushed a version yet; runs so far: {len(rows)}."
     since = len(rows) - 1 - max(number for number, row in enumerate(rows) if row.outcome == "pushed")
-    when = f"{since} run{'s' if since > 1 else ''} ago" if since else "by the last run"
+    when = f"{format_count(since, 'run')} ago" if since else "by the last run"
     return (
         f"Version {pushed[-1].version} of {model} was pushed {when}, on {words.day(pushed[-1].started_at)}."
     )

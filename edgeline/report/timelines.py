@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from edgeline.labels import format_count
 from edgeline.records.ingest import Excluded
 from edgeline.report import words
 from edgeline.report.changes import Lines, describe
@@ -163,7 +164,7 @@ def draw_timeline(
 def _describe_timeline(runs: Sequence[Dated], marks: Sequence[Act], classes: Sequence[str]) -> str:
     """Describes a chart over time in words."""
     rows = [row for _, row in runs]
-    sentences = [f"{len(rows)} runs, {runs[0][0]:%Y-%m-%d} to {runs[-1][0]:%Y-%m-%d}"]
+    sentences = [f"{format_count(len(rows), 'run')}, {runs[0][0]:%Y-%m-%d} to {runs[-1][0]:%Y-%m-%d}"]
     series = {label: [row.recalls[label] for row in rows if label in row.recalls] for label in classes}
     series = series or {"accuracy": [row.accuracy for row in rows if row.accuracy is not None]}
     for what, values in series.items():
@@ -221,8 +222,8 @@ def draw_step_times(name: str, runs: Sequence[Dated], steps: Sequence[str]) -> "
         _label_runs(axes, runs)
 
     longest = max(runs, key=lambda run: sum(run[1].steps.values()))
-    alt = f"Time by step of {len(runs)} runs; the longest took {seconds(sum(longest[1].steps.values()))}"
-    return render_svg(name, f"{alt}, on {longest[0]:%Y-%m-%d}", draw)
+    slowest = f"the longest took {seconds(sum(longest[1].steps.values()))}, on {longest[0]:%Y-%m-%d}"
+    return render_svg(name, f"Time by step of {format_count(len(runs), 'run')}; {slowest}", draw)
 
 
 def draw_sizes(name: str, runs: Sequence[Dated], variants: Sequence[str]) -> "Markup":
@@ -240,7 +241,9 @@ def draw_sizes(name: str, runs: Sequence[Dated], variants: Sequence[str]) -> "Ma
 
     last = {variant: row.sizes[variant] for _, row in runs for variant in variants if variant in row.sizes}
     latest = ", ".join(f"{variant} {megabytes(size)}" for variant, size in last.items())
-    return render_svg(name, f"Sizes of edge files over {len(runs)} runs; last: {latest}", draw)
+    return render_svg(
+        name, f"Sizes of edge files over {format_count(len(runs), 'run')}; last: {latest}", draw
+    )
 
 
 def _label_runs(axes: "Axes", runs: Sequence[Dated]) -> None:

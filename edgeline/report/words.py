@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgeline.journal import parse_time
+from edgeline.labels import format_count
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -106,4 +107,4 @@ def setting(value: bool | int | float | str | None) -> str:
 
 def groups(number: int | None, noun: str) -> str:
     """Formats the number of groups of some examples: 4 as ` of 4 sessions`; empty for None."""
-    return "" if number is None else f" of {number:,} {noun}{'s' if number != 1 else ''}"
+    return "" if number is None else f" of {format_count(number, noun)}"

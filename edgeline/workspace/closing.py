@@ -8,6 +8,7 @@ from datetime import datetime
 
 from edgeline.errors import EdgelineError, Problem
 from edgeline.journal import parse_time
+from edgeline.labels import format_count
 from edgeline.records.events import EpochEnded
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
@@ -214,7 +215,7 @@ def describe_end(run: Run, folder: RunFolder, release: Release | None) -> Iterat
     trials = Sources.of(run).search
     if trials is not None and (search := SEARCH.find_readable(trials)) is not None:
         best = ", ".join(f"{name}={setting(value)}" for name, value in search.found.values.items())
-        yield f"Best of {len(search.trials)} trials: {best}", ""
+        yield f"Best of {format_count(len(search.trials), 'trial')}: {best}", ""
         profile = shlex.quote(str(trials / TUNED))
         yield f"To train with these settings and without a search: --profile {profile}", ""
     yield from ((note, "") for note in run.notes)

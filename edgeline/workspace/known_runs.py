@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from edgeline.errors import UsageError
+from edgeline.labels import format_count
 from edgeline.records.run import Run
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import make_missing_model_error, models
@@ -123,7 +124,7 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
     if not chosen:
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
-            f"The store has the records of {len(records):,} runs of {model}.",
+            f"The store has the records of {format_count(len(records), 'run')} of {model}.",
             f"List them: `edgeline report --index --workload {model} --store {shlex.quote(place.store)}`.",
         )
     return KnownRun(chosen[-1][1], chosen[-1][0], _locate_pages(place, model))

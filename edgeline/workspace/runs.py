@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import utc_now
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.events import EventReader, Planned, StepChanged
 from edgeline.records.run import RUN, Artifact, Run, Step
 from edgeline.records.verdict import PUSH
@@ -160,7 +160,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
         near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
         raise UsageError(
             f"There is no run {run_id!r}{known_as} in {workspace}.",
-            f"The newest of its {len(runs):,} runs is {list(runs)[-1]}.",
+            f"The newest of its {format_count(len(runs), 'run')} is {list(runs)[-1]}.",
             f"Did you mean {near[0]}?" if near else "Run `edgeline runs` to list them.",
         )
     return runs[run_id]

@@ -21,6 +21,7 @@ from edgeline.cli import options
 from edgeline.cli.commands import Group
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import DataRefused, UsageError
+from edgeline.labels import format_count
 from edgeline.store.locations import Location, is_url, locate
 from runners.shared.run_options import find_own_workload
 
@@ -445,8 +446,8 @@ def relabel(file: Path, data: Location, workload: str | None, reason: str) -> in
     counts = apply(file, data, with_features(_find_workload(data, workload)), reason)
     earlier = f", {counts.earlier:,} corrected before" if counts.earlier else ""
     say(
-        f"{counts.corrected:,} label{'s' if counts.corrected != 1 else ''} corrected, {counts.confirmed:,}"
-        f" confirmed, {counts.skipped:,} row{'s' if counts.skipped != 1 else ''} skipped{earlier}."
+        f"{format_count(counts.corrected, 'label')} corrected, {counts.confirmed:,} confirmed,"
+        f" {format_count(counts.skipped, 'row')} skipped{earlier}."
         " The next run reads them; the files of the spans are as they were."
     )
     return 0

@@ -19,11 +19,11 @@ from runners.cli.server import port, serve
 def ui(place: Place, port: int) -> int:
     """Updates MLflow, and serves its pages of all runs and releases."""
     from edgeline.mlflow.registry import ENVIRONMENT
-    from edgeline.mlflow.updates import mirror
+    from edgeline.mlflow.updates import mirror_workspace
 
     last, root, model = resolve_known_place(place, "It has no runs to show.")
     uri = find_registry(last, place.workspace) or locate_registry(place.workspace)
-    page = mirror(uri, place.workspace, model, root)
+    page = mirror_workspace(uri, place.workspace, model, root)
     if uri.startswith("http"):
         say(f"Runs and releases of {model}: {uri.rstrip('/')}{page}")
         return 0  # a server, which has its own pages

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edgeline.errors import UsageError
+from edgeline.labels import format_count
 
 # croniter has other rules: it takes 7, L, 5#2, fri-mon and 15W, and refuses ? as a minute.
 _FIELDS: Sequence[tuple[str, int, int, tuple[str, ...]]] = (
@@ -68,7 +69,7 @@ def parse_cron(text: str) -> Cron:
         )
     if len(words) != 6:
         raise UsageError(
-            f"--cron {text!r} has {len(words)} field{'' if len(words) == 1 else 's'}.",
+            f"--cron {text!r} has {format_count(len(words), 'field')}.",
             "It needs six: second, minute, hour, day of month, month, day of week.",
             _EXAMPLE,
         )

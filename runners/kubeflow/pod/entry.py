@@ -41,7 +41,7 @@ from runners.kubeflow.pod import handover, pages
 from runners.kubeflow.pod.files import move_shards, remove_shards, share_with_executors
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
-from runners.kubeflow.pod.run_end import mirror, record_end, send_alerts_for_end
+from runners.kubeflow.pod.run_end import mirror_records, record_end, send_alerts_for_end
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, digest_step_files
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
         if options.shards and is_gate and outcome.outcome != "failed":
             remove_shards(f"{options.shards}/{run}")
         if options.registry:
-            mirror(options.registry, options.records)
+            mirror_records(options.registry, options.records)
     _log_lines(outcome.to_line(), outcome.sentence)
     return outcome.exit_code
 

@@ -80,7 +80,7 @@ def send_alerts_for_end(
         _log.warning("No alert was sent: %s", type(error).__name__)
 
 
-def mirror(uri: str, place: str) -> None:
+def mirror_records(uri: str, place: str) -> None:
     """Sends a server of MLflow the runs and releases of a model that it lacks, in a process of its own.
 
     `place` is the folder or URL of the records of its runs, `PUSH/runs/MODEL`. It never raises: after a

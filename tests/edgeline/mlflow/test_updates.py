@@ -119,7 +119,7 @@ def test_a_rollback_starts_no_mlflow_if_the_last_run_had_none(tmp_path, workspac
 def test_a_database_that_nobody_serves_is_reported_in_three_parts(workspace):
     uri = f"postgresql+psycopg://me@{find_closed_address()[7:]}/mlflow"
     with pytest.raises(EdgelineError, match=r"me@127.*lacks runs or releases: .*refused") as caught:
-        updates.mirror(uri, workspace, "shelf", str(workspace / "push"))
+        updates.mirror_workspace(uri, workspace, "shelf", str(workspace / "push"))
     assert caught.value.why and "edgeline ui" in caught.value.do
 
 
@@ -149,7 +149,7 @@ def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace):
         url = wait_for(lambda: re.search(r"running on (http://\S+)", log.read_text()))[1]
         assert get_production(url) == "2"
         store.rollback(workspace / "push", "shelf", "two is worse")
-        updates.mirror(url, workspace, "shelf", str(workspace / "push"))
+        updates.mirror_workspace(url, workspace, "shelf", str(workspace / "push"))
         assert get_production(url) == "1"
         os.killpg(server.pid, signal.SIGINT)
         assert server.wait(60) == 0
