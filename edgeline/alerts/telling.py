@@ -30,6 +30,7 @@ from edgeline.release.layout import PushFolder
 from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.store.locations import Location, locate, read_bytes
+from edgeline.store.objects import write_bytes
 from edgeline.workspace.known_runs import find_written_facts
 from edgeline.workspace.runs import read_all
 
@@ -198,7 +199,7 @@ def name_host() -> str:
 def _write_state(place: Location, state: State) -> list[str]:
     """Replaces the state's file; returns a warning if that fails."""
     try:
-        archive.write_file(place, encode(state) + b"\n")
+        write_bytes(place, encode(state) + b"\n")
     except (EdgelineError, OSError) as error:
         return [f"The alerts could not be recorded, so they are sent again: {getattr(error, 'found', error)}"]
     return []

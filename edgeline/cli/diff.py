@@ -11,10 +11,11 @@ from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import UsageError
 from edgeline.labels import format_count
-from edgeline.report import archive, words
+from edgeline.report import words
 from edgeline.report.changes import Change
 from edgeline.report.compare import Comparison, SlicePair, pair_slices, render_diff
 from edgeline.report.facts import Slice
+from edgeline.store.objects import write_bytes
 from edgeline.workspace.known_runs import Place, find_known_run
 
 _WIDTH, _NAME = 80, 28
@@ -50,7 +51,7 @@ def diff(first: str, second: str, place: Place, as_json: bool) -> int:
             say(line.replace("\u00a0", " "))
     has_page = True
     try:
-        archive.write_file(page, render_diff(comparison, [run.link for run in runs]).encode())
+        write_bytes(page, render_diff(comparison, [run.link for run in runs]).encode())
     except OSError as error:  # The comparison itself can be read without its page.
         has_page = False
         note(f"The page {page} was not written: {error.strerror or error}.")

@@ -20,8 +20,9 @@ from edgeline.records.json_file import encode
 from edgeline.release import store
 from edgeline.release.layout import PREPROCESSING, PushFolder
 from edgeline.release.releases import Release
-from edgeline.report import archive, words
+from edgeline.report import words
 from edgeline.store.locations import locate
+from edgeline.store.objects import write_bytes
 from edgeline.workspace.known_runs import Place, resolve_place
 
 
@@ -52,7 +53,7 @@ def bench(version: int | None, adb: bool, tool: Path | None, place: Place, as_js
     measured = Benchmark(model, release.version, at, machine, speeds)
     name = f"{release.version}-{at.replace(':', '')}.json"
     content = encode(measured) + b"\n"
-    archive.write_file(folder.benchmarks(model) / name, content)
+    write_bytes(folder.benchmarks(model) / name, content)
     if as_json:
         print_json(json.loads(content))
         return 0

@@ -18,8 +18,8 @@ from edgeline.errors import EdgelineError
 from edgeline.prediction.inputs import Input, answer, check_kind, find_inputs, read_inputs
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
-from edgeline.report.archive import write_file
 from edgeline.runtime import Answer, Bundle, load_bundle
+from edgeline.store.objects import write_bytes
 from edgeline.workspace.known_runs import Place, resolve_place
 
 Answered = tuple[Input, Answer | None]
@@ -147,7 +147,7 @@ def _write_picture(example: Input, answered: Answer, bundle: Bundle, pictures: s
     names = (Path(f"{stem}{end}.explained.png") for end in chain([""], (f"-{n}" for n in count(2))))
     path = next(name for name in names if name not in pictures)
     pictures.add(path)
-    write_file(path, draw_picture(example.content, answered.tensor, drops))
+    write_bytes(path, draw_picture(example.content, answered.tensor, drops))
     return path
 
 

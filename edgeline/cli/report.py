@@ -18,6 +18,7 @@ from edgeline.report.facts import Facts
 from edgeline.report.index import Mark, render_index
 from edgeline.report.timelines import make_row
 from edgeline.store.locations import locate
+from edgeline.store.objects import write_bytes
 from edgeline.workspace.known_runs import (
     Place,
     find_known_run,
@@ -79,7 +80,7 @@ def write_index(place: Place) -> tuple[Path, dict[str, Any]]:
     with ThreadPoolExecutor(archive.READERS) as pool:
         rows = list(pool.map(lambda run: make_row(run.facts, run.link), runs))
     name = "index.html" if place.store else f"index-{model}.html"
-    archive.write_file(pages / name, render_index(model, rows, _read_changes(place, model)).encode())
+    write_bytes(pages / name, render_index(model, rows, _read_changes(place, model)).encode())
     return pages / name, {"model": model, "report": str(pages / name), "runs": to_builtins(rows)}
 
 

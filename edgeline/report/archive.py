@@ -22,9 +22,8 @@ from edgeline.store.locations import (
     list_folders,
     measure_size,
     read_bytes,
-    write_atomically,
 )
-from edgeline.store.objects import put
+from edgeline.store.objects import write_bytes
 from edgeline.store.store_errors import ignore_absent
 
 log = logging.getLogger(__name__)
@@ -40,18 +39,8 @@ _LONGEST = timedelta(days=14)
 def write(folder: Location, facts: Facts, page: str) -> Location:
     """Writes facts and page of a run, each whole or not at all, or raises EdgelineError or OSError."""
     for name, content in ((FACTS, encode(facts) + b"\n"), (PAGE, page.encode())):
-        write_file(folder / name, content)
+        write_bytes(folder / name, content)
     return folder / PAGE
-
-
-def write_file(path: Location, content: bytes) -> None:
-    """Writes a file whole or not at all, and makes its folder. Raises as `write` does."""
-    if not isinstance(path, Path):
-        put(path, content)  # A store shows an object only when it is complete.
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(path) as file:
-        file.write(content)
 
 
 def read(folder: Location) -> Facts | None:

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError
-from edgeline.store.locations import Location, get_filesystem, read_bytes, read_version
+from edgeline.store.locations import (
+    Location,
+    get_filesystem,
+    read_bytes,
+    read_version,
+    write_atomically,
+)
 from edgeline.store.store_errors import collect_signs, explain_errors, ignore_absent, is_absent
 
 if TYPE_CHECKING:
@@ -30,6 +36,16 @@ def put(path: "UPath", content: bytes) -> None:
     """Writes an object, or replaces the one that exists."""
     with explain_errors(path):
         get_filesystem(path).pipe_file(path.path, content)
+
+
+def write_bytes(path: Location, content: bytes) -> None:
+    """Writes a file whole or not at all, and makes its folder. Raises EdgelineError or OSError."""
+    if not isinstance(path, Path):
+        put(path, content)  # A store shows an object only when it is complete.
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path) as file:
+        file.write(content)
 
 
 def create_file(path: "UPath", source: Path) -> bool:

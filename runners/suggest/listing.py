@@ -8,9 +8,9 @@ from pathlib import Path
 
 from data.photos.thumbnails import make_thumbnail
 from edgeline.errors import UsageError
-from edgeline.report.archive import write_file
 from edgeline.report.page import render
 from edgeline.store.locations import read_bytes
+from edgeline.store.objects import write_bytes
 from runners.suggest.suggestions import Suggestions
 
 LIST, PAGE = "suggestions.csv", "suggestions.html"
@@ -42,7 +42,7 @@ def write(suggestions: Suggestions, out: Path) -> Path:
             if item.photo is not None:
                 photo = read_bytes(item.photo)
                 row = {"photo": f"{item.digest}{item.photo.suffix.lower()}", **row}
-                write_file(out / "photos" / row["photo"], photo)
+                write_bytes(out / "photos" / row["photo"], photo)
                 picture = make_thumbnail(photo, _SHOWN_SIDE) or b""
             (label, score), (_, second), *_ = item.answer.ranked.items()
             about = {"place": item.place, "said": label, "score": score, "margin": round(score - second, 6)}
@@ -57,9 +57,9 @@ def write(suggestions: Suggestions, out: Path) -> Path:
     writer = csv.DictWriter(file, [*columns, *names.values()], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({**row, **{names[name]: value for name, value in about.items()}} for row, about in rows)
-    write_file(out / LIST, file.getvalue().encode(errors="replace"))
+    write_bytes(out / LIST, file.getvalue().encode(errors="replace"))
     page = render("suggestions.html", suggestions=suggestions, shown=shown)
-    write_file(out / PAGE, page.encode(errors="replace"))
+    write_bytes(out / PAGE, page.encode(errors="replace"))
     return out / LIST
 
 
