@@ -29,14 +29,9 @@ EXEMPT = {
         components/beam_on_spark/runner.py _Run._find_cause #2
     """,
     "its tests are slow": """
-        trainer_module/export/conversion_worker.py _load_converter #1
-        edgeline/edge/interpreter.py EdgeModel.__init__ #2
         edgeline/release/mirror.py Mirror._write #3
-        runners/local/one_step.py _run_step #2
         trainer_module/training/devices.py _refuse_compilation #1
-        trainer_module/training/devices.py _refuse_half_precision #2
         trainer_module/training/fit.py _TrainingState.end_epoch #1
-        trainer_module/search/tune.py _replace_evaluation #1
         trainer_module/training/workers.py _watch #1
         trainer_module/training/workers.py _watch #2
         trainer_module/training/workers.py _make_ended_error #1
@@ -44,13 +39,9 @@ EXEMPT = {
         trainer_module/training/workers.py main #1
     """,
     "no quick test was seen to raise them in its own process yet": """
-        edgeline/release/releases.py Release.read #1
         runners/drill/simulation.py Simulation._answer #1
         runners/drill/simulation.py Simulation._score #1
         runners/kubeflow/watch.py Follower.follow #1
-        runners/local/metadata_rows.py _open #2
-        runners/local/run.py _confirm_sample #1
-        runners/local/worker.py _prepare #1
     """,
 }
 EXEMPTED = {line.strip() for lines in EXEMPT.values() for line in lines.strip().splitlines()}

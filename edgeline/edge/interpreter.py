@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgeline.edge import contracts
 from edgeline.errors import EdgelineError
+from edgeline.labels import format_count
 
 # The content of an example by kind of contract: its types, and their name in messages.
 _CONTENTS: Mapping[str, tuple[Any, str]] = {
@@ -124,7 +125,8 @@ class EdgeModel:
             or len(outputs[0]["shape"]) != 2
         ):
             raise EdgelineError(
-                f"{path.name} has {len(inputs)} inputs and {len(outputs)} outputs of shapes {shapes}.",
+                f"{path.name} has {format_count(len(inputs), 'input')} and"
+                f" {format_count(len(outputs), 'output')} of shapes {shapes}.",
                 "An edge file takes one example [1, ...] and gives its probabilities [1, classes], and maybe"
                 " [1, 1], how unlike it is to those of training.",
                 "Convert the model again, from the signature that takes preprocessed inputs.",

@@ -66,6 +66,19 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path):
         EdgeModel(tmp_path / "model_fp16.tflite")
 
 
+def test_a_file_with_two_inputs_is_refused(tmp_path: Path):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 3))] * 2)
+    def add(one: Any, other: Any) -> Any:
+        return one + other
+
+    file = tmp_path / "model_fp32.tflite"
+    file.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([add.get_concrete_function()]).convert())
+    with pytest.raises(EdgelineError, match=r"model_fp32\.tflite has 2 inputs and 1 output of shapes"):
+        EdgeModel(file)
+
+
 class SlowInterpreter:
     """A slow interpreter, which answers with its last input."""
 

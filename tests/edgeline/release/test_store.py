@@ -48,6 +48,13 @@ def test_the_manifest_names_every_other_file_of_the_release_and_its_metrics(root
     assert os.stat(release.default_file).st_nlink == 1
 
 
+def test_a_file_that_a_release_does_not_have_is_not_read_from_beside_it(root, candidate):
+    release = store.push(root, "shelf", candidate)
+    (release.edge / "notes.txt").write_text("added later")
+    with pytest.raises(EdgelineError, match="no such file in the manifest"):
+        release.read("notes.txt")
+
+
 def test_versions_rise_also_after_the_newest_folders_were_deleted_and_above_any_other(copy, candidate):
     store.rollback(copy, "shelf", "three is worse", to=1)
     for part in ("serving", "edge"):

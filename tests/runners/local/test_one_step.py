@@ -58,6 +58,14 @@ def test_while_a_step_runs_nothing_removes_its_inputs(workspace, monkeypatch):
     assert main(["gc", "--keep", "1", "--workspace", str(workspace), "--workload", "shelf"]) == 0
 
 
+def test_a_step_that_the_dag_no_longer_has_is_refused(workspace, monkeypatch):
+    finish_with(workspace, *(Step(name, "done") for name in ("Schema", "Trainer")))
+    CODE.write(find_run(workspace, "latest")[0].path, {})
+    monkeypatch.setattr(one_step, "run_worker", lambda *_: None)  # it runs no step
+    with pytest.raises(UsageError, match="The DAG has no step Trainer now"):
+        run_step(StepOptions("Trainer", "latest", workspace))
+
+
 def test_a_step_whose_inputs_were_never_made_is_refused(workspace):
     finish_with(workspace, Step("Schema", "failed"), Step("Trainer", "queued"))
 

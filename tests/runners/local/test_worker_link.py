@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeline.errors import WorkspaceLocked
+from edgeline.errors import UsageError, WorkspaceLocked
+from edgeline.workspace.runs import RunFolder
 from runners.local.lock import hold
+from runners.local.worker import _prepare
 from runners.local.worker_link import run_worker
 from runners.shared.inputs import ROOT
 from tests.outputs import write_run
@@ -124,3 +126,8 @@ def test_leftovers_of_a_killed_parent_are_removed_by_the_next_run_of_its_workspa
             problem = link(next_run)
     assert problem.exit_code == 2
     assert [path.name for path in temporary.iterdir()] == ["edgeline-1-2-of-another"]
+
+
+def test_a_worker_without_the_record_of_its_run_says_so(tmp_path):
+    with pytest.raises(UsageError, match="is missing, or not the record of a run"):
+        _prepare(RunFolder(tmp_path), None, None)

@@ -8,11 +8,14 @@ import pytest
 
 from edgeline.errors import HeldBack, UsageError
 from edgeline.records.training import TRIAL, Search, Trial, remove_finished
+from pipeline.workloads import find_workload
 from tests.trainer_module.samples import TRAIN_EXAMPLES, run_and_die, run_arguments
+from tests.trainer_module.training.test_input_pipeline import make_split
 from trainer_module.search import tune as search_module
 from trainer_module.search.tune import make_oracle, tuner_fn
 from trainer_module.search.tune_settings import TuneSettings, count_trials
 from trainer_module.settings import TrainerSettings
+from trainer_module.training.task import Task
 
 pytestmark = pytest.mark.e2e
 
@@ -135,6 +138,17 @@ def test_a_search_with_a_budget_used_before_a_kill_ends_with_the_best_trial(argu
     search.search()
     assert search.result == Search("val_loss", 1, (trial,))
     assert "Only trial 1 succeeded" in caplog.text
+
+
+def test_a_search_is_refused_where_no_class_has_groups_to_hold_out(arguments, monkeypatch):
+    def open_task(*_):
+        split = make_split([0, 0, 1, 1], [1, 2, 3, 4])
+        return Task(find_workload("shelf"), None, split, split, 20)
+
+    monkeypatch.setattr(search_module, "open_task", open_task)
+    with pytest.raises(UsageError, match="No class has examples of three groups") as error:
+        tuner_fn(arguments())
+    assert "tune.max_trials=0" in error.value.do
 
 
 def test_an_error_of_all_trials_ends_the_search_with_its_own_message(arguments):

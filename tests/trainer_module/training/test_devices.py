@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, UsageError
 from trainer_module.settings import TrainerSettings
 from trainer_module.training.devices import is_first, make_strategy, set_precision
 from trainer_module.training.fit import compile_model
@@ -27,6 +27,15 @@ def test_settings_that_need_a_gpu_are_refused_without_one(setting, message, cure
     with pytest.raises(EdgelineError, match=message) as error:
         make_strategy(TrainerSettings(**setting))
     assert cure in error.value.do
+
+
+def test_half_precision_is_refused_on_a_gpu_without_units_for_it(monkeypatch):
+    details = {"device_name": "NVIDIA GeForce GTX 1080", "compute_capability": (6, 1)}
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *_: [gpu])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: details)
+    with pytest.raises(UsageError, match=r"GTX 1080 has compute capability 6\.1"):
+        make_strategy(TrainerSettings(precision="mixed_float16"))
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
