@@ -14,6 +14,7 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import find_terminal_width, note, print_json, say
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.labels import format_count
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
@@ -170,7 +171,7 @@ def runs(
         print_json([{key: getattr(run, key) for key in keys} for run in selected])
         return 0
     if not selected:
-        say(f"No run of {len(every):,} matches." if every else _describe_none(place))
+        say(f"None of {format_count(len(every), 'run')} matches." if every else _describe_none(place))
     for run in selected:
         took = format_duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
