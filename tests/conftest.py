@@ -1,5 +1,6 @@
 """Fixtures of all tests: servers, buckets, records and workspaces. The slow tests run first."""
 
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # TensorFlow reads this when it is imported; 2 keeps its errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_collection_finish() -> None:
+    # What was imported stays. To walk through it again and again takes a fifth of the CPU of the quick tests.
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
