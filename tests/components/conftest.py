@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from tfx.components.transform.executor import Executor as TransformExecutor
 from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 
@@ -17,7 +16,6 @@ from data.photos.labels_file import LabelRow, write_span
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
 from tests.data.sample_photos import encode, phone_exif
 from tests.shared import make_once
-from trainer_module.run_fn import run_fn
 from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
 MODEL = ModelSettings(image_size=32)
@@ -66,6 +64,10 @@ def always_rarest(trained: Trained, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _train(folder: Path) -> Trained:
+    from tfx.components.transform.executor import Executor as TransformExecutor
+
+    from trainer_module.run_fn import run_fn
+
     photos = []
     for n in range(160):
         # Seven sessions of lengths that make no two classes equally frequent, in four lanes.
