@@ -44,7 +44,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def pytest_collection_finish() -> None:
-    # What was imported stays. To walk through it again and again takes a fifth of the CPU of the quick tests.
+    # Imported modules stay: to walk through them again and again took a fifth of the CPU of the quick tests.
     gc.freeze()
 
 
