@@ -23,6 +23,8 @@ def point_to(address: str, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("AWS_CONFIG_FILE", os.devnull)
     patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # A client waits up to three seconds between its attempts; here it tries again at once.
+    patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     # Instances are cached by their arguments, to which the environment does not belong.
     s3fs.S3FileSystem.clear_instance_cache()
 

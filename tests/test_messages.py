@@ -72,7 +72,8 @@ def test_pay(cents, tmp_path):
 
 def run_tests(folder, *args):
     command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "-p", "no:cacheprovider", *args]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTEST_ADDOPTS": ""}
+    plugins = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist"}
+    environment = {**os.environ, **plugins, "PYTHONPATH": str(folder), "PYTEST_ADDOPTS": ""}
     files = ["tests/test_till.py", "tests/test_messages.py::test_each_place_has_a_message"]
     return subprocess.run([*command, *files], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
 
