@@ -81,11 +81,13 @@ def test_runs_without_data_are_sorted_below_those_with_some():
 
 def test_the_chart_of_a_single_run_spans_a_week():
     page = render_index("shelf", [structs.replace(row, excluded=()) for row in plain_weeks(1)])
-    days = set(re.findall(r">(\d\d \w{3})</text>", page))
+    charts = [re.findall(r">(\d\d \w{3})</text>", chart) for chart in page.split("<svg")]
+    days = {day for chart in charts for day in chart}
     assert "01 Jan" in days and days <= {
         *(f"{day} Dec" for day in (28, 29, 30, 31)),
         *(f"0{day} Jan" for day in (1, 2, 3, 4, 5)),
     }
+    assert all(len({*chart}) == len(chart) for chart in charts)
 
 
 def test_charts_are_described_in_words():
