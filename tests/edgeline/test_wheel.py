@@ -28,7 +28,7 @@ for command in sys.argv[1:]:
 """
 # Removes what Windows lacks, and adds a lock as Windows has it.
 AS_ON_WINDOWS = """
-import os, signal, types
+import os, signal, subprocess, types  # subprocess looks for msvcrt when it is imported
 del os.fchmod, signal.alarm
 sys.modules.update(dict.fromkeys(("fcntl", "resource", "pwd", "grp")))
 sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *lock: locks.append(lock))
