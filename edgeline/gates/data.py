@@ -60,7 +60,7 @@ def judge(
     if not blocking:
         rows, rejected = (sum(span.rows for span in spans), sum(span.quarantined for span in spans))
         names = spans[0].name if len(spans) == 1 else f"{len(spans)} spans up to {spans[-1].name}"
-        passed = f"{rows - rejected} of {format_count(rows, ingest.noun)} of {names} were accepted."
+        passed = f"{rows - rejected:,} of {format_count(rows, ingest.noun)} of {names} were accepted."
         return Verdict("data", "pass", (passed,), warnings)
     return Verdict(
         "data",
@@ -77,7 +77,7 @@ def judge(
 def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
     for label, count in ingest.classes.items():
         if count < least:
-            text = f"Class {label} has {count} {ingest.noun}s in the window; at least {least} required."
+            text = f"Class {label} has {format_count(count, ingest.noun)} in the window; at least {least} required."
             if not count:
                 text += " If it was a mistake, remove its value from the curated schema."
             yield Finding("class_count", text, label=label)

@@ -20,6 +20,13 @@ def decide(*drifts, window=WINDOW, twins=None, spans=(), served=None, **settings
     return judge(window, (), drifts, settings, twins, spans, served)
 
 
+def test_a_window_that_passes_has_the_number_of_accepted_rows():
+    span = Span("span-00002", 2, 2400, 2000, rejected={"corrupt": 7}, usable=2400)
+    assert decide(window=replace(WINDOW, spans=(span,))).reasons == (
+        "2,393 of 2,400 readings of span-00002 were accepted.",
+    )
+
+
 def test_a_machine_that_is_gone_is_warned_of_by_name_and_blocks_where_settings_say_so():
     lenient, strict = decide(OFF), decide(OFF, severity={"missing_value": "block"})
 
