@@ -77,7 +77,8 @@ def judge(
 def _check_class_counts(ingest: Ingest, least: int) -> Iterator[Finding]:
     for label, count in ingest.classes.items():
         if count < least:
-            text = f"Class {label} has {format_count(count, ingest.noun)} in the window; at least {least} required."
+            examples = format_count(count, ingest.noun)
+            text = f"Class {label} has {examples} in the window; at least {least} required."
             if not count:
                 text += " If it was a mistake, remove its value from the curated schema."
             yield Finding("class_count", text, label=label)
