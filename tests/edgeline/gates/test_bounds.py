@@ -220,8 +220,8 @@ def test_a_large_drop_on_few_examples_that_may_be_chance_is_noise():
     ],
 )
 def test_models_as_good_as_production_in_each_session_are_held_at_most_as_often_as_the_confidence_says(world):
-    # At most 0.03 of 1,000 draws of each of 20 worlds were held (`tests.edgeline.gates.worlds 1000` at
-    # 70dafbe2). With a rate of 0.05, 7 or more of 40 are held once in 300 times.
+    # At most 0.03 of 1,000 draws of each of 20 worlds were held (at 70dafbe2). With a rate of 0.05, 7 or more
+    # of 40 are held once in 300 times.
     assert measure_held(40, **world) <= 6 / 40
 
 

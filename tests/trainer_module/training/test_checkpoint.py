@@ -34,14 +34,16 @@ def test_a_saved_checkpoint_is_loaded_unchanged(tmp_path):
     assert_same(loaded.kept_weights, state.kept_weights)
 
 
-def test_a_checkpoint_with_any_wrong_byte_raises_no_error(tmp_path):
+def test_a_checkpoint_with_any_wrong_byte_raises_no_error_and_changes_no_weight(tmp_path):
     first = model()
-    checkpoint.save(get_state(first), tmp_path)
+    state = get_state(first)
+    checkpoint.save(state, tmp_path)
     (newest,), content = list(tmp_path.iterdir()), next(tmp_path.iterdir()).read_bytes()
     directory = content.rindex(b"PK\x01\x02")
     for place in range(directory, directory + 20):
         newest.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
         checkpoint.load(first, tmp_path)
+        assert_same(get_state(first).variables, state.variables)
 
 
 @pytest.mark.parametrize("end", [0, -40])
