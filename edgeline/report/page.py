@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from edgeline.labels import format_count
 from edgeline.report import charts, drawing, timelines, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
@@ -85,6 +86,7 @@ def _make_environment() -> Any:
     )
     formats = "percent points count megabytes milliseconds seconds moment day setting code"
     environment.filters |= {name: getattr(words, name) for name in formats.split()}
+    environment.filters["format_count"] = format_count
     environment.policies["json.dumps_kwargs"] = {}  # jinja's default sorts keys
     environment.globals |= {
         "titles": SECTIONS,
