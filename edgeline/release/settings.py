@@ -61,6 +61,9 @@ class PushSettings(Group):
     """Terms of use of the model: an SPDX identifier or a text."""
     data_statement: Text | None = None
     """The data that the model was trained on, and what that allows."""
+    trusted_keys: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field((), strict=False)
+    """Public keys, 64 hexadecimal digits each, whose releases this key goes on from, beside its own: the key
+    before, during a change of keys."""
     key: Annotated[str, AfterValidator(_resolve_key), File] | None = None
     """File of the private key that signs releases. With null the key itself is read from the environment
     variable EDGELINE_SIGNING_KEY; without that, nothing is signed."""

@@ -175,12 +175,12 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
     """
     if isinstance(path, Path):
         with open(path, "rb", buffering=0, opener=open_regular_file) as file:
-            _check_size(os.fstat(file.fileno()).st_size, most, path)
+            check_size(os.fstat(file.fileno()).st_size, most, path)
             return file.readall()
     store = get_filesystem(path)
     with explain_errors(path):
         size = None if most is None else store.size(path.path)
-        _check_size(size or 0, most, path)
+        check_size(size or 0, most, path)
         # With several requests at once, s3fs would ask for the size first.
         content: bytes = store.cat_file(path.path, end=size or None, max_concurrency=1)
         return content
@@ -199,7 +199,8 @@ def open_read(path: Location) -> Any:
     return path.open("rb")
 
 
-def _check_size(size: int, most: int | None, path: Location) -> None:
+def check_size(size: int, most: int | None, path: Location) -> None:
+    """Raises OSError with EFBIG if a file is larger than `most` bytes."""
     if most is not None and size > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
 

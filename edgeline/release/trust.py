@@ -1,0 +1,147 @@
+"""The claim of a store: what a key would sign though nobody has signed it, for a person to look at.
+
+So begins the signing of a store that had no key, and so goes on one whose current.json or log was lost, or
+changed by somebody without the key. What a trusted key did sign is taken from there.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from edgeline.errors import EdgelineError
+from edgeline.release.history import Change, Current, History, read_lines
+from edgeline.release.layout import MOST_DOCUMENT_BYTES, PushFolder, hash_bytes, parse, read_document
+from edgeline.release.pointer import Canary, Pointer, Production, Untrusted
+from edgeline.release.releases import (
+    Release,
+    list_released_versions,
+    make_missing_pointer_error,
+    read_release,
+)
+from edgeline.release.signing import Key, format_public_key
+from edgeline.release.state import State, open_state
+from edgeline.release.verify import find_release_problems
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a store says, as far as it can be read, and why it is not believed."""
+
+    model: str
+    reason: str  # why no writer continues it
+    production: Production
+    candidate: Canary | None
+    last: Change  # the newest change
+    changes: tuple[Change, ...]  # of the log that follow one another up to the newest
+    releases: tuple[Release, ...]  # whole ones that none of these changes names
+    pointer: Pointer | None  # if a trusted key signed it
+    signer: str | None  # that key
+
+    @property
+    def number(self) -> int:
+        """Returns the number of the change that vouches for it: above all that phones have seen."""
+        return 1 + max(self.last.number, self.pointer.counter if self.pointer else 0)
+
+    def make_state(self, key: Key) -> State:
+        """Returns the state that a writer continues once a person has vouched for it."""
+        follows = self.number == self.last.number + 1
+        changes = self.changes if follows else ()
+        return State(self.model, key, self.last, changes, self.pointer, self.signer)
+
+    def make_change(self, state: State, reason: str) -> Change:
+        """Returns the change that vouches for it."""
+        trusted = [release.named for release in self.releases]
+        change = state.make_change(
+            "trust", self.production, reason, candidate=self.candidate, trusted=trusted
+        )
+        return replace(change, number=self.number)
+
+
+def make_claim(
+    folder: PushFolder, files: PushFolder, model: str, key: Key, trusted: Collection[str] = ()
+) -> Claim | None:
+    """Makes the claim of a store; None if a trusted key has signed everything.
+
+    `folder` has its documents, and `files` its releases: for a bucket, the first may be a local copy.
+    Raises EdgelineError if neither current.json nor the log can be read.
+    """
+    reason = ""
+    try:
+        state = open_state(folder, model, key, trusted)
+        if not state.changes or state.changes[0].number > 1:
+            reason = f"{model}: its older changes are not signed."
+    except EdgelineError as error:
+        reason = error.found
+    current = _find_current(folder, model)
+    pointer, signer = _find_signed(current, key, trusted)
+    last = _find_last(folder, model, current, pointer)
+    changes = _follow_back(folder, model, last)
+    named = History(changes).manifests
+    releases = []
+    for version in sorted(list_released_versions(files, model)):
+        if not find_release_problems(files, model, version, History()):
+            release = read_release(files, model, version)
+            if named.get(version) != release.manifest_sha256:
+                releases.append(release)
+    if not reason and not releases:
+        return None
+    reason = reason or f"{model} has releases that no signed line of the log names."
+    production, candidate = last.production, last.candidate
+    if pointer:
+        production, candidate = pointer.production, pointer.candidate
+    return Claim(model, reason, production, candidate, last, changes, tuple(releases), pointer, signer)
+
+
+def _find_current(folder: PushFolder, model: str) -> Current | None:
+    """Reads current.json as it is, whether its parts agree or not; None if it cannot be read."""
+    path = folder.pointer(model)
+    try:
+        raw = read_document(folder, path, MOST_DOCUMENT_BYTES)
+        return parse(raw, Current, folder.relative(path)) if raw is not None else None
+    except EdgelineError:
+        return None
+
+
+def _find_signed(
+    current: Current | None, key: Key, trusted: Collection[str]
+) -> tuple[Pointer, str] | tuple[None, None]:
+    """Returns the pointer that a trusted key signed, and that key."""
+    own = [format_public_key(key.public_key())] if key else []
+    try:
+        if current and current.signed:
+            pointer, signer = current.signed.read((*trusted, *own))
+            if signer:
+                return pointer, signer
+    except (Untrusted, ValueError):
+        pass
+    return None, None
+
+
+def _find_last(folder: PushFolder, model: str, current: Current | None, pointer: Pointer | None) -> Change:
+    """Returns the newest change: the one that a trusted key signed, else that of current.json or the log."""
+    name, changes = folder.relative(folder.history(model)), []
+    for line in read_lines(folder, model)[0]:
+        try:
+            changes.append(parse(line, Change, name))
+        except EdgelineError:
+            continue
+    if current:
+        changes.append(current.change)
+    for change in changes:
+        if pointer and pointer.log and hash_bytes(change.to_line()) == pointer.log.sha256:
+            return change
+    if not changes:
+        raise make_missing_pointer_error(folder, model)
+    return changes[-1]
+
+
+def _follow_back(folder: PushFolder, model: str, last: Change) -> tuple[Change, ...]:
+    """Returns the changes of the log that follow one another up to the last, oldest first."""
+    lines = read_lines(folder, model)[0]
+    if lines and lines[-1] == last.to_line():
+        lines.pop()
+    name, changes = folder.relative(folder.history(model)), [last]
+    while lines and hash_bytes(lines[-1]) == changes[-1].previous_sha256:
+        changes.append(parse(lines.pop(), Change, name))
+    return tuple(reversed(changes))
