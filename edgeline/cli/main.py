@@ -34,7 +34,8 @@ _SUMMARIES = {
     "rollout": "Lets a share of phones run a given release, until `promote` or `rollback`.",
     "promote": "Puts a given release in production.",
     "renew": "Signs the pointer to production again, as every run does.",
-    "keys": "Makes the keys that releases are signed and checked with.",
+    "repair": "Completes what a killed writer left; signs what nobody has signed, once you have looked.",
+    "keys": "Makes and changes the keys that releases are signed and checked with.",
 }
 # The modules of commands that are not in one of their own name.
 _MODULES = dict.fromkeys(("status", "runs", "show", "rollback", "rollout", "promote", "renew"), "releases")

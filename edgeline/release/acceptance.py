@@ -4,16 +4,23 @@ from datetime import datetime, timezone
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
-from edgeline.release.history import find_envelope, read_history
+from edgeline.release.history import Differing, read_history
 from edgeline.release.layout import PushFolder, Root
 from edgeline.release.manifest import Manifest
 from edgeline.release.releases import Release, find_lowest_epoch, read_newest_readable, releases
-from edgeline.release.signing import KEY_VARIABLE
+from edgeline.release.signing import KEY_VARIABLE, Keys
+from edgeline.release.state import open_state
 from edgeline.store.locations import locate
 
 
 class PushRefused(UsageError):
     """A push that phones would refuse."""
+
+
+def check_signer(root: Root, model: str, keys: Keys) -> None:
+    """Refuses a store whose state a push with these keys cannot continue. Raises as `open_state` does."""
+    if keys["key"] is not None:
+        open_state(PushFolder(locate(root)), model, **keys)
 
 
 def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> None:
@@ -48,7 +55,7 @@ def check_push_early(root: Root, model: str, epoch: int, signed: bool, percent: 
     """Does `check_push` if the store can be read; else returns the error as text: it may be so later."""
     try:
         check_push(root, model, epoch, signed, percent)
-    except PushRefused:
+    except (PushRefused, Differing):
         raise
     except (EdgelineError, OSError) as error:
         return str(error)
@@ -58,9 +65,9 @@ def check_push_early(root: Root, model: str, epoch: int, signed: bool, percent: 
 def _is_pointer_signed(root: Root, model: str) -> bool:
     """Returns true if the pointer is signed, unless an unsigned release was promoted, to stop signing."""
     folder = PushFolder(locate(root))
-    envelope, changes = find_envelope(folder, model), read_history(folder, model).changes
-    actions = [change.action for change in changes if change.action != "collect"]
-    return bool(envelope and envelope.signatures and actions and actions[-1] != "promote")
+    history = read_history(folder, model)
+    actions = [change.action for change in history.changes if change.action != "collect"]
+    return bool(history.is_signed and actions and actions[-1] != "promote")
 
 
 def check_canary(production: Release, epoch: int) -> None:
@@ -124,8 +131,6 @@ def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
 def list_terms(manifest: Manifest) -> list[str]:
     """Returns the terms of a release for phones, a sentence each; only those that are set."""
     lines = [f"{'Expired at' if is_expired(manifest) else 'Valid until'} {manifest.expires}."]
-    if manifest.signed_by:
-        lines.append(f"Signed with the key {manifest.signed_by}.")
     if manifest.min_app_version:
         lines.append(f"For version {manifest.min_app_version} of the app or later.")
     if manifest.rollback_epoch:

@@ -120,7 +120,8 @@ class History:
     @property
     def manifests(self) -> dict[int, str]:
         """The manifest digest of each version that was ever named by a pointer and was not collected."""
-        digests, collected = {}, self.collected
+        digests: dict[int, str] = {}
+        collected = self.collected
         for change in self.changes:
             named = (*change.trusted, change.production, *filter(None, [change.candidate]))
             digests |= {release.version: release.manifest_sha256 for release in named}
@@ -164,24 +165,50 @@ def read_current(folder: PushFolder, model: str) -> Current | None:
         Differing: Its parts name different things, so that phones would do other than servers.
         Damaged: It is damaged, or its signature is not valid.
     """
+    current = _parse_current(folder, model)
+    if current:
+        _check_current(folder, model, current)
+    return current
+
+
+def _parse_current(folder: PushFolder, model: str) -> Current | None:
+    """Reads current.json as it is, whether its parts agree or not. Raises Damaged."""
     path = folder.pointer(model)
-    where = folder.relative(path)
-    if (raw := read_document(folder, path, MOST_DOCUMENT_BYTES)) is None:
-        return None
-    current = parse(raw, Current, where)
-    change = current.change
+    raw = read_document(folder, path, MOST_DOCUMENT_BYTES)
+    return parse(raw, Current, folder.relative(path)) if raw is not None else None
+
+
+def find_current(folder: PushFolder, model: str) -> Current | None:
+    """Reads current.json as it is, whether its parts agree or not; None if there is none, or it is damaged."""
+    with suppress(EdgelineError):
+        return _parse_current(folder, model)
+    return None
+
+
+def _check_current(folder: PushFolder, model: str, current: Current) -> Pointer | None:
+    """Returns the signed pointer of current.json. Raises as `read_current` does."""
+    where, change = folder.relative(folder.pointer(model)), current.change
     if current != _build_current(change, current.signed):
         raise damaged(where, f"version {current.version}", f"version {change.to_version}, as in its 'change'")
-    signed = open_envelope(current.signed, where)
-    if signed and (difference := _find_difference(model, change, signed[0])):
+    if current.signed is None:
+        return None
+    try:
+        pointer, signer = current.signed.read()
+    except ValueError as error:
+        raise Damaged(
+            f"{where}: its signed pointer is not valid: {error}.",
+            "Phones refuse it, and stay with the release that they have.",
+            DO_TRUST,
+        ) from None
+    if difference := _find_difference(model, change, pointer):
         raise Differing(
             f"{where}: {difference}.",
             "Phones believe what is signed, servers the rest: somebody wrote to the store without the key."
-            if signed[1]
+            if signer
             else "Phones would run another release than servers.",
             DO_TRUST,
         )
-    return current
+    return pointer
 
 
 def read_pointer(folder: PushFolder, model: str) -> Change | None:
@@ -215,38 +242,6 @@ def _name(release: Production | None) -> str:
     return f"version {release.version}{share}, manifest {release.manifest_sha256}"
 
 
-def find_envelope(folder: PushFolder, model: str) -> Envelope | None:
-    """Reads the signed pointer in current.json; None if there is none, or the file is damaged."""
-    with suppress(EdgelineError):
-        raw = read_document(folder, folder.pointer(model), MOST_DOCUMENT_BYTES)
-        return parse(raw or b"{}", Current, "").signed
-    return None
-
-
-def read_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
-    """Reads the signed pointer and its key; None if there is none. Raises EdgelineError if it is wrong."""
-    return open_envelope(find_envelope(folder, model), folder.relative(folder.pointer(model)))
-
-
-def open_envelope(envelope: Envelope | None, where: str) -> tuple[Pointer, str | None] | None:
-    """Reads the signed pointer in the envelope of the file `where`, as `read_signed` does."""
-    try:
-        return envelope.read() if envelope else None
-    except ValueError as error:
-        raise Damaged(
-            f"{where}: its signed pointer is not valid: {error}.",
-            "Phones refuse it, and stay with the release that they have.",
-            DO_TRUST,
-        ) from None
-
-
-def find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
-    """Reads the signed pointer and its key; None also if it is not right."""
-    with suppress(EdgelineError):
-        return read_signed(folder, model)
-    return None
-
-
 def find_pointer(folder: PushFolder, model: str) -> Change | None:
     """Reads the change in current.json; None also if the file is damaged, which `verify` reports."""
     with suppress(EdgelineError):
@@ -267,8 +262,11 @@ def read_history(folder: PushFolder, model: str) -> History:
     """Reads all changes of one model. Lines before the first that somebody vouches for are not judged."""
     lines, torn = read_lines(folder, model)
     name = folder.relative(folder.history(model))
-    signed, envelope = find_signed(folder, model), find_envelope(folder, model)
-    first = signed[0].log.first if signed and signed[0].log else 1
+    current, pointer, first = find_current(folder, model), None, 1
+    with suppress(EdgelineError):
+        signed = _check_current(folder, model, current) if current else None
+        pointer = current.change if current else None
+        first = signed.log.first if signed and signed.log else 1
     changes: list[Change] = []
     problems: list[str] = []
     before: Change | None = None
@@ -287,11 +285,10 @@ def read_history(folder: PushFolder, model: str) -> History:
         before = change
     if torn:
         problems.append(f"{name}: its last line is incomplete; {_REPAIRED_BY}.")
-    pointer = find_pointer(folder, model)
     if pointer and pointer != before:
         problems.append(f"{name}: {_describe_end(changes, pointer)}")
         changes = [change for change in changes if change.number < pointer.number] + [pointer]
-    is_signed = bool(envelope and envelope.signatures)
+    is_signed = bool(current and current.signed and current.signed.signatures)
     return History(tuple(changes), tuple(problems), is_signed, first)
 
 

@@ -44,6 +44,8 @@ Root = str | Location
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PINS, POINTER, HISTORY = "models.config", "current.json", "history.jsonl"
 BENCHMARKS = "benchmarks"
+# All that lies directly in a push folder; `runs` has the records of runs on a cluster.
+TOP_NAMES = {"serving", "edge", "runs", ".scratch", ".lock"}
 # The largest current.json and manifest.json that a reader takes.
 MOST_DOCUMENT_BYTES = 4_000_000
 _DOCUMENTS = {POINTER, HISTORY}

@@ -160,12 +160,18 @@ def find_collected(root: Root, model: str) -> Mapping[int, tuple[Collected, Chan
 
 
 def releases(root: Root, model: str) -> tuple[Release, ...]:
-    """Returns all releases of `model` whose manifest can be read, oldest first."""
+    """Returns all releases of `model` whose manifest is as the log says, oldest first.
+
+    In a store without a key, those that the log does not name count too.
+    """
     folder = PushFolder(locate(root))
-    readable = []
-    for version in sorted(list_released_versions(folder, check_name(model, "model name"))):
+    history, readable = read_history(folder, check_name(model, "model name")), []
+    for version in sorted(list_released_versions(folder, model)):
+        digest = history.manifests.get(version)
+        if digest is None and history.is_signed:  # anybody may have put it there
+            continue
         try:
-            readable.append(read_release(folder, model, version))
+            readable.append(read_release(folder, model, version, digest))
         except EdgelineError:  # one damaged old release must not hide the others; verify names it
             continue
     return tuple(readable)

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from edgeline.release.pointer import DAYS, MAX_PERCENT, MIN_PERCENT
-from edgeline.release.signing import KEY_VARIABLE
+from edgeline.release.signing import KEY_VARIABLE, Keys, load_signing_key
 from edgeline.settings_group import Group, make_absolute, refuse_user
 from edgeline.store.locations import is_url, locate_folder, name_place
 
@@ -67,6 +67,10 @@ class PushSettings(Group):
     key: Annotated[str, AfterValidator(_resolve_key), File] | None = None
     """File of the private key that signs releases. With null the key itself is read from the environment
     variable EDGELINE_SIGNING_KEY; without that, nothing is signed."""
+
+    def load_keys(self) -> Keys:
+        """Loads the keys that sign and continue releases. Raises UsageError if they cannot be read."""
+        return {"key": load_signing_key(self.key), "trusted": self.trusted_keys}
 
     def root(self, workspace: Path) -> str:
         """Returns the root of the release store of a workspace."""

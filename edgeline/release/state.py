@@ -30,7 +30,7 @@ from edgeline.release.history import (
     Collected,
     Current,
     History,
-    find_envelope,
+    find_current,
     read_current,
     read_history,
     read_lines,
@@ -228,7 +228,8 @@ def _describe(current: Current | None) -> str:
 
 def _open_unsigned(folder: PushFolder, model: str) -> State:
     """Opens a state that nobody signed; the newest line of the log stands in for a damaged pointer."""
-    envelope = find_envelope(folder, model)
+    current = find_current(folder, model)
+    envelope = current.signed if current else None
     if envelope and envelope.signatures:
         raise make_no_key_error(model)
     history = read_history(folder, model)

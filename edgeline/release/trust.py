@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from edgeline.errors import EdgelineError
-from edgeline.release.history import Change, Current, History, read_lines
-from edgeline.release.layout import MOST_DOCUMENT_BYTES, PushFolder, hash_bytes, parse, read_document
+from edgeline.release.history import Change, Current, History, find_current, read_lines
+from edgeline.release.layout import PushFolder, hash_bytes, parse
 from edgeline.release.pointer import Canary, Pointer, Production, Untrusted
 from edgeline.release.releases import (
     Release,
@@ -73,7 +73,7 @@ def make_claim(
             reason = f"{model}: its older changes are not signed."
     except EdgelineError as error:
         reason = error.found
-    current = _find_current(folder, model)
+    current = find_current(folder, model)
     pointer, signer = _find_signed(current, key, trusted)
     last = _find_last(folder, model, current, pointer)
     changes = _follow_back(folder, model, last)
@@ -91,16 +91,6 @@ def make_claim(
     if pointer:
         production, candidate = pointer.production, pointer.candidate
     return Claim(model, reason, production, candidate, last, changes, tuple(releases), pointer, signer)
-
-
-def _find_current(folder: PushFolder, model: str) -> Current | None:
-    """Reads current.json as it is, whether its parts agree or not; None if it cannot be read."""
-    path = folder.pointer(model)
-    try:
-        raw = read_document(folder, path, MOST_DOCUMENT_BYTES)
-        return parse(raw, Current, folder.relative(path)) if raw is not None else None
-    except EdgelineError:
-        return None
 
 
 def _find_signed(
