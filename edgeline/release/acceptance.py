@@ -41,11 +41,12 @@ def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float 
             "Phones refuse a release with a lower epoch. Nothing was pushed.",
             f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
         )
-    if not signed and (any(item.manifest.signed_by for item in newest) or _is_pointer_signed(root, model)):
+    is_signed = read_history(PushFolder(locate(root)), model).is_signed
+    if not signed and (is_signed or any(item.manifest.signed_by for item in newest)):
         raise PushRefused(
             f"{model} in production is signed, but no key is set.",
             "Phones that check signatures refuse an unsigned release. Nothing was pushed.",
-            f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, promote an unsigned release first.",
+            f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, push to another place.",
         )
     if percent and newest:
         check_canary(newest[-1], epoch)
@@ -60,14 +61,6 @@ def check_push_early(root: Root, model: str, epoch: int, signed: bool, percent: 
     except (EdgelineError, OSError) as error:
         return str(error)
     return ""
-
-
-def _is_pointer_signed(root: Root, model: str) -> bool:
-    """Returns true if the pointer is signed, unless an unsigned release was promoted, to stop signing."""
-    folder = PushFolder(locate(root))
-    history = read_history(folder, model)
-    actions = [change.action for change in history.changes if change.action != "collect"]
-    return bool(history.is_signed and actions and actions[-1] != "promote")
 
 
 def check_canary(production: Release, epoch: int) -> None:

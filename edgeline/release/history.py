@@ -90,6 +90,8 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     @property
     def is_lower(self) -> bool:
         """Returns true if phones have to accept a lower version than before."""
+        if self.action in ("collect", "rotate", "trust"):
+            return False
         return min(self.versions) < (self.from_version or 0)
 
     @property
@@ -179,7 +181,7 @@ def _parse_current(folder: PushFolder, model: str) -> Current | None:
 
 
 def find_current(folder: PushFolder, model: str) -> Current | None:
-    """Reads current.json as it is, whether its parts agree or not; None if there is none, or it is damaged."""
+    """Reads current.json as it is, whether its parts agree or not; None if it is absent or damaged."""
     with suppress(EdgelineError):
         return _parse_current(folder, model)
     return None

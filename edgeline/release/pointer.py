@@ -127,26 +127,26 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
 
         Args:
             trusted: The public keys of which one has to have signed it, the oldest first; the newest that
-                did is returned. With None any key may have, or none.
+                did is returned. With None the first signature counts, of any key, or none.
 
         Raises:
-            Untrusted: No trusted key signed it, or a signature is not that of the key that it names.
+            Untrusted: No trusted key signed it, or the first signature is not of the key that it names.
             ValueError: It is not the envelope of a pointer.
         """
         if self.payload_type != PAYLOAD_TYPE:
             raise ValueError(f"its payloadType is {self.payload_type!r}, not {PAYLOAD_TYPE!r}")
         payload = base64.b64decode(self.payload, validate=True)
         pointer: Pointer = decode(payload, Pointer)
-        named = [signature.keyid for signature in self.signatures]
-        right = [each.keyid for each in self.signatures if _is_right(each, payload)]
-        if trusted is not None:
-            signer = next((key for key in reversed(trusted) if key in right), None)
-            if signer is None:
-                raise Untrusted(f"it is signed with {' and '.join(right) or 'no key'}")
-            return pointer, signer
-        if wrong := [key for key in named if key not in right]:
-            raise Untrusted(f"it names the key {wrong[0]}, but is not signed with it")
-        return pointer, named[0] if named else None
+        if trusted is None:
+            first = self.signatures[0] if self.signatures else None
+            if first and not _is_right(first, payload):
+                raise Untrusted(f"it names the key {first.keyid}, but is not signed with it")
+            return pointer, first and first.keyid
+        right = {each.keyid for each in self.signatures if _is_right(each, payload)}
+        signer = next((key for key in reversed(trusted) if key in right), None)
+        if signer is None:
+            raise Untrusted(f"it is signed with {' and '.join(sorted(right)) or 'no key'}")
+        return pointer, signer
 
 
 def _is_right(signature: Signature, payload: bytes) -> bool:

@@ -103,7 +103,7 @@ def accept_pointer(
         envelope: Envelope = convert(decode(raw, dict[str, Any]).get("signed"), Envelope)
         pointer, key = envelope.read(trusted or None)
     except Untrusted:
-        raise Refused("signature", key=_shorten(trusted)) from None
+        raise Refused("signature", key=", ".join(trusted or [envelope.signatures[0].keyid])) from None
     except (ValueError, RecursionError):
         raise Refused("pointer") from None
     side = pointer.choose(client)

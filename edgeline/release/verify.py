@@ -230,7 +230,9 @@ def _check_places(folder: PushFolder, model: str) -> list[str]:
     known = {*folder.models()}
     for part, others in (("edge", set()), ("serving", {PINS})):
         names = list_names(folder.root / part)
-        problems += [f"{part}/{name}: is of no model." for name in names if name not in known | others]
+        problems += [
+            f"{part}/{name}: is of no model." for name in names if name not in known | others | {".."}
+        ]
     if link := find_link(folder, model):
         problems.append(f"{folder.relative(link)}: is a link. A store has none.")
     return sorted(problems)

@@ -21,11 +21,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeline.release import store
-from edgeline.release.history import find_envelope, find_pointer, read_history
+from edgeline.release.history import find_pointer, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins
 from edgeline.store.locations import locate
-from tests.edgeline.release.candidates import find_problems, make_candidate, make_key, snapshot
+from tests.edgeline.release.candidates import (
+    find_problems,
+    make_candidate,
+    make_key,
+    read_signed,
+    snapshot,
+)
 
 FILE_OPERATIONS = {
     *("open", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir", "os.truncate"),
@@ -110,7 +116,7 @@ def main(work: Path, action: str) -> None:
     before_it, after_it, write = {
         "push": ((2,), (3,), lambda: store.push(root, "shelf", new)),
         "repair": ((2,), (2,), lambda: store.repair(root)),
-        "collect": ((3,), (3,), lambda: store.collect(root, "shelf", 1)),
+        "collect": ((3,), (3,), lambda: store.collect(root, "shelf", 1, key=make_key())),
         "withdraw": ((2, 1), (2,), lambda: store.rollback(root, "shelf", "drill", key=make_key())),
     }[action]
     changes = len(read_history(PushFolder(base), "shelf").changes)
@@ -129,7 +135,7 @@ def main(work: Path, action: str) -> None:
         context = f"killed at operation {at}"
         release, versions = store.current(root, "shelf"), find_pointer(PushFolder(root), "shelf").versions
         assert versions in (before_it, after_it) and release.version == versions[0], context
-        pointer, signer = find_envelope(PushFolder(root), "shelf").read()
+        pointer, signer = read_signed(root)
         candidate = (pointer.candidate.version,) if pointer.candidate else ()
         assert (pointer.production.version, *candidate) == versions and signer, context
         assert was_killed or versions == after_it

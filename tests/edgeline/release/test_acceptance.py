@@ -9,7 +9,7 @@ from edgeline.release.acceptance import check_push_early, distrust
 from edgeline.release.layout import hash_bytes, render
 from edgeline.release.manifest import identify_model
 from edgeline.release.signing import format_public_key
-from tests.edgeline.release.candidates import make_key, snapshot
+from tests.edgeline.release.candidates import make_key, snapshot, vouch
 
 
 def age(root, version, days=100):
@@ -82,11 +82,15 @@ def test_a_model_from_before_the_epoch_can_be_pushed_again_as_a_new_release(root
 
 def test_no_unsigned_release_is_pushed_over_signed_production(root, push):
     push("one")
+    vouch(root, make_key())
     push("two", signing_key=make_key())
-    with pytest.raises(UsageError, match=r"shelf in production is signed, but no key is set.*push\.key=FILE"):
+    with pytest.raises(UsageError, match=r"shelf in production is signed, but no key is set"):
         push("three")
+    with pytest.raises(UsageError, match=r"shelf in production is signed, but no key is set.*push\.key=FILE"):
+        store.check_push(root, "shelf", 0, signed=False)
     assert store.current(root, "shelf").version == 2
-    assert push("three", signing_key=make_key(2)).version == 3  # keys may be changed
+    old = [format_public_key(make_key().public_key())]
+    assert push("three", signing_key=make_key(2), trusted_keys=old).version == 3  # keys may be changed
     # A signed pointer to an unsigned release: phones with the key would refuse an unsigned one.
     store.rollback(root, "shelf", "drill", 1, make_key(2))
     with pytest.raises(UsageError, match="no key is set"):
@@ -100,6 +104,7 @@ def test_no_unsigned_release_is_pushed_over_signed_production(root, push):
 def test_a_rollback_to_a_release_that_some_phones_refuse_is_a_warning(root, push, caplog):
     push("one")
     age(root, 1)
+    vouch(root, make_key())
     push("two", "three", signing_key=make_key())
     store.rollback(root, "shelf", "three is worse", key=make_key())
     assert caplog.messages == []
