@@ -180,7 +180,7 @@ def list_signatures() -> list[Json]:
         case("no signature", distrusted(OLD), signed()),
         case("signed with a foreign key", distrusted(OLD), signed(FOREIGN)),
         case("a signature with wrong bytes", distrusted(OLD), signed(spoil(OLD))),
-        case("a signature that is no base64", distrusted(OLD), signed({**spoil(OLD), "sig": "none"})),
+        case("a signature that is no base64", distrusted(OLD), signed({**spoil(OLD), "sig": "%"})),
         case("the signature of another pointer", distrusted(OLD), write(forged)),
         case("a foreign signature before the right one", switches(2), signed(FOREIGN, OLD)),
         case("no key pinned, a store with a key", switches(2), signed(OLD), ()),
