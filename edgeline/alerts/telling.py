@@ -9,7 +9,7 @@ import logging
 import shlex
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -124,15 +124,12 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
 def _find_production(push: str, model: str, keys: Sequence[str]) -> dict[str, Any]:
     """Returns the fields of a situation that tell what is in production, and what phones do about it."""
     try:
-        outlook = foresee_phone(push, model, keys) if model in store.models(push) else None
-        refused = outlook if outlook and outlook.does == "refuses" else None
-        release = None
-        with suppress(EdgelineError) if refused else nullcontext():
-            release = store.current(push, model)
-        if refused and refused.reason != "expired":  # of which there is a rule of its own
+        release = store.current(push, model)
+        outlook = foresee_phone(push, model, keys) if release else None
+        if outlook and outlook.reason and outlook.reason != "expired":  # of which there is a rule of its own
             why = "Phones stay with the release that they have, and get no new one."
-            do = "edgeline renew" if refused.reason == "stale" else "edgeline verify"
-            return {"release": release, "refused": Problem(refused.sentence, why, do)}
+            do = "edgeline renew" if outlook.reason == "stale" else "edgeline verify"
+            return {"release": release, "refused": Problem(outlook.sentence, why, do)}
         return {"release": release, "pointer": outlook and outlook.pointer}
     except (EdgelineError, OSError) as error:
         return {"release": None, "unreadable": getattr(error, "found", None) or str(error)}

@@ -18,7 +18,7 @@ from edgeline.labels import format_count
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.layout import PushFolder
+from edgeline.release.layout import Damaged, PushFolder
 from edgeline.release.reader import foresee
 from edgeline.release.releases import make_missing_model_error
 from edgeline.report.facts import ServedSlice
@@ -45,7 +45,13 @@ def status(place: Place, as_json: bool) -> int:
     where = PushFolder(locate(root))
     if place.store and isinstance(where.root, Path) and not where.root.is_dir():
         raise make_missing_model_error(where, model)
-    release, rollout = store.current(root, model), store.find_rollout(root, model)
+    release, rollout, damage = None, store.find_rollout(root, model), None
+    try:
+        release = store.current(root, model)
+    except Damaged as error:
+        if error.may_be_intact:
+            raise
+        damage = error
     chosen = _find_own(last, root, place)
     if chosen and not Sources.of(chosen).quarantine:  # one that never read the data says nothing of phones
         earlier = reversed(read_runs(place.workspace, model))
@@ -86,7 +92,11 @@ def status(place: Place, as_json: bool) -> int:
         }
         print_json({"production": production, "candidate": candidate, "last_run": last_run})
         return 0
-    if release is None:
+    if damage:
+        say(f"{model}: {damage.found} {damage.why} {damage.do}", "bold yellow")
+        for line, style in closing.describe_outlook(outlook, now) if outlook else ():
+            say(f"  {line}", style)
+    elif release is None:
         others = ", ".join(store.models(root))
         say(f"No release of {model} is in production in {root}{f', which has {others}' if others else ''}.")
     else:

@@ -60,7 +60,8 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         if not problems:
             release = store.get(where, model, number)
             manifest, edge = release.manifest, release.edge
-    error = distrust(manifest, own_key) if manifest and not problems else None
+    # The pointer of a store vouches for its releases, also for one that the key before has signed.
+    error = distrust(manifest, None if outlook else own_key) if manifest and not problems else None
     golden = ""
     if outlook and problems == [outlook.sentence]:
         error = _explain_refusal(where, outlook)
@@ -101,7 +102,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         for line, style in describe_outlook(outlook, datetime.now(timezone.utc)):
             say(line, style)
     if own_key:
-        say(f"{what} is signed with the given key.")
+        say(f"{'The pointer to ' if outlook else ''}{what} is signed with the given key.")
     elif signed_by:
         say(f"{what} is signed with {signed_by}. Pass --key FILE to check that it is your key.")
     elif kind == "bundle":

@@ -27,6 +27,7 @@ class Keys(TypedDict):
     trusted: tuple[str, ...]
 
 
+NO_KEYS: Keys = {"key": None, "trusted": ()}
 # The environment variable with the private key itself, as PEM, for use without a file.
 KEY_VARIABLE = "EDGELINE_SIGNING_KEY"
 PRIVATE, PUBLIC = "edgeline.key.pem", "edgeline.pub.pem"

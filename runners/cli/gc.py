@@ -37,7 +37,7 @@ def gc(keep: int, place: Place, key: str | None, dry_run: bool, as_json: bool) -
     with hold(place.workspace) if place.workspace.is_dir() else nullcontext():
         last, root, _ = resolve_known_place(place, "There is nothing to remove.")
         keys = load_keys(last, root, place.workspace, key)
-        waste = collect(place.workspace.absolute(), root, keep, keys, place.workload, dry_run)
+        waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run, keys=keys)
     if as_json:
         sizes_by_part = {
             name: {str(item): size for item, size in sizes.items()} for name, sizes in waste.parts.items()

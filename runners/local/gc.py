@@ -35,7 +35,7 @@ from edgeline.mlflow import registry
 from edgeline.records.run import UNFINISHED, Run
 from edgeline.release import store
 from edgeline.release.layout import PushFolder
-from edgeline.release.signing import Keys
+from edgeline.release.signing import NO_KEYS, Keys
 from edgeline.release.state import open_state
 from edgeline.report import archive
 from edgeline.store.locations import Location, is_url, locate, measure_size
@@ -165,10 +165,10 @@ def collect(
     workspace: Path,
     root: str,
     keep: int,
-    keys: Keys,
     model: str | None = None,
     dry_run: bool = False,
     in_store: int = 0,
+    keys: Keys = NO_KEYS,
 ) -> Waste:
     """Removes all but the newest `keep` runs of one model, or of each, and what these need.
 
@@ -210,7 +210,7 @@ def collect(
     return replace(waste, rows=rows)
 
 
-def keep_within(workspace: Path, max_gb: float, push: str, keys: Keys) -> list[str]:
+def keep_within(workspace: Path, max_gb: float, push: str, keys: Keys = NO_KEYS) -> list[str]:
     """Removes the oldest runs and releases, as `collect` does, until a workspace is within its limit.
 
     Returns a warning if the part that must stay is larger, or if removing fails.
@@ -244,7 +244,7 @@ def _shrink(workspace: Path, limit: float, push: str, keys: Keys) -> int:
         return size - inventory.find_waste(keep, in_store(keep)).size <= limit
 
     keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
-    collect(workspace, push, keep, keys, in_store=in_store(keep))
+    collect(workspace, push, keep, in_store=in_store(keep), keys=keys)
     remaining = measure_size(workspace.resolve())
     if remaining > limit and (spans := workspace / "spans").is_dir():  # kept spans only save time
         shutil.rmtree(spans)

@@ -5,14 +5,15 @@ import json
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec.structs import asdict
+from msgspec import to_builtins
+from msgspec.structs import asdict, replace
 
 from edgeline.records.edge import ReleasedFile, TensorContract
 from edgeline.release import store
 from edgeline.release.history import find_current, read_history
 from edgeline.release.layout import PushFolder, render
 from edgeline.release.manifest import Code, Data
-from edgeline.release.pointer import Pointer
+from edgeline.release.pointer import Pointer, seal
 from edgeline.release.store import Candidate
 from edgeline.release.verify import find_release_problems
 from edgeline.store.locations import Location, locate
@@ -72,6 +73,15 @@ def vouch(root: str | Path, key: Ed25519PrivateKey, model: str = "shelf") -> Poi
     claim = store.find_claim(root, model, key)
     assert claim
     return store.trust(root, model, key, claim, "I have looked")
+
+
+def forget_log(root: Path, key: Ed25519PrivateKey, model: str = "shelf") -> None:
+    """Signs the pointer as earlier versions of Edgeline did, which vouched for no log."""
+    pointer, _ = read_signed(root, model)
+    path = root / f"edge/{model}/current.json"
+    content = json.loads(path.read_bytes())
+    content["signed"] = to_builtins(seal(replace(pointer, log=None), key))
+    path.write_bytes(render(content, "The pointer"))
 
 
 def spoil_signature(root: Path) -> None:
