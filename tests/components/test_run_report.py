@@ -28,7 +28,7 @@ from edgeline.report import archive
 from edgeline.workspace.closing import summarise
 from runners.kubeflow.pod.run_end import record_end
 from tests.components.steps import admit, artifact, execute
-from tests.edgeline.release.candidates import forget_log, make_candidate, read_signed
+from tests.edgeline.release.candidates import forget_log, make_candidate, make_key, read_signed
 
 
 def write_window(folder: Path, spans: int):
