@@ -9,7 +9,10 @@ from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
 from edgeline.errors import UsageError
 from edgeline.release import store
+from edgeline.release.layout import MANIFEST, MOST_DOCUMENT_BYTES, SIGNATURE
+from edgeline.release.signing import Keys, is_signed, list_public_keys
 from edgeline.release.trust import Claim
+from edgeline.store.locations import read_bytes
 from edgeline.workspace.known_runs import Place, resolve_place
 from edgeline.workspace.owner import load_keys
 
@@ -40,7 +43,7 @@ def repair(place: Place, key: str | None, trust_unsigned: bool, yes: bool, reaso
     if claim is None:
         say(f"{root}: everything of {model} is signed already.")
         return 0
-    _show(claim)
+    _show(claim, keys)
     if not yes and not _ask():
         say("Nothing was signed.")
         return 1
@@ -49,7 +52,7 @@ def repair(place: Place, key: str | None, trust_unsigned: bool, yes: bool, reaso
     return 0
 
 
-def _show(claim: Claim) -> None:
+def _show(claim: Claim, keys: Keys) -> None:
     """Prints what would be signed."""
     say(claim.reason, "bold yellow")
     say("This would be signed, for every phone that trusts your key:")
@@ -64,8 +67,20 @@ def _show(claim: Claim) -> None:
         say(f"  change {change.number:<5} {change.action}, version {change.to_version}, {about}")
     for release in claim.releases:
         manifest = release.manifest
-        say(f"  release      version {release.version}, made {manifest.created} by run {manifest.run}")
+        origin = "a key of yours" if _is_own(release, keys) else "NO key of yours"
+        about = f"made {manifest.created} by run {manifest.run}"
+        say(f"  release      version {release.version}, signed with {origin}, {about}")
         say(f"               manifest {release.manifest_sha256}")
+
+
+def _is_own(release: store.Release, keys: Keys) -> bool:
+    """Returns true if a key of the owner signed the manifest of a release."""
+    try:
+        raw = read_bytes(release.edge / MANIFEST, MOST_DOCUMENT_BYTES)
+        signature = read_bytes(release.edge / SIGNATURE, MOST_DOCUMENT_BYTES)
+    except OSError:
+        return False
+    return any(is_signed(raw, signature, key) for key in list_public_keys(keys))
 
 
 def _ask() -> bool:

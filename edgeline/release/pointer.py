@@ -141,7 +141,7 @@ class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
             first = self.signatures[0] if self.signatures else None
             if first and not _is_right(first, payload):
                 raise Untrusted(f"it names the key {first.keyid}, but is not signed with it")
-            return pointer, first and first.keyid
+            return pointer, first.keyid if first else None
         right = {each.keyid for each in self.signatures if _is_right(each, payload)}
         signer = next((key for key in reversed(trusted) if key in right), None)
         if signer is None:

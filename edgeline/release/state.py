@@ -215,7 +215,7 @@ def open_state(folder: PushFolder, model: str, key: Key, trusted: Collection[str
         ) from None
     first = pointer.log.first if pointer.log else current.change.number
     changes = _follow_log(folder, model, current.change, first)
-    if first > 1:
+    if pointer.log is None and first > 1:
         text = (
             "%s: the first %d changes in %s are not signed. Their releases stay where they are, and cannot be"
             " put in production until somebody looks: `edgeline repair --trust-unsigned --reason R`."

@@ -66,17 +66,17 @@ def make_claim(
     `folder` has its documents, and `files` its releases: for a bucket, the first may be a local copy.
     Raises EdgelineError if neither current.json nor the log can be read.
     """
-    reason = ""
-    try:
-        state = open_state(folder, model, key, trusted)
-        if not state.changes or state.changes[0].number > 1:
-            reason = f"{model}: its older changes are not signed."
-    except EdgelineError as error:
-        reason = error.found
     current = find_current(folder, model)
     pointer, signer = _find_signed(current, key, trusted)
     last = _find_last(folder, model, current, pointer)
-    changes = _follow_back(folder, model, last)
+    reason = ""
+    changes: tuple[Change, ...] = ()
+    try:
+        changes = open_state(folder, model, key, trusted).changes
+    except EdgelineError as error:
+        reason = error.found
+        if pointer is None or _is_named(last, pointer):
+            changes = _follow_back(folder, model, last)
     named = History(changes).manifests
     releases = []
     for version in sorted(list_released_versions(files, model)):
@@ -91,6 +91,11 @@ def make_claim(
     if pointer:
         production, candidate = pointer.production, pointer.candidate
     return Claim(model, reason, production, candidate, last, changes, tuple(releases), pointer, signer)
+
+
+def _is_named(change: Change, pointer: Pointer) -> bool:
+    """Returns true if a pointer vouches for a change."""
+    return pointer.log is not None and hash_bytes(change.to_line()) == pointer.log.sha256
 
 
 def _find_signed(
@@ -119,7 +124,7 @@ def _find_last(folder: PushFolder, model: str, current: Current | None, pointer:
     if current:
         changes.append(current.change)
     for change in changes:
-        if pointer and pointer.log and hash_bytes(change.to_line()) == pointer.log.sha256:
+        if pointer and _is_named(change, pointer):
             return change
     if not changes:
         raise make_missing_pointer_error(folder, model)

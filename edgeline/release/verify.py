@@ -69,6 +69,8 @@ def verify(root: Root, model: str, version: int | None = None, keys: Sequence[st
     folder = PushFolder(locate(root))
     if check_name(model, "model name") not in folder.models():
         raise make_missing_model_error(folder, model)
+    if link := find_link(folder, model):
+        return [f"{folder.relative(link)}: is a link. A store has none."]
     history = read_history(folder, model)
     versions = list_known_versions(root, model)
     if version is not None:
@@ -223,7 +225,7 @@ def _check_names(folder: PushFolder, model: str) -> list[str]:
 
 
 def _check_places(folder: PushFolder, model: str) -> list[str]:
-    """Returns the problems of what lies beside the folders of models, and of links in place of anything."""
+    """Returns the problems of what lies beside the folders of models."""
     problems = [
         f"{name}: is not part of a store." for name in list_names(folder.root) if name not in TOP_NAMES
     ]
@@ -233,8 +235,6 @@ def _check_places(folder: PushFolder, model: str) -> list[str]:
         problems += [
             f"{part}/{name}: is of no model." for name in names if name not in known | others | {".."}
         ]
-    if link := find_link(folder, model):
-        problems.append(f"{folder.relative(link)}: is a link. A store has none.")
     return sorted(problems)
 
 
