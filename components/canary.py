@@ -57,11 +57,11 @@ def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, Pus
     """
     folder = PushFolder(locate(push))
     collected = store.find_collected(push, model)
-    released = list_released_versions(folder, model)
+    released, digests = list_released_versions(folder, model), read_history(folder, model).manifests
     pushed = {}
     for version in versions:
         try:
-            manifest = read_release(folder, model, version).manifest
+            manifest = read_release(folder, model, version, digests.get(version)).manifest
             pushed[version] = PushedVersion.of(manifest.created, manifest.metrics)
         except EdgelineError as error:
             if version in collected:

@@ -215,6 +215,13 @@ def foresee(folder: PushFolder, model: str, keys: Sequence[str], now: datetime) 
     return Outlook("switches", version, accepted.key, "", sentence, pointer)
 
 
+def refuse_replay(counter: int, seen: int) -> Outlook:
+    """Returns what a phone does with a pointer that is older than the one that it has seen."""
+    words = _load_words()["replayed"]["en"].format(found=counter, seen=seen)
+    sentence = f"A phone that has seen the newest pointer that was signed refuses it, because {words}"
+    return Outlook("refuses", None, None, "replayed", sentence)
+
+
 def _read(folder: PushFolder, path: Any, name: str) -> bytes | None:
     try:
         return read_bytes(path, MOST_DOCUMENT_BYTES)

@@ -114,7 +114,8 @@ def get(root: Root, model: str, version: int | None = None) -> Release:
         versions = list_released_versions(folder, model)
         if versions and version not in versions:
             raise make_missing_release_error(model, version, read_history(folder, model), versions)
-        release = read_release(folder, model, version) if versions else None
+        digest = read_history(folder, model).manifests.get(version)
+        release = read_release(folder, model, version, digest) if versions else None
     if release is None:
         raise make_missing_model_error(folder, model)
     return release

@@ -36,8 +36,10 @@ from edgeline.release.history import (
     read_lines,
 )
 from edgeline.release.layout import HISTORY, PushFolder, hash_bytes, parse
+from edgeline.release.memory import is_older, make_error, recall
 from edgeline.release.pointer import DAYS, Canary, Envelope, Log, Pointer, Production, Untrusted, seal
 from edgeline.release.signing import KEY_VARIABLE, Key, format_public_key
+from edgeline.store.locations import Location
 
 # The clocks of two writers may be this far apart.
 CLOCKS_APART = timedelta(minutes=5)
@@ -174,19 +176,23 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def open_state(folder: PushFolder, model: str, key: Key, trusted: Collection[str] = ()) -> State:
+def open_state(
+    folder: PushFolder, model: str, key: Key, trusted: Collection[str] = (), place: Location | None = None
+) -> State:
     """Opens the state of a model that a writer with this key continues.
 
     Args:
-        folder: The store.
+        folder: The store, or a local copy of the one at `place`.
         model: The name of the model.
         key: The private key of the writer; None where nothing is signed.
         trusted: The public keys whose signature the writer continues beside its own.
+        place: The store, by default the folder.
 
     Raises:
         UsageError: The store is signed, and there is no key.
         Unvouched: The key would sign what nobody signed that the owner trusts.
         Damaged: With a key: current.json is damaged, or its parts differ.
+        EdgelineError: With a key: it is older than what was signed from here.
     """
     if key is None:
         return _open_unsigned(folder, model)
@@ -213,6 +219,9 @@ def open_state(folder: PushFolder, model: str, key: Key, trusted: Collection[str
             " `edgeline keys rotate`. If not, somebody wrote to the store with a key of their own: restore"
             " the file from a backup.",
         ) from None
+    signed = recall(place or folder.root, model)
+    if signed and is_older(pointer, signer, signed):
+        raise make_error(model, pointer, signed)
     first = pointer.log.first if pointer.log else current.change.number
     changes = _follow_log(folder, model, current.change, first)
     if pointer.log is None and first > 1:

@@ -55,6 +55,7 @@ from edgeline.release.history import (
     render_pointer,
 )
 from edgeline.release.layout import HISTORY, PushFolder, Root, check_name, hash_bytes, refuse_links
+from edgeline.release.memory import remember
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
 from edgeline.release.pointer import MAX_PERCENT, MIN_PERCENT, Canary, Envelope, Pointer, Production
@@ -237,6 +238,7 @@ def trust(
         with _keep_in_line(place, folder, publish):
             change = claim.make_change(state, reason.strip())
             signed = _put_in_production(folder, state, change)
+        remember(place, folder, model)
     return signed.read()[0]
 
 
@@ -422,10 +424,11 @@ def _open_for_writing(
 ) -> Iterator[tuple[PushFolder[Path], State]]:
     """Locks the push folder; yields it, and the state of the model that a writer with this key continues."""
     with _lock_folder(place, doing) as (folder, publish):
-        state = open_state(folder, model, key, trusted)
+        state = open_state(folder, model, key, trusted, place)
         state.check_clock(_read_store_clock(place))
         with _keep_in_line(place, folder, publish):
             yield folder, state
+        remember(place, folder, model)
 
 
 @contextmanager

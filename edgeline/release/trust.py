@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from edgeline.errors import EdgelineError
 from edgeline.release.history import Change, Current, History, find_current, read_lines
 from edgeline.release.layout import PushFolder, hash_bytes, parse
+from edgeline.release.memory import Signed, is_older, recall
 from edgeline.release.pointer import Canary, Pointer, Production, Untrusted
 from edgeline.release.releases import (
     Release,
@@ -37,17 +38,22 @@ class Claim:
     releases: tuple[Release, ...]  # whole ones that none of these changes names
     pointer: Pointer | None  # if a trusted key signed it
     signer: str | None  # that key
+    signed: Signed | None  # the newest pointer that was signed from here
 
     @property
     def number(self) -> int:
         """Returns the number of the change that vouches for it: above all that phones have seen."""
-        return 1 + max(self.last.number, self.pointer.counter if self.pointer else 0)
+        seen = (self.pointer, self.signed)
+        return 1 + max(self.last.number, *(each.counter if each else 0 for each in seen))
 
     def make_state(self, key: Key) -> State:
         """Returns the state that a writer continues once a person has vouched for it."""
         follows = self.number == self.last.number + 1
-        changes = self.changes if follows else ()
-        return State(self.model, key, self.last, changes, self.pointer, self.signer)
+        changes, pointer = self.changes if follows else (), self.pointer
+        if pointer and self.signed and is_older(pointer, self.signer, self.signed):
+            # Phones that ran a newer release have to accept this one.
+            pointer = replace(pointer, rollbacks=self.signed.rollbacks + 1)
+        return State(self.model, key, self.last, changes, pointer, self.signer)
 
     def make_change(self, state: State, reason: str) -> Change:
         """Returns the change that vouches for it."""
@@ -72,7 +78,7 @@ def make_claim(
     reason = ""
     changes: tuple[Change, ...] = ()
     try:
-        changes = open_state(folder, model, key, trusted).changes
+        changes = open_state(folder, model, key, trusted, files.root).changes
     except EdgelineError as error:
         reason = error.found
         if pointer is None or _is_named(last, pointer):
@@ -90,7 +96,10 @@ def make_claim(
     production, candidate = last.production, last.candidate
     if pointer:
         production, candidate = pointer.production, pointer.candidate
-    return Claim(model, reason, production, candidate, last, changes, tuple(releases), pointer, signer)
+    signed = recall(files.root, model)
+    return Claim(
+        model, reason, production, candidate, last, changes, tuple(releases), pointer, signer, signed
+    )
 
 
 def _is_named(change: Change, pointer: Pointer) -> bool:

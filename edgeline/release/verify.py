@@ -36,9 +36,10 @@ from edgeline.release.manifest import (
     parse_manifest,
     select_entries,
 )
+from edgeline.release.memory import is_older, recall
 from edgeline.release.model_signing import is_signature_of
 from edgeline.release.pins import find_pins_problem
-from edgeline.release.reader import Outlook, foresee
+from edgeline.release.reader import Outlook, foresee, refuse_replay
 from edgeline.release.releases import (
     list_released_versions,
     make_missing_model_error,
@@ -93,9 +94,12 @@ def foresee_phone(root: Root, model: str, keys: Sequence[str] = ()) -> Outlook:
     """Returns what a new phone that trusts these public keys would do now.
 
     Without keys it trusts the one that the release in production names, where nobody signed the pointer.
+    A pointer that is older than what was signed from here is refused, as by phones that have seen that.
     """
     folder, now = PushFolder(locate(root)), datetime.now(timezone.utc)
-    outlook = foresee(folder, model, keys, now)
+    outlook, signed = foresee(folder, model, keys, now), recall(folder.root, model)
+    if signed and outlook.pointer and is_older(outlook.pointer, outlook.key, signed):
+        return refuse_replay(outlook.pointer.counter, signed.counter)
     if not keys and outlook.version is not None and outlook.key is None:
         manifest = read_release(folder, model, outlook.version).manifest
         if manifest.signed_by:

@@ -333,6 +333,26 @@ def test_an_owner_who_looks_sees_what_the_key_had_signed(signed, tmp_path):
     assert store.find_claim(root, "shelf", KEY) is None
 
 
+def test_an_old_state_that_was_put_back_is_not_signed_again(signed, tmp_path):
+    root = Path(shutil.copytree(signed, tmp_path / "push"))
+    old = snapshot(root)
+    store.rollback(root, "shelf", "three is bad", key=KEY)
+    shutil.rmtree(root)
+    shutil.copytree(signed, root)  # three is in production again, rightly signed
+    for name, command in list_commands(tmp_path).items():
+        with pytest.raises(EdgelineError, match=r"is an old one: its counter is 3, and 4 was signed"):
+            command(root)
+        assert snapshot(root) == old, name
+    (problem,) = store.verify(root, "shelf", keys=[OWN])
+    assert "its counter is 3, this phone has seen 4" in problem
+    claim = store.find_claim(root, "shelf", KEY)
+    pointer = store.trust(root, "shelf", KEY, claim, "the disk was lost")
+    # Phones that ran the newer state accept this one.
+    assert (pointer.production.version, pointer.counter, pointer.rollbacks) == (3, 5, 2)
+    assert store.verify(root, "shelf", keys=[OWN]) == []
+    assert store.rollback(root, "shelf", "three is bad", 2, KEY).version == 2
+
+
 def test_what_changes_while_the_owner_looks_is_not_signed(signed, tmp_path):
     root = Path(shutil.copytree(signed, tmp_path / "push"))
     remove_the_signature(root)

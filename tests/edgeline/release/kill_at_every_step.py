@@ -110,6 +110,7 @@ def check_releases(root: str | Path, context: str) -> None:
 
 def main(work: Path, action: str) -> None:
     base, root = work / "base", work / "push"
+    os.environ["XDG_STATE_HOME"] = os.devnull  # each round puts the state of before back, and may do so
     store.push(base, "other", make_candidate(work / "other", "other"))
     for content in ("one", "two", *(["three"] if action == "collect" else [])):
         key = None if action == "trust" else make_key()
