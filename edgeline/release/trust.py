@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from edgeline.errors import EdgelineError
 from edgeline.release.history import Change, Current, History, find_current, read_lines
 from edgeline.release.layout import PushFolder, hash_bytes, parse
-from edgeline.release.memory import Signed, is_older, recall
+from edgeline.release.memory import is_older, recall
 from edgeline.release.pointer import Canary, Pointer, Production, Untrusted
 from edgeline.release.releases import (
     Release,
@@ -38,22 +38,11 @@ class Claim:
     releases: tuple[Release, ...]  # whole ones that none of these changes names
     pointer: Pointer | None  # if a trusted key signed it
     signer: str | None  # that key
-    signed: Signed | None  # the newest pointer that was signed from here
-
-    @property
-    def number(self) -> int:
-        """Returns the number of the change that vouches for it: above all that phones have seen."""
-        seen = (self.pointer, self.signed)
-        return 1 + max(self.last.number, *(each.counter if each else 0 for each in seen))
+    number: int  # of the change that vouches for it: above all that phones have seen
 
     def make_state(self, key: Key) -> State:
         """Returns the state that a writer continues once a person has vouched for it."""
-        follows = self.number == self.last.number + 1
-        changes, pointer = self.changes if follows else (), self.pointer
-        if pointer and self.signed and is_older(pointer, self.signer, self.signed):
-            # Phones that ran a newer release have to accept this one.
-            pointer = replace(pointer, rollbacks=self.signed.rollbacks + 1)
-        return State(self.model, key, self.last, changes, pointer, self.signer)
+        return State(self.model, key, self.last, self.changes, self.pointer, self.signer)
 
     def make_change(self, state: State, reason: str) -> Change:
         """Returns the change that vouches for it."""
@@ -75,13 +64,19 @@ def make_claim(
     current = find_current(folder, model)
     pointer, signer = _find_signed(current, key, trusted)
     last = _find_last(folder, model, current, pointer)
+    number, signed = last.number, recall(files.root, model)
+    if pointer:
+        number = max(number, pointer.counter)
+    if pointer and signed and is_older(pointer, signer, signed):
+        # Phones that ran a newer release have to accept this one.
+        number, pointer = signed.counter, replace(pointer, rollbacks=signed.rollbacks + 1)
     reason = ""
     changes: tuple[Change, ...] = ()
     try:
         changes = open_state(folder, model, key, trusted, files.root).changes
     except EdgelineError as error:
         reason = error.found
-        if pointer is None or _is_named(last, pointer):
+        if number == last.number and (pointer is None or _is_named(last, pointer)):
             changes = _follow_back(folder, model, last)
     named = History(changes).manifests
     releases = []
@@ -96,9 +91,17 @@ def make_claim(
     production, candidate = last.production, last.candidate
     if pointer:
         production, candidate = pointer.production, pointer.candidate
-    signed = recall(files.root, model)
     return Claim(
-        model, reason, production, candidate, last, changes, tuple(releases), pointer, signer, signed
+        model=model,
+        reason=reason,
+        production=production,
+        candidate=candidate,
+        last=last,
+        changes=changes,
+        releases=tuple(releases),
+        pointer=pointer,
+        signer=signer,
+        number=1 + number,
     )
 
 
