@@ -40,6 +40,8 @@ def fetch_url(url: str, most: int, seconds: float) -> bytes:
         try:
             with _make_opener(connections).open(url, timeout=seconds) as response:
                 content = _read(response, most, end)
+            if is_over.is_set():  # what was cut off may look whole
+                raise TimeoutError
         except (OSError, http.client.HTTPException) as error:
             if is_over.is_set() or _is_timeout(error):
                 raise TooSlow(f"{url} did not answer within {seconds:g} s") from error

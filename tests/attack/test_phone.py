@@ -1,0 +1,204 @@
+"""Attacks on a phone in Python: servers that never answer or never end, a folder that is damaged or shared."""
+
+import http.server
+import json
+import socketserver
+import threading
+import time
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from edgeline import runtime
+from edgeline.errors import EdgelineError, WorkspaceLocked
+from edgeline.release import durable
+from edgeline.release.signing import format_public_key
+from edgeline.runtime import Phone, Refused
+from tests.edgeline.phone.releases import KEY, at, forge, push
+
+OWN = format_public_key(KEY.public_key())
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory):
+    """Pushes two releases of rows."""
+    folder = tmp_path_factory.mktemp("releases")
+    for seed in (1, 2):
+        push(folder / "push", folder / str(seed), "row", seed)
+    return folder / "push/edge/row"
+
+
+@contextmanager
+def serve(answer):
+    """Serves one connection after the other by a function of its socket; yields the address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            try:
+                self.request.recv(4096)
+                answer(self.request)
+            except OSError:  # the phone hung up
+                pass
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+over = threading.Event()
+
+
+def say_nothing(connection):
+    over.wait(60)
+
+
+def drip_headers(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while not over.wait(0.05):
+        connection.sendall(b"x")
+
+
+def drip_content(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n")
+    while not over.wait(0.05):
+        connection.sendall(b" ")
+
+
+def never_end(connection):
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while not over.is_set():
+        connection.sendall(b" " * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(say_nothing, "slow"), (drip_headers, "slow"), (drip_content, "slow"), (never_end, "large")],
+)
+def test_a_server_holds_a_phone_for_no_longer_than_its_time_and_fills_no_memory(
+    tmp_path, monkeypatch, answer, reason
+):
+    monkeypatch.setattr(runtime, "_TIMEOUT_S", 1)
+    over.clear()
+    with serve(answer) as url, pytest.raises(Refused) as caught:
+        Phone(url, "row", tmp_path / "keep").update()
+    over.set()
+    assert caught.value.reason == reason
+
+
+def test_a_file_that_is_longer_than_its_manifest_says_is_not_read_to_its_end(edge, tmp_path, monkeypatch):
+    fetched = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(edge))
+
+        def do_GET(self):
+            if not self.path.endswith(".tflite"):
+                return super().do_GET()
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(1_000):
+                self.wfile.write(b"x" * 100_000)
+                fetched.append(100_000)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    phone = Phone(f"http://127.0.0.1:{server.server_port}", "row", tmp_path / "keep", OWN)
+    with pytest.raises(Refused) as caught:
+        phone.update()
+    server.shutdown()
+    server.server_close()
+    assert caught.value.reason == "large" and sum(fetched) < 50_000_000
+    assert not list((tmp_path / "keep").glob(".new-*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null"])
+def test_a_phone_that_cannot_read_what_it_has_seen_does_not_begin_anew_in_silence(edge, tmp_path, content):
+    keep = tmp_path / "keep"
+    Phone(str(edge), "row", keep).update()
+    running = Phone(str(edge), "row", keep)
+    (keep / "seen.json").write_bytes(content)
+    for use in (running.update, lambda: Phone(str(edge), "row", keep)):
+        with pytest.raises(EdgelineError, match=r"seen\.json cannot be read") as caught:
+            use()
+        assert "which key this device trusts" in caught.value.why
+    assert running.bundle is not None  # what runs goes on
+
+
+def copy_store(edge: Path, folder: Path) -> Path:
+    """Copies the pointer of a store, whose bundles are links to the first."""
+    folder.mkdir()
+    for path in edge.iterdir():
+        if path.is_dir():
+            (folder / path.name).symlink_to(path)
+    (folder / "current.json").write_bytes((edge / "current.json").read_bytes())
+    return folder
+
+
+def test_a_release_that_is_over_goes_on_with_a_warning_or_not_at_all_as_the_app_wants(edge, tmp_path):
+    store, later = copy_store(edge, tmp_path / "store"), datetime.now(timezone.utc) + timedelta(days=40)
+    phone = Phone(str(store), "row", tmp_path / "keep", OWN)
+    phone.update()
+    assert phone.warning == ""
+    with pytest.raises(Refused, match="pointer expired at"):
+        phone.update(later)
+    assert phone.warning.startswith("The pointer expired at ") and phone.bundle is not None
+    strict = Phone(str(store), "row", tmp_path / "keep", OWN, expired="refuse")
+    assert strict.bundle is not None
+    with pytest.raises(Refused):
+        strict.update(later)
+    assert strict.bundle is None and strict.warning
+    # A renewed pointer brings it back, without another download.
+    assert strict.update() and strict.bundle is not None and strict.warning == ""
+    with pytest.raises(Refused):  # the release itself is over
+        strict.update(later + timedelta(days=60))
+    assert strict.bundle is None
+
+
+def test_the_expiry_is_looked_at_when_a_phone_starts_without_a_network(edge, tmp_path):
+    store = copy_store(edge, tmp_path / "store")
+    path = store / "current.json"
+    path.write_bytes(forge(issued=at(-20), expires=at(0.00005))(path.read_bytes()))
+    Phone(str(store), "row", tmp_path / "keep", OWN).update()
+    expires = json.loads((tmp_path / "keep/seen.json").read_text())["pointer"]["expires"]
+    while datetime.now(timezone.utc) < datetime.fromisoformat(expires.replace("Z", "+00:00")):
+        time.sleep(0.1)
+    assert Phone("nowhere", "row", tmp_path / "keep").warning
+    assert Phone("nowhere", "row", tmp_path / "keep", expired="refuse").bundle is None
+
+
+def test_processes_that_share_a_folder_update_one_after_the_other(edge, tmp_path, monkeypatch):
+    store, keep = copy_store(edge, tmp_path / "store"), tmp_path / "keep"
+    one, two = (Phone(str(store), "row", keep, OWN) for _ in range(2))
+    monkeypatch.setattr(runtime, "_LOCK_WAIT_S", 0.2)
+    keep.mkdir()
+    with durable.only_writer(keep / ".lock", 0), pytest.raises(WorkspaceLocked):
+        one.update()
+    assert one.update()
+    monkeypatch.setattr(runtime.Phone, "_download", lambda *_: pytest.fail("it was downloaded twice"))
+    assert two.update() and two.bundle is not None and not two.update()
+
+
+def test_a_counter_that_nobody_signed_locks_no_phone_out(edge, tmp_path):
+    store = copy_store(edge, tmp_path / "store")
+    path = store / "current.json"
+    whole = path.read_bytes()
+    phone = Phone(str(store), "row", tmp_path / "keep")
+    path.write_bytes(forge(None, counter=10**15, rollbacks=10**15, issued=at(-0.1))(whole))
+    phone.update()
+    path.write_bytes(forge(None, issued=at(0))(whole))
+    phone.update()
+    assert phone._seen.pointer.counter == 2
+    path.write_bytes(forge(None, counter=10**15, issued=at(-0.1))(whole))
+    with pytest.raises(Refused) as caught:
+        phone.update()
+    assert caught.value.reason == "earlier"
