@@ -1,4 +1,4 @@
-"""Attacks on a phone in Python: servers that never answer or never end, a folder that is damaged or shared."""
+"""Attacks on a phone in Python: servers that never answer or never end, a folder that others share."""
 
 import http.server
 import json
