@@ -21,6 +21,8 @@ METADATA = "metadata.sqlite"  # the ML Metadata of a workspace
 _SCHEMA = 10
 _COMPLETE, _OUTPUT = 3, 4  # of Execution.State and Event.Type in its metadata_store.proto
 _GONE_EVENT = "artifact_id IN gone_artifact OR execution_id IN gone_execution"
+# Seconds to wait for another program that writes to the file.
+_PATIENCE_S = 10.0
 # Errors of SQLite that say nothing of the file's content.
 _AWAY = re.compile("locked|full|readonly|I/O|unable to open|interrupted")
 # Rows that refer to another row are removed before it.
@@ -66,7 +68,9 @@ def check(store: Path) -> None:
     if not os.path.lexists(store):
         return
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(store))}?mode=rw", uri=True, timeout=10.0)) as rows:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(store))}?mode=rw", uri=True, timeout=_PATIENCE_S)
+        ) as rows:
             (finding,) = rows.execute("PRAGMA integrity_check(1)").fetchone()
             tables = {name for (name,) in rows.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:
@@ -142,7 +146,7 @@ def copy_without_step(store: Path, copy: Path, run: str, step: str) -> None:
 def _open(store: Path) -> Iterator[sqlite3.Connection]:
     """Yields the store in one transaction, with its errors in three parts."""
     try:
-        with closing(sqlite3.connect(store, timeout=10.0)) as rows, rows:
+        with closing(sqlite3.connect(store, timeout=_PATIENCE_S)) as rows, rows:
             (version,) = rows.execute("SELECT schema_version FROM MLMDEnv").fetchone()
             if version != _SCHEMA:
                 raise EdgelineError(
