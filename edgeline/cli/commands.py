@@ -50,8 +50,9 @@ def _refuse_secret(name: str, value: str) -> None:
     if secret := find_secret(value):
         raise UsageError(
             f"{name} has {secret}.",
-            "Records, messages and logs show this value, and would show the secret with it.",
-            "Remove it; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
+            "Records, messages and logs show this value, and would show it too.",
+            "Remove it. Keys of a bucket are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
+            " ~/.aws; KFP_TOKEN or KFP_COOKIES log in to a cluster.",
         )
 
 

@@ -76,7 +76,7 @@ def check(store: Path) -> None:
     except sqlite3.Error as error:
         raise _make_error(store, error) from error
     if finding != "ok":
-        raise _make_damage_error(store, " ".join(finding.split()))
+        raise _make_damage_error(store, " ".join(finding.rpartition("***")[2].split()))
     if tables and not {*_ROWS, "Type", "MLMDEnv"} <= tables:
         raise _make_damage_error(store, "it lacks tables of ML Metadata")
 
