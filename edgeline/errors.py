@@ -22,10 +22,6 @@ class Problem:
     exit_code: int = 1  # of a command or a run that ends with it
 
 
-class Lines(str):
-    """A heading and the lines of a list, each one line whatever the names in it contain."""
-
-
 class EdgelineError(Exception):
     """An error that ends a run or a command; its arguments are the parts of a `Problem`.
 
@@ -38,10 +34,8 @@ class EdgelineError(Exception):
     def __init__(
         self, found: str | Sequence[str], why: str = "", do: str = "", spans: tuple[str, ...] = ()
     ) -> None:
-        if isinstance(found, Lines):  # of an error that is raised again
-            found = found.split("\n")
         lines = [found] if isinstance(found, str) else found
-        self.found = Lines("\n".join(make_one_line(redact(line)) for line in lines))
+        self.found = "\n".join(make_one_line(redact(line)) for line in lines)
         self.why, self.do = make_one_line(redact(why)), make_one_line(redact(do))
         self.spans = spans
         between = "\n" if len(lines) > 1 else " "
@@ -57,7 +51,7 @@ class EdgelineError(Exception):
     @property
     def problem(self) -> Problem:
         """The parts of the error as a value."""
-        return Problem(str(self.found), self.why, self.do, self.spans, self.exit_code)
+        return Problem(self.found, self.why, self.do, self.spans, self.exit_code)
 
     def __reduce__(self) -> tuple[type["EdgelineError"], tuple[object, ...], dict[str, int]]:
         parts = (self.found.split("\n"), self.why, self.do, self.spans)
