@@ -225,7 +225,9 @@ def _read_workload(path: Path) -> Workload:
             "`edgeline data import SRC --data DIR` writes DIR/workload.yaml.",
         ) from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} cannot be read as YAML.", str(error), "Correct the file.") from None
+        raise UsageError(
+            f"{path} cannot be read as YAML.", " ".join(str(error).split()), "Correct the file."
+        ) from None
     entries = dict(content) if isinstance(content, Mapping) else {}
     mistakes = [f"{key}: missing, but required" for key in _REQUIRED if key not in entries]
     mistakes += [f"{key}: not one of {', '.join(_WRITTEN)}" for key in entries if key not in _WRITTEN]

@@ -46,6 +46,8 @@ EXEMPT = {
 }
 EXEMPTED = {line.strip() for lines in EXEMPT.values() for line in lines.strip().splitlines()}
 
+# The files of errors.
+ERRORS = ("edgeline/errors.py", "edgeline/secrets.py", "edgeline/visible.py")
 TILL = """
 from edgeline.errors import UsageError
 
@@ -105,7 +107,7 @@ def test_messages_are_written_in_the_order_of_the_code_compared_and_dropped_with
     files = {"shop/__init__.py": "", "shop/till.py": TILL, "tests/test_till.py": TESTS}
     files |= {"edgeline/__init__.py": "", "tests/conftest.py": 'pytest_plugins = ["tests.messages"]'}
     copied = [f"tests/{name}.py" for name in ("docstrings", "messages", "places", "test_messages")]
-    files |= {name: (ROOT / name).read_text("utf-8") for name in (*copied, "edgeline/errors.py")}
+    files |= {name: (ROOT / name).read_text("utf-8") for name in (*copied, *ERRORS)}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, "utf-8")

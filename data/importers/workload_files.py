@@ -139,7 +139,9 @@ def read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:
         return {}
     except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{data_dir / WORKLOAD} cannot be read ({error}).", "It defines how to read cells.", "Correct it."
+            f"{data_dir / WORKLOAD} cannot be read ({' '.join(str(error).split())}).",
+            "It defines how to read cells.",
+            "Correct it.",
         ) from None
 
 

@@ -1,7 +1,6 @@
 """`edgeline verify` checks releases; `edgeline keys` makes and changes the keys that they are signed with."""
 
 import shlex
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,8 +66,8 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         error = _explain_refusal(where, outlook)
     elif problems:
         error = EdgelineError(
-            f"{where} differs from what was pushed:\n{_format(problems)}",
-            "\nA release has to be byte for byte what was evaluated, and its audit log has to be complete.",
+            [f"{where} differs from what was pushed:", *(f"  - {problem}" for problem in problems)],
+            "A release has to be byte for byte what was evaluated, and its audit log has to be complete.",
             "If production is damaged, go back to an intact release with"
             " `edgeline rollback --to V --reason R`. Restore from a backup what the next push does not"
             " rewrite, and copy a bundle again.",
@@ -77,8 +76,11 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         problems, golden = _run_golden(locate(where) if kind == "bundle" else edge, manifest)
         if problems:
             error = EdgelineError(
-                f"{where}: {model} {manifest.version} fails its golden vectors:\n{_format(problems)}",
-                "\nIts files match the manifest, but give other results than when they were evaluated.",
+                [
+                    f"{where}: {model} {manifest.version} fails its golden vectors:",
+                    *(f"  - {problem}" for problem in problems),
+                ],
+                "Its files match the manifest, but give other results than when they were evaluated.",
                 "Go back to an intact release with `edgeline rollback --to V --reason R`. If other releases"
                 " pass theirs, this one was assembled from parts of several.",
             )
@@ -124,10 +126,6 @@ def _explain_refusal(where: str, outlook: Outlook) -> EdgelineError:
         "Every file is as pushed. Phones stay with the release that they have, and get no new one.",
         cures.get(outlook.reason, cures["signature"]),
     )
-
-
-def _format(problems: Sequence[str]) -> str:
-    return "\n".join(f"  - {problem}" for problem in problems)
 
 
 def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:

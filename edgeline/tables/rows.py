@@ -12,6 +12,7 @@ from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import Location, open_read
 from edgeline.store.store_errors import explain_errors
+from edgeline.tables.sheets import is_sheet, unmark_cell
 
 # Limit for a line, a row and a cell: a larger one is an unclosed quote, or the file is not text.
 _MOST_LINE_BYTES = 64 * 2**20
@@ -154,6 +155,7 @@ def read_csv_rows(
 ) -> Iterator[tuple[int, list[str] | str]]:
     """Yields the line number of each row that is not empty, and its cells or why it has none.
 
+    The cells of a list of ours that a person filled in are as they were before it was written as a sheet.
     Raises DataRefused as `read_rows` does.
     """
     # The limit holds for the whole process; it is only ever raised here.
@@ -177,6 +179,7 @@ def read_csv_rows(
     reader = csv.reader(read_bounded_lines(), delimiter=separator, strict=True, skipinitialspace=True)
     # The values of each column in the first rows.
     columns: list[set[str]] = []
+    is_marked = False
     while True:
         begins, size = reader.line_num + 1, 0
         try:
@@ -196,7 +199,10 @@ def read_csv_rows(
             return
         if cells and not columns:
             check_column_count(path, len(cells), spans)
+            is_marked = is_sheet(cells)
             columns, most = [set() for _ in cells], _MOST_LINE_BYTES
+        if is_marked:
+            cells = list(map(unmark_cell, cells))
         if reader.line_num > begins + 2 and _swallows_rows(cells, columns, separator):
             raise DataRefused(
                 f"{path} line {begins} has a quote that ends only in line {reader.line_num}.",

@@ -121,7 +121,7 @@ def check(recorded: Mapping[str, Any], passed: Mapping[str, Any]) -> None:
     except UsageError as error:
         names = ", ".join(f"{name} is {parameter.setting}" for name, parameter in PARAMETERS.items())
         raise UsageError(
-            error.found,
+            error.found.split("\n"),
             f"Each parameter of a run is a setting: {names}.",
             "Start another run with valid parameters: a retry of this run uses the same ones.",
         ) from None

@@ -143,14 +143,16 @@ class Inventory:
 
     @cached_property
     def _artifacts(self) -> dict[Path, int]:
-        folders = (self._workspace / "artifacts").glob("*/[!.]*/*")
+        folders = _list_own(self._workspace / "artifacts", "*/[!.]*/*")
         return {path: measure_size(path) for path in sorted(folders)}
 
     @cached_property
     def _mlflow_files(self) -> dict[Path, tuple[str, int]]:
         """Returns the folders with files of MLflow's runs, each with the id of our run and its bytes."""
         folders = [
-            path for name in self._models for path in (self._workspace / "mlflow" / name).glob("*/artifacts")
+            path
+            for name in self._models
+            for path in _list_own(self._workspace / "mlflow", f"{name}/*/artifacts")
         ]
         own = f"sqlite:///{self._workspace / 'mlflow.db'}"
         ids: dict[str, str] = {}
@@ -192,13 +194,16 @@ def collect(
             _remove(path)
     kept_keys = _collect_keys(kept)
     rows = metadata_rows.remove(
-        workspace / "metadata.sqlite",
+        workspace / metadata_rows.METADATA,
         lambda uri: _key_of(uri) in kept_keys,
         {run.id for _, run in kept},
         dry_run,
     )
     if not dry_run:
         for folder in waste.runs:
+            if folder.is_symlink():
+                folder.unlink()
+                continue
             # The record goes first: a partial folder is not a run.
             RunFolder(folder).record.unlink(missing_ok=True)
             shutil.rmtree(folder)
@@ -273,7 +278,7 @@ def _key_of(uri: str) -> str:
 
 def _find_leftovers(workspace: Path, kept: Sequence[tuple[RunFolder, Run]]) -> Iterator[Path]:
     """Yields files that no run reads again: TFX's notes, half-written files, and abandoned checkpoints."""
-    yield from (workspace / "artifacts").glob("*/.system/*/*")
+    yield from _list_own(workspace / "artifacts", "*/.system/*/*")
     models = {run.workload for _, run in kept}
     yield from (path for path in (workspace / "spans").glob("*") if path.name not in models)
     for folder in (workspace, workspace / "runs", *(folder.path for folder, _ in kept)):
@@ -292,6 +297,14 @@ def _find_leftovers(workspace: Path, kept: Sequence[tuple[RunFolder, Run]]) -> I
                 # After a day nobody can still be using it.
                 if status.st_uid == os.getuid() and time.time() - status.st_mtime > _DAY_S:
                     yield path
+
+
+def _list_own(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yields what is below a folder by a pattern, through no link; the folder may be one, to another disk."""
+    root = folder.resolve()
+    for path in folder.glob(pattern):
+        if path.parent.resolve() == root / path.parent.relative_to(folder):
+            yield path
 
 
 def _remove(path: Path) -> None:

@@ -92,6 +92,9 @@ def test_a_host_that_is_no_url_is_bad_usage(edgeline, host):
 def test_a_host_with_a_password_is_refused_without_saying_it(edgeline):
     result = edgeline("submit", "--host", "http://me:secret@127.0.0.1:1")
     assert result.code == 2 and "KFP_TOKEN" in result.err and "secret" not in result.out + result.err
+    with pytest.raises(UsageError, match="has a user or password") as caught:
+        find_host(KubeflowSettings(), None, {"KFP_ENDPOINT": "http://me:secret@127.0.0.1:1"})
+    assert "secret" not in str(caught.value) and "KFP_TOKEN" in caught.value.do
 
 
 def test_the_host_comes_from_the_option_then_the_settings_then_the_environment():

@@ -264,9 +264,9 @@ def test_an_image_that_cannot_be_pulled_ends_the_waiting_in_three_parts(server, 
     server.next_story = Story([("RUNNING", {"ExampleGen": "PENDING"})], messages={"ExampleGen": message})
     result = edgeline("submit", "--wait")
     assert result.code == 1
-    found, why, do, again = result.err.splitlines()
+    found, why, do = result.err.splitlines()
     assert found == f"ExampleGen's pod does not start: {message}."
-    assert "cannot get the image" in why and "kubeflow.image" in do and "watch" in again
+    assert "cannot get the image" in why and "kubeflow.image" in do and "watch" in do
 
 
 def test_a_cluster_that_is_full_is_waited_for_with_a_warning(server, edgeline):

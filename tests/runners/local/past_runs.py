@@ -19,7 +19,7 @@ class PastRuns:
 
     def __init__(self, workspace: Path) -> None:
         self.workspace, self.push = workspace, str(workspace / "push")
-        workspace.mkdir(parents=True)
+        workspace.mkdir(parents=True, exist_ok=True)
         config = pb.ConnectionConfig()
         config.sqlite.filename_uri = str(workspace / "metadata.sqlite")
         self.store = ml_metadata.MetadataStore(config)

