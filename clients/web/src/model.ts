@@ -1,6 +1,7 @@
 /** Runs an edge file with LiteRT.js on the processor; on WebGPU, int8 and small files are slower or fall back. */
-import {loadAndCompile, loadLiteRt, Tensor, type CompiledModel} from "@litertjs/core";
+import {loadAndCompile, loadLiteRt, supportsFeature, Tensor, type CompiledModel} from "@litertjs/core";
 import {roundHalfEven} from "./contracts/image";
+import {allowSeconds, download, RUNTIME_BYTES} from "./download";
 import {Refused} from "./refusal";
 
 interface TensorSpec { shape: number[]; dtype: string; scale: number | null; zero_point: number | null }
@@ -15,9 +16,10 @@ export class EdgeModel {
   static async load(content: ArrayBuffer, variant: Variant): Promise<EdgeModel> {
     try {
       // Without network it fails; the next look tries again.
-      await (loading ??= loadLiteRt(new URL("wasm/", document.baseURI).href).catch((error: unknown) => { loading = undefined; throw error; }));
+      await (loading ??= loadRuntime().catch((error: unknown) => { loading = undefined; throw error; }));
       return new EdgeModel(await loadAndCompile(new Uint8Array(content), {accelerator: "wasm"}), variant);
     } catch (error) {
+      if (error instanceof Refused) throw error;
       throw new Refused("model", {file: variant.file, why: String(error).slice(0, 200)});
     }
   }
@@ -37,6 +39,18 @@ export class EdgeModel {
   }
 
   delete(): void { this.compiled.delete(); }
+}
+
+/** Loads LiteRT.js: the files that it would ask for by itself have no deadline. */
+async function loadRuntime(): Promise<void> {
+  const name = await supportsFeature("relaxedSimd") ? "litert_wasm_internal" : "litert_wasm_compat_internal";
+  const script = new URL(`wasm/${name}.js`, document.baseURI).href, file = `wasm/${name}.wasm`, seconds = allowSeconds(RUNTIME_BYTES);
+  const answer = await download(file, {file, most: RUNTIME_BYTES, seconds});
+  if (!answer) throw new Refused("missing", {file});
+  Object.assign(globalThis, {Module: {wasmBinary: answer.content.buffer}}); // Emscripten takes it from there
+  // It waits for its script without end, and meanwhile loads no other.
+  const timer = setTimeout(() => document.querySelector(`script[src="${script}"]`)?.dispatchEvent(new Event("error")), seconds * 1000);
+  await loadLiteRt(script).finally(() => clearTimeout(timer));
 }
 
 function quantise(values: ArrayLike<number>, {dtype, scale, zero_point}: TensorSpec): Int32Array | Float32Array | Int8Array | Uint8Array {
