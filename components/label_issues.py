@@ -1,6 +1,5 @@
 """The search for labels that are probably wrong, by models that did not learn from what they judge."""
 
-import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from edgeline.records.evaluation import (
     LabelIssues,
 )
 from edgeline.records.workload import Workload
+from edgeline.tables.sheets import write_rows
 
 _MOST_SHOWN, _MOST_LISTED = 24, 1_000
 _DIGITS = 4
@@ -65,11 +65,11 @@ def write_label_issues(
     )
     LABEL_ISSUES.write(folder, record)
     with (folder / LABEL_ISSUES_CSV).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow((EXAMPLE, LABEL, "suggested", "probability", "probability_of_label", CORRECTED))
+        rows = [(EXAMPLE, LABEL, "suggested", "probability", "probability_of_label", CORRECTED)]
         for issue in issues[:_MOST_LISTED]:
-            figures = issue.probability, issue.probability_of_label
-            writer.writerow((issue.example, issue.label, issue.suggested, *figures, ""))
+            figures = f"{issue.probability}", f"{issue.probability_of_label}"
+            rows.append((issue.example, issue.label, issue.suggested, *figures, ""))
+        write_rows(file, rows)
     ids = (name for part in judged for name in part.ids)
     return describe_bad_spans(ids, (issue.example for issue in issues), workload.nouns)
 

@@ -4,8 +4,11 @@ An error has three parts: what was found, why it cannot work, and what to do nex
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from edgeline.secrets import redact
+from edgeline.visible import make_one_line
 
 
 @dataclass(frozen=True)
@@ -20,18 +23,28 @@ class Problem:
 
 
 class EdgelineError(Exception):
-    """An error that ends a run or a command; its arguments are the parts of a `Problem`."""
+    """An error that ends a run or a command; its arguments are the parts of a `Problem`.
+
+    Each part is one line, whatever the names in it contain; `found` may be several, a heading and a list. No
+    part shows a secret.
+    """
 
     exit_code = 1
 
-    def __init__(self, found: str, why: str = "", do: str = "", spans: tuple[str, ...] = ()) -> None:
-        super().__init__(" ".join(part for part in (found, why, do) if part))
-        self.found, self.why, self.do, self.spans = found, why, do, spans
+    def __init__(
+        self, found: str | Sequence[str], why: str = "", do: str = "", spans: tuple[str, ...] = ()
+    ) -> None:
+        lines = [found] if isinstance(found, str) else found
+        self.found = "\n".join(make_one_line(redact(line)) for line in lines)
+        self.why, self.do = make_one_line(redact(why)), make_one_line(redact(do))
+        self.spans = spans
+        between = "\n" if len(lines) > 1 else " "
+        super().__init__(between.join(part for part in (self.found, self.why, self.do) if part))
 
     @classmethod
     def from_problem(cls, problem: Problem) -> "EdgelineError":
         """Returns an error with the parts of a problem, and its exit code."""
-        error = cls(problem.found, problem.why, problem.do, problem.spans)
+        error = cls(problem.found.split("\n"), problem.why, problem.do, problem.spans)
         error.exit_code = problem.exit_code
         return error
 
@@ -41,7 +54,8 @@ class EdgelineError(Exception):
         return Problem(self.found, self.why, self.do, self.spans, self.exit_code)
 
     def __reduce__(self) -> tuple[type["EdgelineError"], tuple[object, ...], dict[str, int]]:
-        return type(self), (self.found, self.why, self.do, self.spans), {"exit_code": self.exit_code}
+        parts = (self.found.split("\n"), self.why, self.do, self.spans)
+        return type(self), parts, {"exit_code": self.exit_code}
 
 
 class UsageError(EdgelineError):

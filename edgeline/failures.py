@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeline.errors import EdgelineError, Problem
+from edgeline.secrets import redact
 
 # A worker with less free space than this cannot write what happened to it.
 _FULL_BELOW_BYTES = 64 * 1024
@@ -339,7 +340,7 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
 
 
 def _quote(error: BaseException) -> str:
-    text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())[:300]
+    text = redact(" ".join(line.strip() for line in str(error).splitlines() if line.strip()))[:300]
     return f": {text}" if text else ""
 
 
@@ -377,4 +378,4 @@ def find_last_words(log: Path) -> str:
     except OSError:
         return ""
     matching = [line.strip() for line in lines if _LAST_WORDS.search(line)]
-    return matching[-1][:300] if matching else ""
+    return redact(matching[-1])[:300] if matching else ""

@@ -4,6 +4,7 @@ Apps on phones differ in what ends a line of that file. So a label contains noth
 reader takes for one, and no reader here uses `str.splitlines`, which splits at ten different characters.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,11 @@ from edgeline.errors import EdgelineError, UsageError
 NO_LABEL = frozenset(("", "nan", "na", "n/a", "null", "<na>"))
 # Control characters, line and paragraph separators, halves of a character (Unicode's general categories).
 _NOT_IN_A_LINE = ("Cc", "Zl", "Zp", "Cs")
+# Characters that show nothing, and make two labels look alike or turn what follows round: those that embed or
+# isolate a direction, spaces and joiners without width, invisible operators and marks of annotations. Words
+# in several scripts and emoji do need U+200C, U+200D and the marks of direction U+200E and U+200F.
+_UNSEEN = re.compile("[\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u206f\ufff9-\ufffb]")
+_LONGEST, _SHOWN = 200, 60
 
 
 def find_fault(label: str) -> str:
@@ -22,7 +28,16 @@ def find_fault(label: str) -> str:
         return "it is empty"
     if control := next((c for c in label if unicodedata.category(c) in _NOT_IN_A_LINE), None):
         return f"it contains the control character U+{ord(control):04X}"
+    if unseen := _UNSEEN.search(label):
+        return f"it contains U+{ord(unseen[0]):04X}, which nobody sees and no word needs"
+    if len(label) > _LONGEST:
+        return f"it has {len(label):,} characters, more than {_LONGEST}"
     return "it begins or ends with whitespace" if label != label.strip() else ""
+
+
+def show_label(label: str) -> str:
+    """Formats a label that may be none for a message: escaped, and cut."""
+    return ascii(label if len(label) <= _SHOWN else f"{label[:_SHOWN]}...")
 
 
 def join_names(named: Sequence[str], most: int = 12) -> str:
@@ -42,8 +57,8 @@ def check_labels(labels: Sequence[str], where: str) -> None:
     Raises UsageError if a label is empty, occurs twice, has a blank at an end, or contains a control
     character.
     """
-    faults = [f"{label!a}: {fault}" for label in labels if (fault := find_fault(label))]
-    faults += [f"{label!a}: it occurs {n} times" for label, n in Counter(labels).items() if n > 1]
+    faults = [f"{show_label(label)}: {fault}" for label in labels if (fault := find_fault(label))]
+    faults += [f"{show_label(label)}: it occurs {n} times" for label, n in Counter(labels).items() if n > 1]
     if faults:
         raise UsageError(
             f"{where} has labels that cannot be used: {'; '.join(faults)}.",

@@ -1,6 +1,5 @@
 """`edgeline.open`: runs, figures and models of a workspace or a release store, from Python."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -19,6 +18,7 @@ from edgeline.report.facts import Facts, list_served
 from edgeline.report.timelines import make_row
 from edgeline.runtime import Bundle, load_bundle
 from edgeline.store.locations import is_url, locate_folder
+from edgeline.tables.sheets import read_rows
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
 from edgeline.workspace.runs import find_push
 
@@ -207,8 +207,7 @@ class PastRun:
         folder = self.known.sources.evaluation
         if folder is None or not (folder / LABEL_ISSUES_CSV).is_file():
             raise self._make_missing_error("list of labels", "Evaluator")
-        with (folder / LABEL_ISSUES_CSV).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        return read_rows(folder / LABEL_ISSUES_CSV)
 
     def _make_missing_error(self, what: str, step: str) -> UsageError:
         return UsageError(

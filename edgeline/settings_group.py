@@ -1,12 +1,12 @@
-"""The base class of all groups of settings, and checks that settings contain no secrets: runs record them."""
+"""The base class of all groups of settings, which contain no secrets: runs record them."""
 
-import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from edgeline.store.locations import names_user
+from edgeline.secrets import find_secret
 
 
 class Group(BaseModel):
@@ -19,6 +19,30 @@ class Group(BaseModel):
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_secret(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        is_group = isinstance(kind, type) and issubclass(kind, Group)  # it checks its own settings
+        for secret in () if is_group else filter(None, map(find_secret, _list_texts(value))):
+            # The message does not show the value.
+            raise ValueError(
+                f"the value has {secret}, which every run would record. Put it where its own tools look for"
+                " it: a file, or a variable such as AWS_SECRET_ACCESS_KEY, PGPASSWORD,"
+                " MLFLOW_TRACKING_PASSWORD or KFP_TOKEN"
+            )
+        return value
+
+
+def _list_texts(value: object) -> Iterator[str]:
+    """Yields the texts in a value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for item in value.values() for text in _list_texts(item))
+    elif isinstance(value, list | tuple):
+        yield from (text for item in value for text in _list_texts(item))
+
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -29,38 +53,3 @@ def make_absolute(path: Path) -> Path:
         return path.expanduser().absolute()
     except RuntimeError as error:
         raise ValueError(f"{path} cannot be found: {error}") from None
-
-
-_SECRET = re.compile(
-    r"SECRETS?|TOKENS?|\w*PASS(WORDS?|WD|PHRASE)|PASS|PWD|CREDENTIALS?|(API)?KEYS?|COOKIES?|AUTH(ORIZATION)?"
-)
-# A name with one of these as its last word is the place of a secret, or public.
-_PLACE = re.compile("FILE|PATH|DIR|SOCK|URL|URI|ENDPOINT|HOST|PORT")
-_PUBLIC = {"KMS", "PUBLIC"}
-_PATHS = ("GOOGLE_APPLICATION_CREDENTIALS",)
-_PASSWORD = re.compile(r"://[^/\s@]*:.*@|[?&]\w*(password|token|secret)\w*=", re.IGNORECASE)
-
-
-def names_secret(name: str) -> bool:
-    """Returns True if the name of a variable or an option says that its value is a secret."""
-    words = re.split(r"[^A-Z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper())
-    if _PLACE.fullmatch(words[-1]) or name.upper() in _PATHS or _PUBLIC & {*words}:
-        return False
-    return any(map(_SECRET.fullmatch, words))
-
-
-def refuse_user(url: str) -> str:
-    """Returns a URL that contains no user. Raises ValueError, which does not show it, for one that does."""
-    if names_user(url):
-        raise ValueError("the value has a user or password before an @, which every run would record")
-    return url
-
-
-def refuse_password(url: str) -> str:
-    """Returns a URL that contains no password; raises as `refuse_user` does. A user is allowed."""
-    if _PASSWORD.search(url):
-        raise ValueError(
-            "the URL has a password, which every run would record. Put it into PGPASSWORD or ~/.pgpass, or"
-            " for a server into MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN"
-        )
-    return url

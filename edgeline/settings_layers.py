@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from edgeline.errors import suggest
+from edgeline.secrets import redact
 from edgeline.store.locations import open_regular_file
 
 # These limits are far beyond any handwritten file, which is still read in less than a second.
@@ -169,7 +170,7 @@ def merge_layers(
                 raise yaml.YAMLError(f"its key has the character U+{ord(unfit[0]):04X}")
             value = parse_yaml(text)
         except yaml.YAMLError as error:
-            mistakes.append(f"--set {_escape(override)}: {_cut_first_line(error)}.")
+            mistakes.append(f"--set {_escape(dotted)}: {_cut_first_line(error)}.")  # not its value
             continue
         for key in reversed(keys):
             value = {key: value}
@@ -213,7 +214,7 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         is_unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
         dotted = _escape(".".join(key for key in keys if key != "[key]"))
         # A value may be the secret itself instead of its place, so it is not shown.
-        value = "it" if keys[0] == "alerts" or "secrets" in keys else _cut(repr(mistake["input"]))
+        value = "it" if keys[0] == "alerts" or "secrets" in keys else _cut(redact(repr(mistake["input"])))
         where = f" (from {tree.origin(dotted)})"
         if is_unknown:
             sentences.append(f"{dotted}: there is no such setting{where}.{suggest_key(dotted, rules)}")

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from edgeline.settings_group import Group, names_secret, refuse_user
-from edgeline.store.locations import names_user
+from edgeline.secrets import names_secret
+from edgeline.settings_group import Group
 
 # Without a flag that names a container or a package, TFX packs itself for remote workers, seconds a step.
 _NO_PACKAGE = "--sdk_container_image=none"
@@ -45,7 +45,7 @@ class BeamSettings(Group):
 
     engine: Literal["direct", "spark", "flink", "dataflow", "portable"] = "direct"
     """Engine that runs the Beam steps; `direct` is this machine."""
-    master: Annotated[str, AfterValidator(refuse_user)] | None = None
+    master: str | None = None
     """Spark: spark://HOST:PORT, k8s://..., yarn or local[N]. Flink: HOST:PORT of its REST API."""
     endpoint: _Address | None = None
     """Address, HOST:PORT, of a job server of Beam, for Spark, Flink or any other engine."""
@@ -53,7 +53,7 @@ class BeamSettings(Group):
     """Number of tasks that run at the same time; null leaves it to the engine."""
     memory_gb: int | None = Field(None, ge=1, le=1024)
     """Memory of each executor of Spark in GB, not counting its Python; null for 1."""
-    spill: Annotated[str, AfterValidator(refuse_user)] | None = None
+    spill: str | None = None
     """Place of data between stages: a folder that driver and workers share; a gs:// URL for Dataflow."""
     image: str | None = None
     """Container image in which workers run."""
@@ -72,7 +72,7 @@ class BeamSettings(Group):
         for flag in flags:
             names = re.split("=|://", flag)[:-1] or [flag]  # of --spark_conf=NAME=VALUE both
             name = next(filter(names_secret, names), names[0])
-            if names_secret(name) or names_user(flag):
+            if names_secret(name):
                 raise ValueError(
                     f"{name} has a secret, which every run would record. Put it where its library's tools"
                     " look for it, such as AWS_SECRET_ACCESS_KEY or ~/.aws"

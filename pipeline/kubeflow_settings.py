@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edgeline.records.steps import STEPS
-from edgeline.settings_group import Group, names_secret, refuse_user
-from edgeline.store.locations import names_user
+from edgeline.secrets import find_secret, names_secret
+from edgeline.settings_group import Group
 
 if TYPE_CHECKING:
     StepName = str
@@ -72,21 +72,19 @@ def _check_bucket(value: str) -> str:
 def _check_host(value: str) -> str:
     if not re.fullmatch(r"https?://\S+", value):
         raise ValueError(f"{value!r} is not a URL, http://... or https://...")
-    if names_user(value):
-        raise ValueError("the URL has a user or password before an @; set KFP_TOKEN or KFP_COOKIES instead")
     return value.rstrip("/")
 
 
 def _check_image(value: str) -> str:
     registry, slash, _ = value.partition("/")
-    if names_user(value) or (slash and "@" in registry):
+    if slash and "@" in registry:
         raise ValueError(
             "the image has a user or password before an @; list a secret in kubeflow.image_pull_secrets"
         )
     return value
 
 
-Location = Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_location)]
+Location = Annotated[str, AfterValidator(_check_location)]
 
 
 class Toleration(Group):
@@ -134,7 +132,7 @@ class KubeflowSettings(Group):
     """When a node pulls the image; null leaves it to Kubernetes. Refused by a backend before KFP 2.2."""
     image_pull_secrets: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Names of the secrets for the image's registry; a backend before KFP 2.2 refuses them."""
-    pipeline_root: Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_root)] | None = None
+    pipeline_root: Annotated[str, AfterValidator(_check_root)] | None = None
     """Place of the artifacts: s3://, minio:// or gs://, a bucket and a path."""
     data: Location | None = None
     """Folder of spans: pvc://CLAIM/path or s3://BUCKET/path."""
@@ -148,7 +146,7 @@ class KubeflowSettings(Group):
     pods of a Trainer find one another. Null keeps the state in the pod: a new one starts over."""
     spill: Annotated[str, AfterValidator(_check_claim)] | None = None
     """A pvc://CLAIM/path for the data that the data steps exchange with their executors of Spark."""
-    shards: Annotated[str, AfterValidator(refuse_user), AfterValidator(_check_bucket)] | None = None
+    shards: Annotated[str, AfterValidator(_check_bucket)] | None = None
     """A s3://BUCKET/path where ExampleGen leaves its shards, from which the training steps read them. Null
     has each step copy them to its pod's disk."""
     host: Annotated[str, AfterValidator(_check_host)] | None = None
@@ -181,7 +179,7 @@ class KubeflowSettings(Group):
     def _refuse_secrets(cls, env: object) -> object:
         variables = env.items() if isinstance(env, Mapping) else ()
         if secrets := [
-            name for name, value in variables if names_secret(str(name)) or names_user(str(value))
+            name for name, value in variables if names_secret(str(name)) or find_secret(str(value))
         ]:
             raise ValueError(
                 f"{', '.join(secrets)}: a secret, which everybody could read in the compiled pipeline."

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from edgeline.errors import UsageError
 from edgeline.records.steps import DATA_GATE, STEPS, place_own_step
 from edgeline.records.workload import load_module
+from edgeline.secrets import names_secret
 from edgeline.settings_group import Group
 
 if TYPE_CHECKING:
@@ -39,6 +40,17 @@ class OwnStep(Group):
     """The inputs of other steps that become outputs of this one: {Trainer.examples: examples}."""
     before: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Steps that wait for it and read nothing of it; if it fails, they do not run."""
+
+    @field_validator("parameters")
+    @classmethod
+    def _refuse_secrets(cls, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        for name, value in parameters.items():
+            if isinstance(value, str) and value and names_secret(name):
+                raise ValueError(
+                    f"{name} is a secret, which every run would record. Let the component read it from a"
+                    " variable or a file, and pass the name of that"
+                )
+        return parameters
 
     @property
     def sources(self) -> list[str]:

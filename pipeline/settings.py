@@ -16,7 +16,7 @@ from edgeline.records.run import flatten
 from edgeline.records.served import name_kinds_of_phones
 from edgeline.records.steps import STEPS, select_steps
 from edgeline.release.settings import PushSettings
-from edgeline.settings_group import Group, make_absolute, refuse_password
+from edgeline.settings_group import Group, make_absolute
 from edgeline.settings_layers import Tree, describe_mistakes, merge_layers
 from edgeline.workspace.runs import locate_registry
 from pipeline.beam_settings import BeamSettings
@@ -50,7 +50,7 @@ class RegistrySettings(Group):
 
     enabled: bool = True
     """Whether runs and releases are mirrored to MLflow."""
-    uri: Annotated[str, AfterValidator(refuse_password), AfterValidator(_resolve_registry)] | None = None
+    uri: Annotated[str, AfterValidator(_resolve_registry)] | None = None
     """MLflow's server, http://HOST:PORT, or a database, postgresql+psycopg://USER@HOST/NAME or
     sqlite:///FILE; null for `mlflow.db` in the workspace."""
 
@@ -150,8 +150,8 @@ def load(
     if mistakes or settings is None:
         count = "One setting is" if len(mistakes) == 1 else f"{len(mistakes)} settings are"
         raise UsageError(
-            "\n".join([f"{count} wrong:", *(f"  {mistake}" for mistake in mistakes)]),
-            "\nNothing was run.",
+            [f"{count} wrong:", *(f"  {mistake}" for mistake in mistakes)],
+            "Nothing was run.",
             "Fix them in the command, the profile or the workload, and run the same command again.",
         )
     return settings

@@ -1,6 +1,5 @@
 """The output of ExampleGen for quarantined rows: a list with reasons, and some to look at."""
 
-import csv
 import itertools
 import logging
 from collections import Counter
@@ -14,12 +13,11 @@ from data.spans.source import Source
 from edgeline.errors import EdgelineError
 from edgeline.records.ingest import INGEST, MOST_LISTED, THUMBNAILS, Ingest, Quarantined
 from edgeline.records.rejection import RowRejected
+from edgeline.tables.sheets import write_rows
 
 _MOST_SHOWN = 24
 # Many photos that cannot be opened, in a store that is slow, must not hold up the run.
 _MOST_TRIES = 100
-# A formula begins with one of these (OWASP, CSV Injection), also in full width; the last one is our own mark.
-_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 
 log = logging.getLogger("edgeline.ingest")
 
@@ -65,15 +63,11 @@ def write_quarantine(
 ) -> None:
     """Writes quarantine.csv, ingest.json, thumbnails.json and thumbnails/NN.jpg.
 
-    In quarantine.csv, a cell that a spreadsheet would take for a formula, or that begins with ', gets a ' in
-    front. `rows` come from `select_listed`, `spans` are oldest first; `source` is the one that read the rows.
+    `rows` come from `select_listed`, `spans` are oldest first; `source` is the one that read the rows.
     """
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("span", summary.noun, "reason", "detail"))
-        for row in rows:
-            cells = (row.span, row.id, row.reason, row.detail)
-            writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+        header = "span", summary.noun, "reason", "detail"
+        write_rows(file, [header, *((row.span, row.id, row.reason, row.detail) for row in rows)])
     INGEST.write(folder, summary)
     (folder / "thumbnails").mkdir(exist_ok=True)
     listed: list[Quarantined] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data.importers.columns import ColumnProfile
 from edgeline.errors import DataRefused, UsageError
-from edgeline.labels import find_fault
+from edgeline.labels import find_fault, show_label
 from edgeline.records.columns import AGE, DAYS, NUMBERS, TIMES, Column
 from edgeline.tables.files import find_near
 
@@ -234,7 +234,7 @@ def check_label_column(
             "A model needs many rows of each class.",
             "Name a column with few values, or group its values into classes.",
         )
-    if faults := [f"{value!a}: {fault}" for value in values if (fault := find_fault(value))]:
+    if faults := [f"{show_label(value)}: {fault}" for value in values if (fault := find_fault(value))]:
         raise UsageError(
             f"The column {label} of {shown} has labels that cannot be used: {'; '.join(faults[:3])}.",
             "Phones read labels as the lines of a file.",

@@ -11,11 +11,12 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TextIO
 
 from data.importers.import_report import NOTHING_NEW, ImportReport
 from data.importers.workload_files import WORKLOAD, read_workload
@@ -30,6 +31,7 @@ from edgeline.records.ingest import SERVED
 from edgeline.records.served import Answer
 from edgeline.records.workload import Workload
 from edgeline.tables.rows import read_lines, read_rows
+from edgeline.tables.sheets import read_rows as read_sheet
 
 RELEASE, _PHOTOS, _ROWS, _TEXTS = "release.json", "labels.csv", "rows.csv", "texts.csv"
 _MOST_BYTES, _MOST_CELL = 2**31, 2**26
@@ -57,8 +59,13 @@ def unpack(source: Path) -> Iterator[tuple[Path, str]]:
             archive.extractall(scratch)  # never outside of the folder
             model = str(json.loads(Path(scratch, RELEASE).read_bytes())["model"])
             _read(Path(scratch, SERVED))
-            if not _read(Path(scratch, _find_table(Path(scratch)))):
+            table = Path(scratch, _find_table(Path(scratch)))
+            rows = read_sheet(table)
+            if not rows:
                 raise ValueError("no answer in it was checked by a person")
+            # The page exports a sheet for people; from here on it is data. served.csv stays a sheet.
+            with table.open("w", encoding="utf-8", newline="") as file:
+                _write(file, rows, "\r\n")
         except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile, RuntimeError) as error:
             raise DataRefused(
                 f"{source} cannot be imported: {error}.",
@@ -100,9 +107,7 @@ def import_export(
     def fill(target: Path) -> None:
         shutil.copy(folder / SERVED, target / SERVED)
         with (target / name).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+            _write(file, rows)
 
     span = add_span(data_dir, fill)
     return [f"{span.path} holds {len(rows)} rows that a person checked on a phone."]
@@ -200,6 +205,12 @@ def _add_served(source: Path, span: Span) -> str:
     content = "".join(f"{line}\n" for line in (*old_lines, *new))
     replace_file(target, content.encode(errors="surrogateescape"))  # a row that is not UTF-8 stays as it is
     return f"{span.name}/{SERVED} has {len(old_lines) + len(new) - 1:,} answers of phones."
+
+
+def _write(file: TextIO, rows: Sequence[Mapping[str, str]], end: str = "\n") -> None:
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from data.photos.labels_file import MOST_BYTES
 from data.spans.source import SPLITS
 from edgeline.errors import UsageError
-from edgeline.labels import find_fault
+from edgeline.labels import find_fault, show_label
 from edgeline.store.locations import read_bytes
 
 
@@ -60,7 +60,7 @@ def clean_text(value: object, where: str) -> str:
     text = "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
     if text and (fault := find_fault(text)):
         raise UsageError(
-            f"{where} is {text!a}: {fault}.",
+            f"{where} is {show_label(text)}: {fault}.",
             "Phones read labels as the lines of a file, and reports show them beside lanes and sessions.",
             "Correct it in the source, and import again; nothing was imported.",
         )

@@ -13,7 +13,7 @@ from data.photos.labels_file import MOST_BYTES, LabelRow, PhotoSpan, get_session
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.source import SPLITS, Example, Rejected, Row
-from edgeline.labels import find_fault
+from edgeline.labels import find_fault, show_label
 from edgeline.records.edge import Content
 from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.workload import Workload
@@ -175,7 +175,7 @@ def _check_row(row: LabelRow, labels: Sequence[str], labels_of: dict[str, set[st
         raise RowRejected("unlabelled", f"{row.photo} has no label.")
     for name in ("lane_id", "session_id", "captured_at"):
         if (cell := getattr(row, name)) and (fault := find_fault(cell)):
-            raise RowRejected("control-character", f"{row.photo} has the {name} {cell!a}: {fault}.")
+            raise RowRejected("control-character", f"{row.photo} has the {name} {show_label(cell)}: {fault}.")
     photo = posixpath.normpath(row.photo)
     check_label(row.label, labels, row.photo)
     if row.split not in ("", *SPLITS):

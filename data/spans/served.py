@@ -17,6 +17,7 @@ from edgeline.records.ingest import SERVED
 from edgeline.records.served import Answer
 from edgeline.store.locations import list_names
 from edgeline.tables.rows import read_lines
+from edgeline.tables.sheets import unmark_cell
 
 COLUMNS = ("example", "version", "variant", "said", "score", "captured_at", "device", "chosen")
 _CHOSEN = ("random", "person", "")
@@ -73,9 +74,9 @@ def read_served(span: Span) -> Iterator[Answer | str]:
 
 
 def _list_cells(line: str, separator: str) -> list[str]:
-    """Returns the cells of a line without blanks around them; raises csv.Error if it is not CSV."""
+    """Returns the values in a line without blanks around them; raises csv.Error if it is not CSV."""
     reader = csv.reader([line.replace("\0", "\1")], delimiter=separator, strict=True, skipinitialspace=True)
-    return [cell.strip() for cell in next(reader, [])]
+    return [unmark_cell(cell.strip()) for cell in next(reader, [])]
 
 
 def _parse(row: Mapping[str, str], span: str) -> Answer:

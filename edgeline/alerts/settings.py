@@ -5,8 +5,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from edgeline.settings_group import Fraction, Group, names_secret
-from edgeline.store.locations import names_user
+from edgeline.secrets import find_secret_argument
+from edgeline.settings_group import Fraction, Group
 
 Channel = Literal["webhook", "email", "command"]
 _PLACE = re.compile(r"\$[A-Z_][A-Z0-9_]*|[/~].+")
@@ -75,11 +75,10 @@ class AlertSettings(Group):
     @field_validator("command")
     @classmethod
     def _refuse_secrets(cls, command: tuple[str, ...]) -> tuple[str, ...]:
-        for word in command:
-            if names_user(word) or (word.startswith("-") and names_secret(word.partition("=")[0])):
-                raise ValueError(
-                    "the command has a secret among its arguments; pass it by the environment or a file"
-                )
+        if find_secret_argument(command):
+            raise ValueError(
+                "the command has a secret among its arguments; pass it by the environment or a file"
+            )
         return command
 
     @property

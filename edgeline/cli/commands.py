@@ -6,6 +6,7 @@ import re
 import click
 
 from edgeline.errors import UsageError, suggest
+from edgeline.secrets import find_secret
 
 _OPTION = re.compile(r"--?[A-Za-z]\S*")
 
@@ -17,7 +18,11 @@ class Command(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parses the arguments; every usage error names its command."""
+        """Parses the arguments; every usage error names its command.
+
+        Raises UsageError for an option whose value has a secret, which it does not show; settings are checked
+        by themselves.
+        """
         try:
             with_value = {
                 name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts
@@ -25,6 +30,12 @@ class Command(click.Command):
             for name, value in itertools.pairwise(args):
                 if name in with_value and _OPTION.fullmatch(value):
                     raise click.BadOptionUsage(name, f"Option {name!r} requires an argument.")
+                if name in with_value and name != "--set":
+                    _refuse_secret(name, value)
+            for word in args:
+                name, _, value = word.partition("=")
+                if name in with_value and name != "--set":
+                    _refuse_secret(name, value)
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
@@ -33,6 +44,15 @@ class Command(click.Command):
     def get_short_help_str(self, limit: int = 45) -> str:
         """Returns the uncut summary for a list of commands."""
         return (self.help or "").partition("\n\n")[0]
+
+
+def _refuse_secret(name: str, value: str) -> None:
+    if secret := find_secret(value):
+        raise UsageError(
+            f"{name} has {secret}.",
+            "Records, messages and logs show this value, and would show the secret with it.",
+            "Remove it; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
+        )
 
 
 class Group(Command, click.Group):

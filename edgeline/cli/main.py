@@ -150,9 +150,9 @@ def _print_os_error(error: OSError, as_json: bool) -> int:
 
 def print_error(error: EdgelineError, as_json: bool = False) -> int:
     """Prints an error, a line for each part; returns its exit code."""
-    for part in (error.found, error.why, error.do):
+    for part in (*error.found.split("\n"), error.why, error.do):
         if part:
-            note(part.strip("\n"))
+            note(part)
     if as_json:
         parts = {"found": error.found, "why": error.why, "do": error.do}
         print_json({"outcome": "failed", "exit_code": error.exit_code, "error": parts})

@@ -1,6 +1,5 @@
 """`edgeline predict`: what the model in production says of photos, rows and texts, as a phone would."""
 
-import csv
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +19,8 @@ from edgeline.release import store
 from edgeline.release.acceptance import list_terms
 from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.store.objects import write_bytes
+from edgeline.tables.sheets import write_rows
+from edgeline.visible import make_visible
 from edgeline.workspace.known_runs import Place, resolve_place
 
 Answered = tuple[Input, Answer | None]
@@ -152,17 +153,25 @@ def _write_picture(example: Input, answered: Answer, bundle: Bundle, pictures: s
 
 
 def _print_csv(answers: Iterable[Answered], bundle: Bundle) -> int:
-    writer, failed = csv.writer(sys.stdout, lineterminator="\n"), 0
-    also = ["unlike"] if next(iter(bundle.models.values())).has_unlike else []
-    writer.writerow(("input", "label", "probability", *bundle.labels, *also, "problem"))
-    for example, answered in answers:
-        if answered is None:
-            writer.writerow((example.place, "", "", *("" for _ in (*bundle.labels, *also)), example.problem))
-            failed += 1
-            continue
-        label, probability = next(iter(answered.ranked.items()))
-        shares = (answered.ranked[name] for name in bundle.labels)
-        writer.writerow((example.place, label, probability, *shares, *(answered.unlike for _ in also), ""))
+    failed = 0
+
+    def list_rows() -> Iterator[Sequence[object]]:
+        nonlocal failed
+        also = ["unlike"] if next(iter(bundle.models.values())).has_unlike else []
+        yield "input", "label", "probability", *bundle.labels, *also, "problem"
+        for example, answered in answers:
+            if answered is None:
+                yield example.place, "", "", *("" for _ in (*bundle.labels, *also)), example.problem
+                failed += 1
+                continue
+            label, probability = next(iter(answered.ranked.items()))
+            shares = (answered.ranked[name] for name in bundle.labels)
+            yield example.place, label, probability, *shares, *(answered.unlike for _ in also), ""
+
+    rows: Iterable[Sequence[object]] = list_rows()
+    if sys.stdout.isatty():
+        rows = ([make_visible(str(cell)) for cell in row] for row in rows)
+    write_rows(sys.stdout, rows)
     return failed
 
 

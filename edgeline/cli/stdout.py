@@ -1,6 +1,7 @@
 """The output of commands: lines for people, wrapped and coloured on a terminal, or one JSON document.
 
-Control sequences in what is printed are shown, and a terminal does not obey them.
+Control sequences in what is printed are shown, and a terminal does not obey them; a text that is one line for
+its caller stays one, whatever the names in it contain, and no secret is shown.
 """
 
 import logging
@@ -19,6 +20,9 @@ from textwrap import TextWrapper
 from typing import Any, TextIO
 
 import click
+
+from edgeline.secrets import redact
+from edgeline.visible import make_one_line, make_visible
 
 # A command in a text: its words, and the rest up to the end of the quotation or line.
 _TYPED = re.compile(r"(?<![\w./-])edgeline (?P<words>[a-z]+(?: [a-z]+)?)(?P<rest>[^`\n]*)")
@@ -83,10 +87,6 @@ def _read_options(arguments: Sequence[str], names: Sequence[str]) -> Iterator[tu
             yield option, value if equals else arguments[number + 1]
 
 
-# Control characters except line end and tab, those that change the direction of text, and surrogate halves,
-# which cannot be encoded.
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
 # A command stays in one line, so that it can be copied; this stands for its spaces meanwhile.
 _COMMAND = re.compile(r"\S*edgeline [a-z]+ [^`\n]*")
 _KEPT_SPACE = "\x1f"
@@ -94,14 +94,9 @@ _KEPT_SPACE = "\x1f"
 _typed: ContextVar[Callable[[str], str]] = ContextVar("typed", default=str)
 
 
-def make_visible(text: str) -> str:
-    """Writes out the characters of a text that a terminal would obey instead of showing."""
-    return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
-
-
 def prepare_line(text: str) -> str:
-    """Prepares a line for people: visible characters only, and commands as they have to be typed."""
-    return make_visible(_typed.get()(text))
+    """Prepares a line for people: it is one, visible, without secrets, and commands are as typed here."""
+    return make_visible(make_one_line(_typed.get()(redact(text))))
 
 
 def wrap(text: str, width: int) -> str:

@@ -1,7 +1,6 @@
 """`edgeline verify` checks files, golden vectors and signatures of releases; `edgeline keys` makes keys."""
 
 import shlex
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,8 +70,8 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         )
     elif problems:
         error = EdgelineError(
-            f"{where} differs from what was pushed:\n{_format(problems)}",
-            "\nA release has to be byte for byte what was evaluated, and its audit log has to be complete.",
+            [f"{where} differs from what was pushed:", *(f"  - {problem}" for problem in problems)],
+            "A release has to be byte for byte what was evaluated, and its audit log has to be complete.",
             "If production is damaged, go back to an intact release with"
             " `edgeline rollback --to V --reason R`. Restore from a backup what the next push does not"
             " rewrite, and copy a bundle again.",
@@ -81,8 +80,11 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         problems, golden = _run_golden(locate(where) if kind == "bundle" else edge, manifest)
         if problems:
             error = EdgelineError(
-                f"{where}: {model} {manifest.version} fails its golden vectors:\n{_format(problems)}",
-                "\nIts files match the manifest, but give other results than when they were evaluated.",
+                [
+                    f"{where}: {model} {manifest.version} fails its golden vectors:",
+                    *(f"  - {problem}" for problem in problems),
+                ],
+                "Its files match the manifest, but give other results than when they were evaluated.",
                 "Go back to an intact release with `edgeline rollback --to V --reason R`. If other releases"
                 " pass theirs, this one was assembled from parts of several.",
             )
@@ -109,10 +111,6 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     elif kind == "bundle":
         say(f"{what} is not signed: its origin is not verified.")
     return 0
-
-
-def _format(problems: Sequence[str]) -> str:
-    return "\n".join(f"  - {problem}" for problem in problems)
 
 
 def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:

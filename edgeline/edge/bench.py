@@ -78,8 +78,8 @@ def _read_latency(output: str, file: str) -> Latency:
     runs = _RUNS.findall(output)
     if not runs:
         raise EdgelineError(
-            f"benchmark_model printed no median for {file}:\n{output.strip()[-500:]}",
-            "\nEarlier builds print an average only, which one slow run moves.",
+            [f"benchmark_model printed no median for {file}:", *output.strip()[-500:].splitlines()],
+            "Earlier builds print an average only, which one slow run moves.",
             "Pass a newer one with --tool FILE.",
         )
     count, median, p95 = runs[-1]

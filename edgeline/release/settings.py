@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from edgeline.release.pointer import DAYS, MAX_PERCENT, MIN_PERCENT
 from edgeline.release.signing import KEY_VARIABLE
-from edgeline.settings_group import Group, make_absolute, refuse_user
+from edgeline.secrets import is_key
+from edgeline.settings_group import Group, make_absolute
 from edgeline.store.locations import is_url, locate_folder, name_place
 
 
@@ -19,7 +20,7 @@ def _check_app_version(version: object) -> object:
 
 
 def _resolve_key(path: str) -> str:
-    if "-----BEGIN" in path:
+    if is_key(path):
         raise ValueError(
             "the value is the key itself, which every run would record; set it to the key's file, or put the"
             f" key into the environment variable {KEY_VARIABLE}"
@@ -29,7 +30,7 @@ def _resolve_key(path: str) -> str:
 
 def _resolve_place(place: str) -> str:
     if is_url(place):
-        return name_place(refuse_user(place))
+        return name_place(place)
     return str(make_absolute(locate_folder(place)))
 
 

@@ -44,7 +44,6 @@ S3_OPTIONS: dict[str, Any] = {
 }
 # A scheme has at least two letters: C:/b is a folder. A `::` would chain another file system of fsspec.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:/")
-_USER = re.compile(r"://[^/\s]*@")
 _BUCKET = re.compile(r"(?!.*::)s3://[^/.]")
 
 
@@ -54,11 +53,6 @@ class Entry:
 
     size: int  # in bytes
     version: str  # a text that changes with the content (an ETag)
-
-
-def names_user(text: str) -> bool:
-    """Returns True if a URL in the text contains a user, mostly with a password: `https://me:secret@host`."""
-    return _USER.search(text) is not None
 
 
 def is_url(place: str) -> bool:

@@ -11,6 +11,7 @@ from edgeline.errors import DataRefused
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import Location, open_read
 from edgeline.store.store_errors import explain_errors
+from edgeline.tables.sheets import is_sheet, unmark_cell
 
 # Limit for a line and for a cell: a larger one is an unclosed quote, or the file is not text.
 _MOST_LINE_BYTES = 64 * 2**20
@@ -131,6 +132,7 @@ def read_csv_rows(
 ) -> Iterator[tuple[int, list[str] | str]]:
     """Yields the line number of each row that is not empty, and its cells or why it has none.
 
+    The cells of a list of ours that a person filled in are as they were before it was written as a sheet.
     Raises DataRefused as `read_rows` does.
     """
     # The limit holds for the whole process; it is only ever raised here.
@@ -140,6 +142,7 @@ def read_csv_rows(
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     # The values of each column in the first rows.
     columns: list[set[str]] = []
+    is_marked = False
     while True:
         begins = reader.line_num + 1
         try:
@@ -157,7 +160,11 @@ def read_csv_rows(
             ) from None
         if cells is None:
             return
-        columns = columns or [set() for _ in cells]
+        if not columns:
+            is_marked = is_sheet(cells)
+            columns = [set() for _ in cells]
+        if is_marked:
+            cells = list(map(unmark_cell, cells))
         if reader.line_num > begins + 2 and _swallows_rows(cells, columns, separator):
             raise DataRefused(
                 f"{path} line {begins} has a quote that ends only in line {reader.line_num}.",

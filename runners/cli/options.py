@@ -3,24 +3,11 @@
 import click
 
 from edgeline.cli.options import gather, overrides, profile, workspace
-from edgeline.errors import UsageError
-from edgeline.store.locations import Location, locate, names_user
+from edgeline.store.locations import locate
 from runners.shared.run_options import NamedSettings
 
-
-def _parse_data_place(text: str) -> Location:
-    """Returns the place of examples that a text names; one with a user is refused, since runs record it."""
-    if names_user(text):
-        raise UsageError(
-            "--data has a user or password before an @.",
-            "Every run records this URL, and would record the login with it.",
-            "Remove it; keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws.",
-        )
-    return locate(text)
-
-
 _data = click.option(
-    "--data", metavar="DIR_OR_URL", type=_parse_data_place, help="the spans of examples (a generated sample)"
+    "--data", metavar="DIR_OR_URL", type=locate, help="the spans of examples (a generated sample)"
 )
 _workload = click.option(
     "--workload", metavar="W", default="shelf", help="a built-in name or a workload.yaml (shelf)"

@@ -27,7 +27,8 @@ def settings(name: str | None, as_json: bool) -> int:
     if as_json:
         print_json([setting for setting in listed if "allowed" in setting])
         return 0
-    say("\n".join(line for setting in listed for line in _format(setting)).strip("\n"))
+    for line in "\n".join(line for setting in listed for line in _format(setting)).strip("\n").split("\n"):
+        say(line)
     return 0
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from edgeline.errors import UsageError
-from edgeline.store.locations import names_user
+from edgeline.secrets import find_secret
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import LoginPage, explain_errors
 
@@ -32,9 +32,9 @@ def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[s
         UsageError: It is not a URL, or has a user.
     """
     host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
-    if host and names_user(host):
+    if host and (secret := find_secret(host)):
         raise UsageError(
-            "The URL of Kubeflow Pipelines has a user or password before an @.",
+            f"The URL of Kubeflow Pipelines has {secret}.",
             "Nobody is logged in with it, and messages and logs would show it.",
             "Leave it out, and set KFP_TOKEN or KFP_COOKIES instead.",
         )

@@ -173,7 +173,7 @@ class Cluster:
                 raise EdgelineError(
                     f"The pipeline version {version_id} of the run no longer exists on {self.host}.",
                     "The steps of the run are read from it.",
-                    f"See how the run ended: {self.describe_page()}\nStart another one with"
+                    f"See how the run ended: {self.describe_page()} Start another one with"
                     " `edgeline kubeflow submit`.",
                 ) from error
         return version.pipeline_spec or {}

@@ -182,5 +182,6 @@ def _print_result(
     if as_json:
         print_json({"workload": target.workload.name, "outcome": outcome, "recurring_run": identity, **more})
     else:
-        say("\n".join(lines))
+        for line in lines:
+            say(line)
     return 0

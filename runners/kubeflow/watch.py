@@ -151,7 +151,7 @@ class Follower:
             problem.found,
             f"{problem.why} The run waits on the cluster, and has pushed nothing so far.",
             f"{problem.do} The run then goes on, unless you terminate it on its page:"
-            f" {self.cluster.describe_page(self.run)}\n{self.again}",
+            f" {self.cluster.describe_page(self.run)} {self.again}",
         )
 
     def _warn(self, key: object, text: str) -> None:

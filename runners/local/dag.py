@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from data.spans.layout import find_newest_spans
 from edgeline.store.locations import locate
+from runners.local.metadata_rows import METADATA, skip_used_ids
 from runners.shared import inputs
 from runners.shared.code import digest, digest_step_files
 from runners.shared.run_options import NamedSettings, check_path, find_own_workload
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
-
-METADATA = "metadata.sqlite"  # the ML Metadata of a workspace
 
 
 def pipeline(
@@ -77,10 +76,12 @@ def build(
 ) -> "Pipeline":
     """Builds the DAG of one run from what it depends on; `code` has the digests of the files of each step.
 
+    Makes ML Metadata's database where there are outputs without one, so that no step meets their folders.
     Raises as `pipeline.dag.create_pipeline` does.
     """
     from pipeline.dag import Observed, Paths, create_pipeline
 
+    skip_used_ids(workspace / METADATA, workspace / "artifacts")
     paths = Paths(
         data=data,
         artifacts=str(workspace / "artifacts"),

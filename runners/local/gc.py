@@ -179,7 +179,7 @@ def collect(
             _remove(path)
     keys = _collect_keys(kept)
     rows = metadata_rows.remove(
-        workspace / "metadata.sqlite", lambda uri: _key_of(uri) in keys, {run.id for _, run in kept}, dry_run
+        workspace / METADATA, lambda uri: _key_of(uri) in keys, {run.id for _, run in kept}, dry_run
     )
     if not dry_run:
         for folder in waste.runs:

@@ -1,19 +1,28 @@
-"""Removal of rows of ML Metadata: of removed runs and artifacts, or of one step of a run.
+"""The SQLite file of ML Metadata beyond its library: a check, free ids, and the removal of rows.
 
-Its library cannot delete, so this edits its SQLite file, in one transaction.
+Rows of removed runs and artifacts are removed, or those of one step of a run. Its library cannot delete, so
+this edits the file, in one transaction.
 """
 
+import os
+import re
+import shlex
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from edgeline.errors import EdgelineError
+
+METADATA = "metadata.sqlite"  # the ML Metadata of a workspace
 
 # ml-metadata 1.16 and 1.17 both have it (metadata_source_query_config.h, template for schema version 10).
 _SCHEMA = 10
 _COMPLETE, _OUTPUT = 3, 4  # of Execution.State and Event.Type in its metadata_store.proto
 _GONE_EVENT = "artifact_id IN gone_artifact OR execution_id IN gone_execution"
+# Errors of SQLite that say nothing of the file's content.
+_AWAY = re.compile("locked|full|readonly|I/O|unable to open|interrupted")
 # Rows that refer to another row are removed before it.
 _ROWS = {
     "EventPath": f"event_id IN (SELECT id FROM Event WHERE {_GONE_EVENT})",
@@ -47,6 +56,53 @@ DELETE FROM Association WHERE context_id IN ({_CONTEXTS} = 'pipeline_run' AND Co
     AND execution_id IN (SELECT execution_id FROM Association
         WHERE context_id IN ({_CONTEXTS} = 'node' AND Context.name = ?))
 """
+
+
+def check(store: Path) -> None:
+    """Reads a store whole, as SQLite checks it; one that does not exist, or is empty, is made by a run.
+
+    Raises EdgelineError, with the command that puts it aside, if it is damaged or cannot be read.
+    """
+    if not os.path.lexists(store):
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(store))}?mode=rw", uri=True, timeout=10.0)) as rows:
+            (finding,) = rows.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = {name for (name,) in rows.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error as error:
+        raise _make_error(store, error) from error
+    if finding != "ok":
+        raise _make_damage_error(store, " ".join(finding.split()))
+    if tables and not {*_ROWS, "Type", "MLMDEnv"} <= tables:
+        raise _make_damage_error(store, "it lacks tables of ML Metadata")
+
+
+def skip_used_ids(store: Path, artifacts: Path) -> None:
+    """Lets the ids of executions go on above those of all folders of outputs, ARTIFACTS/STEP/OUTPUT/ID.
+
+    A store that is new, or was copied back from a backup, would give the ids of earlier runs again, whose
+    outputs are in these folders, and stay there. Raises EdgelineError if the store cannot be written.
+    """
+    used = max(_list_used_ids(artifacts), default=0)
+    if not used:
+        return
+    if not store.exists() or not store.stat().st_size:
+        import ml_metadata
+        from ml_metadata.proto import metadata_store_pb2
+
+        connection = metadata_store_pb2.ConnectionConfig()
+        connection.sqlite.filename_uri = str(store)
+        ml_metadata.MetadataStore(connection)  # makes its tables
+    with _open(store) as rows:
+        (last,) = rows.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'Execution'").fetchone()
+        if used > (last or 0):
+            rows.execute("DELETE FROM sqlite_sequence WHERE name = 'Execution'")
+            rows.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('Execution', ?)", (used,))
+
+
+def _list_used_ids(artifacts: Path) -> Iterator[int]:
+    for pattern in ("*/[!.]*/*", "*/.system/executor_execution/*"):
+        yield from (int(path.name) for path in artifacts.glob(pattern) if path.name.isdecimal())
 
 
 def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry_run: bool = False) -> int:
@@ -96,8 +152,24 @@ def _open(store: Path) -> Iterator[sqlite3.Connection]:
                 )
             yield rows
     except sqlite3.Error as error:
-        raise EdgelineError(
-            f"{store} cannot be used: {error}.",
-            "It is the database of ML Metadata, where the rows of removed runs are deleted.",
-            "Free some space on its disk or repair it, and run the same command again.",
-        ) from error
+        raise _make_error(store, error) from error
+
+
+def _make_error(store: Path, error: sqlite3.Error) -> EdgelineError:
+    if not _AWAY.search(str(error)):
+        return _make_damage_error(store, str(error))
+    return EdgelineError(
+        f"{store} cannot be used: {error}.",
+        "It is the database of ML Metadata, which says which steps are done.",
+        "Free some space on its disk, or wait for the program that uses it, and run the same command again.",
+    )
+
+
+def _make_damage_error(store: Path, finding: str) -> EdgelineError:
+    command = f"mv {shlex.quote(str(store))} {shlex.quote(f'{store}.damaged')}"
+    return EdgelineError(
+        f"{store} is damaged: {finding}.",
+        "It is the database of ML Metadata, which says which steps are done. Runs, reports and releases do"
+        " not need it: without it, each step runs once more.",
+        f"Put it aside with `{command}`, and run the same command again.",
+    )

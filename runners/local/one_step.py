@@ -19,9 +19,8 @@ from edgeline.records.run import CODE, Run
 from edgeline.store.locations import locate
 from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder, find_run
-from runners.local.dag import METADATA
 from runners.local.lock import hold, hold_artifacts
-from runners.local.metadata_rows import copy_without_step
+from runners.local.metadata_rows import METADATA, copy_without_step
 from runners.local.worker_link import run_worker
 from runners.shared import inputs
 from runners.shared.code import digest_step_files

@@ -30,7 +30,7 @@ from edgeline.release.signing import load_signing_key
 from edgeline.store.locations import Location, locate
 from edgeline.workspace import closing, runs
 from edgeline.workspace.runs import RunFolder
-from runners.local import catch_up, gc
+from runners.local import catch_up, gc, metadata_rows
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import StartWorker, run_worker, start_worker
 from runners.shared import inputs
@@ -189,6 +189,7 @@ class _Session:
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return None
             inputs.check(spans, self.workload, self.settings, self.push)
+            metadata_rows.check(self.workspace / metadata_rows.METADATA)
         except DataRefused as refusal:
             run, folder = self._begin(run)
             self._warn_of_missed(run, progress)

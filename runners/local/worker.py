@@ -14,13 +14,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeline.errors import UsageError
+from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.failures import CANNOT_WRITE, describe
 from edgeline.records.events import EventWriter, Failed, listen
 from edgeline.records.run import CODE
 from edgeline.records.workload import load_module
+from edgeline.visible import guard_logs
 from edgeline.workspace.runs import RunFolder
 from pipeline.workloads import find_workload, with_features
+from runners.local import metadata_rows
 
 if TYPE_CHECKING:
     from runners.local.step_runner import StepRunner
@@ -33,6 +35,7 @@ def main(run_dir: str, step: str | None = None) -> int:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C, and sends SIGTERM.
+    guard_logs()
     listen(tell)
     runner: StepRunner | None = None
     try:
@@ -41,7 +44,7 @@ def main(run_dir: str, step: str | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        problem = describe(error, runner.step if runner else None)
+        problem = _find_damage(folder) or describe(error, runner.step if runner else None)
         try:
             tell(Failed(problem))
             logging.getLogger(__name__).exception("The run failed")
@@ -78,6 +81,15 @@ def _prepare(folder: RunFolder, tell: EventWriter, step: str | None) -> "tuple[S
     code = CODE.read(folder.path)
     pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.inputs, code)
     return StepRunner(run.id, tell, workspace / "checkpoints", step), pipeline
+
+
+def _find_damage(folder: RunFolder) -> Problem | None:
+    """Returns the problem of a damaged database of ML Metadata, whose own errors name no file."""
+    try:
+        metadata_rows.check(folder.path.parent.parent / metadata_rows.METADATA)
+    except EdgelineError as damage:
+        return damage.problem
+    return None
 
 
 def _die_with_parent() -> None:

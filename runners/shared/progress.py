@@ -15,7 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from edgeline.cli.stdout import make_visible, prepare_line, wrap
+from edgeline.cli.stdout import prepare_line, wrap
 from edgeline.records.events import Counted, EpochEnded, Event, Planned, StepChanged, TrialReported, Warned
 from edgeline.records.run import Step
 from edgeline.workspace.closing import format_duration, format_epoch
@@ -148,7 +148,7 @@ class Progress:
     def _format_prefix(self, step: str) -> str:
         number = self._steps.index(step) + 1 if step in self._steps else 0
         width = min(22, max(8, self._console.width - 29))
-        return f"[{number:>2}/{len(self._steps)}] {make_visible(step)[:width]:<{width}}  "
+        return f"[{number:>2}/{len(self._steps)}] {prepare_line(step)[:width]:<{width}}  "
 
     def _render_live(self) -> RenderableType:
         """Returns the live line: the current step, its time so far, and how far it is."""
@@ -177,4 +177,4 @@ class Progress:
         if event and room > 10:
             more = format_epoch(event, room) if isinstance(event, EpochEnded) else str(event)
             text += f"  {more}" if len(more) <= room else ""
-        return make_visible(text)
+        return prepare_line(text)

@@ -1,6 +1,5 @@
 """Writes suggestions: a list to write labels into, a page of previews, and copies of the photos."""
 
-import csv
 import io
 from base64 import b64encode
 from collections.abc import Collection
@@ -11,6 +10,7 @@ from edgeline.errors import UsageError
 from edgeline.report.page import render
 from edgeline.store.locations import read_bytes
 from edgeline.store.objects import write_bytes
+from edgeline.tables.sheets import write_rows
 from runners.suggest.suggestions import Suggestions
 
 LIST, PAGE = "suggestions.csv", "suggestions.html"
@@ -54,9 +54,8 @@ def write(suggestions: Suggestions, out: Path) -> Path:
     file = io.StringIO(newline="")
     # A column of the source keeps its name.
     names = {name: _find_free(name, columns) for name in _ABOUT}
-    writer = csv.DictWriter(file, [*columns, *names.values()], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, **{names[name]: value for name, value in about.items()}} for row, about in rows)
+    listed = ([*(row.get(name) for name in columns), *(about[name] for name in names)] for row, about in rows)
+    write_rows(file, [[*columns, *names.values()], *listed])
     write_bytes(out / LIST, file.getvalue().encode(errors="replace"))
     page = render("suggestions.html", suggestions=suggestions, shown=shown)
     write_bytes(out / PAGE, page.encode(errors="replace"))

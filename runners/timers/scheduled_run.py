@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeline.cli.stdout import make_visible
 from edgeline.errors import EdgelineError, UsageError
+from edgeline.visible import make_visible
 from runners.timers.weekly_time import WeeklyTime
 
 _LINE_END = re.compile(r"[\t\n]")

@@ -35,6 +35,7 @@ from edgeline.records.outcome import Outcome
 from edgeline.records.shards import find_cause
 from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
 from edgeline.records.verdict import PUSH
+from edgeline.visible import guard_logs
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.pod import handover, pages
@@ -67,6 +68,7 @@ _FILES = SimpleNamespace(
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     """Runs one step; returns its exit code. The launcher's folders are below `root`."""
     options, flags = _parse(arguments)
+    guard_logs()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # TFX logs its arguments there: hundreds of lines of protobuf before the first line of the step.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)

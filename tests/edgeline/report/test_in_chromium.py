@@ -129,8 +129,12 @@ def test_the_report_fits_the_panel_of_a_cluster_s_ui_and_its_links_stay_in_it(br
         tab.page.eval_on_selector("iframe", "(frame, html) => { frame.srcdoc = html }", html)
         panel = tab.page.frames[1]
         panel.click("nav a[href='#metrics']")
-        panel.wait_for_function(
-            "Math.abs(document.querySelector('#metrics').getBoundingClientRect().top) < 40"
+        # The page's policy lets Playwright's `wait_for_function` evaluate nothing in it.
+        panel.evaluate(
+            """async () => {
+              const top = () => document.querySelector("#metrics").getBoundingClientRect().top;
+              while (Math.abs(top()) >= 40) await new Promise(requestAnimationFrame);
+            }"""
         )
         assert panel.evaluate("document.documentElement.scrollWidth <= innerWidth")
         spilling = panel.evaluate(SPILLING)

@@ -156,7 +156,7 @@ def test_another_version_of_ml_metadata_is_left_alone(past):
 
 def test_a_damaged_database_of_ml_metadata_is_named(past):
     (past.workspace / "metadata.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(EdgelineError, match=r"metadata\.sqlite cannot be used: file is not a database"):
+    with pytest.raises(EdgelineError, match=r"metadata\.sqlite is damaged: file is not a database"):
         gc.collect(past.workspace, past.push, 1)
     assert list_numbers(past) == [1, 2, 3, 4]
 

@@ -1,0 +1,66 @@
+"""CSV files that people open in a spreadsheet: no cell is a formula, and each can be read as it was.
+
+A spreadsheet runs a cell that begins like a formula, such as `=HYPERLINK(...)` as the name of a photo (OWASP,
+CSV Injection). So `'` is written before such a cell, and before one that begins with `'` and then so.
+"""
+
+import csv
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TextIO
+
+# Also in full width, which spreadsheets in East Asian languages read as the plain ones.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_MARK = "'"
+# The columns by which lists of ours are known that a person fills in, and the project reads again.
+_LISTS = ({"example", "label", "corrected"}, {"said", "variant", "chosen"})
+# `edgeline data suggest` renames a column of its own where the source has one of that name.
+_RENAMED = re.compile("^(model_)+")
+
+
+def mark_cell(value: object) -> str:
+    """Returns a cell as a sheet has it: None is empty, a plain number such as -1.5 stays as it is."""
+    cell = "" if value is None else str(value)
+    return f"{_MARK}{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def unmark_cell(cell: str) -> str:
+    """Returns the value of a cell of a sheet."""
+    return cell[len(_MARK) :] if cell.startswith(_MARK) and _FORMULA.match(cell) else cell
+
+
+def is_sheet(header: Collection[str]) -> bool:
+    """Tells by its columns whether a table is a sheet of ours, whose cells are marked."""
+    names = {_RENAMED.sub("", name.strip()) for name in header}
+    return any(columns <= names for columns in _LISTS)
+
+
+def write_rows(file: TextIO, rows: Iterable[Iterable[object]]) -> None:
+    """Writes rows of a sheet, the header first, into a file that was opened with `newline=""`."""
+    csv.writer(_LineFeeds(file)).writerows([mark_cell(cell) for cell in row] for row in rows)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Reads all rows of a sheet by column. Raises ValueError if it is no CSV, or cells lack or are left."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            rows = [[unmark_cell(cell) for cell in row] for row in csv.reader(file) if row]
+        except csv.Error as error:
+            raise ValueError(f"{path.name} is not CSV ({error})") from None
+    header, *below = rows or [[]]
+    if any(len(row) != len(header) for row in below):
+        raise ValueError(f"a row of {path.name} has not as many cells as its header")
+    return [dict(zip(header, row, strict=True)) for row in below]
+
+
+class _LineFeeds:
+    """A file that ends rows by a line feed; csv quotes a carriage return only if rows may end with one."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        """Writes one row."""
+        return self._file.write(row.removesuffix("\r\n") + "\n")
