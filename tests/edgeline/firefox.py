@@ -19,6 +19,7 @@ _MS = 120_000  # a busy machine
 _PREFERENCES = {
     "marionette.port": 0,  # any free one; the profile then has its number
     "intl.accept_languages": "en-US",
+    "dom.webgpu.enabled": False,  # as on phones
     "datareporting.policy.dataSubmissionEnabled": False,
     "app.update.disabledForTesting": True,
     "browser.shell.checkDefaultBrowser": False,
@@ -62,7 +63,8 @@ class Firefox:
         """Returns the value of an expression in the page; a promise is awaited."""
         ends = "then(arguments[0], error => arguments[0](String(error)))"
         script = f"Promise.resolve({expression}).{ends}"
-        return self.send("WebDriver:ExecuteAsyncScript", script=script, args=[])["value"]
+        # Without a sandbox, what an expression changes is changed for the page too.
+        return self.send("WebDriver:ExecuteAsyncScript", script=script, args=[], sandbox=None)["value"]
 
     def wait(self, condition: str) -> None:
         """Waits until an expression is true."""

@@ -35,6 +35,15 @@ export async function download(request: RequestInfo, {file, most, seconds}: Boun
   }
 }
 
+/** Returns the body of a response that there has to be. Throws only Refused: also `missing`, and `broken` without network. */
+export async function downloadRequired(request: RequestInfo, bounds: Bounds, cache?: RequestCache): Promise<Uint8Array<ArrayBuffer>> {
+  const answer = await download(request, bounds, cache).catch((error: unknown) => {
+    throw error instanceof Refused ? error : new Refused("broken", {file: bounds.file});
+  });
+  if (!answer) throw new Refused("missing", {file: bounds.file});
+  return answer.content;
+}
+
 async function readBody(response: Response, file: string, most: number): Promise<Uint8Array<ArrayBuffer>> {
   const reader = response.body!.getReader(), parts: Uint8Array[] = [];
   let size = 0;

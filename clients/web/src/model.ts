@@ -1,13 +1,13 @@
 /** Runs an edge file with LiteRT.js on the processor; on WebGPU, int8 and small files are slower or fall back. */
 import {loadAndCompile, loadLiteRt, supportsFeature, Tensor, type CompiledModel} from "@litertjs/core";
 import {roundHalfEven} from "./contracts/image";
-import {allowSeconds, download, RUNTIME_BYTES} from "./download";
+import {allowSeconds, downloadRequired, RUNTIME_BYTES} from "./download";
 import {Refused} from "./refusal";
 
 interface TensorSpec { shape: number[]; dtype: string; scale: number | null; zero_point: number | null }
 export interface Variant { name: string; file: string; inputs: TensorSpec[]; outputs: TensorSpec[] }
 
-let loading: Promise<unknown> | undefined;
+let loading: Promise<unknown> | undefined, tries = 0;
 
 export class EdgeModel {
   private constructor(private readonly compiled: CompiledModel, readonly variant: Variant) {}
@@ -41,16 +41,26 @@ export class EdgeModel {
   delete(): void { this.compiled.delete(); }
 }
 
-/** Loads LiteRT.js: the files that it would ask for by itself have no deadline. */
+/** Loads LiteRT.js within a deadline, which the requests that it makes by itself do not have. */
 async function loadRuntime(): Promise<void> {
   const name = await supportsFeature("relaxedSimd") ? "litert_wasm_internal" : "litert_wasm_compat_internal";
-  const script = new URL(`wasm/${name}.js`, document.baseURI).href, file = `wasm/${name}.wasm`, seconds = allowSeconds(RUNTIME_BYTES);
-  const answer = await download(file, {file, most: RUNTIME_BYTES, seconds});
-  if (!answer) throw new Refused("missing", {file});
-  Object.assign(globalThis, {Module: {wasmBinary: answer.content.buffer}}); // Emscripten takes it from there
-  // It waits for its script without end, and meanwhile loads no other.
-  const timer = setTimeout(() => document.querySelector(`script[src="${script}"]`)?.dispatchEvent(new Event("error")), seconds * 1000);
-  await loadLiteRt(script).finally(() => clearTimeout(timer));
+  const file = `wasm/${name}.js`, wasm = `wasm/${name}.wasm`, seconds = allowSeconds(RUNTIME_BYTES);
+  const content = await downloadRequired(wasm, {file: wasm, most: RUNTIME_BYTES, seconds});
+  Object.assign(globalThis, {Module: {wasmBinary: content.buffer}}); // Emscripten takes it from there
+
+  // It waits for its script without end, and takes no other meanwhile; nor does a browser ask again for the same address.
+  const script = new URL(tries ? `${file}?${tries}.js` : file, document.baseURI).href;
+  tries++;
+  let isOver = false;
+  const timer = setTimeout(() => { isOver = true; document.querySelector(`script[src="${script}"]`)?.dispatchEvent(new Event("error")); }, seconds * 1000);
+  try {
+    await loadLiteRt(script);
+  } catch (error) {
+    if (error instanceof Event) throw new Refused(isOver ? "slow" : "broken", {file, seconds});
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function quantise(values: ArrayLike<number>, {dtype, scale, zero_point}: TensorSpec): Int32Array | Float32Array | Int8Array | Uint8Array {

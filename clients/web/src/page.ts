@@ -11,6 +11,8 @@ import {listTrusted, update, type Config} from "./update";
 import {formatDay, language, say} from "./words";
 
 const POLL_MS = 15 * 60_000, HOUR_MS = 60 * 60_000, DAY_MS = 24 * HOUR_MS, SHOWN = 20;
+// Why a kept bundle is not opened although it is good: the runtime did not come, or not whole.
+const RUNTIME = ["model", "broken", "missing", "slow", "large"];
 
 const find = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
 const show = (id: string, text: string): void => { find(id).textContent = text; find(id).hidden = !text; };
@@ -66,9 +68,10 @@ class Page {
   async look(trust = false): Promise<void> {
     const work = async (): Promise<string> => {
       // A runtime that could not be loaded is no reason to fetch the release again.
-      const opens = await this.reload().then(() => true, (error: unknown) => error instanceof Refused && ["model", "slow"].includes(error.reason));
+      const opens = await this.reload().then(() => true, (error: unknown) => error instanceof Refused && RUNTIME.includes(error.reason));
       const kept = trust && await this.state.kept();
       if (kept) await this.state.keep({...kept, keys: this.config.keys});
+      this.isAway = false;
       const {answered, switched} = await update(this.config, this.state, getDevice(), opens);
       this.isAway = !answered;
       if (switched) await this.use(...switched);

@@ -1,6 +1,6 @@
 /** Follows a store: checks what it has, proves it on this phone, and only then switches. */
 import {Bundle, listNeeded, type Files} from "./bundle";
-import {allowSeconds, bindDocument, download, type Bounds} from "./download";
+import {allowSeconds, bindDocument, download, downloadRequired} from "./download";
 import {Refused} from "./refusal";
 import {checkFile, findFile, isSecure, readCurrent, readManifest, type Manifest, type Seen} from "./release";
 import type {Kept, State} from "./state";
@@ -32,8 +32,8 @@ export async function update(config: Config, state: State | null, client: string
     return {answered: true};
   }
 
-  const raws = await require(config.store, `${version}/manifest.json`, bindDocument(`${version}/manifest.json`));
-  const manifest = await readManifest(raws, pointer, release, epoch, now), files = await fetchFiles(config.store, manifest);
+  const document = await downloadRequired(`${config.store}/${version}/manifest.json`, bindDocument("manifest.json"), "no-cache");
+  const manifest = await readManifest(document, pointer, release, epoch, now), files = await fetchFiles(config.store, manifest);
   const bundle = await Bundle.open(manifest, files);
   try {
     const proof = await bundle.prove();
@@ -65,17 +65,9 @@ async function fetchFiles(store: string, manifest: Manifest): Promise<Files> {
   const seconds = allowSeconds(entries.reduce((sum, {entry}) => sum + entry.size, 0)); // they come side by side
   const files: Files = {};
   await Promise.all(entries.map(async ({name, entry}) => {
-    const content = await require(store, `${manifest.version}/${name}`, {file: name, most: entry.size, seconds});
+    const content = await downloadRequired(`${store}/${manifest.version}/${name}`, {file: name, most: entry.size, seconds}, "no-cache");
     await checkFile(content, name, entry);
     files[name] = content.buffer;
   }));
   return files;
-}
-
-async function require(store: string, path: string, bounds: Bounds): Promise<Uint8Array<ArrayBuffer>> {
-  const answer = await download(`${store}/${path}`, bounds, "no-cache").catch((error: unknown) => {
-    throw error instanceof Refused ? error : new Refused("broken", {file: path});
-  });
-  if (!answer) throw new Refused("missing", {file: path});
-  return answer.content;
 }
