@@ -161,7 +161,7 @@ def list_documents() -> list[Json]:
         case("as many bytes as it may have", switches(2), signed(OLD), fill={"with": " ", "length": MOST}),
         case("one byte more", large, signed(OLD), fill={"with": " ", "length": MOST + 1}),
         *(case(name, broken, text) for name, text in bad.items()),
-        case("brackets without an end", broken, "[", fill={"with": "[", "length": 100_000}),
+        case("brackets without an end", broken, '{"signed": ', fill={"with": "[", "length": 100_000}),
         case("new keys in the pointer", switches(2), signed(OLD, later={"than": ["this"]}, counter=4)),
         case("a pointer that vouches for the log", switches(2), signed(OLD, log={"sha256": "a" * 64})),
         case("keys that nobody signed", switches(2), write(seal(pointer(), OLD), version=9, change={})),

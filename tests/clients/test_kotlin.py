@@ -121,18 +121,22 @@ fun main(arguments: Array<String>) {
 """
 
 
-# Checks a bundle for each argument, `STORE;TIME;EPOCH`: prints its version, why it is over, or the reason.
+# Checks a bundle for each argument, `STORE;TIME`: prints its version, why it is over, or the reason.
+# With `STORE;TIME;EPOCH;KEY` the phone has run another release before, of this epoch and key.
 BUNDLES = """
 import java.io.File
 import java.time.Instant
 
 fun main(arguments: Array<String>) {
     for (each in arguments) {
-        val (place, time, epoch) = each.split(";")
+        val (place, time, epoch, key) = "$each;;".split(";")
         val store = File(place)
         val now = Instant.now()
         val current = File(store, "current.json").readBytes()
-        val next = judgePointer(current, listOf(), null, store.name, "", now).copy(epoch = epoch.toLong())
+        val first = judgePointer(current, listOf(), null, store.name, "", now)
+        val before = first.copy(key.ifEmpty { null }, release = first.release.copy(digest = "b".repeat(64)))
+        val seen = if (epoch == "") null else before.copy(epoch = epoch.toLong())
+        val next = judgePointer(current, listOf(), seen, store.name, "", now)
         val outcome = try {
             val manifest = checkBundle(File(store, next.release.version.toString()), next, now)
             findExpired(next, manifest, Instant.parse(time)) ?: manifest["version"]
@@ -236,20 +240,21 @@ def test_kotlin_names_the_fault_of_a_bundle_and_says_when_the_release_in_use_is_
     huge, deep = change(manifest, lambda _: b" " * 4_000_001), change(manifest, lambda _: b"[" * 100_000)
     other, newer = change(manifest, set_key("version", 2)), change(manifest, set_key("min_reader_version", 3))
     expected = {
-        f"{whole};{now};0": "1",
-        f"{whole};{at(31)};0": "stale {expires=",
-        f"{change(labels, bytes, 900)};{at(500)};0": "expired {version=1, expires=",
-        f"{change(manifest, set_key('expires', old))};{now};0": f"expired {{version=1, expires={old}}}",
-        f"{whole};{now};1": "epoch {version=1, found=0, seen=1}",
-        f"{lost};{now};0": "missing {file=labels.txt}",
-        f"{change(labels, flip)};{now};0": "swapped {file=labels.txt}",
-        f"{change(labels, cut)};{now};0": "truncated {file=labels.txt, found=",
-        f"{longer};{now};0": "large {file=labels.txt, most=",
-        f"{swapped};{now};0": "swapped {file=manifest.json}",
-        f"{huge};{now};0": "large {file=manifest.json, most=4000000}",
-        f"{deep};{now};0": "swapped {file=manifest.json}",
-        f"{other};{now};0": "swapped {file=manifest.json}",
-        f"{newer};{now};0": "newer {version=3}",
+        f"{whole};{now}": "1",
+        f"{whole};{at(31)}": "stale {expires=",
+        f"{change(labels, bytes, 900)};{at(500)}": "expired {version=1, expires=",
+        f"{change(manifest, set_key('expires', old))};{now}": f"expired {{version=1, expires={old}}}",
+        f"{whole};{now};1;{format_public_key(KEY.public_key())}": "epoch {version=1, found=0, seen=1}",
+        f"{whole};{now};1;": "1",  # nobody signed what was seen before
+        f"{lost};{now}": "missing {file=labels.txt}",
+        f"{change(labels, flip)};{now}": "swapped {file=labels.txt}",
+        f"{change(labels, cut)};{now}": "truncated {file=labels.txt, found=",
+        f"{longer};{now}": "large {file=labels.txt, most=",
+        f"{swapped};{now}": "swapped {file=manifest.json}",
+        f"{huge};{now}": "large {file=manifest.json, most=4000000}",
+        f"{deep};{now}": "swapped {file=manifest.json}",
+        f"{other};{now}": "swapped {file=manifest.json}",
+        f"{newer};{now}": "newer {version=3}",
     }
     lines = run(*JAVA, "-cp", kotlin, "BundlesKt", *expected).splitlines()
     for argument, line, beginning in zip(expected, lines, expected.values(), strict=True):
