@@ -49,10 +49,9 @@ const WORDS: Record<string, [string, string]> = {
   // Refusals that only a page has.
   contract: ["preprocessing.json is not supported: {key} is {value}.", "preprocessing.json wird nicht unterstützt: {key} ist {value}."],
   labels: ["labels.txt has {labels} labels for {outputs} outputs.", "labels.txt hat {labels} Labels für {outputs} Ausgaben."],
-  model: ["{file} cannot be run: {why}", "{file} läuft nicht: {why}"],
   mixed: ["preprocessing.json and golden vectors are of different bundles.", "preprocessing.json und Prüfbeispiele gehören nicht zusammen."],
   tensor: ["golden vector {name}: {far} of {size} input values differ, by up to {largest}.", "Prüfbeispiel {name}: {far} von {size} Eingabewerten weichen ab, um bis zu {largest}."],
-  golden: ["golden vector {name}: a probability differs by {apart}, allowed are {allowed}.", "Prüfbeispiel {name}: Eine Wahrscheinlichkeit weicht um {apart} ab, erlaubt sind {allowed}."],
+  score: ["golden vector {name}: a probability differs by {apart}, allowed are {allowed}.", "Prüfbeispiel {name}: Eine Wahrscheinlichkeit weicht um {apart} ab, erlaubt sind {allowed}."],
   finite: ["the model gives values that are no numbers.", "das Modell liefert Werte, die keine Zahlen sind."],
   // Inputs that cannot be read.
   photo: ["This browser cannot read the photo ({bytes} bytes, {type}).", "Dieser Browser kann das Foto nicht lesen ({bytes} Bytes, {type})."],
