@@ -54,7 +54,7 @@ lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
 
 # Last of the files that the build writes.
 PAGE := edgeline/phone/page/worker.js
-$(PAGE): $(shell find clients/web -name node_modules -prune -o -type f -print)
+$(PAGE): $(shell find clients/web -name node_modules -prune -o -type f -print) edgeline/release/refusals.json
 	@cd clients/web && npm ci --silent --ignore-scripts && npm run --silent build
 
 phone: $(PAGE) ## build the web page for phones; needs Node

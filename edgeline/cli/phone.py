@@ -4,6 +4,7 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -29,13 +30,32 @@ for a web server that has https."""
 @click.option("--port", type=click.IntRange(0, 65535), default=8443, metavar="P", help="the port (8443)")
 @click.option("--out", type=Path, metavar="DIR", help="write a folder for a web server of your own instead")
 @click.option("--tls", is_flag=True, help="serve by https, with a certificate for this machine's address")
-@click.option("--key", metavar="FILE", help="public key that has to sign the pointer (the one that has)")
-def phone(place: Place, port: int, out: Path | None, tls: bool, key: str | None) -> int:
+@click.option(
+    "--key",
+    "keys",
+    metavar="FILE",
+    multiple=True,
+    help="public key that has to sign the pointer (the one that has); again for a newer one that may too",
+)
+@click.option(
+    "--expired",
+    type=click.Choice(["warn", "refuse"]),
+    default="warn",
+    help="what phones do with a release that is over: warn of it, or refuse to answer (warn)",
+)
+def phone(
+    place: Place,
+    port: int,
+    out: Path | None,
+    tls: bool,
+    keys: tuple[str, ...],
+    expired: Literal["warn", "refuse"],
+) -> int:
     """Serves a page that checks the model in production and runs it on phones, also offline."""
     _, root, model = resolve_place(place)
-    site = Site(root, model, load_public_key(key) if key else None)
+    site = Site(root, model, [load_public_key(key) for key in keys], expired)
     what = f"{model} {site.manifest.version}"
-    if not site.key:
+    if not site.keys:
         note(f"{what} is not signed: the page will say that its origin cannot be verified.")
     if out:
         site.write(out)

@@ -1,17 +1,18 @@
 """The web page for phones, `clients/web`, with the releases of one model: served, or as a folder.
 
 index.html, page.js, worker.js, ...     what `make phone` builds into page/
-phone.json                              name of the model, the key that has to sign its pointer
+phone.json                              name of the model, the keys one of which has to sign its pointer
 store/                                  <push>/edge/<model>/, as phones read it
 """
 
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import GOLDEN_FOLDER
@@ -37,14 +38,17 @@ _TYPES = {
 class Site:
     """The page with the releases of a model.
 
-    `key` is the public key that has to sign its pointer, by default the one that has signed it.
+    `keys` are the public keys, oldest first, one of which has to sign its pointer; by default the one that
+    has signed it. `expired` is what phones do with a release that is over: warn, or refuse to answer.
 
     Raises:
         UsageError: The page was not built, or the model has no release in production.
         EdgelineError: The release or its pointer is damaged.
     """
 
-    def __init__(self, root: str, model: str, key: str | None = None) -> None:
+    def __init__(
+        self, root: str, model: str, keys: Sequence[str] = (), expired: Literal["warn", "refuse"] = "warn"
+    ) -> None:
         if not (_PAGE / "index.html").is_file():
             raise UsageError(
                 "The page for phones was not built.",
@@ -54,7 +58,9 @@ class Site:
         folder = PushFolder(locate(root))
         self.manifest: Manifest = store.get(root, model).manifest
         current = read_current(folder, model)
-        self.key = key or (current.signed.read()[1] if current and current.signed else None)
+        signer = current.signed.read()[1] if current and current.signed and not keys else None
+        self.keys = [*keys] or ([signer] if signer else [])
+        self._expired = expired
         self._place, self._change = folder.edge(model), current and current.change
 
     def find(self, path: str) -> bytes | None:
@@ -69,8 +75,8 @@ class Site:
 
     def _read(self, path: str) -> bytes | None:
         if path == _CONFIG:
-            config = {"model": self.manifest.model, "key": self.key, "store": _STORE.rstrip("/")}
-            return json.dumps(config).encode()
+            config = {"model": self.manifest.model, "keys": self.keys, "store": _STORE.rstrip("/")}
+            return json.dumps({**config, "expired": self._expired}).encode()
         if not path.startswith(_STORE) or not _FILE.fullmatch(name := path.removeprefix(_STORE)):
             return None
         return read_bytes(self._place / name)
@@ -128,6 +134,9 @@ class Site:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def list_directory(self, *_: object) -> None:
+                self.send_error(404)
 
             def end_headers(self) -> None:
                 self.send_header("Cache-Control", "no-cache")

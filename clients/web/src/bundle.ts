@@ -4,6 +4,7 @@ import {checkText} from "./contracts/tokens";
 import {EdgeModel} from "./model";
 import {Refused} from "./refusal";
 import type {Manifest} from "./release";
+import {say} from "./words";
 
 export type Files = Record<string, ArrayBuffer>; // by path in the bundle
 export interface Answer { label: string; scores: [string, number][]; odd: string[]; ms: number; photo?: Blob }
@@ -97,17 +98,17 @@ export class Bundle {
         if (!(apart <= largest)) largest = apart;
       });
       if (far > (1 - share) * size + 1e-6 || !(largest <= most)) {
-        throw new Refused("tensor", {name, far, size, largest: Number(largest.toPrecision(3))});
+        throw new Refused("golden", {problems: say("tensor", {name, far, size, largest: Number(largest.toPrecision(3))})});
       }
       const right = example.scores[this.variant] ?? [], began = performance.now();
       const [scores, unlike] = await this.model.predict(expected);
       times.push(performance.now() - began);
       const apart = Math.max(...right.map((score, at) => Math.abs(scores[at]! - score)));
       if (scores.length !== right.length || !(apart <= allowed)) {
-        throw new Refused("golden", {name, apart: Number(apart.toPrecision(3)), allowed});
+        throw new Refused("golden", {problems: say("score", {name, apart: Number(apart.toPrecision(3)), allowed})});
       }
       const off = unlike === undefined ? 0 : Math.abs(unlike - example.unlike![this.variant]!);
-      if (!(off <= 4 * allowed)) throw new Refused("golden", {name, apart: Number(off.toPrecision(3)), allowed: 4 * allowed});
+      if (!(off <= 4 * allowed)) throw new Refused("golden", {problems: say("score", {name, apart: Number(off.toPrecision(3)), allowed: 4 * allowed})});
       const [decision] = await this.model.predict(tensor);
       proof.decisions += Number(argmax(decision) === argmax(right));
       proof.values += size;

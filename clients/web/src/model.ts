@@ -1,12 +1,13 @@
 /** Runs an edge file with LiteRT.js on the processor; on WebGPU, int8 and small files are slower or fall back. */
-import {loadAndCompile, loadLiteRt, Tensor, type CompiledModel} from "@litertjs/core";
+import {loadAndCompile, loadLiteRt, supportsFeature, Tensor, type CompiledModel} from "@litertjs/core";
 import {roundHalfEven} from "./contracts/image";
+import {allowSeconds, downloadRequired, RUNTIME_BYTES} from "./download";
 import {Refused} from "./refusal";
 
 interface TensorSpec { shape: number[]; dtype: string; scale: number | null; zero_point: number | null }
 export interface Variant { name: string; file: string; inputs: TensorSpec[]; outputs: TensorSpec[] }
 
-let loading: Promise<unknown> | undefined;
+let loading: Promise<unknown> | undefined, tries = 0;
 
 export class EdgeModel {
   private constructor(private readonly compiled: CompiledModel, readonly variant: Variant) {}
@@ -15,9 +16,10 @@ export class EdgeModel {
   static async load(content: ArrayBuffer, variant: Variant): Promise<EdgeModel> {
     try {
       // Without network it fails; the next look tries again.
-      await (loading ??= loadLiteRt(new URL("wasm/", document.baseURI).href).catch((error: unknown) => { loading = undefined; throw error; }));
+      await (loading ??= loadRuntime().catch((error: unknown) => { loading = undefined; throw error; }));
       return new EdgeModel(await loadAndCompile(new Uint8Array(content), {accelerator: "wasm"}), variant);
     } catch (error) {
+      if (error instanceof Refused) throw error;
       throw new Refused("model", {file: variant.file, why: String(error).slice(0, 200)});
     }
   }
@@ -37,6 +39,28 @@ export class EdgeModel {
   }
 
   delete(): void { this.compiled.delete(); }
+}
+
+/** Loads LiteRT.js within a deadline, which the requests that it makes by itself do not have. */
+async function loadRuntime(): Promise<void> {
+  const name = await supportsFeature("relaxedSimd") ? "litert_wasm_internal" : "litert_wasm_compat_internal";
+  const file = `wasm/${name}.js`, wasm = `wasm/${name}.wasm`, seconds = allowSeconds(RUNTIME_BYTES);
+  const content = await downloadRequired(wasm, {file: wasm, most: RUNTIME_BYTES, seconds});
+  Object.assign(globalThis, {Module: {wasmBinary: content.buffer}}); // Emscripten takes it from there
+
+  // It waits for its script without end, and takes no other meanwhile; nor does a browser ask again for the same address.
+  const script = new URL(tries ? `${file}?${tries}.js` : file, document.baseURI).href;
+  tries++;
+  let isOver = false;
+  const timer = setTimeout(() => { isOver = true; document.querySelector(`script[src="${script}"]`)?.dispatchEvent(new Event("error")); }, seconds * 1000);
+  try {
+    await loadLiteRt(script);
+  } catch (error) {
+    if (error instanceof Event) throw new Refused(isOver ? "slow" : "broken", {file, seconds});
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function quantise(values: ArrayLike<number>, {dtype, scale, zero_point}: TensorSpec): Int32Array | Float32Array | Int8Array | Uint8Array {

@@ -2,14 +2,17 @@
 import {Bundle, type Answer} from "./bundle";
 import type {Content} from "./contracts";
 import {listColumns, type RowContract} from "./contracts/row";
+import {bindDocument, download} from "./download";
 import {Refused} from "./refusal";
-import {isSecure} from "./release";
+import {isSecure, readTime} from "./release";
 import {State, type Entry, type Kept} from "./state";
 import {ASKED, exportSpan, parseCsv} from "./trail";
-import {update, type Config} from "./update";
-import {language, say} from "./words";
+import {listTrusted, update, type Config} from "./update";
+import {formatDay, language, say} from "./words";
 
-const POLL_MS = 15 * 60_000, SHOWN = 20;
+const POLL_MS = 15 * 60_000, HOUR_MS = 60 * 60_000, DAY_MS = 24 * HOUR_MS, SHOWN = 20;
+// Why a kept bundle is not opened although it is good: the runtime did not come, or not whole.
+const RUNTIME = ["model", "broken", "missing", "slow", "large"];
 
 const find = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
 const show = (id: string, text: string): void => { find(id).textContent = text; find(id).hidden = !text; };
@@ -19,6 +22,8 @@ class Page {
   private bundle: Bundle | null = null;
   private kept: Kept | null = null;
   private refusal = "";
+  private isAway = false; // the store, at the last look
+  private checked: number | null = null;
   private evictable = false;
   private entry: Entry | null = null;
   private answering: Promise<unknown> = Promise.resolve();
@@ -33,6 +38,7 @@ class Page {
     this.report(this.kept ? "" : say("loading"));
     await this.look();
     setInterval(() => void this.look(), POLL_MS);
+    setInterval(() => this.report(), HOUR_MS); // a release may be over by now
     addEventListener("online", () => void this.look());
     document.addEventListener("visibilitychange", () => { if (!document.hidden) void this.look(); });
     this.others.onmessage = () => void this.reload().then(() => this.report());
@@ -41,6 +47,7 @@ class Page {
   /** Opens the kept bundle, where it is another than the one in use: another tab may have proven it. */
   private async reload(): Promise<void> {
     const kept = await this.state.kept();
+    this.checked = await this.state.checked();
     if (kept && kept.seen.digest === this.kept?.seen.digest) this.kept = kept;
     else if (kept) await this.use(await Bundle.open(kept.manifest, kept.files), kept);
   }
@@ -51,21 +58,24 @@ class Page {
     void this.answering.then(() => before?.close()); // it still gives the answers that were asked of it
     [this.bundle, this.kept] = [bundle, kept];
     if (changed) this.buildInput();
-    find("ask").hidden = false;
     // Not awaited: Firefox asks a person, who may not answer.
     if (isSecure()) void (navigator.storage.persist?.() ?? Promise.resolve(false)).then((stays) => { this.evictable = !stays; this.report(); });
     const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
     void navigator.serviceWorker?.ready.then((registration) => registration.active?.postMessage(loaded));
   }
 
-  /** Asks the store; only one tab at a time does. */
-  async look(): Promise<void> {
+  /** Asks the store; only one tab at a time does. With `trust`, a person trusts the keys that phone.json names. */
+  async look(trust = false): Promise<void> {
     const work = async (): Promise<string> => {
       // A runtime that could not be loaded is no reason to fetch the release again.
-      const opens = await this.reload().then(() => true, (error: unknown) => error instanceof Refused && error.reason === "model");
-      const result = await update(this.config, this.state, getDevice(), opens);
-      if (result) await this.use(...result);
-      if (result) this.others.postMessage(result[1].seen.version);
+      const opens = await this.reload().then(() => true, (error: unknown) => error instanceof Refused && RUNTIME.includes(error.reason));
+      const kept = trust && await this.state.kept();
+      if (kept) await this.state.keep({...kept, keys: this.config.keys});
+      this.isAway = false;
+      const {answered, switched} = await update(this.config, this.state, getDevice(), opens);
+      this.isAway = !answered;
+      if (switched) await this.use(...switched);
+      if (switched) this.others.postMessage(switched[1].seen.version);
       await this.reload();
       return "";
     };
@@ -79,9 +89,29 @@ class Page {
     this.report();
   }
 
+  /** Returns why the release in use is over, in words: its pointer, or itself. */
+  private listOver(): string[] {
+    const {seen: {pointer, version}, manifest} = this.kept!, isOver = (expires: string): boolean => readTime(expires) <= Date.now();
+    const over: string[] = [];
+    if (pointer && isOver(pointer.expires)) over.push(say("stale", {expires: pointer.expires}));
+    if (isOver(manifest.expires)) over.push(say("expired", {version, expires: manifest.expires}));
+    return over;
+  }
+
+  /** Asks a person about a key of phone.json that this phone does not trust; it goes on with the one that it does. */
+  private reportKeys(): void {
+    const trusted = listTrusted(this.config, this.kept), found = this.config.keys.filter((key) => !trusted.includes(key)).at(-1);
+    find("rekey").hidden = found === undefined || !isSecure();
+    if (found === undefined) return;
+    const facts = {found: found.slice(0, 8), key: trusted.at(-1)!.slice(0, 8)};
+    show("keys", say("rekey", facts));
+    show("trust", say("trust", facts));
+  }
+
   /** Says what is in use, and what was refused; never that all is well where it could not be verified. */
   private report(instead = ""): void {
-    const {kept, bundle, refusal} = this, status = find("status"), version = kept?.seen.version ?? 0;
+    const {kept, bundle, refusal, checked} = this, status = find("status"), version = kept?.seen.version ?? 0;
+    this.reportKeys();
     if (!kept || !bundle) {
       status.className = refusal ? "wrong" : "";
       status.textContent = refusal ? say("refused", {why: refusal}) : instead || say("empty");
@@ -92,11 +122,13 @@ class Page {
     const {candidate, production} = kept.seen.pointer ?? {};
     if (candidate) sentences.push(say(version === candidate.version ? "candidate" : "production", {...candidate, other: production!.version}));
     if (!kept.proof.vectors) sentences.push(say("unproven"));
-    const over = Date.parse(kept.manifest.expires) <= Date.now();
-    if (over) sentences.push(say("old", {expires: kept.manifest.expires}));
-    if (refusal) sentences.unshift(say("stays", {version, why: refusal}));
+    const over = this.listOver(), ends = over.length > 0 && this.config.expired === "refuse";
+    if (over.length) sentences.unshift(say(ends ? "ends" : "goeson", {version, why: over.join(" ")}));
+    if (refusal && !over.includes(refusal)) sentences.unshift(say("stays", {version, why: refusal}));
+    if (checked !== null && (this.isAway || Date.now() - checked > DAY_MS)) sentences.push(say("since", {day: formatDay(checked)}));
     if (this.evictable) sentences.push(say("evictable"));
-    const fine = isSecure() && kept.seen.key !== null && kept.proof.vectors > 0 && !over && !refusal;
+    find("ask").hidden = ends;
+    const fine = isSecure() && kept.seen.key !== null && kept.proof.vectors > 0 && !over.length && !refusal;
     status.className = fine ? "fine" : "wrong";
     status.textContent = sentences.join(" ");
     show("version", `v${version}`);
@@ -163,6 +195,8 @@ class Page {
   }
 
   private async ask(content: Content): Promise<void> {
+    this.report();
+    if (find("ask").hidden) return; // it has ended since
     const bundle = this.bundle!;
     show("problem", "");
     find("answer").hidden = true;
@@ -222,6 +256,7 @@ class Page {
     document.title = find("model").textContent = this.config.model;
     let number = 0;
     find("look").onclick = () => void this.look();
+    find("trust").onclick = () => void this.look(true);
     find("ask").onsubmit = (event) => { event.preventDefault(); void this.ask(this.read()); };
     find("example").onclick = () => {
       const content = this.bundle!.example(number++);
@@ -284,9 +319,17 @@ function getDevice(): string {
   return device;
 }
 
+/** Reads phone.json; earlier ones have one `key`, or null. */
+async function readConfig(): Promise<Config> {
+  const answer = await download("phone.json", bindDocument("phone.json"));
+  if (!answer) throw new Refused("missing", {file: "phone.json"});
+  const {key, ...config} = JSON.parse(new TextDecoder().decode(answer.content)) as Partial<Config> & {model: string; store: string; key?: string | null};
+  return {keys: key ? [key] : [], expired: "warn", ...config};
+}
+
 async function main(): Promise<void> {
   if (isSecure() && navigator.serviceWorker) await navigator.serviceWorker.register("worker.js").catch(() => undefined);
-  const config = await (await fetch("phone.json")).json() as Config;
+  const config = await readConfig();
   await new Page(config, await State.open(`edgeline ${new URL("./", document.baseURI).pathname}`, config.model)).start();
 }
 

@@ -3,7 +3,8 @@ import type {Files, Proof} from "./bundle";
 import {Refused} from "./refusal";
 import type {Manifest, Seen} from "./release";
 
-export interface Kept { seen: Seen; manifest: Manifest; files: Files; proof: Proof }
+/** The last good bundle; `keys` are those that this phone trusts, which pages before had not: they trusted that of `seen`. */
+export interface Kept { seen: Seen; manifest: Manifest; files: Files; proof: Proof; keys?: string[] }
 export interface Entry {
   id?: number; at: string; version: number; variant: string; said: string; score: number; label: string; chosen: "" | "random" | "person";
   content: Blob | string | Record<string, string | string[]>;
@@ -46,6 +47,18 @@ export class State {
       transaction.oncomplete = () => resolve();
       transaction.onabort = () => reject(isFull(transaction.error) ? new Refused("room") : transaction.error);
     });
+  }
+
+  /** Returns when the store last had a pointer that this phone accepted, in milliseconds; null if no page has kept it. */
+  async checked(): Promise<number | null> {
+    return await wait(this.store("kept", "readonly").get("checked") as IDBRequest<number | undefined>) ?? null;
+  }
+  async check(now: number): Promise<void> {
+    try {
+      await wait(this.store("kept", "readwrite").put(now, "checked"));
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error; // a full phone goes on
+    }
   }
 
   async answers(): Promise<Entry[]> { return wait(this.store("answers", "readonly").getAll() as IDBRequest<Entry[]>); }

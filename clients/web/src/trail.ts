@@ -49,9 +49,14 @@ export async function exportSpan(entries: Entry[], model: string, device: string
   return new Blob([zipSync(files) as Uint8Array<ArrayBuffer>], {type: "application/zip"});
 }
 
+// By edgeline/tables/sheets.py: what a spreadsheet takes for a formula, also in full width, is marked, but no plain number.
+const FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/, NUMBER = /^[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?$/i;
+
+/** Formats a table that people open in a spreadsheet; the import removes the marks. */
 function formatCsv(rows: string[][]): Uint8Array {
+  const mark = (cell: string): string => FORMULA.test(cell) && !NUMBER.test(cell) ? `'${cell}` : cell;
   const quote = (cell: string): string => /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
-  return strToU8(rows.map((row) => `${row.map(quote).join(",")}\n`).join(""));
+  return strToU8(rows.map((row) => `${row.map(mark).map(quote).join(",")}\n`).join(""));
 }
 
 /** Reads the cells of a CSV file: rows of texts, the header first. */

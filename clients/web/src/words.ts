@@ -1,4 +1,7 @@
 /** What the page says, in English and German; {name} is replaced by a fact. */
+import refusals from "../../../edgeline/release/refusals.json";
+
+const REFUSALS: Record<string, {en: string; de: string} | undefined> = refusals; // as every reader has them
 const WORDS: Record<string, [string, string]> = {
   // Parts of the page.
   camera: ["Camera", "Kamera"],
@@ -34,36 +37,21 @@ const WORDS: Record<string, [string, string]> = {
   candidate: ["It is a candidate, which {percent} % of phones try, this one too; the others run version {other}.", "Sie ist ein Kandidat, den {percent} % der Telefone erproben, auch dieses; die anderen nutzen Version {other}."],
   production: ["{percent} % of phones try the candidate, version {version}; this one does not.", "{percent} % der Telefone erproben den Kandidaten, Version {version}; dieses nicht."],
   unproven: ["It has no golden vectors, so nothing proves that this phone answers as the model does.", "Sie hat keine Prüfbeispiele; nichts beweist, dass dieses Telefon wie das Modell antwortet."],
-  old: ["It expired at {expires}. Answers may be out of date.", "Sie ist am {expires} abgelaufen. Antworten können veraltet sein."],
+  goeson: ["Version {version} goes on, but its answers may be out of date: {why}", "Version {version} läuft weiter, aber ihre Antworten können veraltet sein: {why}"],
+  ends: ["Version {version} does not answer any more: {why}", "Version {version} antwortet nicht mehr: {why}"],
+  since: ["Nothing newer could be asked for since {day}.", "Seit dem {day} konnte nach nichts Neuerem gefragt werden."],
+  rekey: ["The server of this page names another key ({found} …) than the one that this phone trusts ({key} …), which is still required. Ask the owner of the model before you trust the new one.", "Der Server dieser Seite nennt einen anderen Schlüssel ({found} …) als den, dem dieses Telefon vertraut ({key} …) und der weiter verlangt wird. Vertrauen Sie dem neuen erst nach Rückfrage bei dem, dem das Modell gehört."],
+  trust: ["Trust the key {found} …", "Dem Schlüssel {found} … vertrauen"],
   evictable: ["The browser may delete it. Install this page on the home screen.", "Der Browser darf sie löschen. Bitte diese Seite auf dem Startbildschirm installieren."],
   stays: ["A new release was refused, version {version} stays: {why}", "Eine neue Version wurde abgelehnt, Version {version} bleibt: {why}"],
   refused: ["Refused: {why}", "Abgelehnt: {why}"],
-  offline: ["No network; version {version} goes on.", "Kein Netz; Version {version} läuft weiter."],
-  current: ["Version {version} is the newest.", "Version {version} ist die neueste."],
   details: ["{model} {version}, {variant}, made {created}, expires {expires}. Key: {key}. {close} of {values} input values, {decisions} of {vectors} decisions as published; proven in {ms} ms. Median inference {inference} ms.", "{model} {version}, {variant}, erstellt {created}, gültig bis {expires}. Schlüssel: {key}. {close} von {values} Eingabewerten, {decisions} von {vectors} Entscheidungen wie veröffentlicht; geprüft in {ms} ms. Median der Inferenz {inference} ms."],
-  // Refusals.
-  pointer: ["current.json has no readable signed pointer.", "current.json hat keinen lesbaren signierten Zeiger."],
-  signature: ["current.json is not signed with the key {key}.", "current.json ist nicht mit dem Schlüssel {key} signiert."],
-  browser: ["this browser cannot check Ed25519 signatures; it takes Chrome 137, Firefox 129 or Safari 17.", "dieser Browser prüft keine Ed25519-Signaturen; nötig sind Chrome 137, Firefox 129 oder Safari 17."],
-  other: ["the store has the model {found}, not {model}.", "der Speicher hat das Modell {found}, nicht {model}."],
-  clock: ["the pointer was signed at {issued}, which is in the future. Is the clock of this phone right?", "der Zeiger wurde am {issued} signiert, das liegt in der Zukunft. Geht die Uhr dieses Telefons richtig?"],
-  replayed: ["an old pointer was replayed: its counter is {found}, this phone has seen {seen}.", "ein alter Zeiger wurde wiederholt: Sein Zähler ist {found}, dieses Telefon kennt {seen}."],
-  stale: ["the pointer expired at {expires}: the store was not renewed, is held back, or the clock of this phone is wrong.", "der Zeiger ist am {expires} abgelaufen: Der Speicher wurde nicht erneuert, wird zurückgehalten, oder die Uhr dieses Telefons geht falsch."],
-  lower: ["version {version} is lower than {seen}, and no rollback was signed.", "Version {version} ist kleiner als {seen}, und kein Rückgang wurde signiert."],
-  swapped: ["{file} is not the file that was released.", "{file} ist nicht die veröffentlichte Datei."],
-  truncated: ["{file} has {found} of {size} bytes.", "{file} hat {found} von {size} Bytes."],
-  missing: ["{file} is missing.", "{file} fehlt."],
-  broken: ["the download of {file} broke off; it is tried again.", "das Laden von {file} brach ab; es wird wieder versucht."],
-  newer: ["it needs a newer page (reader {version}).", "sie braucht eine neuere Seite (Leser {version})."],
-  expired: ["version {version} expired at {expires}.", "Version {version} ist am {expires} abgelaufen."],
-  epoch: ["version {version} has rollback epoch {found}, this phone has seen {seen}.", "Version {version} hat die Epoche {found}, dieses Telefon kennt {seen}."],
-  room: ["there is not enough room on this phone.", "auf diesem Telefon ist nicht genug Platz."],
+  // Refusals that only a page has.
   contract: ["preprocessing.json is not supported: {key} is {value}.", "preprocessing.json wird nicht unterstützt: {key} ist {value}."],
   labels: ["labels.txt has {labels} labels for {outputs} outputs.", "labels.txt hat {labels} Labels für {outputs} Ausgaben."],
-  model: ["{file} cannot be run: {why}", "{file} läuft nicht: {why}"],
   mixed: ["preprocessing.json and golden vectors are of different bundles.", "preprocessing.json und Prüfbeispiele gehören nicht zusammen."],
   tensor: ["golden vector {name}: {far} of {size} input values differ, by up to {largest}.", "Prüfbeispiel {name}: {far} von {size} Eingabewerten weichen ab, um bis zu {largest}."],
-  golden: ["golden vector {name}: a probability differs by {apart}, allowed are {allowed}.", "Prüfbeispiel {name}: Eine Wahrscheinlichkeit weicht um {apart} ab, erlaubt sind {allowed}."],
+  score: ["golden vector {name}: a probability differs by {apart}, allowed are {allowed}.", "Prüfbeispiel {name}: Eine Wahrscheinlichkeit weicht um {apart} ab, erlaubt sind {allowed}."],
   finite: ["the model gives values that are no numbers.", "das Modell liefert Werte, die keine Zahlen sind."],
   // Inputs that cannot be read.
   photo: ["This browser cannot read the photo ({bytes} bytes, {type}).", "Dieser Browser kann das Foto nicht lesen ({bytes} Bytes, {type})."],
@@ -79,6 +67,10 @@ const WORDS: Record<string, [string, string]> = {
 export const language = navigator.language.startsWith("de") ? 1 : 0;
 
 export function say(key: string, facts: Record<string, string | number> = {}): string {
-  const text = (WORDS[key] ?? WORDS.failed!)[language];
-  return text.replace(/\{(\w+)\}/g, (_, name: string) => String(facts[name] ?? "?"));
+  const refusal = REFUSALS[key], words = refusal ? [refusal.en, refusal.de] : WORDS[key] ?? WORDS.failed!;
+  return words[language]!.replace(/\{(\w+)\}/g, (_, name: string) => String(facts[name] ?? "?"));
+}
+
+export function formatDay(at: number): string {
+  return new Date(at).toLocaleDateString(navigator.language, {dateStyle: "long"});
 }

@@ -230,8 +230,8 @@ def flip(content: bytes) -> bytes:
 POINTER = "current.json"
 # A file of a second release, the change that the server makes to it, the reason, and the words of the page.
 FAULTS: dict[str, tuple[str, Callable[[bytes], bytes | None], str, str]] = {
-    "another key": (POINTER, forge(make_key(2)), "signature", "not signed with the key"),
-    "no signature": (POINTER, forge(None), "signature", "not signed with the key"),
+    "another key": (POINTER, forge(make_key(2)), "signature", "not signed with a key"),
+    "no signature": (POINTER, forge(None), "signature", "not signed with a key"),
     **{
         name: (POINTER, change, "pointer", "no readable signed pointer")
         for name, change in (

@@ -2,6 +2,7 @@
 
 import json
 import mimetypes
+import re
 import shutil
 import socket
 import ssl
@@ -18,7 +19,7 @@ from edgeline.errors import EdgelineError
 from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
 from edgeline.release import store
-from edgeline.release.signing import PUBLIC, format_public_key, make_pair
+from edgeline.release.signing import PUBLIC, format_public_key, load_public_key, make_pair
 from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
 
 SIGNER = format_public_key(make_key().public_key())
@@ -68,11 +69,20 @@ def test_a_folder_for_a_web_server_has_page_release_and_pointer(root, page, tmp_
         "store/1/golden/golden.json",
     }
     config = json.loads((tmp_path / "out/phone.json").read_text())
-    assert config == {"model": "shelf", "key": SIGNER, "store": "store"}
-    make_pair(tmp_path / "keys")
-    own = str(tmp_path / "keys" / PUBLIC)
-    assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out"), "--key", own]) == 0
-    assert json.loads((tmp_path / "out/phone.json").read_text())["key"] not in (None, SIGNER)
+    assert config == {"model": "shelf", "keys": [SIGNER], "store": "store", "expired": "warn"}
+
+
+def test_the_keys_of_a_change_and_what_follows_when_a_release_is_over_are_settings_of_a_folder(
+    root, page, tmp_path
+):
+    options = ["--expired", "refuse"]
+    for name in ("old", "new"):
+        make_pair(tmp_path / name)
+        options += ["--key", str(tmp_path / name / PUBLIC)]
+    assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out"), *options]) == 0
+    config = json.loads((tmp_path / "out/phone.json").read_text())
+    assert config["keys"] == [load_public_key(str(tmp_path / name / PUBLIC)) for name in ("old", "new")]
+    assert config["expired"] == "refuse"
 
 
 def test_a_folder_gets_no_pointer_to_a_release_that_cannot_be_read_whole(root, page, tmp_path, capsys):
@@ -132,6 +142,9 @@ def test_only_page_and_bundles_are_served_as_they_are_now_by_http_and_https(
         for path in ("history.jsonl", "1/../history.jsonl", "../../.lock", "2/a", "../x"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 get(f"store/{path}")
+        for folder in ("wasm", "wasm/", "wasm/?x"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                get(folder)
         server.shutdown()
         server.server_close()
 
@@ -194,15 +207,16 @@ def test_a_page_that_was_not_built_a_missing_model_and_a_port_in_use_are_bad_usa
     assert "was not built" in found and "Node" in why and "make phone" in do
 
 
-def test_every_word_of_the_page_is_there_in_both_languages_with_the_same_facts():
-    import re
-
-    source = (Path(__file__).parents[3] / "clients/web/src/words.ts").read_text()
-    rows = re.findall(r'^  (\w+): \["(.*?)",\s*"(.*?)"\],$', source, re.M | re.S)
-    assert len(rows) == len(re.findall(r"^  \w+: \[", source, re.M)) > 60
+def test_every_word_of_the_page_is_there_once_in_both_languages_with_the_same_facts():
+    sources = Path(__file__).parents[3] / "clients/web/src"
+    text = (sources / "words.ts").read_text()
+    rows = re.findall(r'^  (\w+): \["(.*?)",\s*"(.*?)"\],$', text, re.M | re.S)
+    assert len(rows) == len(re.findall(r"^  \w+: \[", text, re.M)) > 50
+    refusals = json.loads((Path(store.__file__).parent / "refusals.json").read_text())
+    rows += [(key, words["en"], words["de"]) for key, words in refusals.items()]
+    assert len({key for key, _, _ in rows}) == len(rows)
     for key, english, german in rows:
         facts = [sorted(re.findall(r"\{(\w+)\}", text)) for text in (english, german)]
         assert facts[0] == facts[1] and (english != german or key == "text"), key
-    code = "".join(path.read_text() for path in (Path(__file__).parents[3] / "clients/web/src").rglob("*.ts"))
-    keys = {key for key, _, _ in rows}
-    assert {*re.findall(r'(?:say|Refused)\("(\w+)"', code)} <= keys
+    code = "".join(path.read_text() for path in sources.rglob("*.ts"))
+    assert {*re.findall(r'(?:say|Refused)\("(\w+)"', code)} <= {key for key, _, _ in rows}
