@@ -37,6 +37,7 @@ from edgeline.release.layout import (
 from edgeline.release.pointer import Canary, Envelope, Pointer, Production
 
 Action = Literal["push", "rollout", "promote", "rollback", "collect", "rotate", "trust"]
+_MOST_LOG_BYTES = 64_000_000  # a hundred thousand changes
 _REPAIRED_BY = "the next push, promote or rollback writes it from current.json"
 # The way on from a store with parts that nobody signed, or that are not as they were signed.
 DO_TRUST = (
@@ -349,5 +350,5 @@ def find_previous_version(changes: Sequence[Change]) -> int | None:
 
 def read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
     """Reads the complete lines of history.jsonl, and the bytes after the last line end."""
-    *lines, torn = (read_document(folder, folder.history(model)) or b"").split(b"\n")
+    *lines, torn = (read_document(folder, folder.history(model), _MOST_LOG_BYTES) or b"").split(b"\n")
     return lines, torn

@@ -7,6 +7,7 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.release.history import Change, Collected, History, read_history, read_pointer
 from edgeline.release.layout import (
     MANIFEST,
+    MOST_DOCUMENT_BYTES,
     PushFolder,
     Root,
     check_name,
@@ -240,7 +241,7 @@ def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: 
     """
     path = folder.edge(model) / str(version) / MANIFEST
     where = folder.relative(path)
-    if (raw := read_document(folder, path)) is None:
+    if (raw := read_document(folder, path, MOST_DOCUMENT_BYTES)) is None:
         raise damaged(where, "no file", "the manifest of that release")
     digest = hash_bytes(raw)
     if manifest_sha256 not in (None, digest):

@@ -1,0 +1,134 @@
+"""Twelve wrong pointers: a phone refuses each, and verify, status and alerts say so."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from edgeline.alerts.settings import AlertSettings
+from edgeline.alerts.telling import look_at_workspace, send_new_alerts
+from edgeline.cli.main import main
+from edgeline.release import store
+from edgeline.release.signing import PRIVATE, PUBLIC, load_public_key, load_signing_key, make_pair
+from edgeline.runtime import Refused
+from tests.attack.mutations import Reader
+from tests.edgeline.phone.releases import at, forge
+from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.outputs import write_run
+
+OTHER = {"version": 9, "manifest_sha256": "9" * 64}
+
+
+def strip(content: bytes) -> bytes:
+    document = json.loads(content)
+    del document["signed"]
+    return json.dumps(document).encode()
+
+
+def spoil(content: bytes) -> bytes:
+    return content.replace(b'"sig": "', b'"sig": "AAAA')
+
+
+def rename_type(content: bytes) -> bytes:
+    return content.replace(b"vnd.edgeline.pointer", b"vnd.edgeline.point")
+
+
+def change_half(content: bytes) -> bytes:
+    """The words that nobody signed name another manifest: phones would do, servers not."""
+    document = json.loads(content)
+    document["change"]["manifest_sha256"] = document["manifest_sha256"] = "8" * 64
+    return json.dumps(document).encode()
+
+
+def list_pointers(key):
+    """Returns the changes of current.json, with the reason of a phone's refusal."""
+    return {
+        "missing": (None, "missing"),
+        "damaged": (lambda content: content[:-40], "pointer"),
+        "unsigned": (forge(None), "signature"),
+        "without an envelope": (strip, "pointer"),
+        "of another type": (rename_type, "pointer"),
+        "signed by a stranger": (forge(make_key(9)), "signature"),
+        "with a spoilt signature": (spoil, "signature"),
+        "of a version that is not there": (forge(key, production=OTHER), "missing"),
+        "of the future": (forge(key, issued=at(9), expires=at(20)), "clock"),
+        "that has expired": (forge(key, issued=at(-9), expires=at(-1)), "stale"),
+        "of another model": (forge(key, model="text"), "other"),
+        "as long as a film": (lambda content: content + b" " * 4_000_001, "large"),
+    }
+
+
+NAMES = [*list_pointers(None)]
+
+
+@pytest.fixture
+def workspace(tmp_path, make_run):
+    """Has a run that pushed with a key to its own store."""
+    make_pair(tmp_path / "keys")
+    private = tmp_path / "keys" / PRIVATE
+    push = {"destination": None, "key": str(private)}
+    run = make_run(
+        settings={"push": push}, push=str(tmp_path / "workspace/push"), outcome="pushed", exit_code=0
+    )
+    write_run(tmp_path / "workspace", run)
+    for content in ("one", "two"):
+        candidate = make_candidate(
+            tmp_path / content, content, 100, signing_key=load_signing_key(str(private))
+        )
+        store.push(tmp_path / "workspace/push", "shelf", candidate)
+    return tmp_path / "workspace"
+
+
+def ask_everybody(workspace: Path, hook, capsys) -> dict[str, str]:
+    """Returns what each says of a store: "" if all is well."""
+    keys = workspace.parent / "keys"
+    place, answers = ("--workspace", str(workspace)), {}
+    for name, command in {
+        "verify": ["verify"],
+        "verify --key": ["verify", "--key", str(keys / PUBLIC)],
+    }.items():
+        code = main([*command, *place])
+        out, err = capsys.readouterr()
+        answers[name] = err if code == 1 else ""
+    main(["status", *place])
+    out = capsys.readouterr().out
+    answers["status"] = out if "refuses it, because" in out else ""
+    look = partial(look_at_workspace, workspace, "shelf", str(workspace / "push"))
+    settings = AlertSettings.model_validate_json('{"webhook": "$HOOK", "min_free_gb": 0}')
+    troubles, _ = send_new_alerts(settings, look)
+    answers["alert"] = " ".join(name for name in troubles if name in ("pointer", "unreadable"))
+    phone = Reader(
+        str(workspace / "push/edge/shelf"),
+        "shelf",
+        workspace.parent / "phone",
+        load_public_key(str(keys / PUBLIC)),
+    )
+    try:
+        phone.update()
+        answers["phone"] = ""
+    except Refused as error:
+        answers["phone"] = error.reason
+    return answers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_verify_status_and_alerts_name_each_pointer_that_a_phone_refuses(workspace, hook, capsys, name):
+    assert not any(ask_everybody(workspace, hook, capsys).values())
+    key = load_signing_key(str(workspace.parent / "keys" / PRIVATE))
+    change, reason = list_pointers(key)[name]
+    path = workspace / "push/edge/shelf/current.json"
+    path.write_bytes(change(path.read_bytes())) if change else path.unlink()
+    answers = ask_everybody(workspace, hook, capsys)
+    assert all(answers.values()) and answers["phone"] == reason, answers
+
+
+def test_a_pointer_whose_halves_differ_is_named_though_a_phone_goes_by_the_signed_one(
+    workspace, hook, capsys
+):
+    path = workspace / "push/edge/shelf/current.json"
+    path.write_bytes(change_half(path.read_bytes()))
+    answers = ask_everybody(workspace, hook, capsys)
+    assert answers.pop("phone") == "" and answers.pop("status") == "" and all(answers.values()), answers
+    main(["status", "--workspace", str(workspace)])
+    assert "somebody wrote to the store without the key" in capsys.readouterr().out
