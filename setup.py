@@ -12,7 +12,8 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["edgeline", "edgeline.*"]),
-    # Types of the package, the reasons of readers, the templates and the style of the report's pages, and the page for phones.
+    # Types of the package, the reasons of readers, the templates and the style of the report's pages, and the
+    # page for phones.
     package_data={
         "edgeline": ["py.typed", "*.pyi"],
         "edgeline.release": ["refusals.json"],

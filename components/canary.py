@@ -13,7 +13,6 @@ from edgeline.release.history import Change, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import list_released_versions, read_release
 from edgeline.release.settings import PushSettings
-from edgeline.release.signing import load_signing_key
 from edgeline.settings_group import Group
 from edgeline.store.locations import locate
 
@@ -58,11 +57,11 @@ def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, Pus
     """
     folder = PushFolder(locate(push))
     collected = store.find_collected(push, model)
-    released = list_released_versions(folder, model)
+    released, digests = list_released_versions(folder, model), read_history(folder, model).manifests
     pushed = {}
     for version in versions:
         try:
-            manifest = read_release(folder, model, version).manifest
+            manifest = read_release(folder, model, version, digests.get(version)).manifest
             pushed[version] = PushedVersion.of(manifest.created, manifest.metrics)
         except EdgelineError as error:
             if version in collected:
@@ -85,12 +84,12 @@ def end_canary(
     try:
         if (judged := judge_canary(push, model, served, settings.evaluation.served)) is None:
             return
-        (rollout, judgement), key = judged, load_signing_key(settings.push.key)
+        (rollout, judgement), keys = judged, settings.push.load_keys()
         reason = f"{_name_run(run)}{' '.join(judgement.sentences)}"
         if judgement.result == "bad":
-            store.rollback(push, model, reason, rollout.to_version, key, rollout)
+            store.rollback(push, model, reason, rollout.to_version, seen=rollout, **keys)
         elif judgement.result == "good" and may_promote:
-            store.promote(push, model, rollout.versions[1], reason, key, rollout)
+            store.promote(push, model, rollout.versions[1], reason, seen=rollout, **keys)
         log.info("The canary is %s: %s", judgement.result.replace("_", " "), reason)
     except (EdgelineError, OSError) as error:
         log.warning("The canary was not ended: %s", error)
@@ -102,7 +101,7 @@ def renew_pointer(push: str, model: str, settings: PushSettings) -> None:
     What goes wrong is logged.
     """
     try:
-        store.renew(push, model, load_signing_key(settings.key), settings.pointer_days)
+        store.renew(push, model, days=settings.pointer_days, **settings.load_keys())
     except (EdgelineError, OSError) as error:
         log.warning("The pointer to production was not renewed: %s", error)
 

@@ -19,7 +19,7 @@ from edgeline.errors import DataRefused, EdgelineError
 from edgeline.records.run import Run
 from edgeline.records.served import SERVED
 from edgeline.records.verdict import VERDICT
-from edgeline.release.acceptance import check_push_early
+from edgeline.release.acceptance import check_push_early, check_signer
 from edgeline.release.signing import load_signing_key
 from edgeline.store.locations import is_url
 
@@ -92,8 +92,12 @@ def DataGate(
             f"Details: {format_details_command(records, model_name)}. {cure}.",
         )
     if records:  # On one machine, the runner checks this before the first step.
-        rules, is_signed = settings.push, load_signing_key(None) is not None
-        warning = check_push_early(push, model_name, rules.rollback_epoch, is_signed, rules.canary_percent)
+        rules, key = settings.push, load_signing_key(None)
+        warning = check_push_early(
+            push, model_name, rules.rollback_epoch, key is not None, rules.canary_percent
+        )
+        if not warning:
+            check_signer(push, model_name, {"key": key, "trusted": rules.trusted_keys})
         if warning:
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
     for name, artifact in inputs.items():

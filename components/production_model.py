@@ -20,6 +20,7 @@ from edgeline.labels import parse_labels
 from edgeline.records.edge import LABELS_FILE_NAME
 from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.release import store
+from edgeline.release.verify import find_copy_problems
 from edgeline.store.locations import copy_tree
 
 log = logging.getLogger("edgeline.production")
@@ -56,6 +57,13 @@ def ProductionModel(
         (Path(model.uri) / "no_model_in_production").touch()
     else:
         copy_tree(release.serving, target)
+        if problems := find_copy_problems(target, release.manifest):
+            raise EdgelineError(
+                f"{model_name} {release.version}, in production, is damaged: {' '.join(problems)}",
+                "The new model would be compared with something else than what was pushed.",
+                "Restore these files from a backup, or put an intact release in production with"
+                " `edgeline rollback --reason R`.",
+            )
         bundle = Path(model.uri) / PRODUCTION_EDGE
         bundle.mkdir()
         file = release.manifest.default.file

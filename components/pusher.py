@@ -37,7 +37,8 @@ from edgeline.release.acceptance import list_terms
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Code, Data, identify_model
-from edgeline.release.signing import load_signing_key
+from edgeline.release.signing import list_public_keys, load_signing_key
+from edgeline.release.verify import foresee_phone
 from edgeline.report.card import render_card
 from edgeline.report.collect import collect
 from edgeline.report.sources import Sources
@@ -145,7 +146,6 @@ def Pusher(
             libraries=list_libraries(),
             card=lambda version: render_card(facts, version, *terms_of_use),
         )
-        warning = store.warn_of_key(PushFolder(locate(push)), model_name, candidate.signing_key)
         try:
             release = store.push(push, model_name, candidate)
         except HeldBack as error:
@@ -154,8 +154,9 @@ def Pusher(
         else:
             tried = store.find_rollout(push, model_name)
             state = tried.tried if tried else f"Version {release.version} of {model_name} is in production."
+            outlook = foresee_phone(push, model_name, list_public_keys(push_settings.load_keys()))
             outcome = Push(
-                "pushed", release.version, (state, *list_terms(release.manifest), *filter(None, [warning]))
+                "pushed", release.version, (state, *list_terms(release.manifest), outlook.sentence)
             )
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":

@@ -9,7 +9,7 @@ from edgeline.errors import EdgelineError
 from edgeline.labels import join_names
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.served import ASKED, Answer, Skew
-from edgeline.release.history import read_history
+from edgeline.release.history import History, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import read_release
 from edgeline.runtime import load_bundle
@@ -33,12 +33,13 @@ def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
         if answer.example in contents:
             by_file.setdefault((answer.version, answer.variant), []).append(answer)
     store = PushFolder(locate(push))
-    collected = read_history(store, model).collected if by_file else {}
+    history = read_history(store, model) if by_file else History()
+    collected, digests = history.collected, history.manifests
     for (version, variant), answers in by_file.items():
         if version in collected:
             continue
         try:
-            release = read_release(store, model, version)
+            release = read_release(store, model, version, digests.get(version))
             bundle = load_bundle(release.manifest, release.read, variant)
             differences: dict[str, list[float]] = {}
             for answer in answers:

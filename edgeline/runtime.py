@@ -18,19 +18,17 @@ import re
 import shutil
 import tempfile
 import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from functools import cached_property
 from http.client import HTTPException, IncompleteRead, InvalidURL
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from edgeline.edge.golden import find_golden_problems, read_vectors
@@ -39,16 +37,27 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
 from edgeline.labels import parse_labels
 from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
-from edgeline.records.json_file import JsonFile, convert, decode
+from edgeline.records.json_file import UNREADABLE, JsonFile
 from edgeline.records.rejection import RowRejected, check_text
-from edgeline.release.layout import LABELS, MANIFEST, POINTER, PREPROCESSING, hash_bytes
-from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_manifest, select_entries
-from edgeline.release.pointer import Envelope, Pointer, Production
+from edgeline.release.durable import only_writer
+from edgeline.release.layout import LABELS, MANIFEST, MOST_DOCUMENT_BYTES, POINTER, PREPROCESSING
+from edgeline.release.manifest import Manifest, parse_manifest, select_entries
+from edgeline.release.pointer import Production
+from edgeline.release.reader import (
+    Refused,
+    Seen,
+    accept_manifest,
+    accept_pointer,
+    check_file,
+    describe_refusal,
+)
 from edgeline.store.locations import add_path_to_errors, locate, read_bytes
+from edgeline.store.web import TooLarge, TooSlow, fetch_url
 
-_CLOCKS_APART = timedelta(days=1)
 _OWN_FOLDER = re.compile(r"[0-9a-f]{16}|\.new-.*")  # of a bundle; others in `keep` are not this module's
-_TIMEOUT_S = 30
+# Seconds for one document, and for one file the time of its bytes at the slowest rate, bytes a second, too.
+_TIMEOUT_S, _SLOWEST = 30, 10_000
+_LOCK_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -134,34 +143,7 @@ def load_bundle(
     return Bundle(manifest, contract, parse_labels(read_file(LABELS), LABELS, models[first].classes), models)
 
 
-class Refused(EdgelineError):
-    """A release that this device does not switch to; the one before goes on."""
-
-    def __init__(self, reason: str, found: str) -> None:
-        why = "The previous release, if there is one, stays in use."
-        super().__init__(found, why, "Look at the store with `edgeline verify`; see docs/phone.md.")
-        self.reason = reason
-
-
-class _Seen(Struct, frozen=True):
-    """Records what a device has seen of a store, which no later pointer may fall behind."""
-
-    key: str | None
-    pointer: Pointer
-    epoch: int
-    client: str
-    release: Production  # that was proven
-
-
-_SEEN = JsonFile[_Seen]("seen.json", _Seen)
-
-
-def _check(content: bytes, name: str, entry: FileEntry) -> bytes:
-    if len(content) != entry.size:
-        raise Refused("truncated", f"{name} has {len(content):,} of {entry.size:,} bytes.")
-    if hash_bytes(content) != entry.sha256:
-        raise Refused("swapped", f"{name} is not the file that was released.")
-    return content
+_SEEN = JsonFile[Seen]("seen.json", Seen)
 
 
 @contextmanager
@@ -171,31 +153,44 @@ def _refuse_full_disk() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise Refused("room", f"This device has no room for the release: {error}.") from error
+        raise Refused("room") from error
 
 
 class Phone:
     """Follows a store: checks what is in production, proves it on this device, and only then switches.
+
+    Several processes may share `keep`: one at a time updates.
 
     Args:
         place: Where current.json is: https://..., or a folder or place in a bucket, <push>/edge/<model>.
         model: The name of the model.
         keep: Folder of the last good bundle, from which `bundle` is loaded when there is no network; each
             model needs its own.
-        key: The public key that has to sign the pointer, 64 hexadecimal digits. Without one, the first
-            that signs is required from then on.
+        key: The public key that has to sign the pointer, 64 hexadecimal digits, or during a change of keys
+            several, the oldest first. Without one, the first that signs is required from then on.
         client: The id by whose hash this device takes its side of a canary; by default a random one.
+        expired: With "warn" a release goes on after its expiry, or that of the pointer to it, and `warning`
+            says so; with "refuse" there is no `bundle` then.
 
     Attributes:
         client: This id.
         bundle: The bundle that answers; None until an update brought one.
+        warning: A sentence if the release, or the pointer to it, has expired; else "". It is looked at when
+            the phone starts, and with each update.
 
     Raises:
         UsageError: `keep` is the folder of another model, `client` not a text, or `key` not a public key.
+        EdgelineError: What is remembered in `keep` cannot be read.
     """
 
     def __init__(
-        self, place: str, model: str, keep: str | Path, key: str | None = None, client: str | None = None
+        self,
+        place: str,
+        model: str,
+        keep: str | Path,
+        key: str | Sequence[str] | None = None,
+        client: str | None = None,
+        expired: Literal["warn", "refuse"] = "warn",
     ) -> None:
         if not isinstance(client, str | None):
             raise UsageError(
@@ -203,19 +198,23 @@ class Phone:
                 "A phone takes its side of a canary by the hash of a text.",
                 f"Pass a text, such as client={str(client)!r}.",
             )
-        if key is not None and not re.fullmatch(r"[0-9a-f]{64}", key):
-            raise UsageError(
-                f"The key {key!r} is not a public key.",
-                "Each pointer would be refused as signed with another one.",
-                "Pass the 64 digits, 0-9 and a-f, that `edgeline keys new` printed.",
-            )
-        self._place, self._model, self._keep, self._key = place.rstrip("/"), model, Path(keep), key
+        keys = [key] if isinstance(key, str) else list(key or ())
+        for each in keys:
+            if not isinstance(each, str) or not re.fullmatch(r"[0-9a-f]{64}", each):
+                raise UsageError(
+                    f"The key {each!r} is not a public key.",
+                    "Each pointer would be refused as signed with another one.",
+                    "Pass the 64 digits, 0-9 and a-f, that `edgeline keys new` printed.",
+                )
+        self._place, self._model, self._keep, self._keys = place.rstrip("/"), model, Path(keep), keys
+        self._refuses_expired = expired == "refuse"
+        self.bundle: Bundle | None = None
+        self.warning = ""
         self._seen = self._read_seen()
         self.client = client or (self._seen and self._seen.client) or uuid.uuid4().hex
-        self.bundle: Bundle | None = None
-        if self._seen:
-            with suppress(EdgelineError, OSError):  # a damaged one is fetched again
-                self.bundle = self._load(self._keep / self._seen.release.manifest_sha256[:16])
+        with suppress(EdgelineError, OSError):  # a damaged one is fetched again
+            self._load_kept()
+        self._look_at_expiry(datetime.now(timezone.utc))
 
     @_refuse_full_disk()
     def update(self, now: datetime | None = None) -> bool:
@@ -224,51 +223,86 @@ class Phone:
         Raises:
             Refused: The release of its side, or the pointer to it, is not accepted; see its `reason`.
             OSError: The store cannot be reached.
-            EdgelineError: The bucket cannot be reached.
+            EdgelineError: The bucket cannot be reached, what is remembered in `keep` cannot be read, or
+                another process has been updating it for a minute.
             UsageError: Its place is not a URL, or another model has taken the folder `keep` meanwhile.
         """
+        now = now or datetime.now(timezone.utc)
         self._read_seen()
-        now, last = now or datetime.now(timezone.utc), self._seen
-        pointer, key = self._read_pointer()
-        release = pointer.choose(self.client)
-        self._check_pointer(pointer, release, now)
-        version, digest, epoch = release.version, release.manifest_sha256, last.epoch if last else 0
-        if last and self.bundle and last.release.manifest_sha256 == digest:
-            self._write(_Seen(key, pointer, epoch, self.client, release))
-            return False
-        raw = self._fetch(f"{version}/{MANIFEST}")
-        if hash_bytes(raw) != digest:
-            raise Refused("swapped", f"{version}/{MANIFEST} is not the file that was released.")
-        try:
-            manifest = parse_manifest(raw, MANIFEST)
-        except NewerManifest as error:
-            raise Refused("newer", error.found) from error
-        if now >= parse_time(manifest.expires):
-            raise Refused("expired", f"{self._model} {version} expired at {manifest.expires}.")
-        if manifest.rollback_epoch < epoch:
-            found = f"{self._model} {version} has rollback epoch {manifest.rollback_epoch}."
-            raise Refused("epoch", f"{found} This device has seen {epoch}.")
         self._keep.mkdir(parents=True, exist_ok=True)
+        try:
+            with only_writer(self._keep / ".lock", _LOCK_WAIT_S):
+                return self._update(now)
+        finally:
+            self._look_at_expiry(now)
+
+    def _update(self, now: datetime) -> bool:
+        last = self._read_seen()
+        if last != self._seen:  # another process has switched
+            self._seen, self.bundle = last, None
+        raw = self._fetch(POINTER, MOST_DOCUMENT_BYTES, document=True)
+        accepted = accept_pointer(raw, self._model, self._keys, last, self.client, now)
+        pointer, release = accepted.pointer, accepted.release
+        if last and last.release.manifest_sha256 == release.manifest_sha256:
+            before = self.bundle
+            with suppress(EdgelineError, OSError):
+                self._load_kept()
+            if self.bundle:
+                self._write(Seen(accepted.key, pointer, last.epoch, self.client, release))
+                return self.bundle is not before
+        version = release.version
+        raw = self._fetch(f"{version}/{MANIFEST}", MOST_DOCUMENT_BYTES, document=True)
+        manifest = accept_manifest(raw, accepted, last, now)
         for path in self._keep.glob(".new-*"):  # of downloads that were killed, which would fill a device
             shutil.rmtree(path, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self._keep))
         try:
             self._download(manifest, raw, scratch)
             bundle = self._prove(scratch)
-            target = self._keep / digest[:16]
+            target = self._locate(release)
             shutil.rmtree(target, ignore_errors=True)  # left by a crash before the pointer was kept
             scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self._write(_Seen(key, pointer, manifest.rollback_epoch, self.client, release))
+        self._write(Seen(accepted.key, pointer, manifest.rollback_epoch, self.client, release))
         self.bundle = bundle
         for path in self._keep.iterdir():
             if path.is_dir() and path != target and _OWN_FOLDER.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
         return True
 
-    def _read_seen(self) -> _Seen | None:
-        last = _SEEN.find_readable(self._keep)
+    def _locate(self, release: Production) -> Path:
+        return self._keep / release.manifest_sha256[:16]
+
+    def _load_kept(self) -> None:
+        """Loads the bundle that is kept, unless it is in use. Raises EdgelineError or OSError for damage."""
+        if self.bundle is None and self._seen:
+            self.bundle = self._load(self._locate(self._seen.release))
+
+    def _look_at_expiry(self, now: datetime) -> None:
+        """Sets the warning if what is in use has expired; it is not used then where the app wants that."""
+        self.warning = ""
+        if self._seen is None or self.bundle is None:
+            return
+        pointer, manifest = self._seen.pointer, self.bundle.manifest
+        if now >= parse_time(manifest.expires):
+            facts = {"version": manifest.version, "expires": manifest.expires}
+            self.warning = describe_refusal("expired", **facts)
+        elif now >= parse_time(pointer.expires):
+            self.warning = describe_refusal("stale", expires=pointer.expires)
+        if self.warning and self._refuses_expired:
+            self.bundle = None
+
+    def _read_seen(self) -> Seen | None:
+        try:
+            last = _SEEN.find(self._keep)
+        except UNREADABLE as error:
+            raise EdgelineError(
+                f"{self._keep / _SEEN.name} cannot be read: {error}.",
+                "It says which key this device trusts, and what it has seen: without it, an old or a foreign"
+                " release would be taken for a new one.",
+                "Restore it from a backup. To begin anew, remove the folder, and pass the key of the store.",
+            ) from error
         if last and last.pointer.model != self._model:
             raise UsageError(
                 f"The folder {self._keep} belongs to the model {last.pointer.model}, not to {self._model}.",
@@ -276,37 +310,6 @@ class Phone:
                 f"Pass a folder of its own: keep={str(self._keep / self._model)!r}.",
             )
         return last
-
-    def _read_pointer(self) -> tuple[Pointer, str | None]:
-        required = self._key or (self._seen.key if self._seen else None)
-        try:
-            document = decode(self._fetch(POINTER), Mapping[str, Any])
-            envelope: Envelope = convert(document.get("signed"), Envelope)
-            pointer, key = envelope.read()
-        except ValueError as error:
-            raise Refused("pointer", f"{POINTER} has no valid signed pointer: {error}.") from error
-        if required and key != required:
-            raise Refused("signature", f"{POINTER} is signed with {key or 'no key'}, not with {required}.")
-        return pointer, key
-
-    def _check_pointer(self, pointer: Pointer, release: Production, now: datetime) -> None:
-        last, version = self._seen.pointer if self._seen else None, release.version
-        if pointer.model != self._model:
-            raise Refused("other", f"The store has the model {pointer.model}, not {self._model}.")
-        if parse_time(pointer.issued) > now + _CLOCKS_APART:
-            raise Refused("clock", f"The pointer was signed at {pointer.issued}; here it is {now:%F %T}.")
-        if now >= parse_time(pointer.expires):
-            raise Refused("stale", f"The pointer expired at {pointer.expires}; here it is {now:%F %T}.")
-        if self._seen is None or last is None:
-            return
-        changed = (pointer.production, pointer.candidate) != (last.production, last.candidate)
-        if pointer.counter < last.counter or (pointer.counter == last.counter and changed):
-            found = f"An old pointer was replayed: its counter is {pointer.counter}, {last.counter} was seen."
-            raise Refused("replayed", found)
-        before = self._seen.release.version
-        if version < before and pointer.rollbacks <= last.rollbacks:
-            found = f"Version {version} is lower than {before}, and no rollback was signed."
-            raise Refused("lower", found)
 
     def _download(self, manifest: Manifest, raw: bytes, folder: Path) -> None:
         """Downloads and checks labels, contract, golden vectors and the default file."""
@@ -316,7 +319,8 @@ class Phone:
         for entry in select_entries(manifest.files, f"edge/{self._model}/{manifest.version}"):
             name = entry.path
             if name in needed or name.startswith(f"{GOLDEN_FOLDER}/"):
-                (folder / name).write_bytes(_check(self._fetch(f"{manifest.version}/{name}"), name, entry))
+                content = self._fetch(f"{manifest.version}/{name}", entry.size)
+                (folder / name).write_bytes(check_file(content, name, entry))
 
     def _prove(self, folder: Path) -> Bundle:
         """Runs the golden vectors, if the bundle has any, on this device."""
@@ -324,41 +328,55 @@ class Phone:
             bundle = self._load(folder)
             vectors = read_vectors(folder)
             problems = find_golden_problems(vectors, bundle.contract, bundle.models) if vectors else []
+        except Refused:
+            raise
         except EdgelineError as error:
-            raise Refused("model", error.found) from error
+            raise Refused("model", file="the release", why=error.found) from error
         if problems:
-            raise Refused("golden", " ".join(problems))
+            raise Refused("golden", problems=" ".join(problems))
         return bundle
 
     def _load(self, folder: Path) -> Bundle:
         manifest = parse_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
         listed = select_entries(manifest.files, f"edge/{manifest.model}/{manifest.version}")
         entries = {entry.path: entry for entry in listed}
-        return load_bundle(manifest, lambda name: _check((folder / name).read_bytes(), name, entries[name]))
+        return load_bundle(
+            manifest, lambda name: check_file((folder / name).read_bytes(), name, entries[name])
+        )
 
-    def _write(self, last: _Seen) -> None:
+    def _write(self, last: Seen) -> None:
         if last != self._seen:
-            _SEEN.write(self._keep, last)
+            _SEEN.write(self._keep, last, sync=True)
             self._seen = last
 
-    def _fetch(self, path: str) -> bytes:
+    def _fetch(self, path: str, most: int, document: bool = False) -> bytes:
+        """Reads a document, or a file, of the store, of at most `most` bytes.
+
+        A document may take 30 s; a file has the time of its bytes at 10 kB/s besides.
+        """
+        seconds = _TIMEOUT_S if document else _TIMEOUT_S + most / _SLOWEST
+        url = f"{self._place}/{path}"
         try:
             if not self._place.startswith(("https://", "http://")):
-                return read_bytes(locate(self._place) / path)
-            with urllib.request.urlopen(f"{self._place}/{path}", timeout=_TIMEOUT_S) as response:
-                content: bytes = response.read()
-                return content
+                return read_bytes(locate(self._place) / path, most)
+            return fetch_url(url, most, seconds)
+        except TooSlow as error:
+            raise Refused("slow", file=path, seconds=round(seconds)) from error
         except (FileNotFoundError, urllib.error.HTTPError) as error:
             if getattr(error, "code", 404) != 404:
                 raise
-            raise Refused("missing", f"{path} is missing.") from error
+            raise Refused("missing", file=path) from error
         except IncompleteRead as error:
-            raise Refused("broken", f"The download of {path} broke off.") from error
+            raise Refused("broken", file=path) from error
         except (InvalidURL, ValueError) as error:
             raise UsageError(
-                f"{self._place}/{path} cannot be requested: {error}.",
+                f"{url} cannot be requested: {error}.",
                 "The store's address is not a URL.",
                 "Write blanks and other special characters of the address in percent encoding, such as %20.",
             ) from error
         except HTTPException as error:
             raise OSError(f"{self._place} does not answer as a web server does: {error!r}") from error
+        except OSError as error:
+            if isinstance(error, TooLarge) or error.errno == errno.EFBIG:
+                raise Refused("large", file=path, most=most) from error
+            raise

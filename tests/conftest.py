@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -39,6 +40,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # their threads wait for one another and use the cores meanwhile: gradient boosting takes five times the CPU.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+# What tests sign is not remembered beside what their user signs.
+_STATE = tempfile.TemporaryDirectory(prefix="edgeline-tests-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 # TensorFlow reads this when it is imported; 2 keeps its errors.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -30,13 +30,6 @@ inline void Preprocess(const float (&readings)[kReadings][kNumbers], const char*
   }
 }
 
-// Returns true for a device that runs the candidate; `digest` is the SHA-256 of "MODEL\nVERSION\nID", 32 bytes.
-inline bool TakesCandidate(const uint8_t* digest, double percent) {
-  uint64_t number = 0;
-  for (int at = 0; at < 8; ++at) number = number << 8 | digest[at];
-  return static_cast<double>(number % 10000) / 100 < percent;
-}
-
 // Rounds to the nearest step, halves to the even one, and clips.
 inline int8_t Quantise(float value) {
   return static_cast<int8_t>(std::clamp(std::nearbyint(value / kScale) + kZeroPoint, -128.0f, 127.0f));

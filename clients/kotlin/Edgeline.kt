@@ -4,27 +4,113 @@
  * It needs Android's org.json, and Ed25519 (Java 15, Android 13). On Android, decode a photo with BitmapFactory
  * and pass its pixels; run the file with LiteRT's CompiledModel. Golden.kt checks golden vectors on the JVM.
  */
-import java.io.File
+import java.io.*
 import java.math.BigInteger
+import java.net.*
 import java.nio.*
 import java.security.*
 import java.security.spec.*
 import java.text.Normalizer
 import java.time.*
 import java.util.Base64
+import java.util.concurrent.*
+import kotlin.concurrent.thread
 import kotlin.math.*
 import org.json.*
 
 const val TYPE = "application/vnd.edgeline.pointer+json"
+const val READER_VERSION = 2 // of the manifest's schema
+const val MOST_BYTES = 4_000_000L // of current.json, and of manifest.json
+const val MOST_SIGNATURES = 8
+private val HEX = Regex("[0-9a-f]{64}")
 
 fun sha256(content: ByteArray) = MessageDigest.getInstance("SHA-256").digest(content).joinToString("") { "%02x".format(it) }
 
-/** Returns the pointer in current.json; compare its counter, expiry and rollbacks with what this phone has seen. */
-fun readPointer(current: ByteArray, key: String): JSONObject {
+/** Why a release is not accepted: a reason of edgeline/release/refusals.json, which has its words, and their facts. */
+class Refused(val reason: String, vararg facts: Pair<String, Any>) : Exception("$reason ${facts.toMap()}") {
+    val facts = facts.toMap()
+}
+
+data class Release(val version: Long, val digest: String, val percent: Double? = null) {
+    constructor(json: JSONObject, percent: Double? = null) : this(json.getWhole("version", 1), json.getText("manifest_sha256"), percent) {
+        require(HEX.matches(digest)) { "$digest is no digest" }
+    }
+}
+
+/** The payload of the envelope; its keys that are not known here are ignored. */
+class Pointer(val json: JSONObject) {
+    val model = json.getText("model"); val counter = json.getWhole("counter", 1); val rollbacks = json.getWhole("rollbacks", 0)
+    val issued = readInstant(json.getText("issued")); val expires = readInstant(json.getText("expires"))
+    val production = Release(json.getJSONObject("production"))
+    val candidate = if (json.isNull("candidate")) null else json.getJSONObject("candidate").let { Release(it, (it.get("percent") as Number).toDouble()) }
+    val sides get() = listOf(production, candidate)
+
+    init {
+        require(issued < expires) { "it expires before it was issued" }
+        require(candidate == null || candidate.percent!! in 0.01..99.99) { "${candidate!!.percent} % of phones" }
+    }
+
+    /** Returns the release that the client with this id runs: a share of them runs the candidate, by a hash of the id. */
+    fun choose(client: String): Release {
+        if (candidate == null) return production
+        val start = ByteBuffer.wrap(MessageDigest.getInstance("SHA-256").digest("$model\n${candidate.version}\n$client".toByteArray())).getLong()
+        return if (java.lang.Long.remainderUnsigned(start, 10_000) / 100.0 < candidate.percent!!) candidate else production
+    }
+}
+
+/** What a phone remembers of the last pointer that it accepted; keep its text beside the bundle of `release`. */
+data class Seen(val key: String?, val pointer: Pointer, val release: Release, val epoch: Long) {
+    constructor(json: JSONObject) : this(json.opt("key") as? String, Pointer(json.getJSONObject("pointer")), Release(json.getJSONObject("release")), json.getWhole("epoch", 0))
+
+    fun toJson() = JSONObject(mapOf("key" to key, "pointer" to pointer.json, "epoch" to epoch))
+        .put("release", JSONObject(mapOf("version" to release.version, "manifest_sha256" to release.digest)))
+}
+
+/**
+ * Returns what to remember once the release is proven, with the least epoch that its manifest may have.
+ *
+ * `keys` are those that the app pins, the oldest first: during a change of keys both. Without any, the key of the
+ * first pointer is required from then on. Throws Refused; clients/pointers.json has examples.
+ */
+fun judgePointer(current: ByteArray?, keys: List<String>, seen: Seen?, model: String, client: String, now: Instant): Seen {
+    if (current == null) throw Refused("missing", "file" to "current.json")
+    if (current.size > MOST_BYTES) throw Refused("large", "file" to "current.json", "most" to MOST_BYTES)
+    // A StackOverflowError, which many brackets cause, is no Exception.
+    val (pointer, signatures) = runCatching { readEnvelope(current) }.getOrElse { throw Refused("pointer") }
+    val key = findSigner(signatures, keys, seen)
+    if (pointer.model != model) throw Refused("other", "found" to pointer.model, "model" to model)
+    if (pointer.issued > now + Duration.ofDays(1)) throw Refused("clock", "issued" to pointer.issued)
+    if (pointer.expires <= now) throw Refused("stale", "expires" to pointer.expires)
+    val release = pointer.choose(client)
+    if (seen != null && key == seen.key) {
+        if (key == null) compareUnsigned(pointer, seen.pointer) else compareSigned(pointer, release, seen)
+    }
+    val follows = seen != null && (key != null && key == seen.key || release.digest == seen.release.digest)
+    return Seen(key, pointer, release, if (follows) seen!!.epoch else 0)
+}
+
+private class Signer(val key: String, val isRight: Boolean)
+
+private fun readEnvelope(current: ByteArray): Pair<Pointer, List<Signer>> {
     val signed = JSONObject(String(current)).getJSONObject("signed")
-    val payload = Base64.getDecoder().decode(signed.getString("payload"))
-    val signature = signed.getJSONArray("signatures").getJSONObject(0)
-    require(signed.getString("payloadType") == TYPE && signature.getString("keyid") == key) { "another key" }
+    val signatures = signed.getJSONArray("signatures").objects()
+    require(signed.getText("payloadType") == TYPE && signatures.size <= MOST_SIGNATURES && signatures.all { HEX.matches(it.getText("keyid")) }) { "no envelope" }
+    val payload = Base64.getDecoder().decode(signed.getText("payload"))
+    val pointer = Pointer(JSONObject(String(payload)))
+    return pointer to signatures.map { Signer(it.getText("keyid"), isSigned(payload, it.getText("keyid"), it.getText("sig"))) }
+}
+
+/** Returns the newest trusted key that signed, never one older than the key that this phone has accepted before. */
+private fun findSigner(signatures: List<Signer>, keys: List<String>, seen: Seen?): String? {
+    val trusted = if (keys.isEmpty()) listOfNotNull(seen?.key) else keys.drop(max(0, keys.indexOf(seen?.key)))
+    if (trusted.isNotEmpty()) {
+        return trusted.lastOrNull { key -> signatures.any { it.key == key && it.isRight } } ?: throw Refused("signature", "key" to trusted.joinToString(", "))
+    }
+    val first = signatures.firstOrNull() ?: return null
+    return if (first.isRight) first.key else throw Refused("signature", "key" to first.key)
+}
+
+private fun isSigned(payload: ByteArray, key: String, signature: String) = runCatching {
     val little = key.chunked(2).map { it.toInt(16).toByte() }.toByteArray()
     val odd = little.last() < 0
     little[31] = (little[31].toInt() and 127).toByte()
@@ -32,29 +118,110 @@ fun readPointer(current: ByteArray, key: String): JSONObject {
     val public = KeyFactory.getInstance("Ed25519").generatePublic(EdECPublicKeySpec(NamedParameterSpec.ED25519, point))
     val verifier = Signature.getInstance("Ed25519").apply { initVerify(public) }
     verifier.update("DSSEv1 ${TYPE.length} $TYPE ${payload.size} ".toByteArray() + payload)
-    require(verifier.verify(Base64.getDecoder().decode(signature.getString("sig")))) { "the signature is not right" }
-    return JSONObject(String(payload))
+    verifier.verify(Base64.getDecoder().decode(signature))
+}.getOrDefault(false)
+
+private fun compareSigned(pointer: Pointer, release: Release, seen: Seen) {
+    val last = seen.pointer
+    if (pointer.counter < last.counter || pointer.counter == last.counter && pointer.sides != last.sides) {
+        throw Refused("replayed", "found" to pointer.counter, "seen" to last.counter)
+    }
+    if (release.version < seen.release.version && pointer.rollbacks <= last.rollbacks) {
+        throw Refused("lower", "version" to release.version, "seen" to seen.release.version)
+    }
 }
 
-/** Returns the release that the client with this id runs: a share of them runs the candidate, by a hash of the id. */
-fun chooseRelease(pointer: JSONObject, client: String): JSONObject {
-    val production = pointer.getJSONObject("production"); val candidate = pointer.optJSONObject("candidate") ?: return production
-    val text = "${pointer["model"]}\n${candidate["version"]}\n$client"
-    val start = ByteBuffer.wrap(MessageDigest.getInstance("SHA-256").digest(text.toByteArray())).getLong()
-    return if (java.lang.Long.remainderUnsigned(start, 10_000) / 100.0 < candidate.getDouble("percent")) candidate else production
+/** Compares the times only: anybody can write a counter of 10^15, after which no other would be accepted. */
+private fun compareUnsigned(pointer: Pointer, last: Pointer) {
+    if (pointer.issued < last.issued || pointer.issued == last.issued && pointer.sides != last.sides) {
+        throw Refused("earlier", "found" to pointer.issued, "seen" to last.issued)
+    }
+}
+
+/** Reads manifest.json, of which the pointer has the digest; `next` is what judgePointer returned. */
+fun checkManifest(raw: ByteArray, next: Seen, now: Instant): JSONObject {
+    val version = next.release.version
+    val swapped = Refused("swapped", "file" to "manifest.json")
+    if (raw.size > MOST_BYTES) throw Refused("large", "file" to "manifest.json", "most" to MOST_BYTES)
+    if (sha256(raw) != next.release.digest) throw swapped
+    val manifest = runCatching { JSONObject(String(raw)) }.getOrElse { throw swapped }
+    if (manifest.optInt("min_reader_version") > READER_VERSION) throw Refused("newer", "version" to manifest.getInt("min_reader_version"))
+    if (manifest.opt("model") != next.pointer.model || manifest.optLong("version") != version) throw swapped
+    val expires = runCatching { readInstant(manifest.getText("expires")) }.getOrElse { throw swapped }
+    if (expires <= now) throw Refused("expired", "version" to version, "expires" to expires)
+    val epoch = manifest.optLong("rollback_epoch")
+    if (epoch < next.epoch) throw Refused("epoch", "version" to version, "found" to epoch, "seen" to next.epoch)
+    return manifest
+}
+
+/** Compares a file of the bundle with its entry in the manifest. */
+fun checkFile(content: ByteArray, name: String, entry: JSONObject) {
+    val size = entry.getLong("size")
+    if (content.size > size) throw Refused("large", "file" to name, "most" to size)
+    if (content.size < size) throw Refused("truncated", "file" to name, "found" to content.size, "size" to size)
+    if (sha256(content) != entry.getString("sha256")) throw Refused("swapped", "file" to name)
 }
 
 /** Returns the manifest of a release, after a check of every file of the bundle in `folder`. */
-fun checkBundle(folder: File, release: JSONObject): JSONObject {
-    val raw = File(folder, "manifest.json").readBytes()
-    require(sha256(raw) == release.getString("manifest_sha256")) { "manifest.json was swapped" }
-    val manifest = JSONObject(String(raw))
+fun checkBundle(folder: File, next: Seen, now: Instant): JSONObject {
+    fun read(name: String, most: Long): ByteArray {
+        val file = File(folder, name)
+        return if (file.isFile) file.inputStream().use { readAtMost(it, name, most) } else throw Refused("missing", "file" to name)
+    }
+    val manifest = checkManifest(read("manifest.json", MOST_BYTES), next, now)
     val home = "edge/${manifest["model"]}/${manifest["version"]}/"
-    for (entry in manifest.getJSONArray("files").objects()) {
-        val path = entry.getString("path")
-        if (path.startsWith(home)) require(sha256(File(folder, path.removePrefix(home)).readBytes()) == entry.getString("sha256")) { "$path was swapped" }
+    for (entry in manifest.getJSONArray("files").objects().filter { it.getString("path").startsWith(home) }) {
+        val name = entry.getString("path").removePrefix(home)
+        checkFile(read(name, entry.getLong("size")), name, entry)
     }
     return manifest
+}
+
+/** Returns why the release in use, or its pointer, is over, else null; at its start an app warns of it, or throws it. */
+fun findExpired(seen: Seen, manifest: JSONObject, now: Instant): Refused? {
+    val expires = readInstant(manifest.getText("expires"))
+    return when {
+        seen.pointer.expires <= now -> Refused("stale", "expires" to seen.pointer.expires)
+        expires <= now -> Refused("expired", "version" to seen.release.version, "expires" to expires)
+        else -> null
+    }
+}
+
+/**
+ * Fetches a file from the store, of at most `most` bytes: MOST_BYTES, or the size that the manifest has.
+ *
+ * The deadline is one for all of the request, however slowly the server answers. Throws Refused or IOException.
+ */
+fun fetch(place: String, name: String, most: Long, seconds: Long = 60): ByteArray {
+    val connection = URL("$place/$name").openConnection() as HttpURLConnection
+    connection.connectTimeout = (seconds * 1000).toInt()
+    connection.readTimeout = connection.connectTimeout
+    val answer = FutureTask {
+        if (connection.responseCode == 404) throw Refused("missing", "file" to name)
+        connection.inputStream.use { readAtMost(it, name, most) }
+    }
+    thread(isDaemon = true) { answer.run() }
+    val slow = Refused("slow", "file" to name, "seconds" to seconds)
+    try {
+        return answer.get(seconds, TimeUnit.SECONDS)
+    } catch (error: TimeoutException) {
+        answer.cancel(true)
+        thread(isDaemon = true) { connection.disconnect() } // it may wait for the read that goes on
+        throw slow
+    } catch (error: ExecutionException) {
+        throw if (error.cause is SocketTimeoutException) slow else error.cause!!
+    }
+}
+
+private fun readAtMost(stream: InputStream, name: String, most: Long): ByteArray {
+    val content = ByteArrayOutputStream(); val part = ByteArray(65536)
+    while (true) {
+        val count = stream.read(part)
+        if (count < 0) return content.toByteArray()
+        content.write(part, 0, count)
+        if (content.size() > most) throw Refused("large", "file" to name, "most" to most)
+        if (Thread.interrupted()) throw InterruptedIOException()
+    }
 }
 
 /** Returns the EXIF orientation of a JPEG, 1 to 8; on Android, ExifInterface does. */
@@ -180,6 +347,17 @@ fun preprocessText(text: String, contract: JSONObject): FloatArray {
     return FloatArray(2 * length) { at -> ((if (at < length) ids.getOrNull(at) else pairs.getOrNull(at - length)) ?: contract.getInt("padding")).toFloat() }
 }
 
+private fun readInstant(text: String) = OffsetDateTime.parse(text).toInstant()
+
+/** Returns a text; getString would also turn a number into one. */
+fun JSONObject.getText(name: String) = get(name) as? String ?: throw JSONException("$name is no text")
+
+/** Returns a whole number; getLong would also read a text, or cut a fraction off. */
+fun JSONObject.getWhole(name: String, least: Long): Long {
+    val value = get(name)
+    if (value !is Int && value !is Long || (value as Number).toLong() < least) throw JSONException("$name is $value")
+    return value.toLong()
+}
 fun JSONArray.indices() = 0 until length()
 fun JSONArray.objects() = indices().map { getJSONObject(it) }
 fun JSONArray.texts() = indices().map { getString(it) }

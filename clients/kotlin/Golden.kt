@@ -1,16 +1,17 @@
 /** Checks a bundle and its golden vectors on the JVM, whose ImageIO decodes the photos. */
 import java.io.File
 import java.nio.*
+import java.time.Instant
 import javax.imageio.ImageIO
 import kotlin.math.*
 import org.json.*
 
 /** Checks a bundle and its golden vectors: FOLDER_OF_MODEL PUBLIC_KEY [CLIENT]. */
 fun main(arguments: Array<String>) {
-    val pointer = readPointer(File(arguments[0], "current.json").readBytes(), arguments[1])
-    val release = chooseRelease(pointer, arguments.getOrElse(2) { "" })
-    val folder = File(arguments[0], release.getInt("version").toString())
-    checkBundle(folder, release)
+    val store = File(arguments[0]); val now = Instant.now()
+    val next = judgePointer(File(store, "current.json").readBytes(), listOf(arguments[1]), null, store.name, arguments.getOrElse(2) { "" }, now)
+    val folder = File(store, next.release.version.toString())
+    checkBundle(folder, next, now)
     val contract = JSONObject(File(folder, "preprocessing.json").readText()); val golden = JSONObject(File(folder, "golden/golden.json").readText())
     val raw = ByteBuffer.wrap(File(folder, "golden/tensors.bin").readBytes()).order(ByteOrder.LITTLE_ENDIAN)
     val tolerance = golden.getJSONObject("tolerance"); var values = 0; var close = 0

@@ -45,7 +45,8 @@ RESERVED_BY_WINDOWS = ("block", "window_id")
 # row; they have the digits of a phone or an account; or all have the same number of digits and cover its
 # whole range, at both ends of which no measurement stops.
 _MANY_ROWS, _NEARLY_EACH, _COUNT_LIKE, _IDENTIFIER_DIGITS, _COVERED = 20, 0.95, 1.5, 7, 0.9
-_WHOLE = re.compile(r"\+?(\d+)(\.0)?", re.ASCII)  # pandas writes .0 if some cells are missing
+# Pandas writes .0 if some cells are missing. More digits than a float has are a text.
+_WHOLE = re.compile(r"\+?(\d{1,300})(\.0)?", re.ASCII)
 _POINT_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
 # Words of a column's name that mark an identifier: anywhere in it, or only at its end.
 _IDENTIFIER_WORDS = re.compile(

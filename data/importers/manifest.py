@@ -10,7 +10,7 @@ from typing import Any
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
 from edgeline.errors import DataRefused
 from edgeline.labels import NO_LABEL
-from edgeline.tables.rows import read_csv_rows, read_lines
+from edgeline.tables.rows import check_column_count, read_csv_rows, read_lines
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
 # The names that a column may have; the first one that is there counts.
@@ -67,6 +67,7 @@ def _read_csv(manifest: Path) -> Iterator[Record]:
 
 
 def _read_json(manifest: Path) -> Iterator[Record]:
+    names = set[str]()
     for number, line in enumerate(read_lines(manifest), start=1):
         if not line.strip():
             continue
@@ -81,7 +82,10 @@ def _read_json(manifest: Path) -> Iterator[Record]:
                 "Each line describes one photo.",
                 'Write lines like {"photo": "a.jpg", "label": "ok"}.',
             )
-        yield number, _make_record(manifest, number, pairs)
+        record = _make_record(manifest, number, pairs)
+        names.update(record)
+        check_column_count(manifest, len(names))
+        yield number, record
 
 
 def _make_record(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,26 +24,29 @@ from data.spans.layout import Span, add_span, find_usable_spans, replace_file
 from data.spans.served import read_served
 from data.spans.source import Rejected
 from data.tables.source import list_columns
-from edgeline.errors import DataRefused
+from edgeline.errors import DataRefused, EdgelineError
 from edgeline.labels import join_names
 from edgeline.records.columns import parse_time, write_cell
 from edgeline.records.ingest import SERVED
 from edgeline.records.served import Answer
 from edgeline.records.workload import Workload
-from edgeline.tables.rows import read_lines, read_rows
-from edgeline.tables.sheets import read_rows as read_sheet
+from edgeline.tables.rows import read_header, read_lines, read_rows
+from edgeline.tables.sheets import mark_cell, unmark_cell
+from edgeline.tables.unpacking import open_zip
 
 RELEASE, _PHOTOS, _ROWS, _TEXTS = "release.json", "labels.csv", "rows.csv", "texts.csv"
-_MOST_BYTES, _MOST_CELL = 2**31, 2**26
+# Limits for all files of an export, and for each that is no photo: these are read into memory.
+_MOST_BYTES, _MOST_TABLE_BYTES = 2**31, 2**25
 _LABEL, _GROUP, _TIME = "edgeline.label", "edgeline.group", "edgeline.captured_at"
 
 
 def is_export(source: Path) -> bool:
-    """Tells whether a file was exported by the page."""
+    """Tells whether a file was exported by the page; False for one that cannot be read."""
     if not zipfile.is_zipfile(source):
         return False
-    with zipfile.ZipFile(source) as archive:
+    with suppress(OSError, ValueError, zipfile.BadZipFile), open_zip(source) as archive:
         return {RELEASE, SERVED} <= set(archive.namelist())
+    return False
 
 
 @contextmanager
@@ -52,15 +55,17 @@ def unpack(source: Path) -> Iterator[tuple[Path, str]]:
 
     Raises DataRefused if it is damaged or too large, or nothing in it was checked.
     """
-    with TemporaryDirectory() as scratch, zipfile.ZipFile(source) as archive:
+    with TemporaryDirectory() as scratch:
         try:
-            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
-            archive.extractall(scratch)  # never outside of the folder
+            with open_zip(source) as archive:
+                _check_sizes(archive)
+                archive.extractall(scratch)  # never outside of the folder
             model = str(json.loads(Path(scratch, RELEASE).read_bytes())["model"])
             _read(Path(scratch, SERVED))
             table = Path(scratch, _find_table(Path(scratch)))
-            rows = read_sheet(table)
+            rows = [
+                {unmark_cell(name): unmark_cell(cell) for name, cell in row.items()} for row in _read(table)
+            ]
             if not rows:
                 raise ValueError("no answer in it was checked by a person")
             # The page exports a sheet for people; from here on it is data. served.csv stays a sheet.
@@ -111,6 +116,16 @@ def import_export(
 
     span = add_span(data_dir, fill)
     return [f"{span.path} holds {len(rows)} rows that a person checked on a phone."]
+
+
+def _check_sizes(archive: zipfile.ZipFile) -> None:
+    """Refuses an export that would fill the disk or the memory. Raises ValueError."""
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    if sum(sizes.values()) > _MOST_BYTES:
+        raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
+    for name in (RELEASE, SERVED, _PHOTOS, _ROWS, _TEXTS):
+        if sizes.get(name, 0) > _MOST_TABLE_BYTES:
+            raise ValueError(f"its {name} has more than {_MOST_TABLE_BYTES:,} bytes")
 
 
 def _leave_out_known(
@@ -200,7 +215,8 @@ def _add_served(source: Path, span: Span) -> str:
     old_lines, old_set = old_lines or source.read_text("utf-8").splitlines()[:1], {*old_lines}
     header = [name.strip() for name in next(csv.reader(old_lines))]  # an app's own may be in another order
     writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
-    writer.writerows(_read(source))
+    answers = _read(source)  # which reads a sheet
+    writer.writerows({name: mark_cell(cell) for name, cell in answer.items()} for answer in answers)
     new = [line for line in file.getvalue().splitlines() if line not in old_set]
     content = "".join(f"{line}\n" for line in (*old_lines, *new))
     replace_file(target, content.encode(errors="surrogateescape"))  # a row that is not UTF-8 stays as it is
@@ -214,15 +230,16 @@ def _write(file: TextIO, rows: Sequence[Mapping[str, str]], end: str = "\n") -> 
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    """Reads the rows of a file. Raises ValueError if it is no CSV, or one has more or fewer cells."""
-    csv.field_size_limit(max(csv.field_size_limit(), _MOST_CELL))
+    """Reads the rows of a file. Raises ValueError if it is no table, or a row has more or fewer cells."""
+    rows = list[dict[str, str]]()
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except csv.Error as error:
-        raise ValueError(f"{path.name} is not CSV ({error})") from None
-    if any(None in (*row, *row.values()) for row in rows):
-        raise ValueError(f"a row of {path.name} has not as many cells as its header")
+        read_header(path)
+        for item in read_rows(path, ()):
+            if isinstance(item, Rejected):
+                raise ValueError(f"{item.id}: {item.detail.rstrip('.')}")
+            rows.append(dict(item[1]))
+    except EdgelineError as error:
+        raise ValueError(error.found.replace(str(path), path.name).rstrip(".")) from None
     return rows
 
 

@@ -72,7 +72,6 @@ from edgeline.tables.rows import check_once, is_json
 _EXAMPLES = 3
 # Largest number of sources of texts for which the report has a slice each.
 _MOST_SOURCES = 50
-_MOST_COLUMNS = 2_000
 # From the first share of repeated texts on, the gate allows for them, up to the second: in a span that came
 # twice, all are copies.
 _FEW_REPEATED, _MOST_QUARANTINED = 0.01, 0.9
@@ -170,12 +169,6 @@ def import_table(
             used = [name for name, kind in chosen.items() if kind != LEAVE_OUT]
             check_names(table.shown, [*used, time, "" if group == "group" else group], reserved)
         check_once(table.shown, table.header, own_columns if text else list(filter(None, table.header)), ())
-        if not text and len(table.header) > _MOST_COLUMNS:
-            raise UsageError(
-                f"{table.shown} has {len(table.header):,} columns.",
-                f"A table may have {_MOST_COLUMNS:,} at most: each one is checked and learned separately.",
-                "Select the ones that matter, or reduce them to sums, means or principal components.",
-            )
         cell_of = {label: "label", group: "group"} if text else {name: name for name in table.header}
         endings = _read_endings(data_dir, cell_of)
         # A number shows its form in the cells as they are.

@@ -167,8 +167,11 @@ def _post_webhook(settings: AlertSettings, message: Message) -> None:
     url, text = _read_secret(settings.webhook, "alerts.webhook"), html.escape(message.text, quote=False)
     if not url.startswith(("https://", "http://")):
         raise NotSent("alerts.webhook does not name an http(s) URL")
-    answer = requests.post(url, json={"text": text}, timeout=PATIENCE.timeout_s, allow_redirects=False)
-    if (code := answer.status_code) >= 300:
+    options = {"timeout": PATIENCE.timeout_s, "allow_redirects": False}
+    # As a stream, of which only the beginning is read: an answer may have no end.
+    with requests.post(url, json={"text": text}, stream=True, **options) as answer:
+        code = answer.status_code
+    if code >= 300:
         raise NotSent(f"the server answered {code}", again=code >= 500 or code in (408, 429))
 
 

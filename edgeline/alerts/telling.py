@@ -8,7 +8,7 @@ at worst a second time.
 import logging
 import shlex
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -25,13 +25,13 @@ from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.durable import only_writer
-from edgeline.release.history import read_signed
-from edgeline.release.layout import PushFolder
+from edgeline.release.verify import foresee_phone
 from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.store.objects import write_bytes
 from edgeline.workspace.known_runs import find_written_facts
+from edgeline.workspace.owner import find_public_keys
 from edgeline.workspace.runs import read_all
 
 _MAX_UNSENT = 20  # of a channel; the oldest are dropped first
@@ -87,7 +87,7 @@ def look_at_workspace(
         model=model,
         history=history,
         begun=next((run.started_at for _, run in runs), ""),
-        **_find_production(push, model),
+        **_find_production(push, model, find_public_keys(runs[-1][1] if runs else None, push, workspace)),
         place=f"--workload {model} --workspace {shlex.quote(str(workspace))}",
         folders=tuple(place for place in (workspace, locate(push)) if isinstance(place, Path)),
         state=workspace / "runs" / f"alerts-{model}.json",
@@ -108,11 +108,12 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
         current = next(own, Facts(now))
         records = [*others, replace(current, run=replace(current.run, number=number))]
     history = [facts for facts in records if facts.run.outcome != "running"]
+    keys = find_public_keys(history[-1].run if history else None, str(push), Path())
     return Situation(
         model=root.name,
         history=history,
         begun=next((facts.run.started_at for facts in history), ""),
-        **_find_production(str(push), root.name),
+        **_find_production(str(push), root.name, keys),
         place=f"--workload {root.name} --store {shlex.quote(str(push))}",
         folders=(push,) if isinstance(push, Path) else (),
         state=root / "alerts.json",
@@ -120,15 +121,16 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
     )
 
 
-def _find_production(push: str, model: str) -> dict[str, Any]:
-    """Returns the fields of a situation that tell what is in production."""
+def _find_production(push: str, model: str, keys: Sequence[str]) -> dict[str, Any]:
+    """Returns the fields of a situation that tell what is in production, and what phones do about it."""
     try:
         release = store.current(push, model)
-        try:
-            pointer, _ = read_signed(PushFolder(locate(push)), model) or (None, None)
-        except EdgelineError as error:
-            return {"release": release, "refused": error.problem}
-        return {"release": release, "pointer": pointer}
+        outlook = foresee_phone(push, model, keys) if release else None
+        if outlook and outlook.reason and outlook.reason != "expired":  # of which there is a rule of its own
+            why = "Phones stay with the release that they have, and get no new one."
+            do = "edgeline renew" if outlook.reason == "stale" else "edgeline verify"
+            return {"release": release, "refused": Problem(outlook.sentence, why, do)}
+        return {"release": release, "pointer": outlook and outlook.pointer}
     except (EdgelineError, OSError) as error:
         return {"release": None, "unreadable": getattr(error, "found", None) or str(error)}
 

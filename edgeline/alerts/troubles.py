@@ -167,7 +167,10 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
 
     do = f"edgeline renew {situation.place}"
     if refused := situation.refused:
-        yield "pointer", Trouble(refused.found, (refused.why,), do, same=refused.found)
+        yield (
+            "pointer",
+            Trouble(refused.found, (refused.why,), f"{refused.do} {situation.place}", same=refused.found),
+        )
     elif situation.pointer:
         what = situation.pointer.warn(now)
         why = ("After that, phones refuse it, and get no newer release. Every run renews it.",)

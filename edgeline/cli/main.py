@@ -13,6 +13,7 @@ from click.shell_completion import shell_complete
 from edgeline.cli.commands import Command, Group, explain_usage_error
 from edgeline.cli.options import EXIT_CODES
 from edgeline.cli.stdout import make_rewriter, note, prepare_output, print_json
+from edgeline.end_signals import handle_end_signals
 from edgeline.errors import EdgelineError
 from edgeline.project import has_project, make_missing_error
 
@@ -34,7 +35,8 @@ _SUMMARIES = {
     "rollout": "Lets a share of phones run a given release, until `promote` or `rollback`.",
     "promote": "Puts a given release in production.",
     "renew": "Signs the pointer to production again, as every run does.",
-    "keys": "Makes the keys that releases are signed and checked with.",
+    "repair": "Completes what a killed writer left; signs what nobody has signed, once you have looked.",
+    "keys": "Makes and changes the keys that releases are signed and checked with.",
 }
 # The modules of commands that are not in one of their own name.
 _MODULES = dict.fromkeys(("status", "runs", "show", "rollback", "rollout", "promote", "renew"), "releases")
@@ -123,7 +125,7 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
     as_json = "--json" in words
     settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
     try:
-        with command.make_context(prog, words, **settings) as context:
+        with handle_end_signals(), command.make_context(prog, words, **settings) as context:
             return int(command.invoke(context))
     except click.exceptions.Exit as ended:
         return ended.exit_code

@@ -90,6 +90,9 @@ store = click.option(
     type=_parse_store,
     help="place of the releases (where the last run pushed)",
 )
+key = click.option(
+    "--key", metavar="FILE", help="private key that signs the pointer (push.key of the last run)"
+)
 test_message = click.option(
     "--test", is_flag=True, help="send a test message through each channel, and print whether it worked"
 )

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -56,7 +57,7 @@ def phone(place: Place, port: int, out: Path | None, tls: bool, key: str | None)
     say(f"{what}: {base} (Ctrl-C ends it)")
     for line in (_BY_TLS if tls else _BY_HTTP).format(base=base).split("\n"):
         say(line)
-    with server:
+    with server, suppress(KeyboardInterrupt):
         server.serve_forever()
     return 0
 

@@ -17,11 +17,13 @@ from edgeline.errors import EdgelineError
 from edgeline.prediction.inputs import Input, answer, check_kind, find_inputs, read_inputs
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
+from edgeline.release.verify import foresee_phone
 from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.store.objects import write_bytes
 from edgeline.tables.sheets import write_rows
 from edgeline.visible import make_visible
 from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.owner import find_public_keys
 
 Answered = tuple[Input, Answer | None]
 _MOST_PLACES = 3  # named for one kind of problem
@@ -43,8 +45,11 @@ _MOST_PLACES = 3  # named for one kind of problem
 @options.as_json
 def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
     """Predicts the labels of photos, rows and texts with the model in production, as a phone would."""
-    _, root, model = resolve_place(place)
+    last, root, model = resolve_place(place)
     release = store.get(root, model)
+    outlook = foresee_phone(root, model, find_public_keys(last, root, place.workspace))
+    if outlook.does == "refuses":
+        note(outlook.sentence)
     bundle = load_bundle(release.manifest, release.read, variant, explain)
     check_kind(bundle)
     places = [Path(name) for name in files]
@@ -195,5 +200,7 @@ def _print_json(answers: Sequence[Answered], bundle: Bundle, explain: bool) -> i
         entries.append(entry)
     manifest = bundle.manifest
     about = {"model": manifest.model, "version": manifest.version, "variant": next(iter(bundle.models))}
-    print_json({**about, **{key: getattr(manifest, key) for key in TERMS}, "answers": entries})
+    print_json(
+        {**about, **{key: getattr(manifest, key) for key in ("signed_by", *TERMS)}, "answers": entries}
+    )
     return sum(answered is None for _, answered in answers)

@@ -18,25 +18,22 @@ from edgeline.labels import format_count
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.history import read_signed
-from edgeline.release.layout import PushFolder
+from edgeline.release.layout import Damaged, PushFolder
+from edgeline.release.reader import foresee
 from edgeline.release.releases import make_missing_model_error
-from edgeline.release.signing import Key, load_signing_key
 from edgeline.report.facts import ServedSlice
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES, format_duration
 from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.owner import find_public_keys, load_keys
 from edgeline.workspace.runs import find_push, find_registry, find_run, read_runs
 
 # The fields of a manifest that `acceptance.list_terms` puts into words.
-TERMS = ("expires", "signed_by", "min_app_version", "rollback_epoch")
+TERMS = ("expires", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the audit log")
-_key = click.option(
-    "--key", metavar="FILE", help="private key that signs the pointer (push.key of the last run)"
-)
 
 
 @click.command(cls=Command)
@@ -48,7 +45,13 @@ def status(place: Place, as_json: bool) -> int:
     where = PushFolder(locate(root))
     if place.store and isinstance(where.root, Path) and not where.root.is_dir():
         raise make_missing_model_error(where, model)
-    release, rollout = store.current(root, model), store.find_rollout(root, model)
+    release, rollout, damage = None, store.find_rollout(root, model), None
+    try:
+        release = store.current(root, model)
+    except Damaged as error:
+        if error.may_be_intact:
+            raise
+        damage = error
     chosen = _find_own(last, root, place)
     if chosen and not Sources.of(chosen).quarantine:  # one that never read the data says nothing of phones
         earlier = reversed(read_runs(place.workspace, model))
@@ -56,13 +59,11 @@ def status(place: Place, as_json: bool) -> int:
     served = closing.find_served(chosen, release.version) if chosen and release else None
     tried = rollout and rollout.candidate
     tried_served = closing.find_served(chosen, tried.version, tried.version) if chosen and tried else None
-    wrong, pointer = None, None
-    try:
-        pointer, _ = read_signed(where, model) or (None, None)
-    except EdgelineError as error:
-        wrong = error
     promised = last.settings.get("alerts", {}).get("stale_days") if last else None
     old, now = "", datetime.now(timezone.utc)
+    outlook = None
+    if release or model in store.models(root):
+        outlook = foresee(where, model, find_public_keys(last, root, place.workspace), now)
     if release and isinstance(promised, int):
         old = closing.describe_age(release.manifest.created, promised, now)
     if as_json:
@@ -75,10 +76,11 @@ def status(place: Place, as_json: bool) -> int:
             "metrics": manifest.metrics if manifest else None,
             "default_variant": manifest.default_variant if manifest else None,
             **{key: getattr(manifest, key, None) for key in TERMS},
+            "signed_by": outlook.key if outlook else None,
             "served": _describe_served(served),
             "older_than_promised": bool(old),
-            "pointer_expires": pointer.expires if pointer else None,
-            "pointer_problem": wrong.found if wrong else None,
+            "pointer_expires": outlook.pointer.expires if outlook and outlook.pointer else None,
+            "pointer_problem": outlook.sentence if outlook and outlook.reason else None,
         }
         keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
         last_run = {key: getattr(last, key) if last else None for key in keys}
@@ -90,7 +92,11 @@ def status(place: Place, as_json: bool) -> int:
         }
         print_json({"production": production, "candidate": candidate, "last_run": last_run})
         return 0
-    if release is None:
+    if damage:
+        say(f"{model}: {damage.found} {damage.why} {damage.do}", "bold yellow")
+        for line, style in closing.describe_outlook(outlook, now) if outlook else ():
+            say(f"  {line}", style)
+    elif release is None:
         others = ", ".join(store.models(root))
         say(f"No release of {model} is in production in {root}{f', which has {others}' if others else ''}.")
     else:
@@ -101,10 +107,9 @@ def status(place: Place, as_json: bool) -> int:
             say(f"  {served.sentence}")
         if old:
             say(f"  {old}", "bold yellow")
-        if pointer and (expiry := pointer.warn(now)):
-            say(f"  {expiry} `edgeline renew` renews it.", "bold yellow")
-        if wrong:
-            say(f"  {wrong.found} {wrong.why} {wrong.do}", "bold yellow")
+        if outlook:
+            for line, style in closing.describe_outlook(outlook, now):
+                say(f"  {line}", style)
     if rollout:
         say(f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}")
         if tried_served:
@@ -227,13 +232,13 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
 @click.command(cls=Command)
 @options.releases_of
 @click.option("--to", type=int, metavar="V", help="the version to restore (the previous one)")
-@_key
+@options.key
 @_reason
 def rollback(place: Place, to: int | None, key: str | None, reason: str) -> int:
     """Puts an earlier release back in production, or withdraws a candidate."""
     last, root, model = resolve_place(place)
     rollout = store.find_rollout(root, model)
-    release = store.rollback(root, model, reason, to, _find_key(key, last, root, place))
+    release = store.rollback(root, model, reason, to, **load_keys(last, root, place.workspace, key))
     withdrawn = f" on all phones; version {rollout.versions[1]} was withdrawn" if rollout else " again"
     say(f"Version {release.version} of {model} is in production{withdrawn}.")
     _start_mirror(last, root, place)
@@ -244,12 +249,13 @@ def rollback(place: Place, to: int | None, key: str | None, reason: str) -> int:
 @click.argument("version", type=int, metavar="V", help="the version to try")
 @click.option("--percent", type=float, required=True, metavar="P", help="the share of phones, 0.01 to 99.99")
 @options.releases_of
-@_key
+@options.key
 @_reason
 def rollout(version: int, percent: float, place: Place, key: str | None, reason: str) -> int:
     """Lets a share of phones run a given release, until `promote` or `rollback`."""
     last, root, model = resolve_place(place)
-    release = store.rollout(root, model, version, percent, reason, _find_key(key, last, root, place))
+    keys = load_keys(last, root, place.workspace, key)
+    release = store.rollout(root, model, version, percent, reason, **keys)
     say(f"{percent:g} % of phones run version {release.version} of {model} from now on.")
     _start_mirror(last, root, place)
     return 0
@@ -258,12 +264,12 @@ def rollout(version: int, percent: float, place: Place, key: str | None, reason:
 @click.command(cls=Command)
 @click.argument("version", type=int, metavar="V", help="the version to put in production")
 @options.releases_of
-@_key
+@options.key
 @_reason
 def promote(version: int, place: Place, key: str | None, reason: str) -> int:
     """Puts a given release in production."""
     last, root, model = resolve_place(place)
-    release = store.promote(root, model, version, reason, _find_key(key, last, root, place))
+    release = store.promote(root, model, version, reason, **load_keys(last, root, place.workspace, key))
     say(f"Version {release.version} of {model} is in production.")
     _start_mirror(last, root, place)
     return 0
@@ -271,11 +277,11 @@ def promote(version: int, place: Place, key: str | None, reason: str) -> int:
 
 @click.command(cls=Command)
 @options.releases_of
-@_key
+@options.key
 def renew(place: Place, key: str | None) -> int:
     """Signs the pointer to production again, as every run does."""
     last, root, model = resolve_place(place)
-    pointer = store.renew(root, model, _find_key(key, last, root, place))
+    pointer = store.renew(root, model, **load_keys(last, root, place.workspace, key))
     if pointer is None:
         raise make_missing_model_error(PushFolder(locate(root)), model)
     version = pointer.production.version
@@ -286,12 +292,6 @@ def renew(place: Place, key: str | None) -> int:
 def _find_own(last: Run | None, root: str, place: Place) -> Run | None:
     """Returns the last run if it pushed to that place: it says nothing of releases in another one."""
     return last if find_push(last, place.workspace) == root else None
-
-
-def _find_key(path: str | None, last: Run | None, root: str, place: Place) -> Key:
-    """Returns the key in that file, or that of the last run if it pushed there, or of the environment."""
-    own = _find_own(last, root, place)
-    return load_signing_key(path or (own.settings.get("push", {}).get("key") if own else None))
 
 
 def _start_mirror(last: Run | None, root: str, place: Place) -> None:

@@ -1,6 +1,7 @@
-"""`edgeline verify` checks files, golden vectors and signatures of releases; `edgeline keys` makes keys."""
+"""`edgeline verify` checks releases; `edgeline keys` makes and changes the keys that they are signed with."""
 
 import shlex
+from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import format_count
 from edgeline.release import signing, store
 from edgeline.release.acceptance import distrust
-from edgeline.release.history import find_signed
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Manifest
-from edgeline.release.signing import load_public_key
-from edgeline.release.verify import EXPIRED, find_bundle_problems, read_bundle
+from edgeline.release.reader import Outlook
+from edgeline.release.releases import make_missing_model_error
+from edgeline.release.signing import load_public_key, load_signing_key
+from edgeline.release.verify import find_bundle_problems, foresee_phone, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
+from edgeline.workspace.closing import describe_outlook
 from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.owner import find_public_keys, load_keys
 
 
 @click.command(cls=Command)
@@ -35,6 +39,7 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     """Checks the files, the signature and the predictions of releases, or of a copied bundle."""
     own_key = load_public_key(key) if key else None
     number = int(bundle) if bundle and bundle.isdecimal() else None
+    outlook = None
     if bundle and number is None:
         if place.store:
             raise UsageError(
@@ -46,28 +51,19 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
         model, versions = manifest.model, [manifest.version]
         problems = find_bundle_problems(locate(bundle), manifest)
     else:
-        kind, (_, where, model), manifest = "push", resolve_place(place), None
-        problems = store.verify(where, model, number)
+        kind, (last, where, model), manifest = "push", resolve_place(place), None
+        keys = [own_key] if own_key else find_public_keys(last, where, place.workspace)
+        problems = store.verify(where, model, number, keys)
         versions = list(store.list_known_versions(where, model)) if number is None else [number]
+        outlook = foresee_phone(where, model, keys) if number is None else None
         if not problems:
             release = store.get(where, model, number)
             manifest, edge = release.manifest, release.edge
-    error = distrust(manifest, own_key) if manifest and not problems else None
+    # The pointer of a store vouches for its releases, also for one that the key before has signed.
+    error = distrust(manifest, None if outlook else own_key) if manifest and not problems else None
     golden = ""
-    if own_key and kind == "push" and number is None and not problems and not error:
-        _, signer = find_signed(PushFolder(locate(where)), model) or (None, None)
-        if signer != own_key:
-            error = EdgelineError(
-                f"The pointer to {model} is signed with {signer or 'no key'}. Expected {own_key}.",
-                "Phones with that key stay with the release that they have.",
-                "Sign it again: `edgeline renew --key FILE`, the private key.",
-            )
-    if problems and all(EXPIRED in problem for problem in problems):
-        error = EdgelineError(
-            f"{where}: {problems[0]}",
-            "Every file is as pushed. Phones do not trust an expired pointer, and get no new release.",
-            "Run `edgeline renew --key FILE`, the private key; weekly runs renew it in time.",
-        )
+    if outlook and problems == [outlook.sentence]:
+        error = _explain_refusal(where, outlook)
     elif problems:
         error = EdgelineError(
             [f"{where} differs from what was pushed:", *(f"  - {problem}" for problem in problems)],
@@ -104,13 +100,32 @@ def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> 
     assert manifest is not None
     what = f"{model} {manifest.version}"
     say(f"{what}: {golden}.")
+    if outlook:
+        for line, style in describe_outlook(outlook, datetime.now(timezone.utc)):
+            say(line, style)
     if own_key:
-        say(f"{what} is signed with the given key.")
+        say(f"{'The pointer to ' if outlook else ''}{what} is signed with the given key.")
     elif signed_by:
         say(f"{what} is signed with {signed_by}. Pass --key FILE to check that it is your key.")
     elif kind == "bundle":
         say(f"{what} is not signed: its origin is not verified.")
     return 0
+
+
+def _explain_refusal(where: str, outlook: Outlook) -> EdgelineError:
+    """Returns the error for a store whose files are as pushed, and whose pointer phones refuse."""
+    cures = {
+        "stale": "Run `edgeline renew --key FILE`, the private key; weekly runs renew it in time.",
+        "expired": "Run the pipeline for a newer release; push.expires_days sets how long one is valid.",
+        "clock": "Set the clock of the machine that signed it, or of this one, then run `edgeline renew`.",
+        "signature": "If the store changed its key, `edgeline keys rotate` hands it over. If not, somebody"
+        " wrote to it: `edgeline repair --trust-unsigned --reason R` shows what it would sign, and asks.",
+    }
+    return EdgelineError(
+        f"{where}: {outlook.sentence}",
+        "Every file is as pushed. Phones stay with the release that they have, and get no new one.",
+        cures.get(outlook.reason, cures["signature"]),
+    )
 
 
 def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
@@ -131,7 +146,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
 
 @click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
 def keys() -> None:
-    """Makes the keys that releases are signed and checked with."""
+    """Makes and changes the keys that releases are signed and checked with."""
 
 
 @keys.command()
@@ -144,4 +159,22 @@ def new(out: str | None) -> int:
     say(f"  {public}: goes into the app, and to everyone who verifies releases.")
     say(f"  {private}: signs releases. Keep a copy offline; whoever has it can release in your name.")
     say(f"Next: `edgeline run --set push.key={private}`, then `edgeline verify --key {public}`")
+    return 0
+
+
+@keys.command()
+@click.option("--to", required=True, metavar="FILE", help="the new private key")
+@options.releases_of
+@options.key
+def rotate(to: str, place: Place, key: str | None) -> int:
+    """Hands a store over to a new key: both sign the pointer, until the new one signs the next change."""
+    last, root, model = resolve_place(place)
+    old, new = load_keys(last, root, place.workspace, key), load_signing_key(to)
+    pointer = store.rotate(root, model, old["key"], new, old["trusted"])
+    if pointer is None:
+        raise make_missing_model_error(PushFolder(locate(root)), model)
+    version = pointer.production.version
+    say(f"The pointer to version {version} of {model} is signed with both keys until {pointer.expires}.")
+    say("Before you go on: phones in use need an app that trusts both keys, the old one first.")
+    say(f"Then: `edgeline run --set push.key={shlex.quote(str(Path(to).absolute()))}`")
     return 0

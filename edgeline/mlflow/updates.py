@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeline.end_signals import handle_end_signals
 from edgeline.errors import EdgelineError
 from edgeline.records.run import Run
 from edgeline.store.locations import Location
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parents[2]  # the folder in which Python finds this package
 _PATIENCE_S = 120.0  # how long a run waits for MLflow at its end
+_GRACE_S = 5.0  # and then for the removal of temporary folders
 
 
 def mirror_workspace(uri: str, workspace: Path, model: str, root: str) -> str:
@@ -65,10 +67,19 @@ def finish(process: "subprocess.Popen[bytes]", workspace: Path) -> str:
     try:
         process.communicate(timeout=_PATIENCE_S)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
-        process.wait()
+        _end(process)
         return "MLflow lacks this run: the update took too long. The next run or `edgeline ui` adds it."
     return locate_log(workspace).read_text(errors="replace").strip() if process.returncode else ""
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a process, which may first remove its temporary folders."""
+    process.terminate()
+    try:
+        process.wait(_GRACE_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
 
 
 def _run(uri: str, workspace: str, model: str, root: str, wait: str = "") -> None:
@@ -88,4 +99,5 @@ def _run(uri: str, workspace: str, model: str, root: str, wait: str = "") -> Non
 
 
 if __name__ == "__main__":
-    _run(*sys.argv[1:])
+    with handle_end_signals(), suppress(KeyboardInterrupt):
+        _run(*sys.argv[1:])

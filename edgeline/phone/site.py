@@ -16,8 +16,8 @@ from typing import Any
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import GOLDEN_FOLDER
 from edgeline.release import store
-from edgeline.release.history import find_envelope, find_pointer
-from edgeline.release.layout import POINTER, PushFolder, damaged
+from edgeline.release.history import read_current
+from edgeline.release.layout import POINTER, PushFolder
 from edgeline.release.manifest import Manifest
 from edgeline.store.locations import list_names, locate, read_bytes, write_atomically
 
@@ -53,13 +53,9 @@ class Site:
             )
         folder = PushFolder(locate(root))
         self.manifest: Manifest = store.get(root, model).manifest
-        envelope = find_envelope(folder, model)
-        try:
-            self.key = key or (envelope.read()[1] if envelope else None)
-        except ValueError as error:
-            where, found = folder.relative(folder.pointer(model)), f"an invalid signed pointer ({error})"
-            raise damaged(where, found, "the one that was signed") from error
-        self._place, self._change = folder.edge(model), find_pointer(folder, model)
+        current = read_current(folder, model)
+        self.key = key or (current.signed.read()[1] if current and current.signed else None)
+        self._place, self._change = folder.edge(model), current and current.change
 
     def find(self, path: str) -> bytes | None:
         """Returns phone.json, or a file below store/; None if there is no such file.

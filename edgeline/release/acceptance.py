@@ -4,16 +4,23 @@ from datetime import datetime, timezone
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
-from edgeline.release.history import find_envelope, read_history
+from edgeline.release.history import Differing, read_history
 from edgeline.release.layout import PushFolder, Root
 from edgeline.release.manifest import Manifest
 from edgeline.release.releases import Release, find_lowest_epoch, read_newest_readable, releases
-from edgeline.release.signing import KEY_VARIABLE
+from edgeline.release.signing import KEY_VARIABLE, Keys
+from edgeline.release.state import open_state
 from edgeline.store.locations import locate
 
 
 class PushRefused(UsageError):
     """A push that phones would refuse."""
+
+
+def check_signer(root: Root, model: str, keys: Keys) -> None:
+    """Refuses a store whose state a push with these keys cannot continue. Raises as `open_state` does."""
+    if keys["key"] is not None:
+        open_state(PushFolder(locate(root)), model, **keys)
 
 
 def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> None:
@@ -34,11 +41,12 @@ def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float 
             "Phones refuse a release with a lower epoch. Nothing was pushed.",
             f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
         )
-    if not signed and (any(item.manifest.signed_by for item in newest) or _is_pointer_signed(root, model)):
+    is_signed = read_history(PushFolder(locate(root)), model).is_signed
+    if not signed and (is_signed or any(item.manifest.signed_by for item in newest)):
         raise PushRefused(
             f"{model} in production is signed, but no key is set.",
             "Phones that check signatures refuse an unsigned release. Nothing was pushed.",
-            f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, promote an unsigned release first.",
+            f"Set push.key=FILE or {KEY_VARIABLE}. To stop signing, push to another place.",
         )
     if percent and newest:
         check_canary(newest[-1], epoch)
@@ -48,19 +56,11 @@ def check_push_early(root: Root, model: str, epoch: int, signed: bool, percent: 
     """Does `check_push` if the store can be read; else returns the error as text: it may be so later."""
     try:
         check_push(root, model, epoch, signed, percent)
-    except PushRefused:
+    except (PushRefused, Differing):
         raise
     except (EdgelineError, OSError) as error:
         return str(error)
     return ""
-
-
-def _is_pointer_signed(root: Root, model: str) -> bool:
-    """Returns true if the pointer is signed, unless an unsigned release was promoted, to stop signing."""
-    folder = PushFolder(locate(root))
-    envelope, changes = find_envelope(folder, model), read_history(folder, model).changes
-    actions = [change.action for change in changes if change.action != "collect"]
-    return bool(envelope and envelope.signatures and actions and actions[-1] != "promote")
 
 
 def check_canary(production: Release, epoch: int) -> None:
@@ -124,8 +124,6 @@ def distrust(manifest: Manifest, key: str | None) -> EdgelineError | None:
 def list_terms(manifest: Manifest) -> list[str]:
     """Returns the terms of a release for phones, a sentence each; only those that are set."""
     lines = [f"{'Expired at' if is_expired(manifest) else 'Valid until'} {manifest.expires}."]
-    if manifest.signed_by:
-        lines.append(f"Signed with the key {manifest.signed_by}.")
     if manifest.min_app_version:
         lines.append(f"For version {manifest.min_app_version} of the app or later.")
     if manifest.rollback_epoch:

@@ -1,6 +1,6 @@
 """A candidate for release, and its conversion to the two folders of a release."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -69,6 +69,7 @@ class Candidate:
     licence: str | None = None
     data_statement: str | None = None
     signing_key: Key = None
+    trusted_keys: Collection[str] = ()  # see `open_state`
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the run, nested by group
     tuned: Mapping[str, Any] = field(default_factory=dict)  # those that a search found, by dotted name
     libraries: Mapping[str, str] = field(default_factory=dict)  # every installed one: name -> version

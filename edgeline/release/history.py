@@ -5,7 +5,9 @@ then as a line at the end of history.jsonl. So a crash between the two loses not
 in current.json, and the next writer appends it. A line torn by a crash or a full disk counts as not written.
 
 Each change has the digest of the line before its own, so current.json, which has the newest change, vouches
-for every line of the log, and the lines for the manifest of every release. The first line has no digest.
+for every line of the log, and the lines for the manifest of every release. The first line has no digest. In a
+signed store, the signed pointer has the digest of the newest line (`Pointer.log`): a writer believes what it
+can follow from there (`state.py`).
 """
 
 import json
@@ -18,21 +20,29 @@ from typing import Literal
 from msgspec import Struct, to_builtins
 
 from edgeline.errors import EdgelineError
-from edgeline.journal import append_line, get_user_and_host, parse_time, utc_now
+from edgeline.journal import append_line, parse_time
 from edgeline.release.layout import (
+    MOST_DOCUMENT_BYTES,
+    Damaged,
     Digest,
     Positive,
     PushFolder,
     damaged,
     hash_bytes,
+    open_without_links,
     parse,
     read_document,
     render,
 )
 from edgeline.release.pointer import Canary, Envelope, Pointer, Production
 
-Action = Literal["push", "rollout", "promote", "rollback", "collect"]
+Action = Literal["push", "rollout", "promote", "rollback", "collect", "rotate", "trust"]
 _REPAIRED_BY = "the next push, promote or rollback writes it from current.json"
+# The way on from a store with parts that nobody signed, or that are not as they were signed.
+DO_TRUST = (
+    "Restore the file from a backup. Or look with `edgeline repair --trust-unsigned --reason R`, which shows"
+    " what it would sign, and asks."
+)
 
 
 class Collected(Struct, frozen=True, omit_defaults=True):
@@ -45,8 +55,9 @@ class Collected(Struct, frozen=True, omit_defaults=True):
 class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "from", "to_version": "to"}):
     """One change of production, with the keys of a line of history.jsonl.
 
-    A change that collects releases leaves the same one in production, and so does one that opens a canary. A
-    rollback that ends a canary goes from the candidate to the release in production.
+    A change that collects releases leaves the same one in production, and so do one that opens a canary, one
+    of the signing key, and one by which a person vouches for what nobody had signed. A rollback that ends a
+    canary goes from the candidate to the release in production.
     """
 
     number: Positive  # rises by one with each change, also a rollback, so that a device detects replays
@@ -60,6 +71,8 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     previous_sha256: Digest | None = None  # of the previous line, without its end; the first has none
     collected: tuple[Collected, ...] = ()
     candidate: Canary | None = None  # the canary that is open after this change
+    trusted: tuple[Production, ...] = ()  # releases for which a person vouched
+    previous_key: Digest | None = None  # that signed the store before, if it was another than now
 
     def __post_init__(self) -> None:
         parse_time(self.when)
@@ -77,6 +90,8 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
     @property
     def is_lower(self) -> bool:
         """Returns true if phones have to accept a lower version than before."""
+        if self.action in ("collect", "rotate", "trust"):
+            return False
         return min(self.versions) < (self.from_version or 0)
 
     @property
@@ -90,21 +105,14 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
         return json.dumps(to_builtins(self)).encode()
 
 
-class _Pointer(Struct, frozen=True, omit_defaults=True):
-    """The content of current.json."""
-
-    version: Positive
-    manifest_sha256: Digest
-    change: Change
-    signed: Envelope | None = None
-
-
 @dataclass(frozen=True)
 class History:
     """The readable changes of one model, oldest first, and the problems of the log."""
 
     changes: tuple[Change, ...] = ()  # with that of current.json, even if its line was not written
     problems: tuple[str, ...] = ()  # a sentence each
+    is_signed: bool = False  # whether current.json has a signature, right or wrong
+    first: int = 1  # the number of the oldest change for which somebody vouches
 
     @property
     def last(self) -> Change | None:
@@ -114,11 +122,11 @@ class History:
     @property
     def manifests(self) -> dict[int, str]:
         """The manifest digest of each version that was ever named by a pointer and was not collected."""
-        digests, collected = {}, self.collected
+        digests: dict[int, str] = {}
+        collected = self.collected
         for change in self.changes:
-            digests[change.to_version] = change.manifest_sha256
-            if change.candidate:
-                digests[change.candidate.version] = change.candidate.manifest_sha256
+            named = (*change.trusted, change.production, *filter(None, [change.candidate]))
+            digests |= {release.version: release.manifest_sha256 for release in named}
         return {version: digest for version, digest in digests.items() if version not in collected}
 
     @property
@@ -139,54 +147,101 @@ class History:
         return next((change for change in reversed(self.changes) if change.action == "rollout"), self.last)
 
 
-def read_pointer(folder: PushFolder, model: str) -> Change | None:
-    """Reads the change in current.json; None if nothing is in production. Raises EdgelineError for damage."""
-    pointer = _read_current(folder, model)
-    return pointer.change if pointer else None
+class Differing(Damaged):
+    """A current.json whose signed pointer says something else than its other keys."""
 
 
-def _read_current(folder: PushFolder, model: str) -> _Pointer | None:
+class Current(Struct, frozen=True, omit_defaults=True):
+    """The content of current.json."""
+
+    version: Positive
+    manifest_sha256: Digest
+    change: Change
+    signed: Envelope | None = None
+
+
+def read_current(folder: PushFolder, model: str) -> Current | None:
+    """Reads current.json; None if nothing is in production.
+
+    Raises:
+        Differing: Its parts name different things, so that phones would do other than servers.
+        Damaged: It is damaged, or its signature is not valid.
+    """
+    current = _parse_current(folder, model)
+    if current:
+        _check_current(folder, model, current)
+    return current
+
+
+def _parse_current(folder: PushFolder, model: str) -> Current | None:
+    """Reads current.json as it is, whether its parts agree or not. Raises Damaged."""
     path = folder.pointer(model)
-    where = folder.relative(path)
-    if (raw := read_document(folder, path)) is None:
+    raw = read_document(folder, path, MOST_DOCUMENT_BYTES)
+    return parse(raw, Current, folder.relative(path)) if raw is not None else None
+
+
+def find_current(folder: PushFolder, model: str) -> Current | None:
+    """Reads current.json as it is, whether its parts agree or not; None if it is absent or damaged."""
+    with suppress(EdgelineError):
+        return _parse_current(folder, model)
+    return None
+
+
+def _check_current(folder: PushFolder, model: str, current: Current) -> Pointer | None:
+    """Returns the signed pointer of current.json. Raises as `read_current` does."""
+    where, change = folder.relative(folder.pointer(model)), current.change
+    if current != _build_current(change, current.signed):
+        raise damaged(where, f"version {current.version}", f"version {change.to_version}, as in its 'change'")
+    if current.signed is None:
         return None
-    pointer = parse(raw, _Pointer, where)
-    if pointer != _build_pointer(pointer.change, pointer.signed):
-        expected = f"version {pointer.change.to_version}, as in its 'change'"
-        raise damaged(where, f"version {pointer.version}", expected)
+    try:
+        pointer, signer = current.signed.read()
+    except ValueError as error:
+        raise Damaged(
+            f"{where}: its signed pointer is not valid: {error}.",
+            "Phones refuse it, and stay with the release that they have.",
+            DO_TRUST,
+        ) from None
+    if difference := _find_difference(model, change, pointer):
+        raise Differing(
+            f"{where}: {difference}.",
+            "Phones believe what is signed, servers the rest: somebody wrote to the store without the key."
+            if signer
+            else "Phones would run another release than servers.",
+            DO_TRUST,
+        )
     return pointer
 
 
-def find_envelope(folder: PushFolder, model: str) -> Envelope | None:
-    """Reads the signed pointer in current.json; None if there is none, or the file is damaged."""
-    with suppress(EdgelineError):
-        pointer = _read_current(folder, model)
-        return pointer.signed if pointer else None
-    return None
+def read_pointer(folder: PushFolder, model: str) -> Change | None:
+    """Reads the change in current.json; None if nothing is in production. Raises as `read_current` does."""
+    current = read_current(folder, model)
+    return current.change if current else None
 
 
-def read_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
-    """Reads the signed pointer and its key; None if there is none. Raises EdgelineError if it is wrong."""
-    return open_envelope(find_envelope(folder, model), folder.relative(folder.pointer(model)))
+def _find_difference(model: str, change: Change, pointer: Pointer) -> str:
+    """Returns both values where a signed pointer and the change beside it differ; else ""."""
+    # Earlier versions of this code did not sign anew when they collected releases.
+    is_behind = pointer.log is None and change.action == "collect" and change.number > pointer.counter
+    values = {
+        "the model": (model, pointer.model),
+        "production": (_name(change.production), _name(pointer.production)),
+        "the candidate": (_name(change.candidate), _name(pointer.candidate)),
+        "the number of the change": (change.number, change.number if is_behind else pointer.counter),
+    }
+    if pointer.log:
+        values["the newest line of the log"] = (hash_bytes(change.to_line()), pointer.log.sha256)
+    for what, (plain, signed) in values.items():
+        if plain != signed:
+            return f"{what} is {plain} in its 'change', and {signed} in its signed pointer"
+    return ""
 
 
-def open_envelope(envelope: Envelope | None, where: str) -> tuple[Pointer, str | None] | None:
-    """Reads the signed pointer in the envelope of the file `where`, as `read_signed` does."""
-    try:
-        return envelope.read() if envelope else None
-    except ValueError as error:
-        raise EdgelineError(
-            f"{where}: its signed pointer is not valid: {error}.",
-            "Phones refuse it, and stay with the release that they have.",
-            "Sign it again: `edgeline renew`.",
-        ) from None
-
-
-def find_signed(folder: PushFolder, model: str) -> tuple[Pointer, str | None] | None:
-    """Reads the signed pointer and its key; None also if it is not right."""
-    with suppress(EdgelineError):
-        return read_signed(folder, model)
-    return None
+def _name(release: Production | None) -> str:
+    if release is None:
+        return "none"
+    share = f" for {release.share}" if isinstance(release, Canary) else ""
+    return f"version {release.version}{share}, manifest {release.manifest_sha256}"
 
 
 def find_pointer(folder: PushFolder, model: str) -> Change | None:
@@ -198,17 +253,22 @@ def find_pointer(folder: PushFolder, model: str) -> Change | None:
 
 def render_pointer(change: Change, signed: Envelope | None) -> bytes:
     """Renders the content of current.json."""
-    return render(_build_pointer(change, signed), "current.json")
+    return render(_build_current(change, signed), "current.json")
 
 
-def _build_pointer(change: Change, signed: Envelope | None) -> _Pointer:
-    return _Pointer(change.to_version, change.manifest_sha256, change, signed)
+def _build_current(change: Change, signed: Envelope | None) -> Current:
+    return Current(change.to_version, change.manifest_sha256, change, signed)
 
 
 def read_history(folder: PushFolder, model: str) -> History:
-    """Reads all changes of one model."""
-    lines, torn = _read_lines(folder, model)
+    """Reads all changes of one model. Lines before the first that somebody vouches for are not judged."""
+    lines, torn = read_lines(folder, model)
     name = folder.relative(folder.history(model))
+    current, pointer, first = find_current(folder, model), None, 1
+    with suppress(EdgelineError):
+        signed = _check_current(folder, model, current) if current else None
+        pointer = current.change if current else None
+        first = signed.log.first if signed and signed.log else 1
     changes: list[Change] = []
     problems: list[str] = []
     before: Change | None = None
@@ -219,18 +279,19 @@ def read_history(folder: PushFolder, model: str) -> History:
             problems.append(f"{name}: line {number} cannot be read.")
             before = None
             continue
-        if fault := _find_fault(change, line, before, first=number == 1):
+        if first > 1 and change.number == first:
+            problems, before = [], None
+        elif fault := _find_fault(change, line, before, first=number == 1):
             problems.append(f"{name}: line {number} {fault}")
         changes.append(change)
         before = change
     if torn:
         problems.append(f"{name}: its last line is incomplete; {_REPAIRED_BY}.")
-    pointer = find_pointer(folder, model)
     if pointer and pointer != before:
         problems.append(f"{name}: {_describe_end(changes, pointer)}")
-        if not changes or pointer.number >= changes[-1].number:
-            changes = [change for change in changes if change.number < pointer.number] + [pointer]
-    return History(tuple(changes), tuple(problems))
+        changes = [change for change in changes if change.number < pointer.number] + [pointer]
+    is_signed = bool(current and current.signed and current.signed.signatures)
+    return History(tuple(changes), tuple(problems), is_signed, first)
 
 
 def _find_fault(change: Change, line: bytes, before: Change | None, first: bool) -> str:
@@ -257,40 +318,18 @@ def _describe_end(changes: Sequence[Change], pointer: Change) -> str:
     return f"{end}. Expected change {pointer.number}, as in current.json."
 
 
-def make_change(
-    folder: PushFolder,
-    model: str,
-    action: Action,
-    production: Production,
-    reason: str,
-    collected: Sequence[Collected] = (),
-    candidate: Canary | None = None,
-) -> Change:
-    """Returns a change by this user, now, numbered after the last one; nothing is written."""
-    last = read_history(folder, model).last
-    withdrawn = last.candidate if last and action == "rollback" else None
-    return Change(
-        number=last.number + 1 if last else 1,
-        action=action,
-        when=utc_now(),
-        who=get_user_and_host(),
-        from_version=withdrawn.version if withdrawn else last.to_version if last else None,
-        to_version=production.version,
-        manifest_sha256=production.manifest_sha256,
-        # A terminal that is not in UTF-8 gives lone surrogates, with which many readers refuse current.json.
-        reason=reason.encode(errors="backslashreplace").decode(),
-        previous_sha256=hash_bytes(last.to_line()) if last else None,
-        collected=tuple(collected),
-        candidate=candidate,
-    )
-
-
 def catch_up(folder: PushFolder[Path], model: str) -> None:
     """Appends the newest change if its line is missing; only the writer may call this."""
     newest = read_history(folder, model).last
-    if newest is not None and _read_lines(folder, model)[0][-1:] != [newest.to_line()]:
-        with folder.history(model).open("a+b") as file:
-            append_line(file, newest.to_line() + b"\n")
+    if newest is not None:
+        append_change(folder, model, newest)
+
+
+def append_change(folder: PushFolder[Path], model: str, change: Change) -> None:
+    """Appends the line of a change, unless it is the last one already; only the writer may call this."""
+    if read_lines(folder, model)[0][-1:] != [change.to_line()]:
+        with open(folder.history(model), "a+b", opener=open_without_links) as file:
+            append_line(file, change.to_line() + b"\n")
 
 
 def find_previous_version(changes: Sequence[Change]) -> int | None:
@@ -308,7 +347,7 @@ def find_previous_version(changes: Sequence[Change]) -> int | None:
     return next((version for version in reversed(stack) if version != stack[-1]), None)
 
 
-def _read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
+def read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
     """Reads the complete lines of history.jsonl, and the bytes after the last line end."""
     *lines, torn = (read_document(folder, folder.history(model)) or b"").split(b"\n")
     return lines, torn

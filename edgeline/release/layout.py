@@ -12,8 +12,10 @@ The folder may hold any number of models. It may be a place in an object store: 
 writer works on a local copy (`mirror.py`).
 """
 
+import errno
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
@@ -22,7 +24,7 @@ from msgspec import Meta, to_builtins
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.json_file import convert
-from edgeline.store.locations import Location, list_names, read_bytes
+from edgeline.store.locations import Location, check_size, list_names, open_regular_file, read_bytes
 from edgeline.store.store_errors import is_absent
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ Root = str | Location
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PINS, POINTER, HISTORY = "models.config", "current.json", "history.jsonl"
 BENCHMARKS = "benchmarks"
+# All that lies directly in a push folder; `runs` has the records of runs on a cluster.
+TOP_NAMES = {"serving", "edge", "runs", ".scratch", ".lock"}
+# The largest current.json and manifest.json that a reader takes.
+MOST_DOCUMENT_BYTES = 4_000_000
 _DOCUMENTS = {POINTER, HISTORY}
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _PUSH = re.compile(rf"push@({_NAME.pattern})@({_VERSION.pattern})")
@@ -149,14 +155,52 @@ def make_missing_pointer_error(folder: PushFolder, model: str) -> EdgelineError:
     return damaged(folder.relative(folder.pointer(model)), "no file", "the pointer to production")
 
 
-def read_document(folder: PushFolder, path: Location) -> bytes | None:
-    """Reads a document of a push folder; None if there is none. Raises EdgelineError if it is unreadable."""
+def open_without_links(path: str, flags: int) -> int:
+    """Opens a regular file, as an opener for `open`; raises OSError also where a link stands in its place."""
+    return open_regular_file(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def find_link(folder: PushFolder, model: str) -> Path | None:
+    """Returns the first place of a model in a folder on the disk that is a link; None if there is none.
+
+    The root itself may be one. Whoever writes to the store could else lead a writer to any file of its user.
+    """
+    places = [
+        *(folder.lock, folder.scratch, folder.root / "serving", folder.root / "edge", folder.pins),
+        *(folder.serving(model), folder.edge(model), folder.pointer(model), folder.history(model)),
+    ]
+    for version in sorted(folder.version_folders(model)):
+        places += [*folder.parts(model, version).values(), folder.edge(model) / str(version) / MANIFEST]
+    return next((place for place in places if isinstance(place, Path) and place.is_symlink()), None)
+
+
+def refuse_links(folder: PushFolder) -> None:
+    """Raises Damaged if a place in a folder on the disk, where a writer would write or remove, is a link."""
+    for model in (*folder.models(), "models"):
+        if link := find_link(folder, model):
+            raise Damaged(
+                f"{folder.relative(link)} is a link.",
+                "A store has none: a writer would follow it to other files of its user. Nothing was changed.",
+                "Look at where it leads, remove it, and restore what was there from a backup.",
+            )
+
+
+def read_document(folder: PushFolder, path: Location, most: int | None = None) -> bytes | None:
+    """Reads a document of a push folder, of at most `most` bytes; None if there is none.
+
+    Raises Damaged if it cannot be read, or is a link.
+    """
     try:
-        return read_bytes(path)
+        if isinstance(path, Path):
+            with open(path, "rb", buffering=0, opener=open_without_links) as file:
+                check_size(os.fstat(file.fileno()).st_size, most, path)
+                return file.readall()
+        return read_bytes(path, most)
     except FileNotFoundError:
         return None
     except OSError as error:
-        found = f"a file that cannot be read ({error.strerror or error})"
+        is_link = error.errno == errno.ELOOP
+        found = "a link" if is_link else f"a file that cannot be read ({error.strerror or error})"
         raise damaged(folder.relative(path), found, "a readable file") from error
 
 

@@ -29,6 +29,8 @@ SCHEMA_VERSION = 2
 class NewerManifest(EdgelineError):
     """A manifest of a later version of this code; the manifest itself is not damaged."""
 
+    version = 0  # of the reader that it needs
+
 
 class FileEntry(Struct, frozen=True):
     """One file: POSIX path relative to the push folder, size in bytes, hexadecimal sha256."""
@@ -121,12 +123,14 @@ def parse_manifest(raw: bytes, where: str) -> Manifest:
     """
     read_by = parse(raw, ReadBy, where)
     if max(read_by.schema_version, read_by.min_reader_version) > SCHEMA_VERSION:
-        raise NewerManifest(
+        newer = NewerManifest(
             f"{where}: found schema_version {read_by.schema_version} and min_reader_version"
             f" {read_by.min_reader_version}.",
             f"This code reads manifests up to version {SCHEMA_VERSION}.",
             "Update Edgeline on this machine, or pick an older release with `edgeline promote V --reason R`.",
         )
+        newer.version = max(read_by.schema_version, read_by.min_reader_version)
+        raise newer
     return parse(raw, Manifest, where)
 
 

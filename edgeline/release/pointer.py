@@ -10,12 +10,17 @@ While a canary is open, the pointer names a candidate too, and each phone takes 
 id, see `Pointer.choose`. When the candidate is withdrawn, `rollbacks` rises, as with any rollback, so that
 the phones that run it go back to production, whose version is lower.
 
-A store without a key has the same envelope without a signature.
+`log` vouches for the audit log too, whose newest line names the one before it by its digest, and so on: every
+release that was ever named is known by a signed digest. Readers on phones do not need it.
+
+During a change of keys, the envelope has two signatures, that of the old key and that of the new one. A store
+without a key has the same envelope without a signature.
 """
 
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -28,6 +33,7 @@ from edgeline.release.signing import Key, encode_for_signing, format_public_key,
 
 MIN_PERCENT, MAX_PERCENT = 0.01, 99.99  # of phones that run a candidate
 DAYS = 30  # until it expires, unless `push.pointer_days` says otherwise
+MOST_SIGNATURES = 8  # of one pointer; a change of keys needs two
 PAYLOAD_TYPE = "application/vnd.edgeline.pointer+json"
 
 
@@ -49,6 +55,13 @@ class Canary(Production, frozen=True):
         return f"{self.percent:g} % of phones"
 
 
+class Log(Struct, frozen=True, omit_defaults=True):
+    """The part of the audit log for which the key vouches: from the change `first` to the newest."""
+
+    sha256: Digest  # of the newest line of history.jsonl, without its end
+    first: Positive = 1  # the number of a change; those before it were not signed
+
+
 class Pointer(Struct, frozen=True, omit_defaults=True):
     """The content of the envelope. Readers ignore keys that they do not know: old ones stay on production."""
 
@@ -59,6 +72,7 @@ class Pointer(Struct, frozen=True, omit_defaults=True):
     expires: str
     production: Production
     candidate: Canary | None = None
+    log: Log | None = None  # None in pointers of earlier versions of this code
 
     def __post_init__(self) -> None:
         """Refuses a time that cannot be read."""
@@ -97,35 +111,58 @@ class Signature(Struct, frozen=True):
     sig: str  # base64
 
 
+class Untrusted(ValueError):
+    """An envelope without a valid signature of a trusted key."""
+
+
 class Envelope(Struct, frozen=True, rename={"payload_type": "payloadType"}):
     """An envelope of DSSE around a pointer."""
 
     payload_type: str
     payload: str  # base64
-    signatures: tuple[Signature, ...]
+    signatures: Annotated[tuple[Signature, ...], Meta(max_length=MOST_SIGNATURES)]
 
-    def read(self) -> tuple[Pointer, str | None]:
+    def read(self, trusted: Sequence[str] | None = None) -> tuple[Pointer, str | None]:
         """Returns the pointer, and the key that signed it, None without a signature.
 
-        Raises ValueError if it is not the envelope of a pointer, or its signature is not valid.
+        Args:
+            trusted: The public keys of which one has to have signed it, the oldest first; the newest that
+                did is returned. With None the first signature counts, of any key, or none.
+
+        Raises:
+            Untrusted: No trusted key signed it, or the first signature is not of the key that it names.
+            ValueError: It is not the envelope of a pointer.
         """
         if self.payload_type != PAYLOAD_TYPE:
             raise ValueError(f"its payloadType is {self.payload_type!r}, not {PAYLOAD_TYPE!r}")
         payload = base64.b64decode(self.payload, validate=True)
         pointer: Pointer = decode(payload, Pointer)
-        if not self.signatures:
-            return pointer, None
-        first, encoded = self.signatures[0], encode_for_signing(PAYLOAD_TYPE, payload)
-        if not is_signed(encoded, base64.b64decode(first.sig), first.keyid):
-            raise ValueError(f"it names the key {first.keyid}, but is not signed with it")
-        return pointer, first.keyid
+        if trusted is None:
+            first = self.signatures[0] if self.signatures else None
+            if first and not _is_right(first, payload):
+                raise Untrusted(f"it names the key {first.keyid}, but is not signed with it")
+            return pointer, first.keyid if first else None
+        right = {each.keyid for each in self.signatures if _is_right(each, payload)}
+        signer = next((key for key in reversed(trusted) if key in right), None)
+        if signer is None:
+            raise Untrusted(f"it is signed with {' and '.join(sorted(right)) or 'no key'}")
+        return pointer, signer
 
 
-def seal(pointer: Pointer, key: Key) -> Envelope:
-    """Makes the envelope of a pointer, signed if there is a key."""
+def _is_right(signature: Signature, payload: bytes) -> bool:
+    try:
+        raw = base64.b64decode(signature.sig, validate=True)
+    except ValueError:
+        return False
+    return is_signed(encode_for_signing(PAYLOAD_TYPE, payload), raw, signature.keyid)
+
+
+def seal(pointer: Pointer, *keys: Key) -> Envelope:
+    """Makes the envelope of a pointer, signed with each key that is not None."""
     payload = json.dumps(to_builtins(pointer), sort_keys=True).encode()
-    signatures: tuple[Signature, ...] = ()
-    if key:
-        signature = base64.b64encode(key.sign(encode_for_signing(PAYLOAD_TYPE, payload))).decode()
-        signatures = (Signature(format_public_key(key.public_key()), signature),)
-    return Envelope(PAYLOAD_TYPE, base64.b64encode(payload).decode(), signatures)
+    signatures = []
+    for key in keys:
+        if key:
+            signature = base64.b64encode(key.sign(encode_for_signing(PAYLOAD_TYPE, payload))).decode()
+            signatures.append(Signature(format_public_key(key.public_key()), signature))
+    return Envelope(PAYLOAD_TYPE, base64.b64encode(payload).decode(), tuple(signatures))

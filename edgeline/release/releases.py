@@ -114,7 +114,8 @@ def get(root: Root, model: str, version: int | None = None) -> Release:
         versions = list_released_versions(folder, model)
         if versions and version not in versions:
             raise make_missing_release_error(model, version, read_history(folder, model), versions)
-        release = read_release(folder, model, version) if versions else None
+        digest = read_history(folder, model).manifests.get(version)
+        release = read_release(folder, model, version, digest) if versions else None
     if release is None:
         raise make_missing_model_error(folder, model)
     return release
@@ -160,12 +161,18 @@ def find_collected(root: Root, model: str) -> Mapping[int, tuple[Collected, Chan
 
 
 def releases(root: Root, model: str) -> tuple[Release, ...]:
-    """Returns all releases of `model` whose manifest can be read, oldest first."""
+    """Returns all releases of `model` whose manifest is as the log says, oldest first.
+
+    In a store without a key, those that the log does not name count too.
+    """
     folder = PushFolder(locate(root))
-    readable = []
-    for version in sorted(list_released_versions(folder, check_name(model, "model name"))):
+    history, readable = read_history(folder, check_name(model, "model name")), []
+    for version in sorted(list_released_versions(folder, model)):
+        digest = history.manifests.get(version)
+        if digest is None and history.is_signed:  # anybody may have put it there
+            continue
         try:
-            readable.append(read_release(folder, model, version))
+            readable.append(read_release(folder, model, version, digest))
         except EdgelineError:  # one damaged old release must not hide the others; verify names it
             continue
     return tuple(readable)

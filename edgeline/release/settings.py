@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from edgeline.release.pointer import DAYS, MAX_PERCENT, MIN_PERCENT
-from edgeline.release.signing import KEY_VARIABLE
+from edgeline.release.signing import KEY_VARIABLE, Keys, load_signing_key
 from edgeline.secrets import is_key
 from edgeline.settings_group import Group, make_absolute
 from edgeline.store.locations import is_url, locate_folder, name_place
@@ -62,9 +62,16 @@ class PushSettings(Group):
     """Terms of use of the model: an SPDX identifier or a text."""
     data_statement: Text | None = None
     """The data that the model was trained on, and what that allows."""
+    trusted_keys: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field((), strict=False)
+    """Public keys, 64 hexadecimal digits each, whose releases this key goes on from, beside its own: the key
+    before, during a change of keys."""
     key: Annotated[str, AfterValidator(_resolve_key), File] | None = None
     """File of the private key that signs releases. With null the key itself is read from the environment
     variable EDGELINE_SIGNING_KEY; without that, nothing is signed."""
+
+    def load_keys(self) -> Keys:
+        """Loads the keys that sign and continue releases. Raises UsageError if they cannot be read."""
+        return {"key": load_signing_key(self.key), "trusted": self.trusted_keys}
 
     def root(self, workspace: Path) -> str:
         """Returns the root of the release store of a workspace."""

@@ -8,7 +8,7 @@ can write their own. Only a public key from another source proves the origin, su
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypedDict, Union
 
 from edgeline.errors import UsageError
 from edgeline.store.locations import read_bytes
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 # A private key; None signs nothing.
 Key = Union["Ed25519PrivateKey", None]
 
+
+class Keys(TypedDict):
+    """The keys of a writer: the private one, and the public ones whose signature it continues beside it."""
+
+    key: Key
+    trusted: tuple[str, ...]
+
+
+NO_KEYS: Keys = {"key": None, "trusted": ()}
 # The environment variable with the private key itself, as PEM, for use without a file.
 KEY_VARIABLE = "EDGELINE_SIGNING_KEY"
 PRIVATE, PUBLIC = "edgeline.key.pem", "edgeline.pub.pem"
@@ -47,6 +56,12 @@ def load_public_key(path: str) -> str:
 def format_public_key(public: "Ed25519PublicKey") -> str:
     """Returns a public key as 64 hexadecimal digits."""
     return public.public_bytes_raw().hex()
+
+
+def list_public_keys(keys: Keys) -> tuple[str, ...]:
+    """Returns the public keys that a writer trusts, the oldest first."""
+    own = (format_public_key(keys["key"].public_key()),) if keys["key"] else ()
+    return (*keys["trusted"], *own)
 
 
 def is_signed(content: bytes, signature: bytes, public: str) -> bool:

@@ -4,8 +4,8 @@ Readers go by `edge/<model>/current.json`: a release is in production from the i
 names it, and it is replaced by one rename. So every step before that rename is invisible to readers, and
 every step after it is bookkeeping that can be redone:
 
-1. Lock the push folder (flock, which the system frees when a process ends) and repair what a crashed writer
-   left.
+1. Lock the push folder (flock, which the system frees when a process ends), open the state that the change
+   follows from (`state.py`), and repair what a crashed writer left.
 2. Copy everything into `.scratch/push@<model>@<version>/`, then the manifest. Files, then folders, are synced
    to disk. Nearly all failures for lack of space happen here, where nothing is visible yet.
 3. Write the next models.config and current.json into `.scratch/switch/`, synced. From here on there are only
@@ -32,13 +32,13 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
-from edgeline.journal import format_utc, parse_time
+from edgeline.journal import parse_time
 from edgeline.release import durable, lease
 from edgeline.release.acceptance import check_canary, check_push, check_switch
 from edgeline.release.candidate import Candidate, check, stage
@@ -46,32 +46,21 @@ from edgeline.release.history import (
     Action,
     Change,
     Collected,
+    append_change,
     catch_up,
-    find_envelope,
     find_pointer,
     find_previous_version,
-    find_signed,
-    make_change,
     read_history,
     read_pointer,
     render_pointer,
 )
-from edgeline.release.layout import PushFolder, Root, check_name, hash_bytes
+from edgeline.release.layout import HISTORY, PushFolder, Root, check_name, hash_bytes, refuse_links
+from edgeline.release.memory import remember
 from edgeline.release.mirror import Mirror
 from edgeline.release.pins import compute_pins, pins_match, render_pins
-from edgeline.release.pointer import (
-    DAYS,
-    MAX_PERCENT,
-    MIN_PERCENT,
-    Canary,
-    Envelope,
-    Pointer,
-    Production,
-    seal,
-)
+from edgeline.release.pointer import MAX_PERCENT, MIN_PERCENT, Canary, Envelope, Pointer, Production
 from edgeline.release.releases import (
     Release,
-    current,
     list_released_versions,
     make_missing_model_error,
     make_missing_release_error,
@@ -79,14 +68,18 @@ from edgeline.release.releases import (
     read_release,
     releases,
 )
+from edgeline.release.releases import current as current
 from edgeline.release.releases import find_collected as find_collected
 from edgeline.release.releases import find_rollout as find_rollout
 from edgeline.release.releases import find_version as find_version
 from edgeline.release.releases import get as get
-from edgeline.release.signing import KEY_VARIABLE, Key, format_public_key
+from edgeline.release.signing import Key, format_public_key
+from edgeline.release.state import State, Unvouched, make_no_key_error, open_state
+from edgeline.release.trust import Claim, make_claim
 from edgeline.release.verify import find_release_problems
 from edgeline.release.verify import list_known_versions as list_known_versions
 from edgeline.release.verify import verify as verify
+from edgeline.store import objects
 from edgeline.store.locations import Location, locate, measure_size
 
 # A push of a few megabytes takes a second; a writer that takes longer than this is stuck.
@@ -115,10 +108,13 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
     if isinstance(place, Path):
         with durable.explain_errors(place, f"Pushing {model} to {place}"):
             durable.make_folders(place)
-    with _open_for_writing(place, f"Pushing {model} to {place}") as folder:
-        is_signed, percent = candidate.signing_key is not None, candidate.canary_percent
-        check_push(place, model, candidate.rollback_epoch, is_signed, percent)
-        last, version = read_history(folder, model).last, _choose_next_version(folder, model)
+    key, percent = candidate.signing_key, candidate.canary_percent
+    with _open_for_writing(
+        place, f"Pushing {model} to {place}", model, key, candidate.trusted_keys
+    ) as writer:
+        folder, state = writer
+        check_push(place, model, candidate.rollback_epoch, key is not None, percent)
+        last, version = state.last, state.choose_next_version(folder)
         if last and last.candidate:
             raise _make_open_error(model, last.to_version, last.candidate)
         before = candidate.compared_with
@@ -129,17 +125,14 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
                 f"Its model may be worse than version {last.to_version}.",
                 f"Start a new run, which compares its model with version {last.to_version}.",
             )
-        production = _read_production(place, model) if percent and last else None
+        production = _read_production(place, state) if percent and last else None
         digest, reason = hash_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
         if production and percent:
             opened = Canary(version, digest, float(percent))
-            change = make_change(folder, model, "rollout", production.named, reason, candidate=opened)
+            change = state.make_change("rollout", production.named, reason, candidate=opened)
         else:
-            change = make_change(folder, model, "push", Production(version, digest), reason)
-        if candidate.signing_key:  # without one, `check_push` has decided
-            _check_key(folder, model, candidate.signing_key)
-        signed = _seal(folder, model, change, candidate.signing_key, candidate.pointer_days)
-        _put_in_production(folder, model, change, signed, new=version)
+            change = state.make_change("push", Production(version, digest), reason)
+        _put_in_production(folder, state, change, candidate.pointer_days, new=version)
     return read_release(PushFolder(place), model, version, digest)
 
 
@@ -151,107 +144,156 @@ def repair(root: Root) -> None:
         WorkspaceLocked: Another writer held it for too long.
     """
     place = locate(root)
-    with _open_for_writing(place, f"Repairing {place}"):
-        pass  # opening repairs
+    with _lock_folder(place, f"Repairing {place}") as locked, _keep_in_line(place, *locked):
+        pass
 
 
-def renew(root: Root, model: str, key: Key, days: float | None = None) -> Pointer | None:
+def renew(
+    root: Root, model: str, key: Key, days: float | None = None, trusted: Collection[str] = ()
+) -> Pointer | None:
     """Lets the signed pointer expire later, if a fifth of its life or more is over, or its key is another.
 
     It then expires in `days`, by default as many as it was issued for; without a key, an unsigned one stays
-    unsigned. Returns the pointer, None if nothing is in production.
+    unsigned. A pointer that one of the `trusted` keys signed is continued by this one, with a line in the
+    log. Returns the pointer, None if nothing is in production.
 
     Raises:
         UsageError: The pointer is signed, and no key is given.
-        EdgelineError: The push folder cannot be written.
+        Unvouched: The key would sign what no key of its owner has signed, see `open_state`.
+        EdgelineError: The clock is wrong, or the push folder cannot be written.
     """
     place = locate(root)
-    if (previous := find_signed(PushFolder(place), model)) and not _is_due(*previous, key):
-        return previous[0]
-    if read_pointer(PushFolder(place), model) is None:
+    state = open_state(PushFolder(place), model, key, trusted)
+    if state.last is None:
         return None
-    with _open_for_writing(place, f"Renewing the pointer to {model}") as folder:
-        _check_key(folder, model, key)
-        change = read_pointer(folder, model)
-        assert change is not None
-        signed = _seal(folder, model, change, key, days)
-        _put_in_production(folder, model, change, signed)
+    if not _is_due(state):
+        return state.pointer
+    with _open_for_writing(place, f"Renewing the pointer to {model}", model, key, trusted) as (folder, state):
+        assert state.last is not None
+        change = state.last
+        if state.is_handover:
+            reason = f"the key changed from {state.signer} to {state.own_key}"
+            change = state.make_change("rotate", change.production, reason, candidate=change.candidate)
+        signed = _put_in_production(folder, state, change, days)
     return signed.read()[0]
 
 
-def _check_key(folder: PushFolder, model: str, key: Key, signer: str | None = None) -> None:
-    """Refuses to replace a signed pointer without a key; `signer` counts where it cannot be read."""
-    envelope = find_envelope(folder, model)
-    if key is None and (envelope.signatures if envelope else signer):
-        raise UsageError(
-            f"The pointer to {model} in production is signed, but no key is set.",
-            "Phones would refuse an unsigned one and stay with their release. Production was not changed.",
-            f"Pass --key FILE, the private key, or set {KEY_VARIABLE}.",
-        )
-    if warning := warn_of_key(folder, model, key):
-        _LOG.warning("%s", warning)
+def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] = ()) -> Pointer | None:
+    """Hands a store over from one key to another: the pointer is signed with both, and the log says so.
 
-
-def warn_of_key(folder: PushFolder, model: str, key: Key) -> str:
-    """Returns a sentence if the pointer is signed with another key than this one; else ""."""
-    _, signer = find_signed(folder, model) or (None, None)
-    if not key or signer in (None, own := format_public_key(key.public_key())):
-        return ""
-    return (
-        f"The pointer to {model} was signed with {signer}, and is now with {own}: phones with the other key"
-        " refuse it."
-    )
-
-
-def _is_due(pointer: Pointer, signer: str | None, key: Key) -> bool:
-    age = datetime.now(timezone.utc) - parse_time(pointer.issued)
-    is_recent = timedelta() <= age < pointer.life / 5  # of the future, the clock was wrong
-    return not is_recent or (key is not None and format_public_key(key.public_key()) != signer)
-
-
-def _seal(folder: PushFolder, model: str, change: Change, key: Key, days: float | None = None) -> Envelope:
-    """Seals a pointer for a change, which is issued now and expires in `days`, by default those before.
-
-    Where the clock is behind the earlier pointer, by less than its life, it is issued at that time: else
-    it would expire too early.
+    Phones that trust either key accept it, until the next change or renewal is signed with the new one alone.
+    Returns the pointer, None if nothing is in production. Raises as `renew` does.
     """
-    before = signed[0] if (signed := find_signed(folder, model)) else None
-    if days is None:
-        days = before.life / timedelta(days=1) if before else DAYS
-    changes = {item.number: item for item in (*read_history(folder, model).changes, change)}
-    rollbacks = sum(item.is_lower for item in changes.values())
-    if before:  # the log may have lost lines, but phones have seen the pointer
-        added = change.is_lower and change.number > before.counter
-        rollbacks = max(rollbacks, before.rollbacks + added)
-    now, life = datetime.now(timezone.utc), timedelta(days=days)
-    if before and now < parse_time(before.issued) < now + life:
-        now = parse_time(before.issued)
-    issued, expires = format_utc(now), format_utc(now + life)
-    sides = change.production, change.candidate
-    return seal(Pointer(model, change.number, rollbacks, issued, expires, *sides), key)
+    assert old is not None and new is not None
+    place, own = locate(root), format_public_key(old.public_key())
+    if open_state(PushFolder(place), model, old, trusted).last is None:
+        return None
+    with _open_for_writing(place, f"Changing the key of {model}", model, new, (*trusted, own)) as (
+        folder,
+        state,
+    ):
+        assert state.last is not None
+        if not state.is_handover:
+            raise UsageError(
+                f"The pointer to {model} is signed with {state.own_key} already.",
+                "There is no other key to change from.",
+                "Go on with that key: set push.key to its file.",
+            )
+        production, candidate = state.last.production, state.last.candidate
+        reason = f"the key changes from {state.signer} to {state.own_key}"
+        change = state.make_change("rotate", production, reason, candidate=candidate)
+        signed = _put_in_production(folder, state, change, also=old)
+    return signed.read()[0]
+
+
+def find_claim(root: Root, model: str, key: Key, trusted: Collection[str] = ()) -> Claim | None:
+    """Returns what `trust` would sign though nobody has signed it; None if everything is signed.
+
+    Raises EdgelineError if the store cannot be read.
+    """
+    return make_claim(PushFolder(locate(root)), PushFolder(locate(root)), model, key, trusted)
+
+
+def trust(
+    root: Root, model: str, key: Key, claim: Claim, reason: str, trusted: Collection[str] = ()
+) -> Pointer:
+    """Signs what a person has looked at, and writes into the log that they did.
+
+    Raises:
+        EdgelineError: The store is not as it was when the person looked, or it cannot be written.
+        WorkspaceLocked: Another writer held the push folder for too long.
+    """
+    _check_reason(reason)
+    place = locate(root)
+    with _lock_folder(place, f"Signing {model} in {place}") as (folder, publish):
+        if make_claim(folder, PushFolder(place), model, key, trusted) != claim:
+            raise EdgelineError(
+                f"{model} in {place} changed meanwhile.",
+                "What would be signed is not what was shown. Nothing was changed.",
+                "Run the command again, and look again.",
+            )
+        state = claim.make_state(key)
+        state.check_clock(_read_store_clock(place))
+        append_change(folder, model, claim.last)
+        with _keep_in_line(place, folder, publish):
+            change = claim.make_change(state, reason.strip())
+            signed = _put_in_production(folder, state, change)
+        remember(place, folder, model)
+    return signed.read()[0]
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise UsageError(
+            "The reason is empty.",
+            "The audit log records why production changed.",
+            'Add --reason "WHY".',
+        )
+
+
+def _is_due(state: State) -> bool:
+    if state.pointer is None:
+        return True
+    age = datetime.now(timezone.utc) - parse_time(state.pointer.issued)
+    is_recent = timedelta() <= age < state.pointer.life / 5  # of the future, the clock was wrong
+    return not is_recent or state.is_handover or (state.key is not None and state.pointer.log is None)
 
 
 def promote(
-    root: Root, model: str, version: int, reason: str, key: Key = None, seen: Change | None = None
+    root: Root,
+    model: str,
+    version: int,
+    reason: str,
+    key: Key = None,
+    seen: Change | None = None,
+    trusted: Collection[str] = (),
 ) -> Release:
     """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
 
-    While a canary is open, that is its candidate, which ends it. `key` signs the pointer, and `seen` is the
-    change that opened the canary on which the caller decided, if it did not decide just now.
+    While a canary is open, that is its candidate, which ends it. `key` signs the pointer, and continues what
+    it or one of the `trusted` ones signed. `seen` is the change that opened the canary on which the caller
+    decided, if it did not decide just now.
 
     Raises:
         UsageError: The model or release does not exist, it is in production already, a canary of another one
             is open, the reason is empty, or the pointer is signed and no key is given.
+        Unvouched: The key would sign what no key of its owner has signed, or nobody signed that release.
         EdgelineError: The release is damaged, phones would refuse its rollback epoch, the canary ended while
             this waited for the lock, or the push folder cannot be written. Production is as it was before.
     """
-    return _switch_to(root, model, "promote", version, reason, key, seen=seen)
+    return _switch_to(root, model, "promote", version, reason, key, seen=seen, trusted=trusted)
 
 
 def rollback(
-    root: Root, model: str, reason: str, to: int | None = None, key: Key = None, seen: Change | None = None
+    root: Root,
+    model: str,
+    reason: str,
+    to: int | None = None,
+    key: Key = None,
+    seen: Change | None = None,
+    trusted: Collection[str] = (),
 ) -> Release:
-    """Goes back to an earlier release; takes milliseconds. `key` and `seen` are as in `promote`.
+    """Goes back to an earlier release; takes milliseconds. `key`, `seen` and `trusted` are as in `promote`.
 
     While a canary is open, it withdraws the candidate: all phones go back to the release in production. Else
     it goes, without `to`, to the release in production before the current one, but never to one that was
@@ -262,10 +304,18 @@ def rollback(
         EdgelineError: As for `promote`; also if there is no earlier release, or another user put one in
             production while this waited for the lock.
     """
-    return _switch_to(root, model, "rollback", to, reason, key, seen=seen)
+    return _switch_to(root, model, "rollback", to, reason, key, seen=seen, trusted=trusted)
 
 
-def rollout(root: Root, model: str, version: int, percent: float, reason: str, key: Key = None) -> Release:
+def rollout(
+    root: Root,
+    model: str,
+    version: int,
+    percent: float,
+    reason: str,
+    key: Key = None,
+    trusted: Collection[str] = (),
+) -> Release:
     """Opens a canary: a share of phones runs an existing release until `promote` or `rollback` ends it.
 
     The open canary can be widened, to a larger `percent` (0.01 to 99.99) of the same version.
@@ -281,31 +331,40 @@ def rollout(root: Root, model: str, version: int, percent: float, reason: str, k
             f"Pass such a share. For all phones: `edgeline promote {version} --reason R`; for none of them:"
             " `edgeline rollback --reason R`.",
         )
-    return _switch_to(root, model, "rollout", version, reason, key, percent)
+    return _switch_to(root, model, "rollout", version, reason, key, percent, trusted=trusted)
 
 
-def collect(root: Root, model: str, keep: int, dry_run: bool = False) -> dict[int, int]:
+def collect(
+    root: Root,
+    model: str,
+    keep: int,
+    dry_run: bool = False,
+    key: Key = None,
+    trusted: Collection[str] = (),
+) -> dict[int, int]:
     """Removes all but the newest `keep` releases, production, a candidate, and the one a rollback goes to.
 
-    Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed.
+    Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed. `key` and
+    `trusted` are as in `promote`.
 
     Raises:
+        UsageError: The pointer is signed and no key is given.
         EdgelineError: The release in production, or the one before it, is not known, or the push folder
             cannot be written.
         WorkspaceLocked: Another writer held the push folder for too long.
     """
     place = locate(root)
     if (sizes := _measure_removable(place, model, keep)) and not dry_run:
-        with _open_for_writing(place, f"Collecting releases of {model} in {place}") as folder:
+        doing = f"Collecting releases of {model} in {place}"
+        with _open_for_writing(place, doing, model, key, trusted) as (folder, state):
             sizes = _measure_removable(place, model, keep)  # again, now that no other writer can interfere
-            last = read_history(folder, model).last
+            last = state.last
             assert last is not None
             identities = {release.version: release.identity for release in releases(place, model)}
             removed = [Collected(version, identities.get(version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
-            change = make_change(folder, model, "collect", last.production, reason, removed, last.candidate)
-            # The same release stays in production, so the pointer stays as it was signed.
-            _put_in_production(folder, model, change, find_envelope(folder, model))
+            change = state.make_change("collect", last.production, reason, removed, last.candidate)
+            _put_in_production(folder, state, change)
     return sizes
 
 
@@ -335,7 +394,9 @@ def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path]
     """Locks the push folder; yields it, or its local copy, and a function that publishes the changes."""
     if isinstance(place, Path):
         folder = PushFolder(place)
+        refuse_links(folder)  # also the lock itself must be none
         with durable.explain_errors(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
+            refuse_links(folder)
             yield folder, lambda: None  # readers see each change as it is made
         return
     with (
@@ -348,25 +409,47 @@ def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path]
         yield mirror.folder, mirror.publish
 
 
+def _read_store_clock(place: Location) -> datetime | None:
+    """Returns the date that the store gave its lock, which this writer holds; None if it gives none."""
+    lock = PushFolder(place).lock
+    if isinstance(lock, Path):
+        os.utime(lock)  # by the clock of the file system, which on a network is a server's
+        return datetime.fromtimestamp(lock.stat().st_mtime, timezone.utc)
+    return objects.date_of(lock)
+
+
 @contextmanager
-def _open_for_writing(place: Location, doing: str) -> Iterator[PushFolder[Path]]:
+def _open_for_writing(
+    place: Location, doing: str, model: str, key: Key, trusted: Collection[str]
+) -> Iterator[tuple[PushFolder[Path], State]]:
+    """Locks the push folder; yields it, and the state of the model that a writer with this key continues."""
     with _lock_folder(place, doing) as (folder, publish):
-        before = {model: find_pointer(folder, model) for model in folder.models()}
+        state = open_state(folder, model, key, trusted, place)
+        state.check_clock(_read_store_clock(place))
+        with _keep_in_line(place, folder, publish):
+            yield folder, state
+        remember(place, folder, model)
 
-        def is_over(model: str) -> bool:
-            """Returns true if no writer can still push the model: a disk's lock is never taken over."""
-            return isinstance(place, Path) or find_pointer(folder, model) != before.get(model)
 
-        _repair(folder, is_over)
-        publish()
-        try:
-            yield folder
-        finally:
-            try:  # removes a failed push; after a successful one, appends the audit line
-                _repair(folder, is_over)
-            except OSError as error:
-                _LOG.warning("%s: the clean-up failed and is left to the next writer: %s", place, error)
-        publish()
+@contextmanager
+def _keep_in_line(place: Location, folder: PushFolder[Path], publish: Callable[[], None]) -> Iterator[None]:
+    """Repairs a locked push folder before a change and after it, and publishes both."""
+    before = {model: find_pointer(folder, model) for model in folder.models()}
+
+    def is_over(model: str) -> bool:
+        """Returns true if no writer can still push the model: a disk's lock is never taken over."""
+        return isinstance(place, Path) or find_pointer(folder, model) != before.get(model)
+
+    _repair(folder, is_over)
+    publish()
+    try:
+        yield
+    finally:
+        try:  # removes a failed push; after a successful one, appends the audit line
+            _repair(folder, is_over)
+        except OSError as error:
+            _LOG.warning("%s: the clean-up failed and is left to the next writer: %s", place, error)
+    publish()
 
 
 def _switch_to(
@@ -378,87 +461,119 @@ def _switch_to(
     key: Key,
     percent: float = 0,
     seen: Change | None = None,
+    trusted: Collection[str] = (),
 ) -> Release:
     check_name(model, "model name")
-    if not reason.strip():
-        raise UsageError(
-            "The reason is empty.",
-            "The audit log records why production changed.",
-            'Add --reason "WHY".',
-        )
+    _check_reason(reason)
     place = locate(root)
     if model not in models(place):
         raise make_missing_model_error(PushFolder(place), model)
     seen = seen or find_pointer(PushFolder(place), model)
-    with _open_for_writing(place, f"{action.capitalize()} of {model}") as folder:
-        history = read_history(folder, model)
-        released = list_released_versions(folder, model)
-        pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it
-        current_version = pointer.to_version if pointer else None
-        newest = pointer or history.last  # the log has the change of a damaged or missing pointer
-        stays, tried = (newest.to_version, newest.candidate) if newest else (None, None)
-        target = version
-        if target is None:
-            target = stays if tried else find_previous_version(history.changes)
-        others = released - {current_version}
-        log_state = " ".join(history.problems) or "The audit log is intact."
-        choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
-        canary = seen.candidate if seen else None
-        is_over = canary is not None and (tried is None or tried.version != canary.version)
-        if pointer and (is_over or (version is None and pointer != seen)):
-            too_far = "A rollback from there would go back one release too far."
-            raise EdgelineError(
-                f"{pointer.who} put {model} {current_version} in production meanwhile: {pointer.action}.",
-                f"{'The canary is over.' if is_over else too_far} Nothing was changed.",
-                "Look with `edgeline status`, and repeat the command if you still want to.",
-            )
-        if target is None:
-            raise EdgelineError(
-                f"{model} has no release in production before the current one.",
-                f"A rollback returns to the release that was in production before. {log_state} {choice}",
-                "Pass one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
-            )
-        ends = tried and target == (stays if action == "rollback" else tried.version)
-        if newest and tried and not (ends and (action != "rollout" or percent > tried.percent)):
-            raise _make_open_error(model, newest.to_version, tried)
-        if target not in released:
-            how = " with --to V" if action == "rollback" else ""
-            raise make_missing_release_error(model, target, history, others, how)
-        if target == current_version and not tried:
-            raise UsageError(
-                f"{model} {target} is in production already.", choice, "Pass another release, if any."
-            )
-        problems = find_release_problems(PushFolder(place), model, target, history)
-        if problems and ends and action == "rollback":  # all other phones run it already
-            _LOG.warning("%s %s, in production, is damaged: %s", model, target, " ".join(problems))
-        elif problems:
-            raise EdgelineError(
-                f"{model} {target} is damaged: {' '.join(problems)}",
-                "Phones and servers would refuse it or misbehave. Production was not changed.",
-                f"Pass another release ({choice.lower().rstrip('.')}), or restore those files from a backup.",
-            )
-        release = read_release(PushFolder(place), model, target)
-        for warning in check_switch(place, release):
-            _LOG.warning("%s %s: %s", model, target, warning)
-        _check_key(folder, model, key, release.manifest.signed_by)
+    doing = f"{action.capitalize()} of {model}"
+    with _open_for_writing(place, doing, model, key, trusted) as (folder, state):
+        target = _choose_target(folder, state, action, version, percent, seen)
+        release = _check_target(place, state, action, target)
         if action == "rollout":
-            production = _read_production(place, model)
+            production = _read_production(place, state)
             check_canary(production, release.manifest.rollback_epoch)
             opened = Canary(target, release.manifest_sha256, float(percent))
-            change = make_change(folder, model, action, production.named, reason.strip(), candidate=opened)
+            change = state.make_change(action, production.named, reason.strip(), candidate=opened)
         else:
             # Nothing vouches for a manifest that was changed since: production keeps the digest of its push.
-            named = newest.production if newest and target == stays else release.named
-            change = make_change(folder, model, action, named, reason.strip())
-        _put_in_production(folder, model, change, _seal(folder, model, change, key))
+            stays = state.last is not None and target == state.last.to_version
+            named = state.last.production if state.last and stays else release.named
+            change = state.make_change(action, named, reason.strip())
+        _put_in_production(folder, state, change)
     return release
 
 
-def _read_production(place: Location, model: str) -> Release:
+def _choose_target(
+    folder: PushFolder, state: State, action: Action, version: int | None, percent: float, seen: Change | None
+) -> int:
+    """Returns the version that a change of production goes to. Raises EdgelineError if it may not be made.
+
+    `seen` is the change on which the caller decided.
+    """
+    model, last = state.model, state.last
+    pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it, by the log
+    current_version = pointer.to_version if pointer else None
+    stays, tried = (last.to_version, last.candidate) if last else (None, None)
+    released = list_released_versions(folder, model)
+    others = released - {current_version}
+    choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
+    target = version
+    if target is None:
+        target = stays if tried else find_previous_version(state.changes)
+    canary = seen.candidate if seen else None
+    is_over = canary is not None and (tried is None or tried.version != canary.version)
+    if pointer and (is_over or (version is None and pointer != seen)):
+        too_far = "A rollback from there would go back one release too far."
+        raise EdgelineError(
+            f"{pointer.who} put {model} {current_version} in production meanwhile: {pointer.action}.",
+            f"{'The canary is over.' if is_over else too_far} Nothing was changed.",
+            "Look with `edgeline status`, and repeat the command if you still want to.",
+        )
+    if target is None:
+        log_state = " ".join(read_history(folder, model).problems) or "The audit log is intact."
+        raise EdgelineError(
+            f"{model} has no release in production before the current one.",
+            f"A rollback returns to the release that was in production before. {log_state} {choice}",
+            "Pass one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
+        )
+    ends = _ends_canary(state, action, target)
+    if last and tried and not (ends and (action != "rollout" or percent > tried.percent)):
+        raise _make_open_error(model, last.to_version, tried)
+    if target not in released:
+        how = " with --to V" if action == "rollback" else ""
+        raise make_missing_release_error(model, target, state.history, others, how)
+    if target == current_version and not tried:
+        raise UsageError(
+            f"{model} {target} is in production already.", choice, "Pass another release, if any."
+        )
+    return target
+
+
+def _ends_canary(state: State, action: Action, target: int) -> bool:
+    """Returns true if a change ends the open canary, or widens it."""
+    if state.last is None or state.last.candidate is None:
+        return False
+    return target == (state.last.to_version if action == "rollback" else state.last.candidate.version)
+
+
+def _check_target(place: Location, state: State, action: Action, target: int) -> Release:
+    """Reads the release that is put in production. Raises EdgelineError if it may not be."""
+    model, folder = state.model, PushFolder(place)
+    if state.signer and target not in state.history.manifests:
+        raise Unvouched(
+            f"{model} {target} is named by no signed line of {HISTORY}.",
+            "Nobody with the key put it there, so its files may be anybody's. Production was not changed.",
+            "Pass another release. If you know where it comes from, look with"
+            " `edgeline repair --trust-unsigned --reason R`, which shows what it would sign, and asks.",
+        )
+    problems = find_release_problems(folder, model, target, state.history)
+    if problems and _ends_canary(state, action, target) and action == "rollback":
+        _LOG.warning("%s %s, in production, is damaged: %s", model, target, " ".join(problems))
+    elif problems:
+        others = sorted(list_released_versions(folder, model) - {target})
+        raise EdgelineError(
+            f"{model} {target} is damaged: {' '.join(problems)}",
+            "Phones and servers would refuse it or misbehave. Production was not changed.",
+            f"Pass another release (other releases: {', '.join(map(str, others)) or 'none'}), or restore"
+            " those files from a backup.",
+        )
+    release = read_release(folder, model, target)
+    for warning in check_switch(place, release):
+        _LOG.warning("%s %s: %s", model, target, warning)
+    if state.key is None and release.manifest.signed_by and state.pointer is None:
+        raise make_no_key_error(model)
+    return release
+
+
+def _read_production(place: Location, state: State) -> Release:
     """Reads the release that phones without the candidate of a canary run."""
-    production = current(place, model)
-    assert production is not None  # a model without a pointer or a history has no release to try
-    return production
+    assert state.last is not None  # a model without a pointer or a history has no release to try
+    named = state.last.production
+    return read_release(PushFolder(place), state.model, named.version, named.manifest_sha256)
 
 
 def _make_open_error(model: str, production: int, tried: Canary) -> UsageError:
@@ -470,17 +585,20 @@ def _make_open_error(model: str, production: int, tried: Canary) -> UsageError:
     )
 
 
-def _choose_next_version(folder: PushFolder, model: str) -> int:
-    versions = folder.version_folders(model)
-    for change in read_history(folder, model).changes:
-        versions |= {change.to_version, change.from_version or 0}
-    return 1 + max(versions, default=0)
-
-
 def _put_in_production(
-    folder: PushFolder[Path], model: str, change: Change, signed: Envelope | None, *, new: int | None = None
-) -> None:
-    """Does steps 3 to 6 of the module's docstring; the folders of the version `new` are still in scratch."""
+    folder: PushFolder[Path],
+    state: State,
+    change: Change,
+    days: float | None = None,
+    *,
+    new: int | None = None,
+    also: Key = None,
+) -> Envelope:
+    """Does steps 3 to 6 of the module's docstring; the folders of the version `new` are still in scratch.
+
+    `days` and `also` are as in `State.seal`, whose envelope is returned.
+    """
+    model, signed = state.model, state.seal(change, days, also)
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
     pins = {**compute_pins(folder), model: change.versions}
@@ -496,6 +614,7 @@ def _put_in_production(
         durable.sync_folder(folder.edge(model))
     except OSError as error:  # too late for an error: readers see the new release
         _LOG.warning("%s was renamed, but may not be on the disk yet: %s", folder.pointer(model), error)
+    return signed
 
 
 def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
@@ -513,9 +632,8 @@ def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
     dead = {
         (m, v) for m, v in folder.unfinished_pushes() - alive if v not in read_history(folder, m).manifests
     }
-    dead |= {
-        (model, version) for model in folder.models() for version in read_history(folder, model).collected
-    }
+    readable = (model for model in folder.models() if find_pointer(folder, model))
+    dead |= {(model, version) for model in readable for version in read_history(folder, model).collected}
     for model, version in sorted(dead):
         for part in folder.parts(model, version).values():
             if part.exists():

@@ -4,32 +4,27 @@ The log vouches for each manifest (`history.py`), and a manifest for the files o
 was copied out of a push folder has no log: only a signature vouches for its manifest (`signing.py`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.journal import parse_time
-from edgeline.release.history import (
-    History,
-    find_envelope,
-    open_envelope,
-    read_history,
-    read_pointer,
-    render_pointer,
-)
+from edgeline.release.history import History, read_current, read_history, render_pointer
 from edgeline.release.layout import (
     BENCHMARKS,
     HISTORY,
     MANIFEST,
     MODEL_KEY,
     MODEL_SIGNATURE,
+    PINS,
     POINTER,
     SIGNATURE,
+    TOP_NAMES,
     PushFolder,
     Root,
     check_name,
+    find_link,
     hash_bytes,
 )
 from edgeline.release.manifest import (
@@ -41,8 +36,10 @@ from edgeline.release.manifest import (
     parse_manifest,
     select_entries,
 )
+from edgeline.release.memory import is_older, recall
 from edgeline.release.model_signing import is_signature_of
 from edgeline.release.pins import find_pins_problem
+from edgeline.release.reader import Outlook, foresee, refuse_replay
 from edgeline.release.releases import (
     list_released_versions,
     make_missing_model_error,
@@ -56,15 +53,14 @@ from edgeline.store.objects import measure_file
 
 # Files of a release in a store that are read at the same time.
 _READS_AT_ONCE = 8
-# In the sentence on a pointer that is whole, and has expired.
-EXPIRED = "expired at"
 
 
-def verify(root: Root, model: str, version: int | None = None) -> list[str]:
+def verify(root: Root, model: str, version: int | None = None, keys: Sequence[str] = ()) -> list[str]:
     """Returns all problems of the releases of a model, or of one of them, one sentence each.
 
     Without `version` it checks every release with a folder or in the audit log, the pointer, the pins for TF
-    Serving and the audit log.
+    Serving, the audit log, and whether a phone that trusts these public keys, or none, takes the release in
+    production. A phone that the files do not tell of any key trusts the one that production names.
 
     Raises:
         UsageError: The model or release does not exist, so nothing could be checked.
@@ -74,6 +70,8 @@ def verify(root: Root, model: str, version: int | None = None) -> list[str]:
     folder = PushFolder(locate(root))
     if check_name(model, "model name") not in folder.models():
         raise make_missing_model_error(folder, model)
+    if link := find_link(folder, model):
+        return [f"{folder.relative(link)}: is a link. A store has none."]
     history = read_history(folder, model)
     versions = list_known_versions(root, model)
     if version is not None:
@@ -82,12 +80,31 @@ def verify(root: Root, model: str, version: int | None = None) -> list[str]:
         return find_release_problems(folder, model, version, history)
     problems = [*history.problems, *_check_pointer(folder, model)]
     problems += filter(None, [find_pins_problem(folder, model)])
-    problems += _check_names(folder, model)
+    problems += _check_names(folder, model) + _check_places(folder, model)
     for number in versions:
         if number not in history.manifests:
             problems.append(f"edge/{model}/{number}: {HISTORY} has no line for this push.")
         problems += find_release_problems(folder, model, number, history)
-    return problems
+    outlook = foresee_phone(root, model, keys)
+    # Where a file is wrong, that is said of it already.
+    return problems or [outlook.sentence] if outlook.does == "refuses" else problems
+
+
+def foresee_phone(root: Root, model: str, keys: Sequence[str] = ()) -> Outlook:
+    """Returns what a new phone that trusts these public keys would do now.
+
+    Without keys it trusts the one that the release in production names, where nobody signed the pointer.
+    A pointer that is older than what was signed from here is refused, as by phones that have seen that.
+    """
+    folder, now = PushFolder(locate(root)), datetime.now(timezone.utc)
+    outlook, signed = foresee(folder, model, keys, now), recall(folder.root, model)
+    if signed and outlook.pointer and is_older(outlook.pointer, outlook.key, signed):
+        return refuse_replay(outlook.pointer.counter, signed.counter)
+    if not keys and outlook.version is not None and outlook.key is None:
+        manifest = read_release(folder, model, outlook.version).manifest
+        if manifest.signed_by:
+            outlook = foresee(folder, model, [manifest.signed_by], now)
+    return outlook
 
 
 def list_known_versions(root: Root, model: str) -> tuple[int, ...]:
@@ -112,6 +129,11 @@ def find_release_problems(folder: PushFolder, model: str, version: int, history:
     if digest_of(served) != manifest.model_digest:
         problems.append(f"edge/{model}/{version}/{MANIFEST}: model_digest does not match its files.")
     return problems + find_bundle_problems(parts["edge"], manifest)
+
+
+def find_copy_problems(folder: Path, manifest: Manifest) -> list[str]:
+    """Returns all problems of a copy of a release's SavedModel, one sentence each."""
+    return _check_part(folder, f"serving/{manifest.model}/{manifest.version}", manifest)
 
 
 def read_bundle(place: Location) -> Manifest:
@@ -181,24 +203,13 @@ def _check_part(top: Location, home: str, manifest: Manifest, besides: Iterable[
 def _check_pointer(folder: PushFolder, model: str) -> list[str]:
     path = folder.pointer(model)
     try:
-        pointer = read_pointer(folder, model)
+        current = read_current(folder, model)
     except EdgelineError as error:
         return [f"{error.found} {error.why}"]
-    if pointer is None:
+    if current is None:
         return [f"{folder.relative(path)}: missing, so nothing is in production."]
-    envelope, where = find_envelope(folder, model), folder.relative(path)
-    if read_bytes(path) != render_pointer(pointer, envelope):
-        return [f"{where}: was changed after it was written."]
-    try:
-        signed, _ = open_envelope(envelope, where) or (None, None)
-    except EdgelineError as error:
-        return [error.found]
-    named = model, pointer.production, pointer.candidate
-    if signed and (signed.model, signed.production, signed.candidate) != named:
-        tried = f", and the candidate {signed.candidate.version}" if signed.candidate else ""
-        return [f"{where}: its signed pointer names {signed.model} {signed.production.version}{tried}."]
-    if signed and datetime.now(timezone.utc) >= parse_time(signed.expires):
-        return [f"{where}: its signed pointer {EXPIRED} {signed.expires}."]
+    if read_bytes(path) != render_pointer(current.change, current.signed):
+        return [f"{folder.relative(path)}: was changed after it was written."]
     return []
 
 
@@ -215,6 +226,20 @@ def _check_names(folder: PushFolder, model: str) -> list[str]:
         if name not in versions | names
     ]
     return sorted(strays)
+
+
+def _check_places(folder: PushFolder, model: str) -> list[str]:
+    """Returns the problems of what lies beside the folders of models."""
+    problems = [
+        f"{name}: is not part of a store." for name in list_names(folder.root) if name not in TOP_NAMES
+    ]
+    known = {*folder.models()}
+    for part, others in (("edge", set()), ("serving", {PINS})):
+        names = list_names(folder.root / part)
+        problems += [
+            f"{part}/{name}: is of no model." for name in names if name not in known | others | {".."}
+        ]
+    return sorted(problems)
 
 
 def _find_file_problem(path: Location, entry: FileEntry, listed: int | None = None) -> str:

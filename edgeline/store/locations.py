@@ -10,9 +10,10 @@ import os
 import re
 import shutil
 import stat
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Union
@@ -32,6 +33,8 @@ LAUNCHER_FOLDERS: Mapping[str, str] = {"minio://": "minio", "s3://": "s3", "gs:/
 MOST_FETCHES, MOST_FETCHED_BYTES = 32, 128 * 2**20
 # Bytes of one request for an object that is read as a stream.
 _READ_AT_ONCE = 4 * 2**20
+# A whole object has to arrive within so many seconds, and those of its bytes at the slowest rate.
+_PATIENCE_S, _SLOWEST_BYTES_A_S = 60, 2**16
 # An endpoint that does not answer is reported within half a minute, three attempts included.
 S3_OPTIONS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -169,14 +172,31 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
     """
     if isinstance(path, Path):
         with open(path, "rb", buffering=0, opener=open_regular_file) as file:
-            _check_size(os.fstat(file.fileno()).st_size, most, path)
+            check_size(os.fstat(file.fileno()).st_size, most, path)
             return file.readall()
     store = get_filesystem(path)
     with explain_errors(path):
-        size = None if most is None else store.size(path.path)
-        _check_size(size or 0, most, path)
-        # With several requests at once, s3fs would ask for the size first.
-        content: bytes = store.cat_file(path.path, end=size or None, max_concurrency=1)
+        if path.protocol != "s3":
+            content: bytes = store.cat_file(path.path)
+            check_size(len(content), most, path)
+            return content
+        from fsspec.asyn import sync
+
+        content = sync(store.loop, _read_object, store, path, most)
+        return content
+
+
+async def _read_object(store: Any, path: "UPath", most: int | None) -> bytes:
+    """Reads an object of at most `most` bytes, as many as its answer begins with; raises as `read_bytes`."""
+    import asyncio
+
+    bucket, key, _ = store.split_path(path.path)
+    answer = await asyncio.wait_for(store._call_s3("get_object", Bucket=bucket, Key=key), _PATIENCE_S)
+    with closing(answer["Body"]) as body:
+        # Without a length it may have no end.
+        size = int(answer.get("ContentLength", sys.maxsize))
+        check_size(size, most, path)
+        content: bytes = await asyncio.wait_for(body.read(), _PATIENCE_S + size / _SLOWEST_BYTES_A_S)
         return content
 
 
@@ -193,7 +213,8 @@ def open_read(path: Location) -> Any:
     return path.open("rb")
 
 
-def _check_size(size: int, most: int | None, path: Location) -> None:
+def check_size(size: int, most: int | None, path: Location) -> None:
+    """Raises OSError with EFBIG if a file is larger than `most` bytes."""
     if most is not None and size > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
 

@@ -7,10 +7,13 @@ condition.
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError
+from edgeline.journal import parse_time
 from edgeline.store.locations import (
     Location,
     get_filesystem,
@@ -90,6 +93,17 @@ def version_of(path: "UPath") -> str:
     with ignore_absent(path):
         version = read_version(get_filesystem(path).info(path.path))
     return version
+
+
+def date_of(path: "UPath") -> datetime | None:
+    """Returns the time at which an object was written, by the store's own clock; None if it says none."""
+    with ignore_absent(path):
+        date = get_filesystem(path).info(path.path).get("LastModified")
+        if isinstance(date, str):  # times are not parsed in listings, see `get_filesystem`
+            return parsedate_to_datetime(date) if "," in date else parse_time(date)
+        if isinstance(date, datetime):
+            return date
+    return None
 
 
 def measure_file(path: Location, listed: int | None = None) -> tuple[int, str]:

@@ -18,10 +18,10 @@ from edgeline.tables.typed_rows import write_parquet, write_query, write_workboo
 from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
 _SEPARATORS = ",;\t| "
-# Number of lines of a file that show its separator, and whether it has a header.
-_LINES = 200
+# Number of lines of a file, and of their characters, that show its separator, and whether it has a header.
+_LINES, _CHARACTERS = 200, 2**20
 WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
-_NUMBER = re.compile(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _YEAR = re.compile(r"(18|19|20|21)\d\d", re.ASCII)
 
 
@@ -85,8 +85,8 @@ def open_table(
     The converted file is in `scratch`, which must exist as long as the table is read. By `columns`, which the
     table should have, its separator and its sheet are found; a sheet may also be named.
 
-    Raises UsageError if only one of query and URL is given, or as those do that unpack and convert it, and
-    DataRefused if the table cannot be read, or its first line has no names.
+    Raises UsageError if only one of query and URL is given, it has too many columns, or as those do that
+    unpack and convert it, and DataRefused if the table cannot be read, or its first line has no names.
     """
     if is_url(src) != bool(query):
         raise UsageError(
@@ -109,11 +109,11 @@ def open_table(
         else:
             text, encoding = convert_to_utf8(path, scratch)
             with _name_source(src, text):
-                lines = [line.replace("\0", "\1") for line in islice(read_lines(text), _LINES)]
+                lines = [] if is_json(text) else _read_beginning(text)
                 separator = _find_separator(lines, columns)
                 notes = () if encoding == "UTF-8" else (f"{src} was read as {encoding}.",)
                 table = Table(text, src, separator, read_header(text, separator=separator), notes=notes)
-                if not is_json(text):
+                if lines:
                     _check_first_line(table, lines, columns)
     _check_header(table)
     return table
@@ -144,6 +144,17 @@ def _name_source(shown: str, path: Path) -> Iterator[None]:
     except EdgelineError as error:
         found, why, do = (part.replace(str(path), shown) for part in (error.found, error.why, error.do))
         raise type(error)(found, why, do, error.spans) from None
+
+
+def _read_beginning(path: Path) -> list[str]:
+    """Reads the first lines; the last of them may be cut."""
+    lines, left = list[str](), _CHARACTERS
+    for line in islice(read_lines(path), _LINES):
+        lines.append(line[:left].replace("\0", "\1"))
+        left -= len(lines[-1])
+        if not left:
+            break
+    return lines
 
 
 def _find_separator(lines: Sequence[str], columns: Collection[str]) -> str:

@@ -3,18 +3,21 @@
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
-from edgeline.errors import DataRefused
+from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import Location, open_read
 from edgeline.store.store_errors import explain_errors
 from edgeline.tables.sheets import is_sheet, unmark_cell
 
-# Limit for a line and for a cell: a larger one is an unclosed quote, or the file is not text.
+# Limit for a line, a row and a cell: a larger one is an unclosed quote, or the file is not text.
 _MOST_LINE_BYTES = 64 * 2**20
+# Limits for the names of columns, which are looked at before anything is done for each column.
+MOST_COLUMNS, _MOST_HEADER = 2_000, 4_000_000
 _SHOWN = 300
 # The first rows, whose values tell whether a text holds other rows, and whose keys, in JSON, are the columns:
 # some leave out what they have no value for.
@@ -33,7 +36,11 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
     """
     if is_json(path):
         objects = (row for _, _, row in _read_json_objects(path, spans) if isinstance(row, dict))
-        header = list(dict.fromkeys(key for row in islice(objects, _FIRST_ROWS) for key in row))
+        keys = dict[str, None]()
+        for row in islice(objects, _FIRST_ROWS):
+            keys |= dict.fromkeys(row)
+            check_column_count(path, len(keys), spans)
+        header = list(keys)
     else:
         header = [name.strip() for name in next(read_csv_rows(path, spans, separator), (0, []))[1]]
     if not any(header):
@@ -46,9 +53,25 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
     return header
 
 
+def check_column_count(where: object, count: int, spans: tuple[str, ...] = ()) -> None:
+    """Refuses more columns than a table may have.
+
+    Raises UsageError, or DataRefused if the table is a file of `spans`.
+    """
+    if count > MOST_COLUMNS:
+        kind: type[EdgelineError] = DataRefused if spans else UsageError
+        raise kind(
+            f"{where} has {count:,} columns.",
+            f"A table may have {MOST_COLUMNS:,} at most: each one is checked and learned separately.",
+            "Select the ones that matter, or reduce them to sums, means or principal components.",
+            spans,
+        )
+
+
 def check_once(where: object, header: Sequence[str], names: Sequence[str], spans: tuple[str, ...]) -> None:
     """Refuses a header that has one of `names` twice. Raises DataRefused."""
-    if twice := [name for name in dict.fromkeys(names) if header.count(name) > 1]:
+    counts = Counter(header)
+    if twice := [name for name in dict.fromkeys(names) if counts[name] > 1]:
         raise DataRefused(
             f"{where} has the column {', '.join(map(repr, twice))} twice.",
             "It is ambiguous which of them counts.",
@@ -68,7 +91,7 @@ def read_rows(
 
     In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `True` or `False`. With `any_json`,
     another value is written as JSON. Raises DataRefused if the file cannot be read to its end, is not UTF-8
-    or not CSV, or repeats its header.
+    or not CSV, or repeats its header, and as `check_column_count` does.
     """
     if is_json(path):
         yield from _read_json_rows(path, names, spans, any_json)
@@ -137,14 +160,28 @@ def read_csv_rows(
     """
     # The limit holds for the whole process; it is only ever raised here.
     csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
-    # Python 3.10 refuses a file with a NUL, later versions do not; as \1 it costs only its row.
-    lines = (line.replace("\0", "\1") for line in read_lines(path, spans))
-    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+    begins, size, most = 1, 0, _MOST_HEADER
+
+    def read_bounded_lines() -> Iterator[str]:
+        nonlocal size
+        for line in read_lines(path, spans):
+            size += len(line)
+            if size > most:
+                raise DataRefused(
+                    f"The row that begins in line {begins} of {path} has more than {most:,} characters.",
+                    "Longer rows are not read; a quote that is not closed makes one row of many lines.",
+                    "Close the quote, or write one row per line, the first with the names of the columns.",
+                    spans,
+                )
+            # Python 3.10 refuses a file with a NUL, later versions do not; as \1 it costs only its row.
+            yield line.replace("\0", "\1")
+
+    reader = csv.reader(read_bounded_lines(), delimiter=separator, strict=True, skipinitialspace=True)
     # The values of each column in the first rows.
     columns: list[set[str]] = []
     is_marked = False
     while True:
-        begins = reader.line_num + 1
+        begins, size = reader.line_num + 1, 0
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -160,9 +197,10 @@ def read_csv_rows(
             ) from None
         if cells is None:
             return
-        if not columns:
+        if cells and not columns:
+            check_column_count(path, len(cells), spans)
+            columns, most = [set() for _ in cells], _MOST_LINE_BYTES
             is_marked = is_sheet(cells)
-            columns = [set() for _ in cells]
         if is_marked:
             cells = list(map(unmark_cell, cells))
         if reader.line_num > begins + 2 and _swallows_rows(cells, columns, separator):

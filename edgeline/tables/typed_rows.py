@@ -26,7 +26,7 @@ from edgeline.records.columns import MISSING
 from edgeline.records.rejection import RowRejected
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.decoder_process import DecoderProcess
-from edgeline.tables.rows import check_once
+from edgeline.tables.rows import MOST_COLUMNS, check_column_count, check_once
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -41,14 +41,15 @@ _DRIVERS: Mapping[str, str] = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlcl
 def write_parquet(src: Path, target: Path) -> dict[str, str]:
     """Writes the rows of a Parquet file as CSV, and returns the types of its columns.
 
-    Raises UsageError if it has photos, as Hugging Face writes them, and at most their labels beside them, and
-    DataRefused if the file cannot be read, or has a column twice.
+    Raises UsageError if it has too many columns, or photos, as Hugging Face writes them, and at most their
+    labels beside them, and DataRefused if the file cannot be read, or has a column twice.
     """
     import pyarrow
     import pyarrow.parquet
 
     try:
         with closing(pyarrow.parquet.ParquetFile(src)) as file:
+            check_column_count(src, len(file.schema_arrow))
             photos = [
                 column.name
                 for column in file.schema_arrow
@@ -74,8 +75,8 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
     """Writes the rows of a sheet: the named one, or the only one with rows or with these columns.
 
     Returns the types of its columns, without text: people keep numbers and dates as text in workbooks. Raises
-    UsageError if several sheets fit, or the named one has no rows, and DataRefused if the workbook cannot be
-    read, or has no rows.
+    UsageError if several sheets fit, the named one has no rows, or it has too many columns, and DataRefused
+    if the workbook cannot be read, or has no rows.
     """
     try:
         with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as decode:
@@ -109,9 +110,9 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
 def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Sequence[Sequence[object]]]]:
     """Reads the names of all sheets, and the rows of the sheets that have some, or of the named one.
 
-    It runs in a process of its own: the reader's Rust code panics on a damaged workbook and prints the panic,
-    and a cell in the last row and column of a sheet takes more memory than the machine has. Raises ValueError
-    if the workbook cannot be read.
+    Of a sheet with too many columns, two rows are read. It runs in a process of its own: the reader's Rust
+    code panics on a damaged workbook and prints the panic, and a cell in the last row and column of a sheet
+    takes more memory than the machine has. Raises ValueError if the workbook cannot be read.
     """
     from python_calamine import CalamineWorkbook
 
@@ -119,8 +120,10 @@ def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Seque
     try:
         with open(path, "rb") as file, CalamineWorkbook.from_filelike(file) as book:
             names = [name for name in book.sheet_names if sheet in ("", name)]
-            sheets = {name: book.get_sheet_by_name(name).to_python() for name in names}
-            return book.sheet_names, {name: rows for name, rows in sheets.items() if len(rows) > 1}
+            sheets = [book.get_sheet_by_name(name) for name in names]
+            rows = [sheet.to_python(nrows=2 if sheet.width > MOST_COLUMNS else None) for sheet in sheets]
+            filled = {name: of_sheet for name, of_sheet in zip(names, rows, strict=True) if len(of_sheet) > 1}
+            return book.sheet_names, filled
     except BaseException as error:  # a panic is no Exception
         raise ValueError(f"{error}.") from None
 
@@ -134,8 +137,9 @@ def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, 
 
     Returns the URL without password and options, and the types of the columns.
 
-    Raises UsageError if the URL is invalid, its driver is not installed, or the query is no SELECT or fails,
-    EdgelineError if the database cannot be reached, and DataRefused if two columns have the same name.
+    Raises UsageError if the URL is invalid, its driver is not installed, or the query is no SELECT, fails or
+    has too many columns, EdgelineError if the database cannot be reached, and DataRefused if two columns have
+    the same name.
     """
     from sqlalchemy import create_engine, exc
 
@@ -216,6 +220,7 @@ def _write_csv(
     where: object, target: Path, names: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> dict[str, str]:
     """Writes the rows as CSV, and returns the type of each column whose filled cells all have the same."""
+    check_column_count(where, len(names))
     check_once(where, names, [name for name in names if name], ())
     types_seen = [set[type]() for _ in names]
     with (

@@ -7,9 +7,10 @@ import shlex
 import shutil
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from io import BytesIO
+from io import BufferedReader, BytesIO, FileIO
 from lzma import LZMAError
 from pathlib import Path
 from tempfile import mkdtemp
@@ -73,6 +74,27 @@ _HEAD_BYTES, _LINE_BYTES = 4096, 2**26
 _MOST_LAYERS = 3  # a .zip may hold a .gz, or itself
 # A table is compressed at most this many times; a file made to fill the disk, a thousand times.
 _MOST_TIMES, _MOST_BYTES = 200, 2**26
+# The list of an archive's files; that of 40,000 photos is shorter.
+_MOST_LIST_BYTES = 4_000_000
+
+
+class _ArchiveFile(BufferedReader):
+    """A .zip, of which `ZipFile` reads the list of files as one piece, and the files in small ones."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MOST_LIST_BYTES:
+            raise ValueError(f"its list of files has more than {_MOST_LIST_BYTES:,} bytes")
+        return super().read(size)
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Opens a .zip whose list of files is not too long to be read.
+
+    Raises OSError, ValueError or BadZipFile if it cannot be read.
+    """
+    with _ArchiveFile(FileIO(path)) as file, zipfile.ZipFile(file) as archive:
+        yield archive
 
 
 def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
@@ -94,7 +116,7 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
                 with gzip.open(path) as packed:
                     path = _copy(src, packed, Path(mkdtemp(dir=scratch), path.stem))
             elif head.startswith(_ZIP) and not _is_workbook(path):
-                with zipfile.ZipFile(path) as archive:
+                with open_zip(path) as archive:
                     member = _find_table(src, archive)
                     with archive.open(member) as packed:
                         path = _copy(src, packed, Path(mkdtemp(dir=scratch), Path(member).name))
@@ -188,7 +210,7 @@ def _find_encoding(file: IO[bytes]) -> str:
 
 
 def _is_workbook(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         return not {"[Content_Types].xml", "mimetype"}.isdisjoint(archive.namelist())
 
 

@@ -17,6 +17,7 @@ from edgeline.records.training import SEARCH, TUNED
 from edgeline.records.verdict import PUSH, VERDICT
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
+from edgeline.release.reader import Outlook
 from edgeline.release.releases import Release
 from edgeline.report import words
 from edgeline.report.facts import ServedSlice, list_served
@@ -178,6 +179,21 @@ def describe_release(release: Release) -> Iterator[str]:
     size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB, {file.latency.p50_ms:.1f} ms here"
     yield f"phones run {file.name}, {size}: {release.default_file}"
     yield from list_terms(release.manifest)
+
+
+def describe_outlook(outlook: Outlook, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yields lines, with their styles, on what phones do now, and who decides that."""
+    if outlook.does == "refuses":
+        yield outlook.sentence, "bold yellow"
+        do = "`edgeline renew`, with the key" if outlook.reason == "stale" else "`edgeline verify`"
+        yield f"Phones stay with the release that they have. Look with {do}.", "bold yellow"
+        return
+    yield outlook.sentence, ""
+    if outlook.key is None:
+        text = "Nobody signs this store: anyone who can write to it decides what phones run."
+        yield f"{text} `edgeline keys new` makes a key.", ""
+    if outlook.pointer and (expiry := outlook.pointer.warn(now)):
+        yield f"{expiry} `edgeline renew` renews it.", "bold yellow"
 
 
 def describe_age(created: str, promised: int, now: datetime) -> str:

@@ -8,6 +8,7 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import print_json, say
 from edgeline.workspace.known_runs import Place, resolve_known_place
+from edgeline.workspace.owner import load_keys
 from runners.local.gc import collect
 from runners.local.lock import hold
 
@@ -28,13 +29,15 @@ _dry_run = click.option("--dry-run", is_flag=True, help="print what would be rem
 )
 @_keep
 @options.all_models_of
+@options.key
 @_dry_run
 @options.as_json
-def gc(keep: int, place: Place, dry_run: bool, as_json: bool) -> int:
+def gc(keep: int, place: Place, key: str | None, dry_run: bool, as_json: bool) -> int:
     """Removes old releases, run folders, artifacts and records; never what is in use."""
     with hold(place.workspace) if place.workspace.is_dir() else nullcontext():
-        _, root, _ = resolve_known_place(place, "There is nothing to remove.")
-        waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run)
+        last, root, _ = resolve_known_place(place, "There is nothing to remove.")
+        keys = load_keys(last, root, place.workspace, key)
+        waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run, keys=keys)
     if as_json:
         sizes_by_part = {
             name: {str(item): size for item, size in sizes.items()} for name, sizes in waste.parts.items()

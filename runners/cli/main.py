@@ -23,6 +23,6 @@ _OWN |= {name: ("runners.cli.run", _SUMMARIES[name]) for name in ("plan", "step"
 _ORDER = (
     *("run", "plan", "step", "settings", "schedule", "data", "schema", "status", "runs", "show", "report"),
     *("diff", "alert", "tensorboard", "ui", "predict", "phone", "edge", "verify", "rollback", "rollout"),
-    *("promote", "renew", "keys", "gc", "drill", "kubeflow"),
+    *("promote", "renew", "repair", "keys", "gc", "drill", "kubeflow"),
 )
 COMMANDS = {name: _OWN.get(name) or package.COMMANDS[name] for name in _ORDER}

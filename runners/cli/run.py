@@ -7,7 +7,6 @@ import click
 from edgeline.cli.commands import Command
 from edgeline.cli.options import EXIT_CODES, as_json, gather, overrides, workspace
 from runners.cli.options import RUN
-from runners.shared.end_signals import handle_end_signals
 from runners.shared.run_options import RunOptions, StepOptions
 
 _if_changed = click.option(
@@ -41,8 +40,7 @@ def run(wanted: RunOptions) -> int:
     """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
     from runners.local import run as local
 
-    with handle_end_signals():
-        return local.run(wanted)
+    return local.run(wanted)
 
 
 @click.command(cls=Command)
@@ -60,5 +58,4 @@ def step(wanted: StepOptions) -> int:
     """Runs one step of a past run again, with other settings; records nothing."""
     from runners.local.one_step import print_step
 
-    with handle_end_signals():
-        return print_step(wanted)
+    return print_step(wanted)

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from edgeline.errors import EdgelineError
-from runners.shared.end_signals import handle_end_signals
 
 LOOK_S = 5
 # A server has this many seconds to end after it is told to.
@@ -31,26 +30,25 @@ def serve(name: str, command: Sequence[str], check: Callable[[], None] = lambda:
     Raises:
         EdgelineError: The server ended by itself.
     """
-    with handle_end_signals():
-        server = subprocess.Popen(command, **options)
+    server = subprocess.Popen(command, **options)
+    try:
+        while server.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(LOOK_S)
+            check()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
         try:
-            while server.poll() is None:
-                with suppress(subprocess.TimeoutExpired):
-                    server.wait(LOOK_S)
-                check()
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            server.terminate()
-            try:
-                server.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                # It and its workers have no state to save.
-                if options.get("start_new_session"):
-                    os.killpg(server.pid, signal.SIGKILL)
-                else:
-                    server.kill()
-                server.wait()
+            server.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            # It and its workers have no state to save.
+            if options.get("start_new_session"):
+                os.killpg(server.pid, signal.SIGKILL)
+            else:
+                server.kill()
+            server.wait()
     raise EdgelineError(
         f"{name} ended with exit code {server.returncode}.",
         "Its own message is above.",

@@ -5,7 +5,6 @@ imports TensorFlow and TFX once.
 """
 
 import shlex
-import signal
 from typing import Any
 
 from edgeline.cli.stdout import note
@@ -70,7 +69,6 @@ def drill(options: DrillOptions) -> int:
     year = Year(options.seed, options.photos, limits, settings.data.window - 1)
     simulation = Simulation(options, folder, settings.data.eval_fraction)
     print_line(console, _format_row("week", "faults", "the runs ended", "version", *ARMS), "bold")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends with it
     with simulation.open_places():
         for number in range(1, year.history + 1):
             simulation.deliver(number)

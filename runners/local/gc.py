@@ -34,6 +34,9 @@ from edgeline.journal import format_utc
 from edgeline.mlflow import registry
 from edgeline.records.run import UNFINISHED, Run
 from edgeline.release import store
+from edgeline.release.layout import PushFolder
+from edgeline.release.signing import NO_KEYS, Keys
+from edgeline.release.state import open_state
 from edgeline.report import archive
 from edgeline.store.locations import Location, is_url, locate, measure_size
 from edgeline.workspace import runs
@@ -161,28 +164,38 @@ class Inventory:
 
 
 def collect(
-    workspace: Path, root: str, keep: int, model: str | None = None, dry_run: bool = False, in_store: int = 0
+    workspace: Path,
+    root: str,
+    keep: int,
+    model: str | None = None,
+    dry_run: bool = False,
+    in_store: int = 0,
+    keys: Keys = NO_KEYS,
 ) -> Waste:
     """Removes all but the newest `keep` runs of one model, or of each, and what these need.
 
-    The store `root` keeps as many releases and records, or `in_store` if that is not 0. With `dry_run`
-    nothing is removed. Returns what was, or would be, removed.
+    The store `root` keeps as many releases and records, or `in_store` if that is not 0. `keys` sign that its
+    releases were collected. With `dry_run` nothing is removed. Returns what was, or would be, removed.
 
     Raises:
+        UsageError: Releases would be collected of a signed store, and no key is set.
         EdgelineError: The rows of ML Metadata cannot be removed, or the store cannot be read or written.
         WorkspaceLocked: A step reads artifacts, or another writer held the store for too long.
         OSError: A folder cannot be removed.
     """
     inventory = Inventory(workspace, root, model)
     kept, waste = inventory.find_kept_runs(keep), inventory.find_waste(keep, in_store or keep)
+    for name, releases in waste.releases.items():
+        if releases and not dry_run:  # before anything is removed
+            open_state(PushFolder(locate(root)), name, **keys)
     removed = () if dry_run else (*waste.artifacts, *waste.mlflow, *waste.leftovers)
     with hold_artifacts(workspace, to_remove=True) if removed and workspace.is_dir() else nullcontext():
         for path in removed:
             _remove(path)
-    keys = _collect_keys(kept)
+    kept_keys = _collect_keys(kept)
     rows = metadata_rows.remove(
         workspace / metadata_rows.METADATA,
-        lambda uri: _key_of(uri) in keys,
+        lambda uri: _key_of(uri) in kept_keys,
         {run.id for _, run in kept},
         dry_run,
     )
@@ -196,19 +209,19 @@ def collect(
             shutil.rmtree(folder)
         # The store comes last: a change there needs some disk space, which the steps above have freed.
         for name in waste.releases:
-            store.collect(root, name, in_store or keep)
+            store.collect(root, name, in_store or keep, **keys)
         for record in (place for sizes in waste.records.values() for place in sizes):
             archive.remove(record)
     return replace(waste, rows=rows)
 
 
-def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
+def keep_within(workspace: Path, max_gb: float, push: str, keys: Keys = NO_KEYS) -> list[str]:
     """Removes the oldest runs and releases, as `collect` does, until a workspace is within its limit.
 
     Returns a warning if the part that must stay is larger, or if removing fails.
     """
     try:
-        size = _shrink(workspace, max_gb * _GB, push)
+        size = _shrink(workspace, max_gb * _GB, push, keys)
     except (EdgelineError, OSError) as error:
         return [f"The workspace cannot be kept within workspace.max_gb: {error}"]
     if size <= max_gb * _GB:
@@ -219,7 +232,7 @@ def keep_within(workspace: Path, max_gb: float, push: str) -> list[str]:
     ]
 
 
-def _shrink(workspace: Path, limit: float, push: str) -> int:
+def _shrink(workspace: Path, limit: float, push: str, keys: Keys) -> int:
     """Removes old runs until a workspace has at most `limit` bytes; returns its size in bytes."""
     size = measure_size(workspace.resolve())
     if size <= limit:
@@ -236,7 +249,7 @@ def _shrink(workspace: Path, limit: float, push: str) -> int:
         return size - inventory.find_waste(keep, in_store(keep)).size <= limit
 
     keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
-    collect(workspace, push, keep, in_store=in_store(keep))
+    collect(workspace, push, keep, in_store=in_store(keep), keys=keys)
     remaining = measure_size(workspace.resolve())
     if remaining > limit and (spans := workspace / "spans").is_dir():  # kept spans only save time
         shutil.rmtree(spans)

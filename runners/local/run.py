@@ -26,7 +26,9 @@ from edgeline.records.events import Event, Planned, Warned, listen
 from edgeline.records.outcome import INTERRUPTED_EXIT
 from edgeline.records.run import CODE, UNFINISHED, Run
 from edgeline.release import store
-from edgeline.release.signing import load_signing_key
+from edgeline.release.acceptance import check_signer
+from edgeline.release.signing import list_public_keys
+from edgeline.release.verify import foresee_phone
 from edgeline.store.locations import Location, locate
 from edgeline.workspace import closing, runs
 from edgeline.workspace.runs import RunFolder
@@ -167,9 +169,13 @@ class _Session:
 
     def _renew_pointer(self) -> None:
         """Signs the pointer again where the Pusher did not: nothing changed, or the data was refused."""
-        push = self.settings.push
+        push, model = self.settings.push, self.workload.name
         try:
-            store.renew(self.push, self.workload.name, load_signing_key(push.key), push.pointer_days)
+            keys = push.load_keys()
+            if store.renew(self.push, model, days=push.pointer_days, **keys):
+                outlook = foresee_phone(self.push, model, list_public_keys(keys))
+                if outlook.does == "refuses":
+                    print_line(self.console, outlook.sentence, "yellow")
         except (EdgelineError, OSError) as error:
             print_line(self.console, f"The pointer to production was not renewed: {error}", "yellow")
 
@@ -186,6 +192,7 @@ class _Session:
             self.code = digest_step_files(self.workload.module, self.workload.source, own)
             digests = inputs.digest_inputs(spans, cache, self.workload, self.settings, self.push, self.code)
             run = replace(run, inputs=digests)
+            check_signer(self.push, self.workload.name, self.settings.push.load_keys())
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return None
             inputs.check(spans, self.workload, self.settings, self.push)
@@ -314,7 +321,7 @@ class _Session:
         run = replace(run, ended_at=utc_now(), seconds=seconds, start_seconds=self.start_seconds)
         folder.write(run)
         if (max_gb := self.settings.workspace.max_gb) is not None:
-            warnings = gc.keep_within(self.workspace, max_gb, self.push)
+            warnings = gc.keep_within(self.workspace, max_gb, self.push, self.settings.push.load_keys())
             run = replace(run, warnings=(*run.warnings, *warnings))
             folder.write(run)
         return run

@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
 
+from edgeline.end_signals import handle_end_signals
 from edgeline.errors import Problem
 from edgeline.failures import describe_death
 from edgeline.records.events import Event, EventReader, Failed, StepChanged
 from edgeline.workspace.runs import RunFolder
 from runners.shared.code import ROOT, resolve_python_path
-from runners.shared.end_signals import handle_end_signals
 
 POLL_S = 0.1
 # A worker has this many seconds after SIGTERM to remove its temporary folders.

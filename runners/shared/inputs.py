@@ -15,7 +15,7 @@ from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
 from edgeline.records.ingest import describe_spans
 from edgeline.release import store
-from edgeline.release.signing import load_signing_key
+from edgeline.release.acceptance import check_signer
 from edgeline.store.objects import measure_file
 from runners.shared.code import ROOT, digest
 
@@ -89,8 +89,9 @@ def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", p
         DataRefused: A span cannot be read.
     """
     _check_readings(workload, settings.data.readings)
-    rules, is_signed = settings.push, load_signing_key(settings.push.key) is not None
-    store.check_push(push, workload.name, rules.rollback_epoch, is_signed, rules.canary_percent)
+    rules, keys = settings.push, settings.push.load_keys()
+    store.check_push(push, workload.name, rules.rollback_epoch, keys["key"] is not None, rules.canary_percent)
+    check_signer(push, workload.name, keys)
     check_spans(spans, workload)
 
 

@@ -40,10 +40,11 @@ from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
 from edgeline.release.settings import PushSettings
 from edgeline.release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, load_public_key, make_pair
+from edgeline.release.state import Unvouched
 from pipeline.settings import Settings
 from tests.components.steps import artifact, execute
 from tests.edgeline.gates.test_edge import GOOD
-from tests.edgeline.release.candidates import make_candidate, snapshot
+from tests.edgeline.release.candidates import make_candidate, read_signed, snapshot
 
 VARIANTS = ("fp16", "int8")
 
@@ -238,7 +239,8 @@ def test_a_release_has_the_values_of_the_settings_and_is_signed_with_their_key(p
     assert {name: getattr(manifest, name) for name in values} == values
     reasons = Run(tmp_path / "2", "second").push_to(push, rollback_epoch=4, key=key)[2]
     assert reasons[1] == f"Valid until {store.current(push, 'shelf').manifest.expires}."
-    assert reasons[2] == f"Signed with the key {manifest.signed_by}." and "epoch 4" in reasons[3]
+    assert "epoch 4" in reasons[2] and reasons[3].startswith(f"A phone that trusts {manifest.signed_by[:16]}")
+    assert f"switches to version 2, signed with {manifest.signed_by}, until 20" in reasons[3]
     assert manifest.signed_by == load_public_key(str(tmp_path / "keys" / PUBLIC))
     assert store.verify(push, "shelf") == []
     secret = private.read_text().splitlines()[1].encode()
@@ -246,15 +248,17 @@ def test_a_release_has_the_values_of_the_settings_and_is_signed_with_their_key(p
     assert files and not any(secret in path.read_bytes() for path in files)
 
 
-def test_a_push_with_another_key_in_the_environment_than_before_says_that_phones_refuse_it(
+def test_a_push_with_another_key_in_the_environment_than_before_needs_the_first_to_be_trusted(
     push, tmp_path, monkeypatch
 ):
     signers = [make_pair(tmp_path / name) for name in ("one", "two")]
-    for number, name in enumerate(("one", "two")):
+    for name in ("one", "two"):
         monkeypatch.setenv(KEY_VARIABLE, (tmp_path / name / PRIVATE).read_text())
-        reasons = Run(tmp_path / str(number), f"model {number}").push_to(push)[2]
-        sentence = f"The pointer to shelf was signed with {signers[0]}, and is now with {signers[1]}: "
-        assert any(reason.startswith(sentence) for reason in reasons) == (number == 1)
+        if name == "two":
+            with pytest.raises(Unvouched, match=f"it is signed with {signers[0]}. Expected {signers[1]}"):
+                Run(tmp_path / "2", "model two").push_to(push)
+        Run(tmp_path / name, f"model {name}").push_to(push, trusted_keys=signers[:1])
+    assert read_signed(push)[1] == signers[1] and store.verify(push, "shelf") == []
 
 
 def test_a_variant_that_failed_is_not_in_the_bundle(push, tmp_path):

@@ -23,14 +23,12 @@ from edgeline.records.run import Run
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as VerdictRecord
 from edgeline.release import store
-from edgeline.release.history import find_signed
-from edgeline.release.layout import PushFolder
-from edgeline.release.signing import KEY_VARIABLE, PRIVATE, make_pair
+from edgeline.release.signing import KEY_VARIABLE, PRIVATE, load_signing_key, make_pair
 from edgeline.report import archive
 from edgeline.workspace.closing import summarise
 from runners.kubeflow.pod.run_end import record_end
 from tests.components.steps import admit, artifact, execute
-from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import forget_log, make_candidate, make_key, read_signed
 
 
 def write_window(folder: Path, spans: int):
@@ -198,12 +196,13 @@ def test_a_run_whose_data_is_refused_leaves_its_record_before_it_ends(tmp_path):
 
 
 def test_a_run_whose_data_is_refused_renews_the_pointer_as_every_run_does(tmp_path, monkeypatch):
-    public = make_pair(tmp_path)
-    store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made"))
+    make_pair(tmp_path)
+    key, push = load_signing_key(str(tmp_path / PRIVATE)), tmp_path / "push"
+    store.push(push, "shelf", make_candidate(tmp_path / "made", signing_key=key))
+    forget_log(push, key)
     monkeypatch.setenv(KEY_VARIABLE, (tmp_path / PRIVATE).read_text())
-    refuse(tmp_path, tmp_path / "push/runs/shelf")
-    # The pointer was not signed before.
-    assert find_signed(PushFolder(tmp_path / "push"), "shelf")[1] == public
+    refuse(tmp_path, push / "runs/shelf")
+    assert read_signed(push)[0].log is not None and store.verify(push, "shelf") == []
 
 
 def test_data_is_refused_also_where_no_record_can_be_left(tmp_path):

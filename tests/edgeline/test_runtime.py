@@ -112,7 +112,7 @@ def test_a_lower_version_needs_a_signed_rollback(edge, tmp_path):
     (name,) = (path.name for path in (tmp_path / "keep").iterdir() if path.is_dir())
     assert name == phone._seen.release.manifest_sha256[:16]
     put(edge, 2, counter=3, rollbacks=1)
-    with pytest.raises(Refused, match="its counter is 3, 3 was seen"):
+    with pytest.raises(Refused, match="its counter is 3, this phone has seen 3"):
         phone.update()
 
 
@@ -125,7 +125,7 @@ def test_an_update_removes_the_bundle_before_and_leaves_the_other_folders_of_an_
     put(edge, 2, counter=2)
     assert phone.update()
     bundle = phone._seen.release.manifest_sha256[:16]
-    assert {path.name for path in keep.iterdir()} == {"photos", ".git", "seen.json", bundle}
+    assert {path.name for path in keep.iterdir()} == {"photos", ".git", ".lock", "seen.json", bundle}
 
 
 def test_a_folder_of_another_model_is_refused_before_anything_is_answered(stores, tmp_path):
@@ -201,14 +201,14 @@ def test_an_expired_release_one_of_a_lower_epoch_and_one_with_another_file_are_r
     phone = Phone(str(edge), "row", tmp_path / "keep")
     phone.update()
     push(root, tmp_path / "two", "row", 2, rollback_epoch=2, expires_days=1)
-    with pytest.raises(Refused, match="row 2 expired at"):
+    with pytest.raises(Refused, match="Version 2 expired at"):
         phone.update(datetime.now(timezone.utc) + timedelta(days=2))
     shutil.copytree(edge, tmp_path / "other")
     manifest = tmp_path / "other/2/manifest.json"
     document = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**document, "rollback_epoch": 1}))
     put(tmp_path / "other", 2)
-    with pytest.raises(Refused, match=r"rollback epoch 1\. This device has seen 2"):
+    with pytest.raises(Refused, match=r"rollback epoch 1, this phone has seen 2"):
         Phone(str(tmp_path / "other"), "row", tmp_path / "keep").update()
     push(root, tmp_path / "three", "row", 3, rollback_epoch=2, labels=("ok", "damaged", "misplaced"))
     assert phone.update() and phone.bundle.labels[1] == "damaged"
@@ -254,7 +254,7 @@ def test_a_full_disk_is_refused_by_name_and_the_release_before_goes_on(edge, sma
     phone.update()
     fill(small_disk)
     put(edge, 2, counter=2)
-    with pytest.raises(Refused, match=r"no room for the release: .*No space left") as caught:
+    with pytest.raises(Refused, match="not enough room") as caught:
         phone.update()
     assert caught.value.reason == "room"
     assert phone.bundle is not None and phone.bundle.predict(CONTENTS["row"][0]).ranked

@@ -105,7 +105,7 @@ def test_commands_of_the_package_work_without_the_project(python, here):
         "promote 1 --reason again": (2, "shelf 1 is in production already"),
         "alert --set alerts.command=[cat]": (0, "Held back: the model was trained and not pushed"),
         "alert --set alerts.comand=[cat]": (2, "Did you mean alerts.command?"),
-        "keys --help": (0, "Makes the keys"),
+        "keys --help": (0, "Makes and changes the keys"),
         "run": (2, "The command run needs the project, and only its package is installed here."),
     }
     for command, output in call(python, here, expected).items():

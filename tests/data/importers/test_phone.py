@@ -172,8 +172,8 @@ def test_windows_of_another_phone_are_new_also_where_their_readings_are_those_of
     ("files", "message"),
     [
         ({"texts_csv": "text,label,source,group\n"}, "no answer in it was checked by a person"),
-        ({"texts_csv": "text,label,source,group\nIt broke,x\n"}, "has not as many cells as its header"),
-        ({"rows_csv": "a\n", "served": SERVED[:-4]}, "a row of served.csv has not as many cells"),
+        ({"texts_csv": "text,label,source,group\nIt broke,x\n"}, "texts.csv:2: It has 2 cells, but"),
+        ({"rows_csv": "a\n", "served": SERVED[:-4]}, "served.csv:2: It has 6 cells, but the header has 8."),
         ({"rows_csv": f"a,{','.join(OWN)}\n1,x,d,2026-10-05\n"}, "no column temp"),
     ],
 )

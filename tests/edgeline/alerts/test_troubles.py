@@ -12,10 +12,8 @@ from edgeline.errors import Problem
 from edgeline.records.ingest import Span
 from edgeline.records.run import Run, Step
 from edgeline.release import store
-from edgeline.release.history import find_signed
-from edgeline.release.layout import PushFolder
 from edgeline.report.facts import Data, Evaluation, Facts
-from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate, read_signed
 from tests.edgeline.report.runs import a_slice
 
 NOW = datetime.now(timezone.utc)
@@ -90,7 +88,7 @@ def test_a_release_is_a_trouble_before_it_expires_and_another_one_after(release)
 
 
 def test_a_pointer_that_no_run_renews_is_a_trouble_before_phones_refuse_it_and_another_one_after(release):
-    pointer, _ = find_signed(PushFolder(release.root), "shelf")  # for 30 days
+    pointer, _ = read_signed(release.root)  # for 30 days
     assert find(pointer=pointer, later=timedelta(days=19))["pointer"] is None
     soon = find(pointer=pointer, later=timedelta(days=21))["pointer"]
     over = find(pointer=pointer, later=timedelta(days=31))["pointer"]

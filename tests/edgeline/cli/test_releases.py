@@ -19,7 +19,7 @@ from edgeline.store.locations import locate
 from edgeline.workspace.runs import RunFolder
 from runners.local.lock import hold
 from tests.conftest import make_workspace
-from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
+from tests.edgeline.release.candidates import make_candidate, make_key, snapshot, vouch
 from tests.edgeline.report.runs import a_run
 from tests.outputs import leave, write_run
 
@@ -202,11 +202,14 @@ def test_status_prints_key_app_version_and_epoch_only_of_a_release_that_has_them
     code, out = edgeline("status")
     assert code == 0 and "  Valid until 2" in out
     assert not any(word in out for word in ("Signed", "epoch", "of the app"))
+    assert "  Nobody signs this store: anyone who can write to it decides what phones run." in out
+    vouch(push, key)
     settings = {"signing_key": key, "min_app_version": "2.4.0", "rollback_epoch": 3}
     store.push(push, "shelf", make_candidate(tmp_path / "two", "two", **settings))
     digits = format_public_key(key.public_key())
     out = edgeline("status")[1]
-    assert f"  Signed with the key {digits}.\n  For version 2.4.0 of the app or later.\n" in out
+    assert "  For version 2.4.0 of the app or later.\n" in out
+    assert f"switches to version 2, signed with {digits}, until 2" in out and "Nobody signs" not in out
     assert "  Rollback epoch 3: " in out
     production = json.loads(edgeline("status", "--json")[1])["production"]
     assert (production["signed_by"], production["rollback_epoch"]) == (digits, 3)
@@ -231,7 +234,7 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, 
     assert json.loads(edgeline("status", "--json")[1])["candidate"]["served"] is None
     store.push(tmp_path / "other", "shelf", make_candidate(tmp_path / "one", metrics=METRICS))
     assert "answered" not in edgeline("status", "--store", str(tmp_path / "other"))[1]
-    canary = make_candidate(tmp_path / "two", "two", signing_key=make_key(), canary_percent=10)
+    canary = make_candidate(tmp_path / "two", "two", canary_percent=10)
     store.push(tmp_path / "workspace/push", "shelf", canary)
     out = edgeline("status")[1]
     assert "  Version 1 answered 1,530 times" in out and "\n  Version 2 answered 5 times; 50.0 %" in out
@@ -395,8 +398,9 @@ def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_
         (pointer.unlink, "found no file"),
     ):
         damage()
-        for command in (("renew", "--key", key), ("status",)):
-            code, out = edgeline(*command, *place)
-            assert code == 1 and message in out and " promote " in out
+        code, out = edgeline("renew", "--key", key, *place)
+        assert code == 1 and "current.json" in out
+        code, out = edgeline("status", *place)
+        assert code == 0 and message in out and "refuses it, because current.json " in out
     with pytest.raises(EdgelineError, match="found no file"):
         store.get(push, "shelf")

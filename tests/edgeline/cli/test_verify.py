@@ -18,7 +18,7 @@ from edgeline.release.signing import PRIVATE, PUBLIC, load_public_key, load_sign
 from edgeline.store.locations import get_filesystem, locate
 from edgeline.store.objects import measure_file
 from tests.edgeline.cli.test_predict import LABELS, ROW, SHAPES, tflite
-from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
+from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature, vouch
 from tests.edgeline.release.test_acceptance import age
 from tests.edgeline.release.test_pointer import Clock
 from trainer_module.export.golden_writer import RawExample, write_vectors
@@ -44,6 +44,7 @@ def push(tmp_path, keys):
 def fill(place, work, keys):
     store.push(place, "shelf", make_candidate(work / "one", "one", 100))
     key = load_signing_key(str(keys / PRIVATE))
+    vouch(place, key)
     store.push(place, "shelf", make_candidate(work / "two", "two", 100, signing_key=key))
     return place
 
@@ -58,48 +59,59 @@ def test_a_signature_counts_only_where_a_key_was_given(verify, push, keys):
     assert code == 0 and out.startswith(f"{push}: 2 releases of shelf: every file, pin and line")
     assert f"shelf 2 is signed with {load_public_key(str(keys / PUBLIC))}. Pass --key FILE" in out
     code, out = verify("--key", keys / PUBLIC)
-    assert code == 0 and "shelf 2 is signed with the given key." in out
+    assert code == 0 and "The pointer to shelf 2 is signed with the given key." in out
 
 
-def test_a_pointer_that_another_key_signed_does_not_pass(verify, push, keys, tmp_path):
-    store.push(push, "shelf", make_candidate(tmp_path / "three", "three", 100, signing_key=make_key()))
-    key = load_signing_key(str(keys / PRIVATE))
-    store.rollback(push, "shelf", "drill", key=make_key())
-    code, out = verify("--key", keys / PUBLIC)
-    assert code == 1 and "The pointer to shelf is signed with" in out and " renew --workspace " in out
-    store.renew(push, "shelf", key)
-    assert verify("--key", keys / PUBLIC)[0] == 0
+def test_a_pointer_that_another_key_signed_does_not_pass(edgeline, push, keys, tmp_path):
+    own = load_public_key(str(keys / PUBLIC))
+    make_pair(tmp_path / "next")
+    new = tmp_path / "next" / PRIVATE
+    assert edgeline("keys", "rotate", "--key", keys / PRIVATE, "--to", new)[0] == 0
+    for public in (keys / PUBLIC, tmp_path / "next" / PUBLIC):  # both signed the handover
+        assert edgeline("verify", "--key", public)[0] == 0
+    store.rollback(push, "shelf", "drill", 1, load_signing_key(str(new)))
+    code, out = edgeline("verify", "--key", keys / PUBLIC)
+    assert code == 1 and f"A phone that trusts {own[:16]}... refuses it, because current.json is not" in out
+    assert "Every file is as pushed." in out and "edgeline keys rotate" in out
+    assert edgeline("verify", "--key", tmp_path / "next" / PUBLIC)[0] == 0
 
 
 def test_a_pointer_that_has_expired_has_to_be_renewed_and_nothing_restored(verify, push, monkeypatch):
     monkeypatch.setattr("edgeline.release.verify.datetime", Clock(datetime.now(timezone.utc) + timedelta(31)))
     code, out = verify()
-    assert code == 1 and " renew " in out and "backup" not in out
+    assert code == 1 and "the pointer expired at 20" in out and " renew " in out and "backup" not in out
     (push / "edge/shelf/2/labels.txt").unlink()
     code, out = verify()
-    assert code == 1 and "expired at" in out and "backup" in out
+    assert code == 1 and "labels.txt: found no file" in out and "backup" in out
 
 
-def test_a_store_without_a_signed_pointer_does_not_pass_with_a_key(verify, push, keys):
+def test_a_store_without_a_signed_pointer_does_not_pass(edgeline, push, keys):
     pointer = push / "edge/shelf/current.json"
     stripped = json.loads(pointer.read_bytes())
     del stripped["signed"]
     pointer.write_bytes(render(stripped, "The pointer"))
-    assert verify()[0] == 0
-    code, out = verify("--key", keys / PUBLIC)
-    assert code == 1 and "The pointer to shelf is signed with no key." in out
+    for arguments in ((), ("--key", keys / PUBLIC)):
+        code, out = edgeline("verify", *arguments)
+        assert code == 1 and "because current.json has no readable signed pointer." in out
+    assert "no readable signed pointer" in edgeline("status")[1]
+    code, out = edgeline("renew", "--key", keys / PRIVATE)
+    assert code == 1 and "nobody signed what is in production, version 2" in out
 
 
-def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_again(edgeline, push, keys):
+def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_by_nobody(edgeline, push, keys):
     spoil_signature(push)
     problem = "edge/shelf/current.json: its signed pointer is not valid: it names the key "
     assert problem in edgeline("verify")[1]
     code, out = edgeline("status")
-    assert code == 0 and problem in out and "Phones refuse it" in out and "edgeline renew" in out
+    assert code == 0 and problem in out and "Phones refuse it" in out and " repair " in out
     production = json.loads(edgeline("status", "--json")[1])["production"]
-    assert production["pointer_problem"].startswith(problem) and production["pointer_expires"] is None
-    assert edgeline("renew", "--key", keys / PRIVATE)[0] == 0
-    assert edgeline("verify")[0] == 0
+    assert "current.json is not signed with a key" in production["pointer_problem"]
+    assert production["pointer_expires"] is None
+    assert edgeline("renew", "--key", keys / PRIVATE)[0] == 1
+    repair = ("repair", "--trust-unsigned", "--reason", "I have looked", "--key", keys / PRIVATE)
+    code, out = edgeline(*repair)
+    assert code == 2 and "Nobody can be asked here." in out and "version 2, by what lies in the store" in out
+    assert edgeline(*repair, "--yes")[0] == 0 and edgeline("verify")[0] == 0
     assert json.loads(edgeline("status", "--json")[1])["production"]["pointer_problem"] is None
 
 
@@ -135,11 +147,13 @@ def test_an_expired_release_is_named_and_does_not_pass(verify, tmp_path):
     root = tmp_path / "workspace/push"
     store.push(root, "shelf", make_candidate(tmp_path / "one", "one", 100))
     age(root, 1)
-    for arguments in ([], ["1"], [root / "edge/shelf/1"]):
+    for arguments in (["1"], [root / "edge/shelf/1"]):
         code, out = verify(*arguments)
         assert code == 1 and out.startswith("shelf 1 expired at 20") and len(out.splitlines()) == 3
+    code, out = verify()
+    assert code == 1 and "because version 1 expired at 20" in out and len(out.splitlines()) == 3
     code, out = verify("--json")
-    assert code == 1 and json.loads(out)["problems"][0].startswith("shelf 1 expired at")
+    assert code == 1 and "because version 1 expired at" in json.loads(out)["problems"][0]
 
 
 def test_a_bundle_of_a_newer_schema_and_a_folder_without_one_are_different_errors(verify, push, tmp_path):

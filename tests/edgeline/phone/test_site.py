@@ -47,7 +47,7 @@ def test_a_pointer_with_a_wrong_signature_is_named_and_nothing_is_written(root, 
     spoil_signature(root)
     assert main(["phone", "--store", str(root), "--out", str(tmp_path / "out")]) == 1
     err = capsys.readouterr().err
-    assert "edge/shelf/current.json: found an invalid signed pointer" in err
+    assert "edge/shelf/current.json: its signed pointer is not valid: it names the key" in err
     assert not (tmp_path / "out").exists()
 
 

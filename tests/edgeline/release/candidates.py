@@ -5,12 +5,15 @@ import json
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec.structs import asdict
+from msgspec import to_builtins
+from msgspec.structs import asdict, replace
 
 from edgeline.records.edge import ReleasedFile, TensorContract
-from edgeline.release.history import read_history
+from edgeline.release import store
+from edgeline.release.history import find_current, read_history
 from edgeline.release.layout import PushFolder, render
 from edgeline.release.manifest import Code, Data
+from edgeline.release.pointer import Pointer, seal
 from edgeline.release.store import Candidate
 from edgeline.release.verify import find_release_problems
 from edgeline.store.locations import Location, locate
@@ -56,6 +59,29 @@ def make_candidate(folder: Path, content: str = "first", size: int = 2000, **cha
 def make_key(number: int = 1) -> Ed25519PrivateKey:
     """Makes another key for each number, the same at each call."""
     return Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))
+
+
+def read_signed(root: Path, model: str = "shelf") -> tuple[Pointer, str | None]:
+    """Returns the signed pointer of a store, and the key that signed it."""
+    current = find_current(PushFolder(root), model)
+    assert current and current.signed
+    return current.signed.read()
+
+
+def vouch(root: str | Path, key: Ed25519PrivateKey, model: str = "shelf") -> Pointer:
+    """Signs what nobody has signed, as a person does who has looked."""
+    claim = store.find_claim(root, model, key)
+    assert claim
+    return store.trust(root, model, key, claim, "I have looked")
+
+
+def forget_log(root: Path, key: Ed25519PrivateKey, model: str = "shelf") -> None:
+    """Signs the pointer as earlier versions of Edgeline did, which vouched for no log."""
+    pointer, _ = read_signed(root, model)
+    path = root / f"edge/{model}/current.json"
+    content = json.loads(path.read_bytes())
+    content["signed"] = to_builtins(seal(replace(pointer, log=None), key))
+    path.write_bytes(render(content, "The pointer"))
 
 
 def spoil_signature(root: Path) -> None:

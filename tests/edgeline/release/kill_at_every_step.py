@@ -2,7 +2,8 @@
 
     python -m tests.edgeline.release.kill_at_every_step WORK_FOLDER ACTION
 
-ACTION is push, repair, collect, or withdraw (a rollback that ends a canary).
+ACTION is push, repair, collect, withdraw (a rollback that ends a canary), rotate (a change of keys), or trust
+(a person vouches for a store that nobody had signed).
 
 It is a process with one thread, because it forks: the child gets an audit hook, which Python calls
 before each operation and which cannot be taken off again. Each time it starts from a copy of the same push
@@ -21,12 +22,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeline.release import store
-from edgeline.release.history import find_envelope, find_pointer, read_history
+from edgeline.release.history import find_pointer, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins
+from edgeline.release.signing import format_public_key
 from edgeline.store.locations import locate
-from tests.edgeline.release.candidates import find_problems, make_candidate, make_key, snapshot
+from tests.edgeline.release.candidates import (
+    find_problems,
+    make_candidate,
+    make_key,
+    read_signed,
+    snapshot,
+    vouch,
+)
 
+OWN = format_public_key(make_key().public_key())
 FILE_OPERATIONS = {
     *("open", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir", "os.truncate"),
     *("shutil.copyfile", "shutil.rmtree"),
@@ -100,24 +110,33 @@ def check_releases(root: str | Path, context: str) -> None:
 
 def main(work: Path, action: str) -> None:
     base, root = work / "base", work / "push"
+    os.environ["XDG_STATE_HOME"] = os.devnull  # each round puts the state of before back, and may do so
     store.push(base, "other", make_candidate(work / "other", "other"))
     for content in ("one", "two", *(["three"] if action == "collect" else [])):
-        store.push(base, "shelf", make_candidate(work / content, content, signing_key=make_key()))
-    new, later = (make_candidate(work / name, name, signing_key=make_key()) for name in ("new", "later"))
+        key = None if action == "trust" else make_key()
+        store.push(base, "shelf", make_candidate(work / content, content, signing_key=key))
+    new = make_candidate(work / "new", "new", signing_key=make_key())
+    keys = {"signing_key": make_key(2 if action == "rotate" else 1), "trusted_keys": [OWN]}
+    later = make_candidate(work / "later", "later", **keys)
     if action == "withdraw":
         store.rollout(base, "shelf", 1, 10, "drill", make_key())
     # The versions in production and of the candidate, before and after the action.
     before_it, after_it, write = {
         "push": ((2,), (3,), lambda: store.push(root, "shelf", new)),
         "repair": ((2,), (2,), lambda: store.repair(root)),
-        "collect": ((3,), (3,), lambda: store.collect(root, "shelf", 1)),
+        "collect": ((3,), (3,), lambda: store.collect(root, "shelf", 1, key=make_key())),
         "withdraw": ((2, 1), (2,), lambda: store.rollback(root, "shelf", "drill", key=make_key())),
+        "rotate": ((2,), (2,), lambda: store.rotate(root, "shelf", make_key(), make_key(2))),
+        "trust": ((2,), (2,), lambda: vouch(root, make_key())),
     }[action]
     changes = len(read_history(PushFolder(base), "shelf").changes)
 
     before = snapshot(base)
     if action == "repair":
         leave_half_a_push(base, new)
+    shutil.copytree(base, root)
+    write()  # imports what children would else import, some at one time and some at another
+    shutil.rmtree(root)
     shutil.copytree(base, root)
     kills = list_kills(write, root)
     old = 0
@@ -129,12 +148,13 @@ def main(work: Path, action: str) -> None:
         context = f"killed at operation {at}"
         release, versions = store.current(root, "shelf"), find_pointer(PushFolder(root), "shelf").versions
         assert versions in (before_it, after_it) and release.version == versions[0], context
-        pointer, signer = find_envelope(PushFolder(root), "shelf").read()
+        pointer, signer = read_signed(root)
         candidate = (pointer.candidate.version,) if pointer.candidate else ()
-        assert (pointer.production.version, *candidate) == versions and signer, context
+        unchanged = pointer.counter == changes
+        assert (pointer.production.version, *candidate) == versions, context
+        assert bool(signer) == (action != "trust" or not unchanged), context
         assert was_killed or versions == after_it
         numbers = [release.version for release in store.releases(root, "shelf")]
-        unchanged = 1 in numbers if action == "collect" else versions == before_it
         old += unchanged * kills.count(at)
         check_releases(root, context)
         whole = [1, 2, 3] if 3 in versions else [1, 2]
@@ -145,13 +165,15 @@ def main(work: Path, action: str) -> None:
             assert store.verify(root, "shelf") == [], context
             if unchanged:
                 assert snapshot(root) == before, context
+        if action == "trust" and unchanged:
+            vouch(root, make_key())
         if candidate:
             store.rollback(root, "shelf", "the next one waits", key=make_key())
         following = store.push(root, "shelf", later)
         assert following.version == 1 + max(numbers), (context, numbers)
         assert store.current(root, "shelf") == following and store.verify(root, "shelf") == [], context
         history = read_history(PushFolder(root), "shelf")
-        expected = changes + (not unchanged) + len(candidate) + 1
+        expected = changes + (not unchanged or action == "trust") + len(candidate) + 1
         assert [change.number for change in history.changes] == list(range(1, expected + 1)), context
         assert sorted(os.listdir(root)) == [".lock", "edge", "serving"], context
         folders = {*os.listdir(root / "edge/shelf"), *os.listdir(root / "serving/shelf")}

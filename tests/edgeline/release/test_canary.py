@@ -8,9 +8,9 @@ import pytest
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import store
-from edgeline.release.history import find_envelope, read_history
+from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
-from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
+from tests.edgeline.release.candidates import make_candidate, make_key, read_signed, snapshot, vouch
 
 KEY = make_key()
 
@@ -22,7 +22,7 @@ def push(push):
 
 def read(root):
     """Returns the version in production, the candidate's with its share, and the rollbacks."""
-    pointer, _ = find_envelope(PushFolder(root), "shelf").read()
+    pointer, _ = read_signed(root)
     candidate = pointer.candidate and (pointer.candidate.version, pointer.candidate.percent)
     return pointer.production.version, candidate, pointer.rollbacks
 
@@ -78,15 +78,15 @@ def test_a_candidate_is_not_collected_and_stays_a_candidate(root, push):
     push("one", "two", "three", "four")
     store.rollout(root, "shelf", 1, 10, "was it better?", KEY)
     before = read(root)
-    assert list(store.collect(root, "shelf", 1)) == [2]
+    assert list(store.collect(root, "shelf", 1, key=KEY)) == [2]
     assert read(root) == before and store.verify(root, "shelf") == []
     assert store.find_rollout(root, "shelf").reason == "was it better?"
-    assert store.renew(root, "shelf", make_key(2)).candidate.version == 1  # another key signs it anew
-    assert store.promote(root, "shelf", 1, "it was", KEY).version == 1
+    assert store.rotate(root, "shelf", KEY, make_key(2)).candidate.version == 1
+    assert store.promote(root, "shelf", 1, "it was", make_key(2)).version == 1
 
 
 @pytest.mark.parametrize("content", [None, b"{"])
-def test_without_its_pointer_a_canary_goes_by_the_log(root, push, content):
+def test_without_its_pointer_nothing_is_signed_until_somebody_has_looked_at_the_log(root, push, content):
     pointer = root / "edge/shelf/current.json"
     push("one", "two")
 
@@ -97,12 +97,14 @@ def test_without_its_pointer_a_canary_goes_by_the_log(root, push, content):
     for change in (
         lambda: store.rollout(root, "shelf", 1, 1, "drill", KEY),
         lambda: push("no", canary_percent=1),
+        lambda: store.promote(root, "shelf", 2, "repaired", KEY),
     ):
         with pytest.raises(EdgelineError, match=r"current\.json"):
             change()
-    store.promote(root, "shelf", 2, "repaired", KEY)
+    vouch(root, KEY)
     push("three", canary_percent=5)
     damage()
+    assert vouch(root, KEY).candidate.version == 3
     with pytest.raises(UsageError, match="A canary is open"):
         store.promote(root, "shelf", 2, "production", KEY)
     assert store.rollback(root, "shelf", "three is bad", key=KEY).version == 2
@@ -134,6 +136,7 @@ def open_canary(base, tmp_path_factory):
     """Puts the first of three releases into production, and the second on 10 % of phones."""
     root = tmp_path_factory.mktemp("canary") / "push"
     shutil.copytree(base, root)
+    vouch(root, KEY)
     store.rollback(root, "shelf", "drill", 1, KEY)
     store.rollout(root, "shelf", 2, 10, "drill", KEY)
     return root
@@ -172,7 +175,7 @@ def test_while_a_canary_is_open_nothing_else_gets_into_production(open_canary, r
 def test_an_invalid_rollout_is_refused(copy, version, percent, message):
     before = snapshot(copy)
     with pytest.raises(UsageError, match=message):
-        store.rollout(copy, "shelf", version, percent, "drill", KEY)
+        store.rollout(copy, "shelf", version, percent, "drill")
     assert snapshot(copy) == before
 
 
@@ -193,7 +196,8 @@ def test_a_pointer_with_another_candidate_is_named(root, push):
     document = json.loads(path.read_text())
     del document["change"]["candidate"]
     path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
-    assert "its signed pointer names shelf 1, and the candidate 2" in " ".join(store.verify(root, "shelf"))
+    (problem,) = store.verify(root, "shelf")
+    assert "the candidate is none in its 'change', and version 2 for 10 % of phones, manifest " in problem
 
 
 def test_a_canary_in_a_bucket_begins_and_ends_within_fifty_requests(bucket, start_proxy, tmp_path):

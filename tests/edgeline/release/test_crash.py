@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 PROJECT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("action", ["push", "withdraw", "repair", "collect"])
+@pytest.mark.parametrize("action", ["push", "withdraw", "repair", "collect", "rotate", "trust"])
 def test_readers_have_the_old_or_the_new_release_after_a_kill_at_any_file_operation(root, action):
     process = subprocess.run(
         [sys.executable, "-m", "tests.edgeline.release.kill_at_every_step", str(root.parent), action],

@@ -8,11 +8,12 @@ from functools import partial
 import msgspec
 import pytest
 
-from edgeline.errors import UsageError
-from edgeline.release import store
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.release import state, store
 from edgeline.release.pointer import Envelope
 from edgeline.release.signing import format_public_key
-from tests.edgeline.release.candidates import make_key
+from edgeline.release.state import Unvouched
+from tests.edgeline.release.candidates import make_key, vouch
 
 SIGNER = format_public_key(make_key().public_key())
 
@@ -47,61 +48,93 @@ def test_each_change_raises_the_counter_and_a_lower_version_the_count_of_rollbac
     assert store.verify(root, "shelf") == []
 
 
-def test_a_signed_pointer_is_not_replaced_without_a_key_and_collecting_needs_none(root, push):
+def test_a_signed_pointer_is_not_replaced_without_a_key(root, push):
     push("one", "two", "three")
-    for change in (
+    changes = (
         lambda: store.rollback(root, "shelf", "three is worse"),
         lambda: store.promote(root, "shelf", 1, "one was better"),
-    ):
-        with pytest.raises(UsageError, match=r"pointer to shelf in production is signed, but no key is set"):
-            change()
-    before = read(root)[:2]
+        lambda: store.collect(root, "shelf", 1),
+        lambda: store.renew(root, "shelf", None),
+    )
     pointer = root / "edge/shelf/current.json"
-    content = pointer.read_bytes()
-    for broken in (b"{", content.replace(b'"sig": "', b'"sig": "AAAA')):
-        pointer.write_bytes(broken)
-        with pytest.raises(UsageError, match="no key is set"):
-            store.promote(root, "shelf", 2, "the pointer is damaged")
-    pointer.write_bytes(content)
-    assert list(store.collect(root, "shelf", 1)) == [1]
-    assert read(root)[:2] == before and store.verify(root, "shelf") == []
+    whole = pointer.read_bytes()
+    for content in (whole, whole.replace(b'"sig": "', b'"sig": "AAAA')):
+        pointer.write_bytes(content)
+        for change in changes:
+            with pytest.raises(EdgelineError):
+                change()
+            assert pointer.read_bytes() == content
+    pointer.write_bytes(b"{")
+    with pytest.raises(UsageError, match="no key is set"):
+        store.promote(root, "shelf", 2, "the pointer is damaged")
+    pointer.write_bytes(whole)
+    assert list(store.collect(root, "shelf", 1, key=make_key())) == [1]
+    assert read(root)[0].counter == 4 and store.verify(root, "shelf") == []
 
 
 @pytest.mark.parametrize("number", [None, 1])
-def test_a_pointer_is_renewed_when_a_fifth_of_its_days_is_over_or_the_key_is_another(
-    root, push, number, monkeypatch
-):
+def test_a_pointer_is_renewed_when_a_fifth_of_its_days_is_over(root, push, number, monkeypatch):
     key = make_key(number) if number else None
     push("one", signing_key=key, pointer_days=10)
     first = read(root)[0]
     assert store.renew(root, "shelf", key) == first == read(root)[0]
-    later = datetime.now(timezone.utc) + timedelta(days=2, seconds=1)
-    monkeypatch.setattr(store, "datetime", Clock(later))
+    set_clock(monkeypatch, timedelta(days=2, seconds=1))
+    monkeypatch.setattr(store, "_read_store_clock", lambda place: None)  # days have passed in the store too
     renewed = store.renew(root, "shelf", key, days=20)
     assert (renewed.counter, renewed.production) == (first.counter, first.production)
     assert renewed.expires > first.expires and renewed.life.days == 20 and read(root)[0] == renewed
     assert len((root / "edge/shelf/history.jsonl").read_bytes().splitlines()) == 1
-    store.renew(root, "shelf", make_key(2))
-    assert read(root)[1] == format_public_key(make_key(2).public_key()) and store.verify(root, "shelf") == []
     assert store.renew(root, "nothing", None) is None
-    monkeypatch.setattr(store, "datetime", Clock(later + timedelta(days=9)))
-    with pytest.raises(UsageError, match="no key is set"):
-        store.renew(root, "shelf", None)
 
 
-def test_a_pointer_that_was_signed_by_a_clock_ahead_is_signed_anew(root, push, monkeypatch):
-    ahead = datetime.now(timezone.utc) + timedelta(days=400)
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "datetime", Clock(ahead))
-        push("one")
-    renewed = store.renew(root, "shelf", make_key())
-    assert renewed == read(root)[0] and renewed.issued < ahead.isoformat()
+def test_a_key_that_takes_over_says_so_in_the_log(root, push):
+    push("one")
+    with pytest.raises(Unvouched, match=f"it is signed with {SIGNER}. Expected"):
+        store.renew(root, "shelf", make_key(2))
+    renewed = store.renew(root, "shelf", make_key(2), trusted=[SIGNER])
+    pointer, signer, plain = read(root)
+    assert signer == format_public_key(make_key(2).public_key()) and pointer == renewed
+    assert plain["change"]["action"] == "rotate" and plain["change"]["previous_key"] == SIGNER
+    assert pointer.counter == 2 and store.verify(root, "shelf") == []
+    push("two", signing_key=make_key(2))
+    with pytest.raises(Unvouched):  # nobody goes back to the key before
+        push("three", trusted_keys=[])
 
 
-def test_a_clock_that_was_set_back_lets_no_pointer_expire_early(root, push, monkeypatch):
+def test_both_keys_sign_a_handover_and_the_new_one_what_follows(root, push):
+    push("one", "two")
+    old, new = make_key(), make_key(2)
+    store.rotate(root, "shelf", old, new)
+    signatures = json.loads((root / "edge/shelf/current.json").read_bytes())["signed"]["signatures"]
+    keys = [format_public_key(key.public_key()) for key in (old, new)]
+    assert [each["keyid"] for each in signatures] == keys and store.verify(root, "shelf") == []
+    store.rollback(root, "shelf", "two is worse", key=new)
+    assert read(root)[1] == keys[1] and read(root)[0].rollbacks == 1 and store.verify(root, "shelf") == []
+    with pytest.raises(UsageError, match=r"signed with .* already"):
+        store.rotate(root, "shelf", new, new)
+    assert store.rotate(root, "nothing", old, new) is None
+
+
+@pytest.mark.parametrize("days", [-16, -0.1, 400])
+def test_a_clock_that_is_wrong_signs_nothing(root, push, monkeypatch, days):
+    push("one")
+    before = read(root)
+    set_clock(monkeypatch, timedelta(days=days))
+    changes = (
+        lambda: push("two"),
+        lambda: store.renew(root, "shelf", make_key(), days=7) if days > 1 else push("two"),
+        lambda: store.rollout(root, "shelf", 1, 10, "drill", make_key()),
+    )
+    for change in changes:
+        with pytest.raises(EdgelineError, match=r"This machine's clock says .*Nothing was changed"):
+            change()
+    assert read(root) == before
+
+
+def test_a_clock_that_is_a_little_behind_lets_no_pointer_expire_early(root, push, monkeypatch):
     push("one", pointer_days=30)
     first = read(root)[0]
-    monkeypatch.setattr(store, "datetime", Clock(datetime.now(timezone.utc) - timedelta(days=16)))
+    set_clock(monkeypatch, timedelta(minutes=-4))
     push("two", pointer_days=30)
     second = read(root)[0]
     assert (second.issued, second.expires) == (first.issued, first.expires) and second.counter == 2
@@ -114,24 +147,24 @@ def test_phones_may_go_back_even_if_the_log_lost_the_rollback_before(root, push)
     log = root / "edge/shelf/history.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join([*lines[:3], b"?\n", *lines[4:]]))
-    assert read(root)[0].rollbacks == 1
+    with pytest.raises(Unvouched, match=r"history\.jsonl: change 4 has sha256"):
+        store.rollback(root, "shelf", "three is bad", to=2, key=make_key())
+    vouch(root, make_key())
+    assert read(root)[0].rollbacks == 1 and store.verify(root, "shelf") == []
     store.rollback(root, "shelf", "three is bad", to=2, key=make_key())
     assert read(root)[0].rollbacks == 2
     log.unlink()
+    with pytest.raises(Unvouched, match="is missing"):
+        store.promote(root, "shelf", 3, "drill", make_key())
+    vouch(root, make_key())
     store.promote(root, "shelf", 3, "drill", make_key())
-    assert read(root)[0].rollbacks == 2
+    assert read(root)[0].rollbacks == 2 and store.verify(root, "shelf") == []
 
 
-def test_a_pointer_that_another_key_signs_is_a_warning(root, push, caplog):
-    push("one", "two")
-    assert caplog.messages == []
-    for change in (
-        lambda: push("three", signing_key=make_key(2)),
-        lambda: store.rollback(root, "shelf", "drill", key=make_key()),
-    ):
-        caplog.clear()
-        change()
-        assert any("phones with the other key refuse it" in message for message in caplog.messages)
+def set_clock(monkeypatch, ahead):
+    """Sets the clock of writers, but not that of the file system."""
+    for module in (store, state):
+        monkeypatch.setattr(module, "datetime", Clock(datetime.now(timezone.utc) + ahead))
 
 
 class Clock:
@@ -162,8 +195,10 @@ def test_a_pointer_that_was_changed_or_is_over_is_named(root, push, monkeypatch)
 
     assert f"names the key {SIGNER}, but is not signed with it" in find_problem(payload=encode(counter=9))
     assert "its payloadType is 'text'" in find_problem(payloadType="text")
-    assert "names other 1" in find_problem(payload=encode(model="other"), signatures=[])
-    assert "expired at 2001-01-01" in find_problem(
+    assert "the model is shelf in its 'change', and other in" in find_problem(
+        payload=encode(model="other"), signatures=[]
+    )
+    assert "the pointer expired at 2001-01-01" in find_problem(
         payload=encode(issued="2000-01-01T00:00:00Z", expires="2001-01-01T00:00:00Z"), signatures=[]
     )
     assert "before it was issued" in find_problem(payload=encode(expires=payload["issued"]), signatures=[])

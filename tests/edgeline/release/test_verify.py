@@ -30,7 +30,7 @@ def remove_folder(path: Path) -> None:
 
 
 def link_a_file(path: Path) -> None:
-    moved = path.rename(path.parents[3] / "moved")
+    moved = path.rename(path.parents[4] / "moved")
     path.symlink_to(moved)
 
 
