@@ -40,7 +40,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # their threads wait for one another and use the cores meanwhile: gradient boosting takes five times the CPU.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-# What tests sign is not remembered beside what their user signs.
+# Pointers that tests sign are not remembered beside those of their user.
 _STATE = tempfile.TemporaryDirectory(prefix="edgeline-tests-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
 # TensorFlow reads this when it is imported; 2 keeps its errors.

@@ -31,7 +31,7 @@ from edgeline.records.ingest import SERVED
 from edgeline.records.served import Answer
 from edgeline.records.workload import Workload
 from edgeline.tables.rows import read_header, read_lines, read_rows
-from edgeline.tables.sheets import read_rows as read_sheet
+from edgeline.tables.sheets import mark_cell, unmark_cell
 from edgeline.tables.unpacking import open_zip
 
 RELEASE, _PHOTOS, _ROWS, _TEXTS = "release.json", "labels.csv", "rows.csv", "texts.csv"
@@ -63,8 +63,9 @@ def unpack(source: Path) -> Iterator[tuple[Path, str]]:
             model = str(json.loads(Path(scratch, RELEASE).read_bytes())["model"])
             _read(Path(scratch, SERVED))
             table = Path(scratch, _find_table(Path(scratch)))
-            _read(table)  # within its limits
-            rows = read_sheet(table)
+            rows = [
+                {unmark_cell(name): unmark_cell(cell) for name, cell in row.items()} for row in _read(table)
+            ]
             if not rows:
                 raise ValueError("no answer in it was checked by a person")
             # The page exports a sheet for people; from here on it is data. served.csv stays a sheet.
@@ -214,7 +215,8 @@ def _add_served(source: Path, span: Span) -> str:
     old_lines, old_set = old_lines or source.read_text("utf-8").splitlines()[:1], {*old_lines}
     header = [name.strip() for name in next(csv.reader(old_lines))]  # an app's own may be in another order
     writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
-    writer.writerows(_read(source))
+    answers = _read(source)  # which reads a sheet
+    writer.writerows({name: mark_cell(cell) for name, cell in answer.items()} for answer in answers)
     new = [line for line in file.getvalue().splitlines() if line not in old_set]
     content = "".join(f"{line}\n" for line in (*old_lines, *new))
     replace_file(target, content.encode(errors="surrogateescape"))  # a row that is not UTF-8 stays as it is

@@ -137,7 +137,9 @@ class Damaged(EdgelineError):
     @property
     def may_be_intact(self) -> bool:
         """Returns whether only its reading failed, as in a store that does not answer."""
-        return isinstance(self.__cause__, OSError) and not is_absent(self.__cause__)
+        cause = self.__cause__
+        is_wrong = isinstance(cause, OSError) and cause.errno in (errno.EFBIG, errno.ELOOP)
+        return isinstance(cause, OSError) and not is_absent(cause) and not is_wrong
 
 
 def damaged(where: str, found: str, expected: str) -> Damaged:

@@ -179,7 +179,7 @@ def check_file(content: bytes, name: str, entry: FileEntry) -> bytes:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a phone would do now that follows a store: take the release in production, or refuse it."""
+    """The answer of a phone that follows a store now: it takes the release in production, or refuses it."""
 
     does: Literal["switches", "refuses"]
     version: int | None  # that it would run; None if it refuses

@@ -27,7 +27,7 @@ from edgeline.release.verify import find_release_problems
 
 @dataclass(frozen=True)
 class Claim:
-    """What a store says, as far as it can be read, and why it is not believed."""
+    """All that a store says, as far as it can be read, and why it is not believed."""
 
     model: str
     reason: str  # why no writer continues it

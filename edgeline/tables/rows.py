@@ -199,8 +199,8 @@ def read_csv_rows(
             return
         if cells and not columns:
             check_column_count(path, len(cells), spans)
-            is_marked = is_sheet(cells)
             columns, most = [set() for _ in cells], _MOST_LINE_BYTES
+            is_marked = is_sheet(cells)
         if is_marked:
             cells = list(map(unmark_cell, cells))
         if reader.line_num > begins + 2 and _swallows_rows(cells, columns, separator):

@@ -1,6 +1,7 @@
 """Twelve wrong pointers: a phone refuses each, and verify, status and alerts say so."""
 
 import json
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -68,15 +69,11 @@ def workspace(tmp_path, make_run):
     make_pair(tmp_path / "keys")
     private = tmp_path / "keys" / PRIVATE
     push = {"destination": None, "key": str(private)}
-    run = make_run(
-        settings={"push": push}, push=str(tmp_path / "workspace/push"), outcome="pushed", exit_code=0
-    )
+    place, key = tmp_path / "workspace/push", load_signing_key(str(private))
+    run = make_run(settings={"push": push}, push=str(place), outcome="pushed", exit_code=0)
     write_run(tmp_path / "workspace", run)
     for content in ("one", "two"):
-        candidate = make_candidate(
-            tmp_path / content, content, 100, signing_key=load_signing_key(str(private))
-        )
-        store.push(tmp_path / "workspace/push", "shelf", candidate)
+        store.push(place, "shelf", make_candidate(tmp_path / content, content, 100, signing_key=key))
     return tmp_path / "workspace"
 
 
@@ -98,14 +95,9 @@ def ask_everybody(workspace: Path, hook, capsys) -> dict[str, str]:
     settings = AlertSettings.model_validate_json('{"webhook": "$HOOK", "min_free_gb": 0}')
     troubles, _ = send_new_alerts(settings, look)
     answers["alert"] = " ".join(name for name in troubles if name in ("pointer", "unreadable"))
-    phone = Reader(
-        str(workspace / "push/edge/shelf"),
-        "shelf",
-        workspace.parent / "phone",
-        load_public_key(str(keys / PUBLIC)),
-    )
+    own, keep = load_public_key(str(keys / PUBLIC)), Path(tempfile.mkdtemp(dir=workspace.parent))
     try:
-        phone.update()
+        Reader(str(workspace / "push/edge/shelf"), "shelf", keep, own).update()
         answers["phone"] = ""
     except Refused as error:
         answers["phone"] = error.reason
@@ -123,9 +115,7 @@ def test_verify_status_and_alerts_name_each_pointer_that_a_phone_refuses(workspa
     assert all(answers.values()) and answers["phone"] == reason, answers
 
 
-def test_a_pointer_whose_halves_differ_is_named_though_a_phone_goes_by_the_signed_one(
-    workspace, hook, capsys
-):
+def test_a_pointer_whose_halves_differ_is_named_though_a_phone_goes_by_one(workspace, hook, capsys):
     path = workspace / "push/edge/shelf/current.json"
     path.write_bytes(change_half(path.read_bytes()))
     answers = ask_everybody(workspace, hook, capsys)
