@@ -8,7 +8,7 @@ import {isSecure, readTime} from "./release";
 import {State, type Entry, type Kept} from "./state";
 import {ASKED, exportSpan, parseCsv} from "./trail";
 import {listTrusted, update, type Config} from "./update";
-import {formatDay, language, say} from "./words";
+import {formatDay, locale, say} from "./words";
 
 const POLL_MS = 15 * 60_000, HOUR_MS = 60 * 60_000, DAY_MS = 24 * HOUR_MS, SHOWN = 20;
 // Why a kept bundle is not opened although it is good: the runtime did not come, or not whole.
@@ -59,7 +59,7 @@ class Page {
     [this.bundle, this.kept] = [bundle, kept];
     if (changed) this.buildInput();
     // Not awaited: Firefox asks a person, who may not answer.
-    if (isSecure()) void (navigator.storage.persist?.() ?? Promise.resolve(false)).then((stays) => { this.evictable = !stays; this.report(); });
+    if (isSecure()) void ((navigator.storage as StorageManager | undefined)?.persist?.() ?? Promise.resolve(false)).then((stays) => { this.evictable = !stays; this.report(); });
     const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
     void navigator.serviceWorker?.ready.then((registration) => registration.active?.postMessage(loaded));
   }
@@ -71,7 +71,6 @@ class Page {
       const opens = await this.reload().then(() => true, (error: unknown) => error instanceof Refused && RUNTIME.includes(error.reason));
       const kept = trust && await this.state.kept();
       if (kept) await this.state.keep({...kept, keys: this.config.keys});
-      this.isAway = false;
       const {answered, switched} = await update(this.config, this.state, getDevice(), opens);
       this.isAway = !answered;
       if (switched) await this.use(...switched);
@@ -84,6 +83,7 @@ class Page {
       this.refusal = await (navigator.locks ? navigator.locks.request(`edgeline ${document.baseURI}`, work) : work());
     } catch (error) {
       this.refusal = explain(error);
+      this.isAway = false;
     }
     find<HTMLButtonElement>("look").disabled = false;
     this.report();
@@ -252,7 +252,7 @@ class Page {
     for (const [id, word] of Object.entries(texts)) find(id).textContent = say(word);
     document.querySelector("#check label")!.textContent = say("right");
     document.querySelector("summary")!.textContent = say("about");
-    document.documentElement.lang = ["en", "de"][language]!;
+    document.documentElement.lang = locale;
     document.title = find("model").textContent = this.config.model;
     let number = 0;
     find("look").onclick = () => void this.look();

@@ -64,7 +64,7 @@ const WORDS: Record<string, [string, string]> = {
   failed: ["Something failed: {why}", "Etwas ging schief: {why}"],
 };
 
-export const language = navigator.language.startsWith("de") ? 1 : 0;
+export const language = navigator.language.startsWith("de") ? 1 : 0, locale = ["en", "de"][language]!;
 
 export function say(key: string, facts: Record<string, string | number> = {}): string {
   const refusal = REFUSALS[key], words = refusal ? [refusal.en, refusal.de] : WORDS[key] ?? WORDS.failed!;
@@ -72,5 +72,5 @@ export function say(key: string, facts: Record<string, string | number> = {}): s
 }
 
 export function formatDay(at: number): string {
-  return new Date(at).toLocaleDateString(navigator.language, {dateStyle: "long"});
+  return new Date(at).toLocaleDateString(locale, {dateStyle: "long"});
 }

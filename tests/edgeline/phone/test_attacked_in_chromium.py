@@ -147,7 +147,7 @@ def test_a_runtime_that_does_not_arrive_is_asked_for_again(stores, browser, atta
 def test_a_worker_that_is_not_answered_leaves_the_page_as_it_was(stores, open_phone, attack):
     with serve(stores, "row") as server:
         phone = open_phone(server.url)
-        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.js').then(found => !!found)")
         server.answers["phone.json"] = attack.answer_without_end
         phone.reload()
         assert phone.is_fine and phone.answer()[1]
@@ -157,7 +157,7 @@ def test_a_page_that_stays_open_or_is_opened_says_when_its_release_is_over(root,
     with serve(root, "row") as server:
         server.faults["current.json"] = forge(counter=2, expires=at(1))
         phone = open_with_clock(open_phone, server.url)
-        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.js').then(found => !!found)")
         assert phone.is_fine and "Nothing newer" not in phone.status()
         server.end()
         phone.context.set_offline(True)

@@ -78,7 +78,7 @@ def test_a_new_release_comes_into_use_and_works_in_flight_mode_after_the_server_
         assert "Version 2: signature" in phone.look() and phone.version() == "v2"
         after = phone.answer()
         assert after != before
-        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.js').then(found => !!found)")
         server.end()
         phone.context.set_offline(True)
         phone.page.reload()
@@ -97,7 +97,7 @@ def test_a_new_release_comes_into_use_and_works_in_flight_mode_after_the_server_
 def test_a_page_that_was_renewed_still_answers_in_flight_mode(stores, open_phone, tmp_path, monkeypatch):
     with serve(stores, "row") as server:
         phone = open_phone(server.url)
-        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.js').then(found => !!found)")
         shutil.copytree(sites._PAGE, tmp_path / "page")
         worker = tmp_path / "page/worker.js"
         worker.write_text(re.sub(r"\b[0-9a-f]{16}\b", "f" * 16, worker.read_text()))
@@ -116,7 +116,7 @@ def test_a_page_that_was_renewed_still_answers_in_flight_mode(stores, open_phone
 def test_a_network_that_does_not_answer_does_not_hold_up_the_page(stores, open_phone):
     with serve(stores, "row") as server:
         phone = open_phone(server.url)
-        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.js').then(found => !!found)")
         over = threading.Event()
         server.faults["phone.json"] = lambda raw: raw if over.wait(MS / 1000) else None
         phone.page.reload()
@@ -136,7 +136,7 @@ def test_a_browser_that_asks_a_person_before_it_keeps_the_release_goes_on(root, 
 def test_a_login_page_in_place_of_the_configuration_is_not_kept(stores, open_phone):
     with serve(stores, "row") as server:
         phone = open_phone(server.url)
-        wait(phone.page, "caches.match('wasm/litert_wasm_internal.wasm').then(found => !!found)")
+        wait(phone.page, "caches.match('wasm/litert_wasm_internal.js').then(found => !!found)")
         server.faults["phone.json"] = lambda _: b"<html>log in</html>"
         phone.reload()
         assert phone.is_fine and phone.answer()[1]
