@@ -63,6 +63,10 @@ def move(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def _open_without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 def _lock(file: BinaryIO) -> None:
     """Locks a file until it is closed, or raises BlockingIOError, on Windows PermissionError."""
     try:
@@ -80,7 +84,7 @@ def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
 
     Raises WorkspaceLocked if another process held it for `wait_s` seconds.
     """
-    with lock.open("ab") as file:
+    with open(lock, "ab", opener=_open_without_links) as file:
         end = time.monotonic() + wait_s
         while True:
             try:

@@ -114,6 +114,7 @@ class History:
     problems: tuple[str, ...] = ()  # a sentence each
     is_signed: bool = False  # whether current.json has a signature, right or wrong
     first: int = 1  # the number of the oldest change for which somebody vouches
+    has_pointer: bool = False  # whether current.json can be believed
 
     @property
     def last(self) -> Change | None:
@@ -292,7 +293,7 @@ def read_history(folder: PushFolder, model: str) -> History:
         problems.append(f"{name}: {_describe_end(changes, pointer)}")
         changes = [change for change in changes if change.number < pointer.number] + [pointer]
     is_signed = bool(current and current.signed and current.signed.signatures)
-    return History(tuple(changes), tuple(problems), is_signed, first)
+    return History(tuple(changes), tuple(problems), is_signed, first, pointer is not None)
 
 
 def _find_fault(change: Change, line: bytes, before: Change | None, first: bool) -> str:
@@ -319,11 +320,10 @@ def _describe_end(changes: Sequence[Change], pointer: Change) -> str:
     return f"{end}. Expected change {pointer.number}, as in current.json."
 
 
-def catch_up(folder: PushFolder[Path], model: str) -> None:
+def catch_up(folder: PushFolder[Path], model: str, history: History) -> None:
     """Appends the newest change if its line is missing; only the writer may call this."""
-    newest = read_history(folder, model).last
-    if newest is not None:
-        append_change(folder, model, newest)
+    if history.last is not None:
+        append_change(folder, model, history.last)
 
 
 def append_change(folder: PushFolder[Path], model: str, change: Change) -> None:

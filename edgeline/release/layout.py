@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
@@ -167,13 +168,18 @@ def find_link(folder: PushFolder, model: str) -> Path | None:
 
     The root itself may be one. Whoever writes to the store could else lead a writer to any file of its user.
     """
-    places = [
-        *(folder.lock, folder.scratch, folder.root / "serving", folder.root / "edge", folder.pins),
-        *(folder.serving(model), folder.edge(model), folder.pointer(model), folder.history(model)),
-    ]
-    for version in sorted(folder.version_folders(model)):
-        places += [*folder.parts(model, version).values(), folder.edge(model) / str(version) / MANIFEST]
-    return next((place for place in places if isinstance(place, Path) and place.is_symlink()), None)
+    if not isinstance(folder.root, Path):
+        return None
+    places = [folder.lock, folder.scratch, folder.root / "serving", folder.root / "edge", folder.pins]
+    for place in (*places, folder.serving(model), folder.edge(model)):
+        if place.is_symlink():
+            return place
+    for top in (folder.serving(model), folder.edge(model)):
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(top) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    return top / entry.name
+    return None
 
 
 def refuse_links(folder: PushFolder) -> None:

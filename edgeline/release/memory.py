@@ -38,10 +38,12 @@ def remember(place: Location, folder: PushFolder, model: str) -> None:
     pointer, _ = current.signed.read()
     signers = [signature.keyid for signature in current.signed.signatures]
     if signers:
-        home = _find_home()
-        signed = Signed(signers[-1], pointer.counter, pointer.rollbacks)
+        name, signed = _name(place, model), Signed(signers[-1], pointer.counter, pointer.rollbacks)
         with suppress(OSError, RuntimeError):
-            _FILE.write(home, {**_read(home), _name(place, model): signed})
+            home = _find_home()
+            before = _read(home)
+            if before.get(name) != signed:
+                _FILE.write(home, {**before, name: signed})
 
 
 def recall(place: Location, model: str) -> Signed | None:

@@ -28,6 +28,7 @@ from edgeline.release.manifest import FileEntry, Manifest, NewerManifest, parse_
 from edgeline.release.pointer import Envelope, Pointer, Production, Untrusted
 from edgeline.store.locations import read_bytes
 
+_DO = "Look at the store with `edgeline verify`; see docs/phone.md."
 # A phone's clock may be behind that of the writer by so much.
 CLOCKS_APART = timedelta(days=1)
 
@@ -37,7 +38,7 @@ class Refused(EdgelineError):
 
     def __init__(self, reason: str, **facts: object) -> None:
         why = "The previous release, if there is one, stays in use."
-        super().__init__(describe_refusal(reason, **facts), why, "Look at the store with `edgeline verify`.")
+        super().__init__(describe_refusal(reason, **facts), why, _DO)
         self.reason, self.facts = reason, facts
 
     def __reduce__(self) -> Any:

@@ -7,6 +7,7 @@ can write their own. Only a public key from another source proves the origin, su
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Union
 
@@ -64,6 +65,7 @@ def list_public_keys(keys: Keys) -> tuple[str, ...]:
     return (*keys["trusted"], *own)
 
 
+@lru_cache(64)  # a command reads its pointer again and again
 def is_signed(content: bytes, signature: bytes, public: str) -> bool:
     """Returns true if the key with the digits `public` made this signature of `content`."""
     from cryptography.exceptions import InvalidSignature

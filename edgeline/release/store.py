@@ -46,6 +46,7 @@ from edgeline.release.history import (
     Action,
     Change,
     Collected,
+    History,
     append_change,
     catch_up,
     find_pointer,
@@ -394,7 +395,6 @@ def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path]
     """Locks the push folder; yields it, or its local copy, and a function that publishes the changes."""
     if isinstance(place, Path):
         folder = PushFolder(place)
-        refuse_links(folder)  # also the lock itself must be none
         with durable.explain_errors(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
             refuse_links(folder)
             yield folder, lambda: None  # readers see each change as it is made
@@ -619,8 +619,9 @@ def _put_in_production(
 
 def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
     """Brings all files in line with the pointers and removes dead pushes; only for the holder of the lock."""
-    for model in folder.models():
-        catch_up(folder, model)
+    histories = {model: read_history(folder, model) for model in folder.models()}
+    for model, history in histories.items():
+        catch_up(folder, model, history)
     pins = compute_pins(folder)
     # Pins come before removals: TF Serving may have been told to load a version that is removed.
     if not pins_match(folder, pins):
@@ -630,10 +631,13 @@ def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
         durable.move(folder.scratch / "models.config", folder.pins)
     alive = {(m, v) for m, v in folder.unfinished_pushes() if not is_over(m)}
     dead = {
-        (m, v) for m, v in folder.unfinished_pushes() - alive if v not in read_history(folder, m).manifests
+        (m, v)
+        for m, v in folder.unfinished_pushes() - alive
+        if v not in histories.get(m, History()).manifests
     }
-    readable = (model for model in folder.models() if find_pointer(folder, model))
-    dead |= {(model, version) for model in readable for version in read_history(folder, model).collected}
+    for model, history in histories.items():
+        if history.has_pointer:  # else anybody may have written that they were collected
+            dead |= {(model, version) for version in history.collected}
     for model, version in sorted(dead):
         for part in folder.parts(model, version).values():
             if part.exists():

@@ -171,24 +171,26 @@ def find_missed(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter
     return counts, missed
 
 
-def try_store(kind: str, count: int, seed: int) -> str:
-    """Tries mutations of one store; returns the lines on them."""
+def try_store(kind: str, count: int, seed: int) -> tuple[str, int]:
+    """Tries mutations of one store; returns the lines on them, and the number of those that were missed."""
     began = time.process_time()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         counts, missed = find_missed(kind, count, seed, Path(folder))
     facts = ", ".join(f"{name} {number}" for name, number in counts.items())
     lines = [f"{kind}: {facts}, missed {len(missed)}; {time.process_time() - began:.0f} s of CPU"]
-    return "\n".join([*lines, *(f"  {each}" for each in missed)])
+    return "\n".join([*lines, *(f"  {each}" for each in missed)]), len(missed)
 
 
-def main(count: int, seed: int) -> None:
-    """Prints a line for each store, which are tried at the same time."""
+def main(count: int, seed: int) -> int:
+    """Prints a line for each store, tried at the same time; returns 1 if any mutation was missed."""
     print(f"seed {seed}")
     with ProcessPoolExecutor() as pool:
         shares = [pool.submit(try_store, kind, count // len(STORES), seed) for kind in STORES]
-        for share in shares:
-            print(share.result())
+        results = [share.result() for share in shares]
+    for lines, _ in results:
+        print(lines)
+    return int(any(missed for _, missed in results))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)))
