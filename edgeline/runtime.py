@@ -240,6 +240,7 @@ class Phone:
         last = self._read_seen()
         if last != self._seen:  # another process has switched
             self._seen, self.bundle = last, None
+
         raw = self._fetch(POINTER, MOST_DOCUMENT_BYTES, document=True)
         accepted = accept_pointer(raw, self._model, self._keys, last, self.client, now)
         pointer, release = accepted.pointer, accepted.release
@@ -250,9 +251,11 @@ class Phone:
             if self.bundle:
                 self._write(Seen(accepted.key, pointer, last.epoch, self.client, release))
                 return self.bundle is not before
+
         version = release.version
         raw = self._fetch(f"{version}/{MANIFEST}", MOST_DOCUMENT_BYTES, document=True)
         manifest = accept_manifest(raw, accepted, last, now)
+
         for path in self._keep.glob(".new-*"):  # of downloads that were killed, which would fill a device
             shutil.rmtree(path, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self._keep))

@@ -39,7 +39,7 @@ _SUMMARIES = {
     "keys": "Makes and changes the keys that releases are signed and checked with.",
 }
 # The modules of commands that are not in one of their own name.
-_MODULES = dict.fromkeys(("status", "runs", "show", "rollback", "rollout", "promote", "renew"), "releases")
+_MODULES = dict.fromkeys(("runs", "show", "rollback", "rollout", "promote", "renew"), "releases")
 _MODULES |= {"keys": "verify"}
 # The module of each command, and its summary.
 COMMANDS: Mapping[str, tuple[str, str]] = {

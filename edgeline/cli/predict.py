@@ -11,7 +11,7 @@ import click
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.releases import TERMS
+from edgeline.cli.status import TERMS
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
 from edgeline.prediction.inputs import Input, answer, check_kind, find_inputs, read_inputs

@@ -1,10 +1,9 @@
-"""`edgeline status, runs, show, rollout, promote, rollback, renew`: runs, releases, production."""
+"""`edgeline runs, show, rollout, promote, rollback, renew`: runs, releases, production."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timezone
-from pathlib import Path
+from datetime import datetime
 from typing import get_args
 
 import click
@@ -18,126 +17,17 @@ from edgeline.labels import format_count
 from edgeline.records.outcome import Ending
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.layout import Damaged, PushFolder
-from edgeline.release.reader import foresee
+from edgeline.release.layout import PushFolder
 from edgeline.release.releases import make_missing_model_error
-from edgeline.report.facts import ServedSlice
-from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES, format_duration
-from edgeline.workspace.known_runs import Place, resolve_place
-from edgeline.workspace.owner import find_public_keys, load_keys
+from edgeline.workspace.known_runs import Place, describe_none, resolve_place
+from edgeline.workspace.owner import load_keys
 from edgeline.workspace.runs import find_push, find_registry, find_run, read_runs
 
-# The fields of a manifest that `acceptance.list_terms` puts into words.
-TERMS = ("expires", "min_app_version", "rollback_epoch")
 _DAY = click.DateTime(["%Y-%m-%d"])
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the audit log")
-
-
-@click.command(cls=Command)
-@options.releases_of
-@options.as_json
-def status(place: Place, as_json: bool) -> int:
-    """Shows what is in production, and how the last run ended."""
-    last, root, model = resolve_place(place)
-    where = PushFolder(locate(root))
-    if place.store and isinstance(where.root, Path) and not where.root.is_dir():
-        raise make_missing_model_error(where, model)
-    release, rollout, damage = None, store.find_rollout(root, model), None
-    try:
-        release = store.current(root, model)
-    except Damaged as error:
-        if error.may_be_intact:
-            raise
-        damage = error
-    chosen = _find_own(last, root, place)
-    if chosen and not Sources.of(chosen).quarantine:  # one that never read the data says nothing of phones
-        earlier = reversed(read_runs(place.workspace, model))
-        chosen = next((run for run in earlier if Sources.of(run).quarantine), None)
-    served = closing.find_served(chosen, release.version) if chosen and release else None
-    tried = rollout and rollout.candidate
-    tried_served = closing.find_served(chosen, tried.version, tried.version) if chosen and tried else None
-    promised = last.settings.get("alerts", {}).get("stale_days") if last else None
-    old, now = "", datetime.now(timezone.utc)
-    outlook = None
-    if release or model in store.models(root):
-        outlook = foresee(where, model, find_public_keys(last, root, place.workspace), now)
-    if release and isinstance(promised, int):
-        old = closing.describe_age(release.manifest.created, promised, now)
-    if as_json:
-        # All keys are always present, so that a reader needs no special case for the first week.
-        manifest = release.manifest if release else None
-        production = {
-            "model": model,
-            "version": manifest.version if manifest else None,
-            "pushed_at": manifest.created if manifest else None,
-            "metrics": manifest.metrics if manifest else None,
-            "default_variant": manifest.default_variant if manifest else None,
-            **{key: getattr(manifest, key, None) for key in TERMS},
-            "signed_by": outlook.key if outlook else None,
-            "served": _describe_served(served),
-            "older_than_promised": bool(old),
-            "pointer_expires": outlook.pointer.expires if outlook and outlook.pointer else None,
-            "pointer_problem": outlook.sentence if outlook and outlook.reason else None,
-        }
-        keys = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
-        last_run = {key: getattr(last, key) if last else None for key in keys}
-        candidate = {
-            "version": tried.version if tried else None,
-            "percent": tried.percent if tried else None,
-            **{key: getattr(rollout, key, None) for key in ("when", "who", "reason")},
-            "served": _describe_served(tried_served),
-        }
-        print_json({"production": production, "candidate": candidate, "last_run": last_run})
-        return 0
-    if damage:
-        say(f"{model}: {damage.found} {damage.why} {damage.do}", "bold yellow")
-        for line, style in closing.describe_outlook(outlook, now) if outlook else ():
-            say(f"  {line}", style)
-    elif release is None:
-        others = ", ".join(store.models(root))
-        say(f"No release of {model} is in production in {root}{f', which has {others}' if others else ''}.")
-    else:
-        say(f"{model}: version {release.version} is in production, pushed {release.manifest.created}")
-        for line in closing.describe_release(release):
-            say(f"  {line}")
-        if served:
-            say(f"  {served.sentence}")
-        if old:
-            say(f"  {old}", "bold yellow")
-        if outlook:
-            for line, style in closing.describe_outlook(outlook, now):
-                say(f"  {line}", style)
-    if rollout:
-        say(f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}")
-        if tried_served:
-            say(f"  {tried_served.sentence}")
-    if last is None:
-        say(_describe_none(place))
-    else:
-        # Another version may have taken the place of that which stayed then.
-        if last.outcome != "pushed" and not last.has_pushed:
-            last = replace(last, version=release.version if release else None)
-        say(f"Last run {last.id}, on {last.data}: {closing.summarise(last)}", STYLES[last.outcome])
-        for reason in last.reasons:
-            say(f"  - {reason}")
-        if last.warnings:
-            say("Warnings", "bold yellow")
-        for warning in last.warnings:
-            say(f"  - {warning}", "yellow")
-    return 0
-
-
-def _describe_none(place: Place) -> str:
-    """Returns a sentence on a workspace without a run, or without one of the model that was named."""
-    return f"No run{f' of {place.workload}' if place.workload else ''} in {place.workspace} yet."
-
-
-def _describe_served(served: ServedSlice | None) -> dict[str, object] | None:
-    """Returns the counts of a version's answers for JSON."""
-    return {"version": served.version, **to_builtins(served.tally)} if served else None
 
 
 @click.command(cls=Command)
@@ -176,7 +66,7 @@ def runs(
         print_json([{key: getattr(run, key) for key in keys} for run in selected])
         return 0
     if not selected:
-        say(f"None of {format_count(len(every), 'run')} matches." if every else _describe_none(place))
+        say(f"None of {format_count(len(every), 'run')} matches." if every else describe_none(place))
     for run in selected:
         took = format_duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""

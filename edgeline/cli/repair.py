@@ -32,6 +32,7 @@ def repair(place: Place, key: str | None, trust_unsigned: bool, yes: bool, reaso
         store.repair(root)
         say(f"{root}: files, pins and log are in line with what is in production.")
         return 0
+
     keys = load_keys(last, root, place.workspace, key)
     if keys["key"] is None:
         raise UsageError(
@@ -39,6 +40,7 @@ def repair(place: Place, key: str | None, trust_unsigned: bool, yes: bool, reaso
             "Without one nothing can be signed.",
             "Pass --key FILE, the private key; `edgeline keys new` makes one.",
         )
+
     claim = store.find_claim(root, model, **keys)
     if claim is None:
         say(f"{root}: everything of {model} is signed already.")

@@ -1,6 +1,8 @@
 """`edgeline verify` checks releases; `edgeline keys` makes and changes the keys that they are signed with."""
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,78 +40,135 @@ from edgeline.workspace.owner import find_public_keys, load_keys
 def verify(bundle: str | None, place: Place, key: str | None, as_json: bool) -> int:
     """Checks the files, the signature and the predictions of releases, or of a copied bundle."""
     own_key = load_public_key(key) if key else None
-    number = int(bundle) if bundle and bundle.isdecimal() else None
-    outlook = None
-    if bundle and number is None:
-        if place.store:
-            raise UsageError(
-                f"{bundle} is a bundle in a folder, and --store {place.store} is a release store.",
-                "A bundle is checked by itself.",
-                "Pass one of the two, or the number of a release beside --store.",
-            )
-        kind, where, manifest = "bundle", bundle, read_bundle(locate(bundle))
-        model, versions = manifest.model, [manifest.version]
-        problems = find_bundle_problems(locate(bundle), manifest)
-    else:
-        kind, (last, where, model), manifest = "push", resolve_place(place), None
-        keys = [own_key] if own_key else find_public_keys(last, where, place.workspace)
-        problems = store.verify(where, model, number, keys)
-        versions = list(store.list_known_versions(where, model)) if number is None else [number]
-        outlook = foresee_phone(where, model, keys) if number is None else None
-        if not problems:
-            release = store.get(where, model, number)
-            manifest, edge = release.manifest, release.edge
-    # The pointer of a store vouches for its releases, also for one that the key before has signed.
-    error = distrust(manifest, None if outlook else own_key) if manifest and not problems else None
+    is_folder = bundle is not None and not bundle.isdecimal()
+    check = _check_bundle(bundle or "", place) if is_folder else _check_store(bundle, place, own_key)
+    error = _find_error(check, own_key)
     golden = ""
-    if outlook and problems == [outlook.sentence]:
-        error = _explain_refusal(where, outlook)
-    elif problems:
-        error = EdgelineError(
-            [f"{where} differs from what was pushed:", *(f"  - {problem}" for problem in problems)],
+    if check.manifest and not error:
+        problems, golden = _run_golden(check.folder, check.manifest)
+        if problems:
+            check, error = replace(check, problems=problems), _explain_golden(check, problems)
+
+    if as_json:
+        _print_json(check, error, golden)
+        return 1 if error else 0
+    if error:
+        raise error
+    _print_lines(check, own_key, golden, is_whole_store=bundle is None)
+    return 0
+
+
+@dataclass(frozen=True)
+class _Check:
+    """The problems of a store, of one of its releases, or of a copied bundle."""
+
+    kind: str  # "push" or "bundle"
+    where: str
+    model: str
+    versions: Sequence[int]
+    problems: Sequence[str]
+    manifest: Manifest | None = None  # of the release whose golden vectors are run; None if one is damaged
+    outlook: Outlook | None = None  # of a phone that follows the store
+
+    @property
+    def folder(self) -> Location:
+        """Returns the folder of the bundle whose golden vectors are run."""
+        assert self.manifest is not None
+        if self.kind == "bundle":
+            return locate(self.where)
+        return PushFolder(locate(self.where)).edge(self.model) / str(self.manifest.version)
+
+
+def _check_bundle(bundle: str, place: Place) -> _Check:
+    if place.store:
+        raise UsageError(
+            f"{bundle} is a bundle in a folder, and --store {place.store} is a release store.",
+            "A bundle is checked by itself.",
+            "Pass one of the two, or the number of a release beside --store.",
+        )
+    manifest = read_bundle(locate(bundle))
+    problems = find_bundle_problems(locate(bundle), manifest)
+    return _Check("bundle", bundle, manifest.model, [manifest.version], problems, manifest)
+
+
+def _check_store(bundle: str | None, place: Place, own_key: str | None) -> _Check:
+    last, where, model = resolve_place(place)
+    keys = [own_key] if own_key else find_public_keys(last, where, place.workspace)
+    number = int(bundle) if bundle else None
+    problems = store.verify(where, model, number, keys)
+
+    versions, outlook = [number] if number else store.list_known_versions(where, model), None
+    if number is None:
+        outlook = foresee_phone(where, model, keys)
+    manifest = None if problems else store.get(where, model, number).manifest
+    return _Check("push", where, model, versions, problems, manifest, outlook)
+
+
+def _find_error(check: _Check, own_key: str | None) -> EdgelineError | None:
+    """Returns the error of what was checked so far; None if all is well."""
+    if check.outlook and check.problems == [check.outlook.sentence]:
+        return _explain_refusal(check.where, check.outlook)
+    if check.problems:
+        return EdgelineError(
+            [f"{check.where} differs from what was pushed:", *(f"  - {each}" for each in check.problems)],
             "A release has to be byte for byte what was evaluated, and its audit log has to be complete.",
             "If production is damaged, go back to an intact release with"
             " `edgeline rollback --to V --reason R`. Restore from a backup what the next push does not"
             " rewrite, and copy a bundle again.",
         )
-    elif manifest and not error:
-        problems, golden = _run_golden(locate(where) if kind == "bundle" else edge, manifest)
-        if problems:
-            error = EdgelineError(
-                [
-                    f"{where}: {model} {manifest.version} fails its golden vectors:",
-                    *(f"  - {problem}" for problem in problems),
-                ],
-                "Its files match the manifest, but give other results than when they were evaluated.",
-                "Go back to an intact release with `edgeline rollback --to V --reason R`. If other releases"
-                " pass theirs, this one was assembled from parts of several.",
-            )
-    signed_by, facts = manifest.signed_by if manifest else None, {kind: where, "model": model}
-    if as_json:
-        listed = problems or ([f"{error.found} {error.why}"] if error else [])
-        print_json(
-            {**facts, "versions": versions, "problems": listed, "golden": golden, "signed_by": signed_by}
-        )
-        return 1 if error else 0
-    if error:
-        raise error
-    files = f"every file of {model} {versions[0]} matches its manifest."
-    releases = format_count(len(versions), "release")
-    everything = f"{releases} of {model}: every file, pin and line of history is as pushed."
-    say(f"{where}: {files if bundle else everything}")
-    assert manifest is not None
-    what = f"{model} {manifest.version}"
-    say(f"{what}: {golden}.")
-    if outlook:
-        for line, style in describe_outlook(outlook, datetime.now(timezone.utc)):
+    assert check.manifest is not None
+    # The pointer of a store vouches for its releases, also for one that the key before has signed.
+    return distrust(check.manifest, None if check.outlook else own_key)
+
+
+def _explain_golden(check: _Check, problems: Sequence[str]) -> EdgelineError:
+    version = check.manifest.version if check.manifest else ""
+    return EdgelineError(
+        [
+            f"{check.where}: {check.model} {version} fails its golden vectors:",
+            *(f"  - {problem}" for problem in problems),
+        ],
+        "Its files match the manifest, but give other results than when they were evaluated.",
+        "Go back to an intact release with `edgeline rollback --to V --reason R`. If other releases"
+        " pass theirs, this one was assembled from parts of several.",
+    )
+
+
+def _print_json(check: _Check, error: EdgelineError | None, golden: str) -> None:
+    problems = check.problems
+    if error and not problems:
+        problems = [f"{error.found} {error.why}"]
+    print_json(
+        {
+            check.kind: check.where,
+            "model": check.model,
+            "versions": list(check.versions),
+            "problems": problems,
+            "golden": golden,
+            "signed_by": check.manifest.signed_by if check.manifest else None,
+        }
+    )
+
+
+def _print_lines(check: _Check, own_key: str | None, golden: str, is_whole_store: bool) -> None:
+    """Prints what was found to be right."""
+    assert check.manifest is not None
+    if is_whole_store:
+        releases = format_count(len(check.versions), "release")
+        say(f"{check.where}: {releases} of {check.model}: every file, pin and line of history is as pushed.")
+    else:
+        say(f"{check.where}: every file of {check.model} {check.versions[0]} matches its manifest.")
+    release, signer = f"{check.model} {check.manifest.version}", check.manifest.signed_by
+    say(f"{release}: {golden}.")
+    if check.outlook:
+        for line, style in describe_outlook(check.outlook, datetime.now(timezone.utc)):
             say(line, style)
     if own_key:
-        say(f"{'The pointer to ' if outlook else ''}{what} is signed with the given key.")
-    elif signed_by:
-        say(f"{what} is signed with {signed_by}. Pass --key FILE to check that it is your key.")
-    elif kind == "bundle":
-        say(f"{what} is not signed: its origin is not verified.")
-    return 0
+        say(f"{'The pointer to ' if check.outlook else ''}{release} is signed with the given key.")
+    elif signer:
+        say(f"{release} is signed with {signer}. Pass --key FILE to check that it is your key.")
+    elif check.kind == "bundle":
+        say(f"{release} is not signed: its origin is not verified.")
 
 
 def _explain_refusal(where: str, outlook: Outlook) -> EdgelineError:

@@ -196,6 +196,7 @@ def _check_current(folder: PushFolder, model: str, current: Current) -> Pointer 
         raise damaged(where, f"version {current.version}", f"version {change.to_version}, as in its 'change'")
     if current.signed is None:
         return None
+
     try:
         pointer, signer = current.signed.read()
     except ValueError as error:
@@ -271,6 +272,7 @@ def read_history(folder: PushFolder, model: str) -> History:
         signed = _check_current(folder, model, current) if current else None
         pointer = current.change if current else None
         first = signed.log.first if signed and signed.log else 1
+
     changes: list[Change] = []
     problems: list[str] = []
     before: Change | None = None
@@ -287,6 +289,7 @@ def read_history(folder: PushFolder, model: str) -> History:
             problems.append(f"{name}: line {number} {fault}")
         changes.append(change)
         before = change
+
     if torn:
         problems.append(f"{name}: its last line is incomplete; {_REPAIRED_BY}.")
     if pointer and pointer != before:

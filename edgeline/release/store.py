@@ -32,7 +32,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -473,6 +473,7 @@ def _switch_to(
     with _open_for_writing(place, doing, model, key, trusted) as (folder, state):
         target = _choose_target(folder, state, action, version, percent, seen)
         release = _check_target(place, state, action, target)
+
         if action == "rollout":
             production = _read_production(place, state)
             check_canary(production, release.manifest.rollback_epoch)
@@ -496,23 +497,16 @@ def _choose_target(
     """
     model, last = state.model, state.last
     pointer = find_pointer(folder, model)  # may be damaged: a promote repairs it, by the log
+    tried = last.candidate if last else None
+    _refuse_if_changed(model, pointer, seen, tried, version)
+
     current_version = pointer.to_version if pointer else None
-    stays, tried = (last.to_version, last.candidate) if last else (None, None)
     released = list_released_versions(folder, model)
     others = released - {current_version}
     choice = f"Other releases: {', '.join(map(str, sorted(others))) or 'none'}."
     target = version
     if target is None:
-        target = stays if tried else find_previous_version(state.changes)
-    canary = seen.candidate if seen else None
-    is_over = canary is not None and (tried is None or tried.version != canary.version)
-    if pointer and (is_over or (version is None and pointer != seen)):
-        too_far = "A rollback from there would go back one release too far."
-        raise EdgelineError(
-            f"{pointer.who} put {model} {current_version} in production meanwhile: {pointer.action}.",
-            f"{'The canary is over.' if is_over else too_far} Nothing was changed.",
-            "Look with `edgeline status`, and repeat the command if you still want to.",
-        )
+        target = last.to_version if last and tried else find_previous_version(state.changes)
     if target is None:
         log_state = " ".join(read_history(folder, model).problems) or "The audit log is intact."
         raise EdgelineError(
@@ -520,9 +514,11 @@ def _choose_target(
             f"A rollback returns to the release that was in production before. {log_state} {choice}",
             "Pass one with `edgeline rollback --to V --reason R`, or run the pipeline for a better one.",
         )
-    ends = _ends_canary(state, action, target)
-    if last and tried and not (ends and (action != "rollout" or percent > tried.percent)):
-        raise _make_open_error(model, last.to_version, tried)
+
+    if last and tried:
+        is_wider = action != "rollout" or percent > tried.percent
+        if not (_ends_canary(state, action, target) and is_wider):
+            raise _make_open_error(model, last.to_version, tried)
     if target not in released:
         how = " with --to V" if action == "rollback" else ""
         raise make_missing_release_error(model, target, state.history, others, how)
@@ -531,6 +527,22 @@ def _choose_target(
             f"{model} {target} is in production already.", choice, "Pass another release, if any."
         )
     return target
+
+
+def _refuse_if_changed(
+    model: str, pointer: Change | None, seen: Change | None, tried: Canary | None, version: int | None
+) -> None:
+    """Refuses a change that was decided on a state that is over, of a canary or before a rollback."""
+    canary = seen.candidate if seen else None
+    is_over = canary is not None and (tried is None or tried.version != canary.version)
+    if pointer is None or not (is_over or (version is None and pointer != seen)):
+        return
+    why = "The canary is over." if is_over else "A rollback from there would go back one release too far."
+    raise EdgelineError(
+        f"{pointer.who} put {model} {pointer.to_version} in production meanwhile: {pointer.action}.",
+        f"{why} Nothing was changed.",
+        "Look with `edgeline status`, and repeat the command if you still want to.",
+    )
 
 
 def _ends_canary(state: State, action: Action, target: int) -> bool:
@@ -550,6 +562,7 @@ def _check_target(place: Location, state: State, action: Action, target: int) ->
             "Pass another release. If you know where it comes from, look with"
             " `edgeline repair --trust-unsigned --reason R`, which shows what it would sign, and asks.",
         )
+
     problems = find_release_problems(folder, model, target, state.history)
     if problems and _ends_canary(state, action, target) and action == "rollback":
         _LOG.warning("%s %s, in production, is damaged: %s", model, target, " ".join(problems))
@@ -561,6 +574,7 @@ def _check_target(place: Location, state: State, action: Action, target: int) ->
             f"Pass another release (other releases: {', '.join(map(str, others)) or 'none'}), or restore"
             " those files from a backup.",
         )
+
     release = read_release(folder, model, target)
     for warning in check_switch(place, release):
         _LOG.warning("%s %s: %s", model, target, warning)
@@ -622,30 +636,43 @@ def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
     histories = {model: read_history(folder, model) for model in folder.models()}
     for model, history in histories.items():
         catch_up(folder, model, history)
-    pins = compute_pins(folder)
+
     # Pins come before removals: TF Serving may have been told to load a version that is removed.
+    pins = compute_pins(folder)
     if not pins_match(folder, pins):
         durable.make_folders(folder.scratch)
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
-    alive = {(m, v) for m, v in folder.unfinished_pushes() if not is_over(m)}
-    dead = {
-        (m, v)
-        for m, v in folder.unfinished_pushes() - alive
-        if v not in histories.get(m, History()).manifests
-    }
-    for model, history in histories.items():
-        if history.has_pointer:  # else anybody may have written that they were collected
-            dead |= {(model, version) for version in history.collected}
-    for model, version in sorted(dead):
+
+    unfinished = folder.unfinished_pushes()
+    alive = {(model, version) for model, version in unfinished if not is_over(model)}
+    for model, version in sorted(_find_dead(unfinished - alive, histories)):
         for part in folder.parts(model, version).values():
             if part.exists():
                 shutil.rmtree(part)
                 durable.sync_folder(part.parent)
-    needed = {folder.push_scratch(model, version) for model, version in alive}
-    for path in folder.scratch.iterdir() if folder.scratch.exists() else ():
+    _empty_scratch(folder, {folder.push_scratch(model, version) for model, version in alive})
+
+
+def _find_dead(unfinished: set[tuple[str, int]], histories: Mapping[str, History]) -> set[tuple[str, int]]:
+    """Returns model and version of each push that never ended, and of each collected release."""
+    dead = set()
+    for model, version in unfinished:
+        if model not in histories or version not in histories[model].manifests:
+            dead.add((model, version))
+    for model, history in histories.items():
+        if history.has_pointer:  # else anybody may have written that they were collected
+            dead |= {(model, version) for version in history.collected}
+    return dead
+
+
+def _empty_scratch(folder: PushFolder[Path], needed: set[Path]) -> None:
+    """Removes what writers left, but the folders that are needed."""
+    if not folder.scratch.exists():
+        return
+    for path in folder.scratch.iterdir():
         if path not in needed:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not needed and folder.scratch.exists():
+    if not needed:
         folder.scratch.rmdir()

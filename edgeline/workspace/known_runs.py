@@ -112,6 +112,11 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
     return last, root, model
 
 
+def describe_none(place: Place) -> str:
+    """Returns a sentence on a workspace without a run, or without one of the model that was named."""
+    return f"No run{f' of {place.workload}' if place.workload else ''} in {place.workspace} yet."
+
+
 def find_known_run(place: Place, run_id: str) -> KnownRun:
     """Returns a run by id, its beginning, `latest` or `production`. Raises UsageError for none or several."""
     if place.store is None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from edgeline.cli.releases import status
+from edgeline.cli.status import status
 from edgeline.errors import EdgelineError
 from edgeline.records.served import PUSHED, SERVED, PushedVersion, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
@@ -278,7 +278,7 @@ def test_status_says_if_production_is_older_than_promised_or_its_pointer_expires
     make_workspace(tmp_path / "workspace", make_run, settings={"alerts": {"stale_days": 8}})
     for days, line in ((8, ""), (21, "  Production is 21 days old; 8 were promised.\n")):
         later = type("Later", (), {"now": lambda zone, days=days: datetime.now(zone) + timedelta(days)})
-        monkeypatch.setattr("edgeline.cli.releases.datetime", later)
+        monkeypatch.setattr("edgeline.cli.status.datetime", later)
         out = edgeline("status")[1]
         assert line in out and ("promised" in out) == bool(line)
         production = json.loads(edgeline("status", "--json")[1])["production"]

@@ -1,0 +1,202 @@
+"""`edgeline status`: what is in production, what phones do about it, and how the last run ended."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+from msgspec import to_builtins
+
+from edgeline.cli import options
+from edgeline.cli.commands import Command
+from edgeline.cli.stdout import print_json, say
+from edgeline.records.run import Run
+from edgeline.release import store
+from edgeline.release.history import Change
+from edgeline.release.layout import Damaged, PushFolder
+from edgeline.release.reader import Outlook
+from edgeline.release.releases import Release, make_missing_model_error
+from edgeline.release.verify import foresee_phone
+from edgeline.report.facts import ServedSlice
+from edgeline.report.sources import Sources
+from edgeline.store.locations import locate
+from edgeline.workspace import closing
+from edgeline.workspace.closing import STYLES
+from edgeline.workspace.known_runs import Place, describe_none, resolve_place
+from edgeline.workspace.owner import find_public_keys
+from edgeline.workspace.runs import find_push, read_runs
+
+# The fields of a manifest that `acceptance.list_terms` puts into words.
+TERMS = ("expires", "min_app_version", "rollback_epoch")
+_LAST_RUN = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
+
+Line = tuple[str, str]  # with its style
+
+
+@dataclass(frozen=True)
+class Status:
+    """The releases of a model in a place, and its last run."""
+
+    place: Place
+    root: str
+    model: str
+    last: Run | None
+    release: Release | None  # in production
+    damage: Damaged | None  # that keeps it from being read
+    outlook: Outlook | None  # of a phone; None where there is nothing to follow
+    rollout: Change | None  # that opened the open canary
+    now: datetime
+
+
+@click.command(cls=Command)
+@options.releases_of
+@options.as_json
+def status(place: Place, as_json: bool) -> int:
+    """Shows what is in production, and how the last run ended."""
+    found = read_status(place)
+    if as_json:
+        print_json(describe_for_programs(found))
+        return 0
+    for line, style in (*list_production(found), *list_canary(found), *list_last_run(found)):
+        say(line, style)
+    return 0
+
+
+def read_status(place: Place) -> Status:
+    """Reads the status. Raises UsageError for a place that is not there, EdgelineError if it is away."""
+    last, root, model = resolve_place(place)
+    where = PushFolder(locate(root))
+    if place.store and isinstance(where.root, Path) and not where.root.is_dir():
+        raise make_missing_model_error(where, model)
+
+    release, damage = None, None
+    try:
+        release = store.current(root, model)
+    except Damaged as error:
+        if error.may_be_intact:
+            raise
+        damage = error
+
+    outlook = None
+    if model in store.models(root):
+        outlook = foresee_phone(root, model, find_public_keys(last, root, place.workspace))
+    rollout = store.find_rollout(root, model)
+    return Status(place, root, model, last, release, damage, outlook, rollout, datetime.now(timezone.utc))
+
+
+def _find_served(status: Status, newest: int, oldest: int = 1) -> ServedSlice | None:
+    """Returns the answers of the newest version in a range that a run of this place has read."""
+    last = status.last
+    if last is None or find_push(last, status.place.workspace) != status.root:
+        return None
+    if Sources.of(last).quarantine:
+        return closing.find_served(last, newest, oldest)
+    # One that never read the data says nothing of phones.
+    for run in reversed(read_runs(status.place.workspace, status.model)):
+        if Sources.of(run).quarantine:
+            return closing.find_served(run, newest, oldest)
+    return None
+
+
+def _find_production_served(status: Status) -> ServedSlice | None:
+    return _find_served(status, status.release.version) if status.release else None
+
+
+def _find_candidate_served(status: Status) -> ServedSlice | None:
+    candidate = status.rollout.candidate if status.rollout else None
+    return _find_served(status, candidate.version, candidate.version) if candidate else None
+
+
+def _describe_age(status: Status) -> str:
+    """Returns a sentence if production is older than the settings of the last run promise; else ""."""
+    promised = status.last.settings.get("alerts", {}).get("stale_days") if status.last else None
+    if status.release is None or not isinstance(promised, int):
+        return ""
+    return closing.describe_age(status.release.manifest.created, promised, status.now)
+
+
+def list_production(status: Status) -> Iterator[Line]:
+    """Yields the lines on the release in production, and on what phones do."""
+    release, damage = status.release, status.damage
+    if damage:
+        yield f"{status.model}: {damage.found} {damage.why} {damage.do}", "bold yellow"
+    elif release is None:
+        others = ", ".join(store.models(status.root))
+        also = f", which has {others}" if others else ""
+        yield f"No release of {status.model} is in production in {status.root}{also}.", ""
+        return
+    else:
+        yield (
+            f"{status.model}: version {release.version} is in production, pushed {release.manifest.created}",
+            "",
+        )
+        for line in closing.describe_release(release):
+            yield f"  {line}", ""
+        if served := _find_production_served(status):
+            yield f"  {served.sentence}", ""
+        if age := _describe_age(status):
+            yield f"  {age}", "bold yellow"
+
+    if status.outlook:
+        for line, style in closing.describe_outlook(status.outlook, status.now):
+            yield f"  {line}", style
+
+
+def list_canary(status: Status) -> Iterator[Line]:
+    """Yields the lines on the open canary."""
+    if rollout := status.rollout:
+        yield f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}", ""
+        if served := _find_candidate_served(status):
+            yield f"  {served.sentence}", ""
+
+
+def list_last_run(status: Status) -> Iterator[Line]:
+    """Yields the lines on the last run."""
+    run = status.last
+    if run is None:
+        yield describe_none(status.place), ""
+        return
+    # Another version may have taken the place of that which stayed then.
+    if run.outcome != "pushed" and not run.has_pushed:
+        run = replace(run, version=status.release.version if status.release else None)
+    yield f"Last run {run.id}, on {run.data}: {closing.summarise(run)}", STYLES[run.outcome]
+    for reason in run.reasons:
+        yield f"  - {reason}", ""
+    if run.warnings:
+        yield "Warnings", "bold yellow"
+    for warning in run.warnings:
+        yield f"  - {warning}", "yellow"
+
+
+def describe_for_programs(status: Status) -> dict[str, object]:
+    """Returns all of it for JSON. All keys are always present: the first week is no special case."""
+    manifest = status.release.manifest if status.release else None
+    outlook, rollout = status.outlook, status.rollout
+    candidate = rollout.candidate if rollout else None
+    production = {
+        "model": status.model,
+        "version": getattr(manifest, "version", None),
+        "pushed_at": getattr(manifest, "created", None),
+        "metrics": getattr(manifest, "metrics", None),
+        "default_variant": getattr(manifest, "default_variant", None),
+        **{key: getattr(manifest, key, None) for key in TERMS},
+        "signed_by": outlook.key if outlook else None,
+        "served": _describe_served(_find_production_served(status)),
+        "older_than_promised": bool(_describe_age(status)),
+        "pointer_expires": outlook.pointer.expires if outlook and outlook.pointer else None,
+        "pointer_problem": outlook.sentence if outlook and outlook.reason else None,
+    }
+    tried = {
+        "version": getattr(candidate, "version", None),
+        "percent": getattr(candidate, "percent", None),
+        **{key: getattr(rollout, key, None) for key in ("when", "who", "reason")},
+        "served": _describe_served(_find_candidate_served(status)),
+    }
+    last_run = {key: getattr(status.last, key, None) for key in _LAST_RUN}
+    return {"production": production, "candidate": tried, "last_run": last_run}
+
+
+def _describe_served(served: ServedSlice | None) -> dict[str, object] | None:
+    """Returns the counts of a version's answers for JSON."""
+    return {"version": served.version, **to_builtins(served.tally)} if served else None
