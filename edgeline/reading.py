@@ -1,5 +1,6 @@
 """`edgeline.open`: runs, figures and models of a workspace or a release store, from Python."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +13,7 @@ from edgeline.prediction.inputs import answer, check_kind, read_inputs
 from edgeline.project import import_from_project
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.release import store
+from edgeline.release.verify import foresee_phone
 from edgeline.report.collect import read_answers, read_labels
 from edgeline.report.decay import find_aged
 from edgeline.report.facts import Facts, list_served
@@ -21,6 +23,8 @@ from edgeline.store.locations import is_url, locate_folder
 from edgeline.tables.sheets import read_rows
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
 from edgeline.workspace.runs import find_push
+
+_LOG = logging.getLogger(__name__)
 
 
 def open(place: str | Path = "workspace", model: str | None = None) -> "History":
@@ -75,6 +79,8 @@ class History:
     def model(self, version: int | None = None, variant: str | None = None) -> "Model":
         """Returns a release, by default that in production, which predicts as a phone does.
 
+        A warning in the log says if phones refuse what is in production.
+
         Args:
             version: The version of a release.
             variant: One of its files, such as int8; by default the one that phones run.
@@ -85,6 +91,9 @@ class History:
         """
         root, name = self._find_store()
         release = store.get(root, name, version)
+        outlook = foresee_phone(root, name)
+        if outlook.does == "refuses":
+            _LOG.warning("%s", outlook.sentence)
         return Model(load_bundle(release.manifest, release.read, variant))
 
     def candidate(self, variant: str | None = None) -> "Model | None":

@@ -130,13 +130,18 @@ class _Session:
         except Exception as error:
             self.send_alerts(describe(error))
             raise
-        self._renew_pointer()
+        warnings = self._renew_pointer()
         if attempt is None:
             assert last is not None
+            for warning in warnings:
+                print_line(self.console, warning, "yellow")
             code = self._report_no_change(last)
             self.send_alerts(unchanged=True)
             return code
         run, folder = attempt
+        if warnings:
+            run = replace(run, warnings=(*run.warnings, *warnings))
+            folder.write(run)
         goes_on = self._exclude_refused(run)
         code = self._report(run, folder, is_last=not goes_on)
         if not goes_on:
@@ -167,17 +172,20 @@ class _Session:
             return False
         return bool(blamed)
 
-    def _renew_pointer(self) -> None:
-        """Signs the pointer again where the Pusher did not: nothing changed, or the data was refused."""
+    def _renew_pointer(self) -> list[str]:
+        """Signs the pointer again where the Pusher did not: nothing changed, or the data was refused.
+
+        Returns warnings: why it could not, or why phones refuse it.
+        """
         push, model = self.settings.push, self.workload.name
         try:
             keys = push.load_keys()
-            if store.renew(self.push, model, days=push.pointer_days, **keys):
-                outlook = foresee_phone(self.push, model, list_public_keys(keys))
-                if outlook.does == "refuses":
-                    print_line(self.console, outlook.sentence, "yellow")
+            if store.renew(self.push, model, days=push.pointer_days, **keys) is None:
+                return []
+            outlook = foresee_phone(self.push, model, list_public_keys(keys))
         except (EdgelineError, OSError) as error:
-            print_line(self.console, f"The pointer to production was not renewed: {error}", "yellow")
+            return [f"The pointer to production was not renewed: {error}"]
+        return [outlook.sentence] if outlook.does == "refuses" else []
 
     def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
         """Runs the DAG and records the end; None if nothing changed and `--if-changed` was given."""
