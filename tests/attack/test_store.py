@@ -252,6 +252,21 @@ def test_in_a_bucket_neither(signed, tmp_path, bucket, attack, name):
     assert (locate(url) / CURRENT).read_bytes() == (root / CURRENT).read_bytes()
 
 
+def test_in_a_bucket_an_owner_who_looks_goes_on_and_changes_the_key(signed, tmp_path, bucket):
+    root = Path(shutil.copytree(signed, tmp_path / "push"))
+    turn_into_a_rollback(root)
+    url = f"{bucket}/push"
+    for path, content in snapshot(root).items():
+        get_filesystem(locate(url)).pipe_file((locate(url) / path).path, content)
+    claim = store.find_claim(url, "shelf", KEY)
+    assert claim.production.version == 3 and [release.version for release in claim.releases] == [1, 2, 3]
+    store.trust(url, "shelf", KEY, claim, "somebody wrote to the bucket")
+    assert store.rotate(url, "shelf", KEY, make_key(2)).counter == 5
+    assert store.verify(url, "shelf", keys=[OWN]) == []
+    assert store.rollback(url, "shelf", "drill", 1, make_key(2)).version == 1
+    assert store.verify(url, "shelf", keys=[format_public_key(make_key(2).public_key())]) == []
+
+
 def raise_the_share(root: Path) -> None:
     change = json.loads((root / CURRENT).read_text())["change"]
     edit_change(root, candidate={**change["candidate"], "percent": 99.99})
