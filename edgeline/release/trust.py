@@ -80,11 +80,10 @@ def make_claim(
             changes = _follow_back(folder, model, last)
     named = History(changes).manifests
     releases = []
-    for version in sorted(list_released_versions(files, model)):
+    # A release that is not as these changes name it is damaged, and nothing to vouch for.
+    for version in sorted(list_released_versions(files, model) - {*named}):
         if not find_release_problems(files, model, version, History()):
-            release = read_release(files, model, version)
-            if named.get(version) != release.manifest_sha256:
-                releases.append(release)
+            releases.append(read_release(files, model, version))
     if not reason and not releases:
         return None
     reason = reason or f"{model} has releases that no signed line of the log names."
