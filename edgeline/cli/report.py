@@ -95,5 +95,5 @@ def _read_changes(place: Place, model: str) -> list[Mark]:
     return [
         Mark(item.when, item.action, item.to_version, item.from_version, item.reason, tried=item.tried)
         for item in changes
-        if item.action != "collect"  # it does not change production
+        if item.moves_production
     ]

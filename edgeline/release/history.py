@@ -89,11 +89,14 @@ class Change(Struct, frozen=True, omit_defaults=True, rename={"from_version": "f
         return (self.to_version, self.candidate.version) if self.candidate else (self.to_version,)
 
     @property
+    def moves_production(self) -> bool:
+        """Returns true if it puts a release in production, on some phones or on all."""
+        return self.action not in ("collect", "rotate", "trust")
+
+    @property
     def is_lower(self) -> bool:
         """Returns true if phones have to accept a lower version than before."""
-        if self.action in ("collect", "rotate", "trust"):
-            return False
-        return min(self.versions) < (self.from_version or 0)
+        return self.moves_production and min(self.versions) < (self.from_version or 0)
 
     @property
     def tried(self) -> str:

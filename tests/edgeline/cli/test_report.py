@@ -11,7 +11,7 @@ from edgeline.release import store as store_of_releases
 from edgeline.report import archive
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import read_all
-from tests.edgeline.release.candidates import make_candidate
+from tests.edgeline.release.candidates import make_candidate, make_key, vouch
 from tests.edgeline.report.runs import a_run
 from tests.outputs import write_run
 
@@ -140,6 +140,8 @@ def test_the_index_marks_what_people_did_to_production(report, tmp_path, workspa
     store_of_releases.push(root, "shelf", make_candidate(tmp_path / "three", "three", size=100))
     before = Path(report("--index")[1].strip()).read_text()
     assert list(store_of_releases.collect(root, "shelf", 1)) == [2]
+    vouch(root, make_key())
+    store_of_releases.rotate(root, "shelf", make_key(), make_key(2))
     assert Path(report("--index")[1].strip()).read_text() == before
 
 
