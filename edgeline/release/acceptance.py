@@ -96,7 +96,8 @@ def check_switch(root: Root, release: Release) -> list[str]:
     signers = {item.manifest.signed_by for item in newest}
     if signers and manifest.signed_by not in signers:
         how = f"signed with {manifest.signed_by}" if manifest.signed_by else "not signed"
-        warnings.append(f"It is {how}, unlike the release before it. Phones with another key refuse it.")
+        text = "Whoever checks manifest.sig refuses it; phones go by the pointer."
+        warnings.append(f"It is {how}, unlike the release before it. {text}")
     if is_expired(manifest):
         warnings.append(f"It expired at {manifest.expires}. Phones that check the expiry refuse it.")
     return warnings
