@@ -19,7 +19,7 @@ from edgeline.errors import DataRefused, EdgelineError
 from edgeline.records.run import Run
 from edgeline.records.served import SERVED
 from edgeline.records.verdict import VERDICT
-from edgeline.release.acceptance import check_push_early, check_signer
+from edgeline.release.acceptance import check_push_early, check_writer
 from edgeline.release.signing import load_signing_key
 from edgeline.store.locations import is_url
 
@@ -97,7 +97,7 @@ def DataGate(
             push, model_name, rules.rollback_epoch, key is not None, rules.canary_percent
         )
         if not warning:
-            check_signer(push, model_name, {"key": key, "trusted": rules.trusted_keys})
+            check_writer(push, model_name, {"key": key, "trusted": rules.trusted_keys})
         if warning:
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
     for name, artifact in inputs.items():

@@ -17,10 +17,12 @@ class PushRefused(UsageError):
     """A push that phones would refuse."""
 
 
-def check_signer(root: Root, model: str, keys: Keys) -> None:
-    """Refuses a store whose state a push with these keys cannot continue. Raises as `open_state` does."""
-    if keys["key"] is not None:
-        open_state(PushFolder(locate(root)), model, **keys)
+def check_writer(root: Root, model: str, keys: Keys) -> None:
+    """Refuses a writer with these keys, or this clock, who cannot continue the state of a store.
+
+    Raises as `open_state` and `State.check_clock` do.
+    """
+    open_state(PushFolder(locate(root)), model, **keys).check_clock(None)
 
 
 def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> None:

@@ -234,7 +234,7 @@ def trust(
                 "Run the command again, and look again.",
             )
         state = claim.make_state(key)
-        state.check_clock(_read_store_clock(place))
+        state.check_clock(read_store_clock(place))
         append_change(folder, model, claim.last)
         with _keep_in_line(place, folder, publish):
             change = claim.make_change(state, reason.strip())
@@ -409,7 +409,7 @@ def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path]
         yield mirror.folder, mirror.publish
 
 
-def _read_store_clock(place: Location) -> datetime | None:
+def read_store_clock(place: Location) -> datetime | None:
     """Returns the date that the store gave its lock, which this writer holds; None if it gives none."""
     lock = PushFolder(place).lock
     if isinstance(lock, Path):
@@ -425,7 +425,7 @@ def _open_for_writing(
     """Locks the push folder; yields it, and the state of the model that a writer with this key continues."""
     with _lock_folder(place, doing) as (folder, publish):
         state = open_state(folder, model, key, trusted, place)
-        state.check_clock(_read_store_clock(place))
+        state.check_clock(read_store_clock(place))
         with _keep_in_line(place, folder, publish):
             yield folder, state
         remember(place, folder, model)

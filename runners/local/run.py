@@ -26,7 +26,7 @@ from edgeline.records.events import Event, Planned, Warned, listen
 from edgeline.records.outcome import INTERRUPTED_EXIT
 from edgeline.records.run import CODE, UNFINISHED, Run
 from edgeline.release import store
-from edgeline.release.acceptance import check_signer
+from edgeline.release.acceptance import check_writer
 from edgeline.release.signing import list_public_keys
 from edgeline.release.verify import foresee_phone
 from edgeline.store.locations import Location, locate
@@ -200,7 +200,7 @@ class _Session:
             self.code = digest_step_files(self.workload.module, self.workload.source, own)
             digests = inputs.digest_inputs(spans, cache, self.workload, self.settings, self.push, self.code)
             run = replace(run, inputs=digests)
-            check_signer(self.push, self.workload.name, self.settings.push.load_keys())
+            check_writer(self.push, self.workload.name, self.settings.push.load_keys())
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return None
             inputs.check(spans, self.workload, self.settings, self.push)

@@ -15,7 +15,7 @@ from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
 from edgeline.records.ingest import describe_spans
 from edgeline.release import store
-from edgeline.release.acceptance import check_signer
+from edgeline.release.acceptance import check_writer
 from edgeline.store.objects import measure_file
 from runners.shared.code import ROOT, digest
 
@@ -91,7 +91,7 @@ def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", p
     _check_readings(workload, settings.data.readings)
     rules, keys = settings.push, settings.push.load_keys()
     store.check_push(push, workload.name, rules.rollback_epoch, keys["key"] is not None, rules.canary_percent)
-    check_signer(push, workload.name, keys)
+    check_writer(push, workload.name, keys)
     check_spans(spans, workload)
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from edgeline.errors import EdgelineError
 from edgeline.release import store
-from edgeline.release.acceptance import check_signer
+from edgeline.release.acceptance import check_writer
 from edgeline.release.history import Change, read_history
 from edgeline.release.layout import PushFolder, hash_bytes, render
 from edgeline.release.manifest import digest_of, parse_manifest, select_entries
@@ -58,7 +58,7 @@ def list_commands(work: Path) -> dict[str, Callable[[Any], object]]:
         "rollout": lambda root: store.rollout(root, "shelf", 2, 50, "drill", KEY),
         "collect": lambda root: store.collect(root, "shelf", 1, key=KEY),
         "rotate": lambda root: store.rotate(root, "shelf", KEY, make_key(2)),
-        "run": lambda root: check_signer(root, "shelf", {"key": KEY, "trusted": ()}),
+        "run": lambda root: check_writer(root, "shelf", {"key": KEY, "trusted": ()}),
     }
 
 

@@ -31,7 +31,7 @@ from tests.edgeline.edge.contracts.test_image import KINDS, jpeg, scene
 from tests.edgeline.phone.pages import MS, Phone, serve, wait
 from tests.edgeline.phone.releases import CANARY, CONTENTS, CONTRACTS, FAULTS, at, forge, make_files, push
 from tests.edgeline.phone.releases import KINDS as RELEASES
-from tests.edgeline.release.candidates import make_key
+from tests.edgeline.release.candidates import make_key, vouch
 
 pytestmark = pytest.mark.e2e
 
@@ -388,6 +388,7 @@ def test_a_store_without_a_key_is_never_called_fine(tmp_path, open_phone):
     with serve(tmp_path / "push", "text") as server:
         phone = open_phone(server.url)
         assert "not signed: its origin cannot be verified" in phone.status() and not phone.is_fine
+        vouch(tmp_path / "push", make_key(), "text")
         push(tmp_path / "push", tmp_path / "two", "text", 2)
         assert "Version 2: signature" in phone.look()  # it has to be this key from now on
 
