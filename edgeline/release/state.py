@@ -36,7 +36,7 @@ from edgeline.release.history import (
     read_lines,
 )
 from edgeline.release.layout import HISTORY, PushFolder, hash_bytes, parse
-from edgeline.release.memory import is_older, make_error, recall
+from edgeline.release.memory import Signed, is_older, make_error, recall
 from edgeline.release.pointer import DAYS, Canary, Envelope, Log, Pointer, Production, Untrusted, seal
 from edgeline.release.signing import KEY_VARIABLE, Key, format_public_key
 from edgeline.store.locations import Location
@@ -61,6 +61,7 @@ class State:
     changes: tuple[Change, ...] = ()  # those that are vouched for, oldest first
     pointer: Pointer | None = None  # that was sealed last
     signer: str | None = None  # the key that signed it, as this writer trusts it
+    seen: Signed | None = None  # by phones, of a store that was lost: the newest pointer signed from here
 
     @property
     def history(self) -> History:
@@ -102,7 +103,7 @@ class State:
         last = self.last
         withdrawn = last.candidate if last and action == "rollback" else None
         return Change(
-            number=last.number + 1 if last else 1,
+            number=1 + (last.number if last else self.seen.counter if self.seen else 0),
             action=action,
             when=format_utc(_now()),
             who=get_user_and_host(),
@@ -141,6 +142,8 @@ class State:
         )
 
     def _count_rollbacks(self, change: Change) -> int:
+        if self.seen:  # phones run a release of before, with another number
+            return self.seen.rollbacks + 1
         added = change.is_lower and (self.pointer is None or change.number > self.pointer.counter)
         before = self.pointer.rollbacks if self.pointer else 0
         if self.signer:
@@ -197,8 +200,9 @@ def open_state(
     if key is None:
         return _open_unsigned(folder, model)
     current = read_current(folder, model)
+    signed = recall(place or folder.root, model)
     if current is None and not read_lines(folder, model)[0]:
-        return State(model, key)
+        return State(model, key, seen=signed)
     if current is None or current.signed is None or not current.signed.signatures:
         raise Unvouched(
             f"{folder.relative(folder.pointer(model))}: nobody signed what is in production,"
@@ -219,7 +223,6 @@ def open_state(
             " `edgeline keys rotate`. If not, somebody wrote to the store with a key of their own: restore"
             " the file from a backup.",
         ) from None
-    signed = recall(place or folder.root, model)
     if signed and is_older(pointer, signer, signed):
         raise make_error(model, pointer, signed)
     first = pointer.log.first if pointer.log else current.change.number

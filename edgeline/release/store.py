@@ -374,8 +374,10 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
     folder = PushFolder(place)
     if model not in folder.models():
         return {}
-    changes, pointer = read_history(folder, model).changes, read_pointer(folder, model)
-    if pointer is None or [change.number for change in changes] != list(range(1, pointer.number + 1)):
+    history, pointer = read_history(folder, model), read_pointer(folder, model)
+    changes = [change for change in history.changes if change.number >= history.first]
+    numbers = [change.number for change in changes]
+    if pointer is None or numbers != list(range(history.first, pointer.number + 1)):
         raise EdgelineError(
             f"{folder.relative(folder.edge(model))}: it is unknown which releases were in production.",
             "current.json or lines of history.jsonl are missing or cannot be read. Nothing was collected.",

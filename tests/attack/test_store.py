@@ -368,6 +368,20 @@ def test_an_old_state_that_was_put_back_is_not_signed_again(signed, tmp_path):
     assert store.rollback(root, "shelf", "three is bad", 2, KEY).version == 2
 
 
+def test_phones_follow_a_store_that_was_lost_and_begun_anew(signed, tmp_path):
+    root = Path(shutil.copytree(signed, tmp_path / "push"))
+    store.rollback(root, "shelf", "three is bad", key=KEY)  # counter 4, rollbacks 1
+    shutil.rmtree(root)
+    for number, content in enumerate(("one", "two", "three"), start=1):
+        candidate = make_candidate(tmp_path / content, content, 100, signing_key=KEY)
+        assert store.push(root, "shelf", candidate).version == number
+    pointer, _ = read_signed(root)
+    assert (pointer.counter, pointer.rollbacks, pointer.log.first) == (7, 2, 5)
+    assert store.verify(root, "shelf", keys=[OWN]) == []
+    assert list(store.collect(root, "shelf", 1, key=KEY)) == [1]
+    assert store.verify(root, "shelf", keys=[OWN]) == []
+
+
 def test_what_changes_while_the_owner_looks_is_not_signed(signed, tmp_path):
     root = Path(shutil.copytree(signed, tmp_path / "push"))
     remove_the_signature(root)
