@@ -12,7 +12,7 @@ from typing import TextIO
 
 # Also in full width, which spreadsheets in East Asian languages read as the plain ones.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)?|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _MARK = "'"
 # The columns by which lists of ours are known that a person fills in, and the project reads again.
 _LISTS = ({"example", "label", "corrected"}, {"said", "variant", "chosen"})

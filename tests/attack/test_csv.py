@@ -51,7 +51,7 @@ def list_formulas(text):
 
 def is_number(cell):
     try:
-        return bool(float(cell) or True)
+        return bool(float(cell.replace(",", ".")) or True)
     except ValueError:
         return False
 

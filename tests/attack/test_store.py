@@ -208,6 +208,10 @@ def append_a_line(root: Path) -> None:
         log.write(line.to_line() + b"\n")
 
 
+def put_a_line_before_the_log(root: Path) -> None:
+    (root / LOG).write_bytes(make_line(root).to_line() + b"\n" + (root / LOG).read_bytes())
+
+
 def cut_the_log(root: Path) -> None:
     lines = (root / LOG).read_bytes().splitlines(keepends=True)
     (root / LOG).write_bytes(b"".join(lines[1:]))
@@ -223,6 +227,7 @@ ATTACKS = (
     *(replace_production, turn_into_a_rollback, forge_an_old_release, forge_an_old_release_in_the_log_alone),
     *(open_a_canary, raise_the_counter, collect_everything, sign_with_another_key, remove_the_signature),
     *(sign_nothing, remove_the_pointer, remove_pointer_and_log, append_a_line, cut_the_log, link_the_log),
+    put_a_line_before_the_log,
 )
 
 
@@ -380,6 +385,20 @@ def test_phones_follow_a_store_that_was_lost_and_begun_anew(signed, tmp_path):
     assert store.verify(root, "shelf", keys=[OWN]) == []
     assert list(store.collect(root, "shelf", 1, key=KEY)) == [1]
     assert store.verify(root, "shelf", keys=[OWN]) == []
+
+
+def test_of_a_store_that_says_nothing_there_is_nothing_to_sign(signed, tmp_path):
+    root = Path(shutil.copytree(signed, tmp_path / "push"))
+    (root / CURRENT).write_text("{")
+    (root / LOG).write_text("?\n")
+    with pytest.raises(EdgelineError, match="found no file"):
+        store.find_claim(root, "shelf", KEY)
+    shutil.rmtree(root / "edge/shelf/1")
+    for part in ("edge", "serving"):
+        for version in ("1", "2", "3"):
+            shutil.rmtree(root / part / "shelf" / version, ignore_errors=True)
+    with pytest.raises(EdgelineError, match="found no file"):
+        store.get(root, "shelf", 1)
 
 
 def test_what_changes_while_the_owner_looks_is_not_signed(signed, tmp_path):

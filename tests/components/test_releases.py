@@ -186,6 +186,15 @@ def test_an_empty_store_gives_an_artifact_without_a_model_that_is_no_empty_folde
     assert not push.exists()
 
 
+def test_a_saved_model_that_somebody_replaced_is_no_baseline(first_release, push, tmp_path):
+    model = push / "serving/shelf/1/saved_model.pb"
+    model.write_bytes(model.read_bytes()[::-1])
+    with pytest.raises(
+        EdgelineError, match=r"shelf 1, in production, is damaged: serving/shelf/1/saved_model"
+    ):
+        run_production_model(push, tmp_path / "model")
+
+
 def test_served_versions_in_the_store_are_put_out_with_their_eval_accuracy(first_release, push, tmp_path):
     served = Served(tuple(ServedVersion(version, Tally(9, 0.9)) for version in (7, 1)))
     model = run_production_model(push, tmp_path / "model", served)

@@ -50,7 +50,7 @@ export async function exportSpan(entries: Entry[], model: string, device: string
 }
 
 // By edgeline/tables/sheets.py: what a spreadsheet takes for a formula, also in full width, is marked, but no plain number.
-const FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/, NUMBER = /^[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?$/i;
+const FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/, NUMBER = /^[+-]?(\d+([.,]\d+)?|[.,]\d+)(e[+-]?\d+)?$/i;
 
 /** Formats a table that people open in a spreadsheet; the import removes the marks. */
 function formatCsv(rows: string[][]): Uint8Array {

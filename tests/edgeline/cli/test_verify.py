@@ -115,6 +115,20 @@ def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_by_n
     assert json.loads(edgeline("status", "--json")[1])["production"]["pointer_problem"] is None
 
 
+def test_a_key_is_needed_to_vouch_and_a_model_to_change_its_key(edgeline, push, keys):
+    code, out = edgeline("repair", "--trust-unsigned", "--reason", "drill")
+    assert code == 2 and "No key is set." in out and "edgeline keys new" in out
+    rotate = ("keys", "rotate", "--key", keys / PRIVATE, "--to", keys / PRIVATE)
+    code, out = edgeline(*rotate, "--workload", "other")
+    assert code == 2 and "has no model 'other'" in out
+    code, out = edgeline(*rotate)
+    assert code == 2 and "already" in out
+    assert edgeline("repair")[0] == 0
+    signed = ("repair", "--trust-unsigned", "--reason", "drill", "--key", keys / PRIVATE)
+    code, out = edgeline(*signed)
+    assert code == 0 and "everything of shelf is signed already" in out
+
+
 def test_one_release_is_checked_by_its_number(verify, push, keys):
     code, out = verify("2", "--key", keys / PUBLIC)
     assert code == 0 and out.startswith(f"{push}: every file of shelf 2 matches its manifest.")

@@ -1,14 +1,28 @@
 """The rules of a phone, on the table that the tests of all readers read."""
 
 import json
+import pickle
+from datetime import datetime, timezone
 
 import pytest
 
 from edgeline.journal import parse_time
 from edgeline.records.json_file import convert
-from edgeline.release.reader import Refused, Seen, accept_pointer
+from edgeline.release.layout import PushFolder, hash_bytes
+from edgeline.release.manifest import FileEntry
+from edgeline.release.pointer import Production
+from edgeline.release.reader import (
+    Accepted,
+    Refused,
+    Seen,
+    accept_manifest,
+    accept_pointer,
+    check_file,
+    foresee,
+)
 from tests.clients.make_pointers import POINTERS
 from tests.clients.readers import read_current
+from tests.edgeline.release.candidates import read_signed
 
 CASES = json.loads(POINTERS.read_text())
 
@@ -30,3 +44,31 @@ def test_python_does_what_the_table_of_pointers_says(case):
         return
     stays = seen is not None and seen.release.manifest_sha256 == release.manifest_sha256
     assert case["expected"] == {"stays" if stays else "switches": release.version}
+
+
+def test_a_manifest_that_is_none_or_of_another_release_is_refused_as_swapped(root, push):
+    push("one")
+    pointer, _ = read_signed(root)
+    whole = (root / "edge/shelf/1/manifest.json").read_bytes()
+    for raw, version in ((b"{}", 1), (whole, 2)):
+        named = Accepted(pointer, None, Production(version, hash_bytes(raw)))
+        with pytest.raises(Refused) as caught:
+            accept_manifest(raw, named, None, datetime.now(timezone.utc))
+        assert caught.value.reason == "swapped"
+
+
+def test_a_file_that_is_longer_than_its_manifest_says_is_refused_by_that_name():
+    with pytest.raises(Refused) as caught:
+        check_file(b"four", "labels.txt", FileEntry("labels.txt", 3, hash_bytes(b"four")))
+    assert (caught.value.reason, caught.value.facts) == ("large", {"file": "labels.txt", "most": 3})
+    again = pickle.loads(pickle.dumps(caught.value))  # as a pool of processes hands it over
+    assert (again.reason, again.facts, again.found) == ("large", caught.value.facts, caught.value.found)
+
+
+def test_a_folder_in_the_place_of_a_manifest_is_no_reason_to_say_that_all_is_well(root, push):
+    push("one")
+    manifest = root / "edge/shelf/1/manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+    outlook = foresee(PushFolder(root), "shelf", (), datetime.now(timezone.utc))
+    assert (outlook.does, outlook.reason) == ("refuses", "broken")
