@@ -20,9 +20,11 @@ class PushRefused(UsageError):
 def check_writer(root: Root, model: str, keys: Keys) -> None:
     """Refuses a writer with these keys, or this clock, who cannot continue the state of a store.
 
-    Raises as `open_state` and `State.check_clock` do.
+    Of a missing key, `check_push` tells. Raises as `open_state` and `State.check_clock` do.
     """
-    open_state(PushFolder(locate(root)), model, **keys).check_clock(None)
+    folder = PushFolder(locate(root))
+    if keys["key"] or not read_history(folder, model).is_signed:
+        open_state(folder, model, **keys).check_clock(None)
 
 
 def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> None:

@@ -102,6 +102,7 @@ class Phone:
     def look(self, page: Any = None) -> str:
         """Asks for a new release, as the button does."""
         page = page or self.page
+        wait(page, "!document.querySelector('#look').disabled")  # it may be looking already, as at its start
         page.evaluate("document.querySelector('#look').click()")
         wait(page, "!document.querySelector('#look').disabled")
         return self.status(page)
