@@ -46,7 +46,7 @@ def list_pointers(key):
     """Returns the changes of current.json, with the reason of a phone's refusal."""
     return {
         "missing": (None, "missing"),
-        "damaged": (lambda content: content[:-40], "pointer"),
+        "damaged": (lambda content: b'{"version": 2', "pointer"),
         "unsigned": (forge(None), "signature"),
         "without an envelope": (strip, "pointer"),
         "of another type": (rename_type, "pointer"),
