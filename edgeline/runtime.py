@@ -206,6 +206,7 @@ class Phone:
                     "Each pointer would be refused as signed with another one.",
                     "Pass the 64 digits, 0-9 and a-f, that `edgeline keys new` printed.",
                 )
+
         self._place, self._model, self._keep, self._keys = place.rstrip("/"), model, Path(keep), keys
         self._refuses_expired = expired == "refuse"
         self.bundle: Bundle | None = None

@@ -24,7 +24,9 @@ class Group(BaseModel):
     def _refuse_secret(cls, value: Any, info: ValidationInfo) -> Any:
         kind = cls.model_fields[str(info.field_name)].annotation
         is_group = isinstance(kind, type) and issubclass(kind, Group)  # it checks its own settings
-        for secret in () if is_group else filter(None, map(find_secret, _list_texts(value))):
+        if is_group:
+            return value
+        for secret in filter(None, map(find_secret, _list_texts(value))):
             # The message does not show the value.
             raise ValueError(
                 f"the value has {secret}, which every run would record. Put it where its own tools look for"

@@ -187,6 +187,7 @@ def describe_for_programs(status: Status) -> dict[str, object]:
         "pointer_expires": outlook.pointer.expires if outlook and outlook.pointer else None,
         "pointer_problem": outlook.sentence if outlook and outlook.reason else None,
     }
+
     tried = {
         "version": getattr(candidate, "version", None),
         "percent": getattr(candidate, "percent", None),

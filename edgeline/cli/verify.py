@@ -21,7 +21,7 @@ from edgeline.release.manifest import Manifest
 from edgeline.release.reader import Outlook
 from edgeline.release.releases import make_missing_model_error
 from edgeline.release.signing import load_public_key, load_signing_key
-from edgeline.release.verify import find_bundle_problems, foresee_phone, read_bundle
+from edgeline.release.verify import find_bundle_problems, find_problems, foresee_phone, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.workspace.closing import describe_outlook
 from edgeline.workspace.known_runs import Place, resolve_place
@@ -95,11 +95,13 @@ def _check_store(bundle: str | None, place: Place, own_key: str | None) -> _Chec
     last, where, model = resolve_place(place)
     keys = [own_key] if own_key else find_public_keys(last, where, place.workspace)
     number = int(bundle) if bundle else None
-    problems = store.verify(where, model, number, keys)
+    problems = find_problems(where, model, number)
 
     versions, outlook = [number] if number else store.list_known_versions(where, model), None
     if number is None:
         outlook = foresee_phone(where, model, keys)
+        if not problems and outlook.does == "refuses":
+            problems = [outlook.sentence]
     manifest = None if problems else store.get(where, model, number).manifest
     return _Check("push", where, model, versions, problems, manifest, outlook)
 

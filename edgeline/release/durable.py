@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.failures import explain
+from edgeline.store.locations import open_without_links
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -63,10 +64,6 @@ def move(source: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def _open_without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
-
-
 def _lock(file: BinaryIO) -> None:
     """Locks a file until it is closed, or raises BlockingIOError, on Windows PermissionError."""
     try:
@@ -84,7 +81,7 @@ def only_writer(lock: Path, wait_s: float) -> Iterator[None]:
 
     Raises WorkspaceLocked if another process held it for `wait_s` seconds.
     """
-    with open(lock, "ab", opener=_open_without_links) as file:
+    with open(lock, "ab", opener=open_without_links) as file:
         end = time.monotonic() + wait_s
         while True:
             try:

@@ -29,12 +29,12 @@ from edgeline.release.layout import (
     PushFolder,
     damaged,
     hash_bytes,
-    open_without_links,
     parse,
     read_document,
     render,
 )
 from edgeline.release.pointer import Canary, Envelope, Pointer, Production
+from edgeline.store.locations import open_without_links
 
 Action = Literal["push", "rollout", "promote", "rollback", "collect", "rotate", "trust"]
 _MOST_LOG_BYTES = 64_000_000  # a hundred thousand changes

@@ -25,7 +25,7 @@ from msgspec import Meta, to_builtins
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.json_file import convert
-from edgeline.store.locations import Location, check_size, list_names, open_regular_file, read_bytes
+from edgeline.store.locations import Location, check_size, list_names, open_without_links, read_bytes
 from edgeline.store.store_errors import is_absent
 
 if TYPE_CHECKING:
@@ -156,11 +156,6 @@ def damaged(where: str, found: str, expected: str) -> Damaged:
 def make_missing_pointer_error(folder: PushFolder, model: str) -> EdgelineError:
     """Returns the error for a model whose current.json is gone."""
     return damaged(folder.relative(folder.pointer(model)), "no file", "the pointer to production")
-
-
-def open_without_links(path: str, flags: int) -> int:
-    """Opens a regular file, as an opener for `open`; raises OSError also where a link stands in its place."""
-    return open_regular_file(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def find_link(folder: PushFolder, model: str) -> Path | None:

@@ -11,7 +11,7 @@ binds nothing but the time at which it was issued, since anybody can write any n
 
 import errno
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -51,8 +51,13 @@ def _restore(reason: str, facts: dict[str, object]) -> Refused:
 
 def describe_refusal(reason: str, **facts: object) -> str:
     """Returns the words of a reason, in English, which all readers share."""
-    text = _load_words()[reason]["en"].format(**facts)
+    text = _format_reason(reason, facts)
     return text[0].upper() + text[1:] if text.partition(" ")[0].isalpha() else text  # no name of a file
+
+
+def _format_reason(reason: str, facts: Mapping[str, object]) -> str:
+    """Returns the words of a reason as they follow "because"."""
+    return _load_words()[reason]["en"].format(**facts)
 
 
 @cache
@@ -207,8 +212,7 @@ def foresee(folder: PushFolder, model: str, keys: Sequence[str], now: datetime) 
                 raise Refused("missing", file=name)
             accept_manifest(raw, Accepted(pointer, accepted.key, side), None, now)
     except Refused as error:
-        words = _load_words()[error.reason]["en"].format(**error.facts)
-        sentence = f"{which} refuses it, because {words}"
+        sentence = f"{which} refuses it, because {_format_reason(error.reason, error.facts)}"
         return Outlook("refuses", None, None, error.reason, sentence)
     version = pointer.production.version
     how = f"signed with {accepted.key}" if accepted.key else "which nobody signed"
@@ -218,7 +222,7 @@ def foresee(folder: PushFolder, model: str, keys: Sequence[str], now: datetime) 
 
 def refuse_replay(counter: int, seen: int) -> Outlook:
     """Returns what a phone does with a pointer that is older than the one that it has seen."""
-    words = _load_words()["replayed"]["en"].format(found=counter, seen=seen)
+    words = _format_reason("replayed", {"found": counter, "seen": seen})
     sentence = f"A phone that has seen the newest pointer that was signed refuses it, because {words}"
     return Outlook("refuses", None, None, "replayed", sentence)
 

@@ -384,6 +384,7 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
             "Run `edgeline verify` for details; restore the file from a backup, or put a release in"
             " production with `edgeline promote V --reason R`.",
         )
+
     released = list_released_versions(folder, model)
     needed = {*pointer.versions, find_previous_version(changes), *sorted(released)[-keep:]}
     return {

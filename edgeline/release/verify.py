@@ -62,6 +62,18 @@ def verify(root: Root, model: str, version: int | None = None, keys: Sequence[st
     Serving, the audit log, and whether a phone that trusts these public keys, or none, takes the release in
     production. A phone that the files do not tell of any key trusts the one that production names.
 
+    Raises as `find_problems` does.
+    """
+    problems = find_problems(root, model, version)
+    if problems or version is not None:
+        return problems
+    outlook = foresee_phone(root, model, keys)
+    return [outlook.sentence] if outlook.does == "refuses" else []
+
+
+def find_problems(root: Root, model: str, version: int | None = None) -> list[str]:
+    """Returns the problems that `verify` does, but for what a phone would do.
+
     Raises:
         UsageError: The model or release does not exist, so nothing could be checked.
         NewerManifest: This code is too old for a manifest.
@@ -85,9 +97,7 @@ def verify(root: Root, model: str, version: int | None = None, keys: Sequence[st
         if number not in history.manifests:
             problems.append(f"edge/{model}/{number}: {HISTORY} has no line for this push.")
         problems += find_release_problems(folder, model, number, history)
-    outlook = foresee_phone(root, model, keys)
-    # Where a file is wrong, that is said of it already.
-    return problems or [outlook.sentence] if outlook.does == "refuses" else problems
+    return problems
 
 
 def foresee_phone(root: Root, model: str, keys: Sequence[str] = ()) -> Outlook:

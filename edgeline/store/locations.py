@@ -155,11 +155,17 @@ def open_regular_file(path: str, flags: int) -> int:
 
     Raises OSError if it cannot be opened, or is a device or a pipe.
     """
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
+    # Windows has no such pipes. A new file is no program, which os.open would else make it.
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode) and not stat.S_ISREG(mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a regular file", path)
     return descriptor
+
+
+def open_without_links(path: str, flags: int) -> int:
+    """Opens a regular file as `open_regular_file` does; raises OSError also where a link is in its place."""
+    return open_regular_file(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def read_bytes(path: Location, most: int | None = None) -> bytes:

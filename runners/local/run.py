@@ -130,6 +130,7 @@ class _Session:
         except Exception as error:
             self.send_alerts(describe(error))
             raise
+
         warnings = self._renew_pointer()
         if attempt is None:
             assert last is not None
@@ -138,6 +139,7 @@ class _Session:
             code = self._report_no_change(last)
             self.send_alerts(unchanged=True)
             return code
+
         run, folder = attempt
         if warnings:
             run = replace(run, warnings=(*run.warnings, *warnings))

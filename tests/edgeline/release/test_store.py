@@ -46,6 +46,7 @@ def test_the_manifest_names_every_other_file_of_the_release_and_its_metrics(root
     (candidate.saved_model / "saved_model.pb").write_bytes(b"the next training run")
     assert store.verify(root, "shelf") == []
     assert os.stat(release.default_file).st_nlink == 1
+    assert not os.stat(root / "edge/shelf/history.jsonl").st_mode & 0o111  # it is no program
 
 
 def test_a_file_that_a_release_does_not_have_is_not_read_from_beside_it(root, candidate):
