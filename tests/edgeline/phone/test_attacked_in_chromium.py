@@ -98,10 +98,15 @@ def test_a_server_that_does_not_end_an_answer_does_not_stop_the_updates_of_any_t
         assert SINCE in status and "Version 1: signature" in status and phone.is_fine
         sizes = list_sizes(root, 2)
         seconds = 30 + -(-sum(sizes[name] for name in NEEDED) // 10_000)  # they come side by side
-        for name, most in (("manifest.json", 30), ("model_fp32.tflite", seconds)):
+        # The clock moves for the files beside the slow one too: the first of those on their way is named.
+        for name, beside, most in (
+            ("manifest.json", ["manifest.json"], 30),
+            ("model_fp32.tflite", NEEDED, seconds),
+        ):
             server.answers = {f"2/{name}": getattr(attack, kind)}
             status = look_past(phone, attack, most + 1)
-            assert f"{name} did not arrive within {most} s" in status and "version 1 stays" in status
+            assert any(f"{file} did not arrive within {most} s" in status for file in beside)
+            assert "version 1 stays" in status
             assert SINCE not in status
         server.answers = {}
         assert "Version 2: signature" in phone.look(other)
