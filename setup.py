@@ -22,37 +22,41 @@ setup(
     },
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
+    # A test installs the lowest and the highest versions of these bounds, and runs the commands of the package.
     install_requires=[
         # Runs the files for phones as a phone does; from TensorFlow, its interpreter takes 7 s to import.
         # It has no wheels for Macs with Intel's processors.
-        "ai-edge-litert; sys_platform != 'darwin' or platform_machine == 'arm64'",
-        "click",
+        "ai-edge-litert>=1.0.1,<3; sys_platform != 'darwin' or platform_machine == 'arm64'",
+        "click>=8.1.7,<9",
         # Signs releases. The OpenSSF's model-signing cannot be imported with what TFX 1.16 pins.
-        "cryptography",
-        "fsspec",
-        "jinja2",
-        "matplotlib",
-        "msgspec",
-        "numpy",
+        "cryptography>=42,<51",
+        "fsspec>=2024.2",
+        "jinja2>=3.1,<4",
+        "matplotlib>=3.8,<4",
+        "msgspec>=0.18.6,<1",
+        "numpy>=1.24,<3",
         # Says of any image whether it has a transparent colour.
-        "pillow>=10.1",
+        "pillow>=10.1,<13",
         # Reads HEIC, which Apple's phones write; Pillow does not.
-        "pillow-heif",
-        "pyarrow",
-        "pydantic>=2",
+        "pillow-heif>=0.16,<2",
+        # Generated code of tensorflow-metadata 1.21 refuses an older one when it is imported; its own bound is lower.
+        "protobuf>=6.31.1,<8; python_version >= '3.11'",
+        "pyarrow>=10.0.1,<26",
+        "pydantic>=2.7,<3",
         # Reads workbooks of Excel, in Rust: 1 MB.
-        "python-calamine",
-        "pyyaml",
+        "python-calamine>=0.2.3,<1",
+        "pyyaml>=6.0.1,<7",
         # Alerts are sent to a webhook with it; tenacity tries again.
-        "requests",
-        "rich",
-        "scipy",
+        "requests>=2.31,<3",
+        "rich>=13.7,<16",
+        "scipy>=1.11,<2",
         # The QR code of `edgeline phone`, in pure Python.
-        "segno",
-        "tenacity",
+        "segno>=1.6,<2",
+        "tenacity>=8.2.3,<10",
         # Reads the statistics and schemas that TFX writes.
-        "tensorflow-metadata",
-        "universal-pathlib",
+        "tensorflow-metadata>=1.16.1,<1.18; python_version < '3.11'",
+        "tensorflow-metadata>=1.21,<1.22; python_version >= '3.11'",
+        "universal-pathlib>=0.2.2,<0.4",
     ],
     extras_require={
         # The project around the package: what the steps of the DAG run on.
@@ -79,7 +83,7 @@ setup(
         # `beam.engine: spark`: 470 MB, so in a lock file of its own. An older one knows no Python 3.13.
         "scale": ["pyspark>=4"],
         # Data and releases in an S3 bucket. awscrt is AWS's own client in C: many photos for little CPU time.
-        "s3": ["s3fs", "awscrt"],
+        "s3": ["s3fs>=2024.2", "awscrt>=0.20,<1"],
     },
     entry_points={"console_scripts": ["edgeline = edgeline.cli.main:main"]},
 )

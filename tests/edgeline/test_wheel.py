@@ -15,7 +15,6 @@ from tests.conftest import make_workspace
 from tests.edgeline.cli.test_verify import push_with_golden
 
 ROOT = Path(__file__).parents[2]
-STACK = "tfx-1.16" if sys.version_info[:2] == (3, 10) else "tfx-1.21"
 COMMANDS = """
 import sys
 locks = []
@@ -45,14 +44,14 @@ def wheel(tmp_path_factory):
     return next((copy / "dist").glob("edgeline-*.whl"))
 
 
-@pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory):
-    """Returns the Python of an environment that has the package alone."""
+@pytest.fixture(scope="module", params=["lowest-direct", "highest"])
+def python(wheel, request, tmp_path_factory):
+    """Returns the Python of an environment that has the package alone, beside the oldest or newest versions allowed."""
     uv, folder = find_uv(ROOT, os.environ["PATH"]), tmp_path_factory.mktemp("bare") / "venv"
-    pins = ROOT / "requirements" / f"{STACK}.txt"
+    options = ("--resolution", request.param, "--only-binary", ":all:")
     for command in (
         ("venv", "--python", sys.executable, str(folder)),
-        ("pip", "install", "--python", str(folder), "--constraint", str(pins), str(wheel)),
+        ("pip", "install", "--python", str(folder), *options, f"{wheel}[s3]"),
     ):
         subprocess.run((uv, "--quiet", *command), cwd=ROOT, check=True)
     return folder / "bin" / "python"
@@ -111,6 +110,16 @@ def test_commands_of_the_package_work_without_the_project(python, here):
     for command, output in call(python, here, expected).items():
         code, text = expected[command]
         assert text in output and output.endswith(f"ended with {code} and 0 locks"), (command, output)
+
+
+def test_releases_in_a_bucket_are_read(python, here, bucket):
+    from edgeline.store.locations import get_filesystem, locate
+
+    files = get_filesystem(locate(bucket))
+    files.put(str(here / "workspace" / "push"), f"{bucket}/push", recursive=True)
+    verify = f"verify --store {bucket}/push"
+    output = call(python, here, [verify])[verify]
+    assert "2 golden vectors pass" in output and output.endswith("ended with 0 and 0 locks"), output
 
 
 def test_the_command_of_the_package_does_not_list_those_of_the_project(python, here):
