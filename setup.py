@@ -22,7 +22,7 @@ setup(
     },
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.
     package_dir={"": "."},
-    # A test installs the lowest and the highest versions of these bounds, and runs the commands of the package.
+    # A test runs the commands with the lowest and with the highest versions of these bounds.
     install_requires=[
         # Runs the files for phones as a phone does; from TensorFlow, its interpreter takes 7 s to import.
         # It has no wheels for Macs with Intel's processors.
@@ -39,7 +39,7 @@ setup(
         "pillow>=10.1,<13",
         # Reads HEIC, which Apple's phones write; Pillow does not.
         "pillow-heif>=0.16,<2",
-        # Generated code of tensorflow-metadata 1.21 refuses an older one when it is imported; its own bound is lower.
+        # The generated code of tensorflow-metadata 1.21 refuses an older one; its own bound is lower.
         "protobuf>=6.31.1,<8; python_version >= '3.11'",
         "pyarrow>=10.0.1,<26",
         "pydantic>=2.7,<3",

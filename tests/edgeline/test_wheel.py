@@ -46,7 +46,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["lowest-direct", "highest"])
 def python(wheel, request, tmp_path_factory):
-    """Returns the Python of an environment that has the package alone, beside the oldest or newest versions allowed."""
+    """Returns the Python of an environment that has the package alone, with the oldest or newest versions."""
     uv, folder = find_uv(ROOT, os.environ["PATH"]), tmp_path_factory.mktemp("bare") / "venv"
     options = ("--resolution", request.param, "--only-binary", ":all:")
     for command in (
