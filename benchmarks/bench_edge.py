@@ -1,6 +1,6 @@
 """Compares the files for phones with plain conversions of the same SavedModel.
 
-    python -m benchmarks.bench_edge WORKSPACE...
+    .venv/bin/python -m benchmarks.bench_edge WORKSPACE...
 
 Measures the files of each run, TFLite's conversion without options and with `Optimize.DEFAULT` (weights of 8
 bits), and Keras' export of the same network for LiteRT (Keras 3.13 or newer). All predict the same eval

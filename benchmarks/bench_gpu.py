@@ -1,4 +1,6 @@
-"""Measures training on this machine's GPUs: `python -m benchmarks.bench_gpu [--workspace WS] [--cpu]`.
+"""Measures training on this machine's GPUs.
+
+    .venv/bin/python -m benchmarks.bench_gpu [--workspace WS] [--cpu]
 
 Trains the network of a workspace's last run, or that of `--backbone`, on its examples for a few steps. The
 input is one batch in memory, the input pipeline of a run, or the pipeline that decodes photos in each epoch,

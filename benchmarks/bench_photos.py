@@ -1,6 +1,6 @@
 """Compares the DAG with Keras' recipe for pretrained networks on test photos, at equal training time.
 
-    python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--set a.b=c]
+    .venv/bin/python -m benchmarks.bench_photos TRAIN TEST [--minutes 5] [--cut CLASS=25] [--set a.b=c]
 
 TRAIN and TEST have a folder of JPEGs for each class; --cut limits the train photos of one class. TRAIN is
 imported and run through the DAG with the steps of a new user, which holds out a part for eval. Keras' guide

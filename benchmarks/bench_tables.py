@@ -1,6 +1,6 @@
 """Compares the model of a table with scikit-learn's gradient boosting.
 
-    python -m benchmarks.bench_tables TABLE.csv --label COLUMN [--group COLUMN] [--side 'model.members=1']
+    .venv/bin/python -m benchmarks.bench_tables TABLE.csv --label COLUMN [--group COLUMN] [--side a.b=c]
 
 The table is imported and run through the DAG; then `HistGradientBoostingClassifier` with default settings
 learns from the train split of ExampleGen. Both are measured on the eval split, without the columns that the

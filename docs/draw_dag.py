@@ -1,4 +1,4 @@
-"""`python -m docs.draw_dag` draws the DAG that the code makes into docs/images/dag.svg."""
+"""`.venv/bin/python -m docs.draw_dag` draws the DAG that the code makes into docs/images/dag.svg."""
 
 from collections.abc import Iterator, Mapping
 from html import escape

@@ -1,4 +1,6 @@
-"""`python runners/local_runner.py [OPTIONS]`: one run of the DAG on this machine, the same as `edgeline run`.
+"""One run of the DAG on this machine, the same as `edgeline run`.
+
+    .venv/bin/python runners/local_runner.py [OPTIONS]
 
 Starts under any Python 3: outside the project's environment it restarts inside, or says how to make it.
 """
@@ -43,4 +45,4 @@ if __name__ == "__main__":
 
     from edgeline.cli.main import main
 
-    sys.exit(main(prog=f"python {shlex.quote(sys.argv[0])}", only="run"))
+    sys.exit(main(prog=shlex.join([sys.orig_argv[0], sys.argv[0]]), only="run"))

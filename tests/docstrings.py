@@ -1,4 +1,6 @@
-"""Checks the first words of docstrings and comments: `python -m tests.docstrings`, a part of `make lint`.
+"""Checks the first words of docstrings and comments, as a part of `make lint`.
+
+    .venv/bin/python -m tests.docstrings
 
 A docstring says first what something does or is. One that begins with a question word or a preposition makes
 the reader wait for the subject, and so does a comment.

@@ -142,7 +142,7 @@ class Messages:
             if place not in found or text != found[place][-1]
         ]
         if wrong:
-            command = f"python -m pytest {item.nodeid.split('::')[0]} --messages=write"
+            command = f".venv/bin/python -m pytest {item.nodeid.split('::')[0]} --messages=write"
             wrong.append(f"If that is meant, run `{command}`, and read the difference of {GOLDEN.name}.")
             pytest.fail("\n\n".join(wrong), pytrace=False)
         return result

@@ -133,7 +133,7 @@ def test_messages_are_written_in_the_order_of_the_code_compared_and_dropped_with
     assert "-   found: Nothing was paid.\n" in changed.stdout
     assert "+   found: It was free.\n" in changed.stdout
     assert "shop/till.py pay #1 makes no error in this test any more." in changed.stdout
-    assert "`python -m pytest tests/test_till.py --messages=write`" in changed.stdout
+    assert "`.venv/bin/python -m pytest tests/test_till.py --messages=write`" in changed.stdout
     assert "1 failed, 2 passed" in changed.stdout
     assert run_tests(tmp_path, "--messages=write").returncode == 0
     assert run_tests(tmp_path).returncode == 0

@@ -1,6 +1,7 @@
 """Commands, conversions and code for tests, forked from a process that has imported TensorFlow and TFX.
 
-`python -m tests.warm ADDRESS PID` is that process. All workers of pytest share it; it ends with process PID.
+`.venv/bin/python -m tests.warm ADDRESS PID` is that process. All workers of pytest share it; it ends with
+process PID.
 """
 
 import os
@@ -142,7 +143,7 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
     if job == "edgeline":
         return main(arguments)
     run.run = partial(run.run, start=forks.start_worker)
-    return main(arguments, prog="python runners/local_runner.py", only="run")
+    return main(arguments, prog=".venv/bin/python runners/local_runner.py", only="run")
 
 
 def fork_conversions(controller: int | None = None) -> SimpleNamespace:

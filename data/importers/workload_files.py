@@ -19,11 +19,11 @@ WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
 _TEMPLATE = """\
 # The {noun}s beside this file as a workload:
-#   python runners/local_runner.py --workload FOLDER/workload.yaml --data FOLDER
+#   .venv/bin/edgeline run --workload FOLDER/workload.yaml --data FOLDER
 name: {name}
 schema: {schema}
 kind: {kind}{own}
-# Settings here override those of the kind; `edgeline settings` lists all of them.
+# Settings here override those of the kind; `.venv/bin/edgeline settings` lists all of them.
 settings:
   data:
     window: 8{more}

@@ -1,7 +1,7 @@
 """Classifies a photo, a text or a row with TF Serving, by REST or gRPC: an example for your own client.
 
-    python deploy/serving/client.py workspace/push/edge/shelf/1 photo.jpg
-    python deploy/serving/client.py workspace/push/edge/sensor/1 row.json --server localhost:8500
+    .venv/bin/python deploy/serving/client.py workspace/push/edge/shelf/1 photo.jpg
+    .venv/bin/python deploy/serving/client.py workspace/push/edge/sensor/1 row.json --server localhost:8500
 
 It needs the bundle that was pushed beside the SavedModel, and no library but Pillow for photos and
 `tensorflow-serving-api` for gRPC. A row is a JSON object of the arguments of the signature serve_raw, which

@@ -25,7 +25,7 @@ from edgeline.secrets import redact
 from edgeline.visible import make_one_line, make_visible
 
 # A command in a text: its words, and the rest up to the end of the quotation or line.
-_TYPED = re.compile(r"(?<![\w./-])edgeline (?P<words>[a-z]+(?: [a-z]+)?)(?P<rest>[^`\n]*)")
+_TYPED = re.compile(r"(?<![\w./-])edgeline (?P<words>--help|[a-z]+(?: [a-z]+)?)(?P<rest>[^`\n]*)")
 _PLACES = ("--workspace", "--store")
 # The options that name a cluster and the model on it.
 _CLUSTER = ("--workload", "--profile", "--settings", "--set", "--host")
@@ -59,6 +59,8 @@ def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | Non
 
     def replace(match: re.Match[str]) -> str:
         name, _, action = match["words"].partition(" ")
+        if name == "--help":
+            return f"{name_program()} --help{match['rest']}"
         command = find(name)
         if command is None:
             return match[0]

@@ -1,6 +1,6 @@
 """Mutations of a store, on which `verify` and a phone have to agree, each undone before the next.
 
-    python -m tests.attack.mutations COUNT [SEED]
+    .venv/bin/python -m tests.attack.mutations COUNT [SEED]
 
 Prints for a signed store, one that nobody signs and one with an open canary how many were tried, how many
 phones refused, and how many `verify` missed: it named no problem though a file had changed.

@@ -1,4 +1,7 @@
-"""A few of the mutations of a store, drawn by a seed; `python -m tests.attack.mutations 10000` tries many."""
+"""A few of the mutations of a store, drawn by a seed.
+
+`.venv/bin/python -m tests.attack.mutations 10000` tries many.
+"""
 
 import os
 import random

@@ -1,4 +1,6 @@
-"""Writes clients/pointers.json, the table of what a phone does: `python -m tests.clients.make_pointers`.
+"""Writes clients/pointers.json, the table of what a phone does.
+
+    .venv/bin/python -m tests.clients.make_pointers
 
 Readers in all languages are tested with it. Each case has the public keys that an app pins, the oldest first;
 what the phone remembers of the last pointer that it accepted, or null; the time; the client, by whose id it

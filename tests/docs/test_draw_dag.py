@@ -11,7 +11,7 @@ def waits():
 
 
 def test_the_picture_in_the_repository_is_that_of_the_code(waits):
-    assert PICTURE.read_text(encoding="utf-8") == draw(waits), "Draw it again: python -m docs.draw_dag"
+    assert PICTURE.read_text(encoding="utf-8") == draw(waits), "Draw it: .venv/bin/python -m docs.draw_dag"
 
 
 def test_the_arrows_reach_each_step_from_all_the_steps_it_waits_for(waits):

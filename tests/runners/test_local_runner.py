@@ -64,7 +64,7 @@ def test_in_the_environment_it_is_edgeline_run_and_names_the_nearest_option():
     result = run([sys.executable], ROOT, "--if-change")
     assert result.returncode == 2
     assert result.stderr.splitlines() == [
-        f"python {ROOT}/runners/local_runner.py: No such option '--if-change'.",
+        f"{sys.executable} {ROOT}/runners/local_runner.py: No such option '--if-change'.",
         "Did you mean --if-changed?",
-        f"See `python {ROOT}/runners/local_runner.py --help`.",
+        f"See `{sys.executable} {ROOT}/runners/local_runner.py --help`.",
     ]

@@ -20,12 +20,12 @@ from tests.data.sample_photos import jpeg
 ROOT = Path(__file__).parents[3]
 ROOMS = ("components", "data", "edgeline", "pipeline", "runners")
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
-SHELL = re.compile(
-    r"^    (?:PYTHONPATH=\S+ )?((?:\S*/)?edgeline .*|python runners/local_runner\.py .*)$", re.MULTILINE
-)
+SHELL = re.compile(r"^    (?:PYTHONPATH=\S+ )?((?:\S*/)?edgeline .*)$", re.MULTILINE)
+# Debian has no `python`, and nothing puts the environment on a reader's PATH.
+BARE = re.compile(r"(?:^ *(?:\w+=\S+ )*|`)(?:python|pip|edgeline) [^`\n]*", re.MULTILINE)
 # This marks a value that is filled in, or that only the reader knows; it is parsed as a number.
 FILLED_IN = "\x00"
-QUOTED = re.compile(r"`((?:\S*/)?edgeline [^`]+|python runners/local_runner\.py[^`]*)`", re.DOTALL)
+QUOTED = re.compile(r"`((?:\S*/)?edgeline [^`]+)`", re.DOTALL)
 LINE = re.compile(r"(?:^|[:;,] |  )((?:\S*/)?edgeline (?!command)[a-z][^`\n]*)$", re.MULTILINE)
 ELSEWHERE = re.compile(r"\.\.\.|[()\[\]]| \| ")
 
@@ -33,7 +33,7 @@ ELSEWHERE = re.compile(r"\.\.\.|[()\[\]]| \| ")
 def find_texts(path):
     """Yields the texts of a source but docstrings, with a mark for each value that is filled in."""
     source = path.read_text(encoding="utf-8")
-    if "edgeline " not in source and "local_runner.py" not in source:
+    if "edgeline " not in source:
         return
     tree = ast.parse(source)
     inner = set()
@@ -71,8 +71,6 @@ def parse(command):
     """Parses a command as the real command line does, and runs nothing."""
     words = shlex.split(command.replace(FILLED_IN, "1").rstrip(".,"), comments=True)
     words = [re.sub(r"^[A-Z]+(_[A-Z]+)*$", "1", word) for word in words]
-    if words[0] == "python":
-        words = ["edgeline", "run", *words[2:]]
     name, *arguments = words[1:]
     target = load(name)
     if isinstance(target, click.Group) and arguments:
@@ -100,6 +98,12 @@ def test_each_command_that_is_printed_or_documented_can_be_parsed():
         except Exception as error:
             wrong.append(f"{place}: {command!r}: {type(error).__name__} {error}")
     assert wrong == [] and len(commands) > 100
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_command_on_a_page_names_the_environment(page):
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert page == "CHANGELOG.md" or BARE.findall(text) == []
 
 
 def find(name):
@@ -135,6 +139,7 @@ def plain(monkeypatch):
         ),
         (["edge", "bench", "--workload=row"], "`edgeline status`", "`edgeline status --workload row`"),
         (["run", "--workload", "w.yaml"], "Details: edgeline show latest", "Details: edgeline show latest"),
+        ([], "See `edgeline --help`.", "See `edgeline --help`."),
         (["run"], "the edgeline command, edgeline nothing", "the edgeline command, edgeline nothing"),
     ],
 )
@@ -147,7 +152,13 @@ def test_edgeline_is_printed_with_its_path_if_it_is_not_on_the_path(monkeypatch,
     monkeypatch.chdir(tmp_path)
     assert name_program() == str(Path(sys.prefix, "bin", "edgeline"))
     monkeypatch.chdir(Path(sys.prefix).parent)
-    assert name_program() == f"{Path(sys.prefix).name}/bin/edgeline"
+    program = f"{Path(sys.prefix).name}/bin/edgeline"
+    assert name_program() == program
+    texts = ("See `edgeline --help`.", "Details: edgeline show latest")
+    assert [make_rewriter([], find)(text) for text in texts] == [
+        f"See `{program} --help`.",
+        f"Details: {program} show latest",
+    ]
 
 
 def test_the_command_that_an_error_prints_works_in_a_shell(monkeypatch, tmp_path, capsys):

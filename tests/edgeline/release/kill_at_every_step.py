@@ -1,6 +1,6 @@
 """Runs a writer again and again, killed at one file operation after the other, until it gets through.
 
-    python -m tests.edgeline.release.kill_at_every_step WORK_FOLDER ACTION
+    .venv/bin/python -m tests.edgeline.release.kill_at_every_step WORK_FOLDER ACTION
 
 ACTION is push, repair, collect, withdraw (a rollback that ends a canary), rotate (a change of keys), or trust
 (a person vouches for a store that nobody had signed).

@@ -1,6 +1,6 @@
 """Runs `gc` again and again, killed at its first file operation, its second, ..., until it gets through.
 
-    python -m tests.runners.local.kill_gc_at_every_step WORKSPACE
+    .venv/bin/python -m tests.runners.local.kill_gc_at_every_step WORKSPACE
 
 It is a process of its own, as `kill_at_every_step.py` of the releases is. It prints the number of kills.
 """
