@@ -11,15 +11,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from edgeline.edge.contracts.row import list_columns
 from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
+from edgeline.labels import parse_labels
 from edgeline.records.json_file import encode
 from edgeline.release.durable import only_writer
 from edgeline.release.history import History, find_previous_version, read_history
@@ -43,6 +46,11 @@ ENVIRONMENT = {
 }
 LONGEST_S = 600  # of an update: a database that hangs must not hold the lock for ever
 _KIND = "mlflow.experimentKind"
+# A view that MLflow's page of an experiment offers, and opens at `viewStateShareKey=edgeline`: by itself, it
+# shows neither the outcome nor any metric.
+_VIEW_NAME = "edgeline"
+_VIEW = f"mlflow.sharedViewState.{_VIEW_NAME}"
+_COLUMNS = ["tags.`outcome`", "metrics.`accuracy`", "tags.`version`"]
 _KEY, _ID, _OUTCOME, _MANIFEST = "edgeline.key", "edgeline.run", "outcome", "edgeline.manifest"
 # MLflow has no status for a run that a gate stopped, and shows FINISHED in green.
 _STATUS = {
@@ -65,8 +73,8 @@ def update_mlflow(
     """Adds a model's missing runs and releases to MLflow: those of `runs`, and of the store at `root`.
 
     The store has the records of runs on a cluster, and the releases. `artifacts` is that of `Registry`.
-    Returns the id of the model's experiment. Raises EdgelineError if MLflow cannot be imported or reached,
-    or refuses the data.
+    Returns the path of the table of runs on MLflow's server. Raises EdgelineError if MLflow cannot be
+    imported or reached, or refuses the data.
     """
     try:
         artifacts.mkdir(parents=True, exist_ok=True)
@@ -74,7 +82,8 @@ def update_mlflow(
             registry = Registry(uri, artifacts, model)
             registry.copy_runs(chain(runs, archive.read_all(locate(root) / "runs" / model)))
             registry.register_releases(root)
-            return registry.experiment
+            view = f"viewStateShareKey={_VIEW_NAME}&workflowType=machine_learning"
+            return f"/#/experiments/{registry.experiment}/runs?{view}"
     except Exception as error:  # Anything of MLflow, its database or the network: no decision rests on them.
         text = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
         raise EdgelineError(
@@ -114,6 +123,9 @@ class Registry:
         self.experiment = stored.experiment_id if stored else self._client.create_experiment(model, place)
         if stored is None or _KIND not in stored.tags:  # without it, MLflow shows the columns of chat models
             self._client.set_experiment_tag(self.experiment, _KIND, "custom_model_development")
+        if stored is None or _VIEW not in stored.tags:  # a person may have changed it since
+            view = json.dumps({"selectedColumns": _COLUMNS, "columnOrder": _COLUMNS})
+            self._client.set_experiment_tag(self.experiment, _VIEW, view)
         self._runs: dict[str, Any] = {}  # MLflow's runs, by key and by the run's id in this project
         token = None
         while token != "":
@@ -316,16 +328,45 @@ def _save_model(bundle: dict[str, bytes], target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="edgeline-mlflow-") as folder:
         for name, content in bundle.items():
             Path(folder, name).write_bytes(content)
-        kind = json.loads(bundle.get(PREPROCESSING, b"{}")).get("kind", "image")
-        libraries = _LIBRARIES + (_PHOTO_LIBRARIES if kind == "image" else ())
+        contract = json.loads(bundle.get(PREPROCESSING, b"{}"))
+        is_of_photos = contract.get("kind", "image") == "image"
+        libraries = _LIBRARIES + (_PHOTO_LIBRARIES if is_of_photos else ())
         pins = [f"{name}=={version(name)}" for name in libraries]
-        pyfunc.save_model(
-            target,
-            "edgeline.edge.pyfunc",
-            folder,
-            code_paths=[str(Path(__file__).parents[1])],
-            pip_requirements=pins,
-        )
+        labels = parse_labels(bundle[LABELS], LABELS) if LABELS in bundle else []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # MLflow would like an example of an input
+            pyfunc.save_model(
+                target,
+                "edgeline.edge.pyfunc",
+                folder,
+                code_paths=[str(Path(__file__).parents[1])],
+                pip_requirements=pins,
+                signature=_make_signature(contract, labels),
+            )
+
+
+def _make_signature(contract: dict[str, Any], labels: Sequence[str]) -> Any:
+    """Returns MLflow's signature of a model: the columns that it takes, and those of its answers.
+
+    A photo is bytes or a path and a cell a number or a text, so an input's type is "any".
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    kind = contract.get("kind", "image")
+    if kind == "row":
+        inputs = [ColSpec(AnyType(), name) for name in list_columns(contract)]
+    elif kind == "tokens":
+        inputs = [ColSpec(AnyType(), contract.get("column", contract["input"]))]
+    else:
+        inputs = [ColSpec(AnyType())]  # the only column, whatever its name
+
+    scores = dict.fromkeys(("probability", *labels))
+    outputs = [ColSpec("string", "label"), *(ColSpec("double", name) for name in scores)]
+    if kind == "image":
+        outputs.append(ColSpec("double", "unlike", required=False))
+    return ModelSignature(Schema(inputs), Schema(outputs))
 
 
 def warm_up() -> None:

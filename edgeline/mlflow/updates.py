@@ -25,12 +25,12 @@ _GRACE_S = 5.0  # and then for the removal of temporary folders
 def mirror_workspace(uri: str, workspace: Path, model: str, root: str) -> str:
     """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
 
-    Returns the path of the model's page on an MLflow server. Raises EdgelineError as `update_mlflow` does.
+    Returns the path of the table of runs on an MLflow server. Raises EdgelineError as `update_mlflow` does.
     """
     from edgeline.mlflow.registry import update_mlflow
 
     runs = _read_ended_runs(workspace, model, root)
-    return f"/#/experiments/{update_mlflow(uri, workspace.absolute() / 'mlflow', model, root, runs)}"
+    return update_mlflow(uri, workspace.absolute() / "mlflow", model, root, runs)
 
 
 def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:

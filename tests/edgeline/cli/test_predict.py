@@ -19,7 +19,7 @@ import edgeline
 from edgeline.cli.main import main
 from edgeline.edge.pyfunc import Model
 from edgeline.errors import UsageError
-from edgeline.mlflow.registry import Registry
+from edgeline.mlflow.registry import Registry, _save_model
 from edgeline.release import store
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.release.candidates import make_candidate
@@ -423,14 +423,18 @@ def test_a_model_that_mlflow_loads_answers_as_predict_does(push, predict, tmp_pa
     [
         ("row", {"celsius": [10.0, 20.0, 40.0], "note": ["a", "b", "c"]}, {1: "dark", 2: "bright"}),
         ("tokens", {"id": [1, 2], "text": ["", "Lamp lamp lamp lamp"]}, {0: "dark", 1: "bright"}),
-        ("tokens", {"what": ["", "Lamp lamp lamp lamp"]}, {0: "dark", 1: "bright"}),
     ],
 )
 def test_rows_and_texts_are_columns_to_mlflow(push, tmp_path, kind, examples, expected):
+    import mlflow
+
     release = push(kind, tmp_path / "push")
-    (tmp_path / "bundle").mkdir()
-    for name in (release.default_file.name, "preprocessing.json", "labels.txt"):
-        (tmp_path / "bundle" / name).write_bytes(release.read(name))
-    table = Model(tmp_path / "bundle").predict(pandas.DataFrame(examples))
+    names = (release.default_file.name, "preprocessing.json", "labels.txt")
+    _save_model({name: release.read(name) for name in names}, tmp_path / "model")
+    model = mlflow.pyfunc.load_model(tmp_path / "model")
+    signature = model.metadata.signature
+    assert set(signature.inputs.input_names()) <= set(examples)
+    assert signature.outputs.input_names() == ["label", "probability", *LABELS]
+    table = model.predict(pandas.DataFrame(examples))
     assert table["label"].to_dict() == expected
     assert table["probability"].tolist() == pytest.approx(table[list(LABELS)].max(axis=1).tolist())

@@ -140,7 +140,18 @@ def get_production(url):
 
 
 @pytest.mark.e2e
-def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace):
+def read_columns(browser, page):
+    """Returns the names of the columns of MLflow's table of runs, from left to right."""
+    tab = browser.new_page(viewport={"width": 1800, "height": 900})
+    tab.goto(page)
+    tab.wait_for_selector(".ag-header-cell >> text=outcome", timeout=200_000)
+    cells = tab.locator(".ag-header-cell").all()
+    names = [(cell.bounding_box()["x"], cell.inner_text().strip()) for cell in cells]
+    tab.close()
+    return [name for _, name in sorted(names) if name]
+
+
+def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace, browser):
     command = [sys.executable, "-m", "runners.cli", "ui", "--workspace", str(workspace), "--port", "0"]
     log = workspace.parent / "ui.log"
     with log.open("wb") as file:
@@ -148,6 +159,9 @@ def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace):
     try:
         url = wait_for(lambda: re.search(r"running on (http://\S+)", log.read_text()))[1]
         assert get_production(url) == "2"
+        page = re.search(r"Their page: .*(/#/experiments/\S+)", log.read_text())[1]
+        names = read_columns(browser, url + page)
+        assert names[:5] == ["Run Name", "Created", "outcome", "accuracy", "version"]
         store.rollback(workspace / "push", "shelf", "two is worse")
         updates.mirror_workspace(url, workspace, "shelf", str(workspace / "push"))
         assert get_production(url) == "1"
