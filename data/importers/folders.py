@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
 from data.spans.exclusions import SPAN_NAME
 from data.spans.source import SPLITS
@@ -97,7 +98,7 @@ def _check_unlisted(root: Path, splits: Iterable[Path]) -> None:
     if files:
         raise DataRefused(
             f"{root} has splits without class folders, and {files[0].relative_to(root)} in them.",
-            "Photos are labelled by their folder or by a manifest; annotations in other forms are not read.",
+            f"Photos are labelled by their folder or by a manifest. {ONE_LABEL}",
             "Export one folder per class, or write a CSV with the columns photo, label and split into"
             f" {root}.",
         )

@@ -165,6 +165,19 @@ class TableReport:
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
 
+@dataclass(frozen=True)
+class PhoneReport:
+    """The result of an import of what a phone's page exported."""
+
+    source: Path
+    remarks: Sequence[str]  # as sentences
+    span: Span | None = None  # it is named in the remarks
+
+    def sentences(self) -> Sequence[str]:
+        """Returns the report for people, a sentence a line."""
+        return self.remarks
+
+
 def _describe_new_labels(labels: Sequence[str]) -> list[str]:
     return [f"Labels added at the end of the schema: {', '.join(labels)}."] if labels else []
 
