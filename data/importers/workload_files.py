@@ -19,7 +19,7 @@ WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
 _TEMPLATE = """\
 # The {noun}s beside this file as a workload:
-#   python runners/local_runner.py --workload FOLDER/workload.yaml --data FOLDER
+#   .venv/bin/edgeline run --data FOLDER
 name: {name}
 schema: {schema}
 kind: {kind}{own}
