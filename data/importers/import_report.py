@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.importers.bands import ONE_LABEL
 from data.spans.layout import Span
 from edgeline.errors import DataRefused
 from edgeline.labels import join_names
@@ -113,7 +114,7 @@ class ImportReport:
         if self.conflicting:
             lines.append(
                 f"{self.conflicting} photos have two labels in the source; a run will quarantine them:"
-                f" {_list_some(self.conflicts)}."
+                f" {_list_some(self.conflicts)}. {ONE_LABEL}"
             )
         for reason, places in self.refused.items():
             lines.append(f"{len(places)} refused as {reason}: {_list_some(places)}.")

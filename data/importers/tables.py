@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from data.importers.bands import ONE_LABEL
 from data.importers.column_kinds import (
     LEAVE_OUT,
     Ask,
@@ -521,7 +522,7 @@ def _profile_table(
         raise DataRefused(
             f"{table.shown}, {refused[0]}",
             f"{damaged:,} of {rows:,} rows are damaged, which is too many to leave out.",
-            "Correct them; write fractions, lists and objects as texts."
+            f"Correct them; write fractions, lists and objects as texts. {ONE_LABEL}"
             if is_json(table.path)
             else "Correct them, and quote cells that contain the separator.",
         )

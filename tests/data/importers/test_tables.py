@@ -171,7 +171,7 @@ def people_folder(tmp_path_factory):
         ({"town": "city"}, {}, {}, "b.csv has no column town, which earlier spans have"),
         ({"town": "TOWN"}, {}, {}, "If TOWN is town, rename it. Else add"),
         ({}, {}, {"group": "id"}, "have no column as group, not id.*Leave out --group"),
-        ({}, {}, {"text": "id"}, "The schema has no feature length"),
+        ({}, {}, {"text": "id"}, "has texts, and .* has data of kind table"),
         ({}, {"stars": [*"12"] * 150}, {"label": "stars"}, "paid as label, not stars.*Pass --label paid"),
         ({}, {"age": ["young"] * 300}, {}, "age of .* cannot be read as numbers.*'young' in .*b.csv"),
         ({}, {"paid": [" YES", " NO"] * 150}, {}, "earlier spans have '(yes|no)'"),
@@ -968,7 +968,9 @@ def test_the_kind_of_a_column_is_chosen_at_the_first_import_only(tmp_path):
     assert load(tmp_path, columns, chosen={"age": "number", "town": "category"}).rows == 0
 
 
-@pytest.mark.parametrize("text", ["columns: [", "just words", "columns: {age: {name: age, form: prose}}"])
+@pytest.mark.parametrize(
+    "text", ["columns: [", "just words", "kind: table\ncolumns: {age: {name: age, form: prose}}"]
+)
 def test_a_workload_file_that_cannot_be_read_stops_the_next_import(tmp_path, text):
     columns = {"age": AGES, "town": ["A", "B", "C"] * 100}
     load(tmp_path, columns)
