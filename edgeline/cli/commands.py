@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 
 import click
 
@@ -9,6 +10,7 @@ from edgeline.errors import UsageError, suggest
 from edgeline.secrets import find_secret
 
 _OPTION = re.compile(r"--?[A-Za-z]\S*")
+_TYPED = "edgeline.typed"
 
 
 class Command(click.Command):
@@ -23,6 +25,7 @@ class Command(click.Command):
         Raises UsageError for an option whose value has a secret, which it does not show; settings are checked
         by themselves.
         """
+        ctx.meta[_TYPED] = tuple(args)
         try:
             with_value = {
                 name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts
@@ -44,6 +47,18 @@ class Command(click.Command):
     def get_short_help_str(self, limit: int = 45) -> str:
         """Returns the uncut summary for a list of commands."""
         return (self.help or "").partition("\n\n")[0]
+
+
+def retype_command(*more: str) -> str:
+    """Returns the running command as it was typed, with more words for its options."""
+    context: click.Context | None = click.get_current_context()
+    words = list(context.meta[_TYPED]) if context else []
+    end = words.index("--") if "--" in words else len(words)
+    names = list[str]()
+    while context is not None:
+        names.insert(0, context.command.name or "")
+        context = context.parent
+    return " ".join(["edgeline", *filter(None, names), shlex.join([*words[:end], *more, *words[end:]])])
 
 
 def _refuse_secret(name: str, value: str) -> None:
