@@ -91,7 +91,7 @@ def _add_table_options(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+@click.group(cls=Group)
 def data() -> None:
     """Makes, imports, lists, excludes and relabels spans, and suggests what to label."""
     # Nobody can act on the messages of TensorFlow's import, which photos are compared with.

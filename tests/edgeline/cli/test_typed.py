@@ -75,7 +75,9 @@ def parse(command):
         words = ["edgeline", "run", *words[2:]]
     name, *arguments = words[1:]
     target = load(name)
-    if isinstance(target, click.Group) and arguments:
+    if isinstance(target, click.Group):
+        if not arguments:  # it lists its actions
+            return
         target, arguments = target.commands[arguments[0]], arguments[1:]
     if target.name == "schedule":
         arguments = [*arguments, *(["--cron", "0 0 3 * * 1"] if "kubeflow" in words else [])]
