@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from edgeline.edge.golden import find_golden_problems, read_vectors
 from edgeline.edge.interpreter import EdgeModel, preprocess, silence_stderr
-from edgeline.errors import EdgelineError, UsageError, suggest
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
 from edgeline.labels import parse_labels
 from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
@@ -130,7 +130,7 @@ def load_bundle(
         raise UsageError(
             f"Version {manifest.version} of {manifest.model} has no variant {first!r}.",
             f"Its variants are {', '.join(names)}.",
-            suggest(first, names) or f"Leave it out to use {manifest.default_variant}, which phones run.",
+            f"Leave it out to use {manifest.default_variant}, which phones run.",
         )
     contract, models = json.loads(read_file(PREPROCESSING)), {}
     scratch = tempfile.TemporaryDirectory(prefix="edgeline-models-")
