@@ -41,7 +41,7 @@ _workload_of_spans = click.option(
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the record")
 
 
-@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+@click.group(cls=Group)
 def data() -> None:
     """Makes, imports, lists, excludes and relabels spans, and suggests what to label."""
 
