@@ -297,15 +297,23 @@ def test_status_names_the_last_run_its_outcome_and_its_reasons(edgeline, workspa
     assert "No release of shelf is in production" in out
 
 
-def test_status_names_the_version_in_production_after_a_rollback(edgeline, tmp_path, make_run):
+def test_status_says_who_rolled_back_and_why_and_speaks_of_a_past_run_in_the_past(
+    edgeline, tmp_path, make_run
+):
     push = tmp_path / "workspace/push"
     for name in ("one", "two"):
         store.push(push, "shelf", make_candidate(tmp_path / name, name))
     make_workspace(tmp_path / "workspace", make_run, version=2)
-    assert "version 2 stays in production" in edgeline("status")[1]
+    assert (
+        "version 2 stayed in production" in edgeline("status")[1]
+        and "Rolled back" not in edgeline("status")[1]
+    )
     store.rollback(push, "shelf", "bad in the field")
     out = edgeline("status")[1]
-    assert "version 1 stays in production" in out and "version 2" not in out
+    change = store.history(push, "shelf")[-1]
+    assert out.startswith("shelf: version 1 is in production")
+    assert f"  Rolled back from version 2 by {change.who} at {change.when}: bad in the field\n" in out
+    assert "version 2 stayed in production" in out and "is in production" not in out.partition("\n")[2]
 
 
 def test_runs_and_show_print_the_run(edgeline, workspace):
