@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shlex
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +21,6 @@ from edgeline.records.source import Source
 from edgeline.records.verdict import VERDICT
 from edgeline.release.acceptance import check_push_early, check_writer
 from edgeline.release.signing import load_signing_key
-from edgeline.store.locations import is_url
 
 log = logging.getLogger("edgeline.gate")
 
@@ -84,19 +82,9 @@ def DataGate(
             renew_pointer(push, model_name, settings.push)
         leave_record(inputs, record, records)
     if not verdict.passed:
-        cure = "Add or fix data; a later run may have what this one lacks"
-        if verdict.spans:
-            span = verdict.spans[0] if len(verdict.spans) == 1 else "SPAN"
-            # A folder has another name in the pod than where people type the command.
-            place = "DIR" if records and not is_url(data) else shlex.quote(data)
-            cure = f"Fix the span, or exclude it: `edgeline data exclude {span} --reason R --data {place}`"
-        elif verdict.features:
-            cure = "An earlier span breaks the schema: fix or exclude it, or widen the schema"
-        raise DataRefused(
-            " ".join(reasons),
-            "Nothing was trained.",
-            f"Details: {format_details_command(records, model_name)}. {cure}.",
-        )
+        details = format_details_command(records, model_name)
+        do = f"The run's report says what to do next: {details}."
+        raise DataRefused(" ".join(reasons), "Nothing was trained.", do)
     if records:  # On one machine, the runner checks this before the first step.
         rules, key = settings.push, load_signing_key(None)
         if rules.require_clean:

@@ -13,6 +13,7 @@ from edgeline.cli.commands import Command
 from edgeline.cli.stdout import print_json, say
 from edgeline.records.run import Run
 from edgeline.release import store
+from edgeline.release.acceptance import list_terms
 from edgeline.release.history import Change, read_history
 from edgeline.release.layout import Damaged, PushFolder
 from edgeline.release.reader import Outlook
@@ -172,8 +173,10 @@ def list_last_run(status: Status) -> Iterator[Line]:
         yield describe_none(status.place), ""
         return
     yield f"Last run {run.id}, on {run.data}: {closing.summarise(run)}", STYLES[run.outcome]
+    terms = {*list_terms(status.release.manifest)} if status.release else {}  # are above
     for reason in run.reasons:
-        yield f"  - {reason}", ""
+        if reason not in terms:
+            yield f"  - {reason}", ""
     if run.outcome in ("held", "refused"):
         from edgeline.workspace.details import read_details
 

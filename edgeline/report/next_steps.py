@@ -110,8 +110,16 @@ def _compare_settings(ending: _Ending) -> Iterator[str]:
         yield f"Settings differ from those of production: {join_names(changed, _MOST_SETTINGS)}."
 
 
-def _say_that_no_gate_failed(ending: _Ending) -> Iterator[str]:
-    if not ending.failed:
+def _end_canary(ending: _Ending) -> Iterator[str]:
+    if ending.failed:
+        return
+    place, candidate = ending.place, ending.facts.run.inputs.get("candidate")
+    if candidate and ending.is_here:
+        yield (
+            f"End the canary, if it is still open: `edgeline promote {candidate} --reason R {place}`, or"
+            f" `edgeline rollback --reason R {place}`. Then run again."
+        )
+    else:
         yield "No gate failed: the reason says what to do."
 
 
@@ -206,7 +214,7 @@ def _say_that_production_stays(ending: _Ending) -> Iterator[str]:
 _RULES: Mapping[str, Sequence[Callable[[_Ending], Iterator[str]]]] = {
     "held": (
         _compare_settings,
-        _say_that_no_gate_failed,
+        _end_canary,
         _name_drop,
         _exclude_spans,
         _roll_back,

@@ -313,14 +313,15 @@ def test_files_worse_than_that_in_production_are_held_with_slice_figures_and_int
     assert not verdict.passed and report["default_variant"] is None
     assert not (tmp_path / "both" / "verdict" / "golden").exists()
     # A sentence is said once, and names both files.
-    assert {reason.split(":")[0] for reason in verdict.reasons} == {"fp32, fp16"}
+    assert [reason.split(":")[0] for reason in verdict.reasons if " Loss " in reason].count("fp32, fp16") > 3
+    assert not any(reason.startswith(("fp32: Loss", "fp16: Loss")) for reason in verdict.reasons)
     assert re.search(
         r"Loss is [\d.]+ on 18 eval examples of only 1 session .*, [\d.]+ above the file in production"
         r" \([\d.]+\); at most 0.020 allowed. The drop is real",
         verdict.reasons[0],
     )
     assert {"overall", "class ok"} < {*verdict.slices}
-    settings = {finding.setting for finding in verdict.findings}
+    settings = {finding.setting for finding in verdict.findings if finding.lifted_by}
     assert settings == {f"evaluation.bounds[{number}].max_drop" for number in range(4)}
 
 

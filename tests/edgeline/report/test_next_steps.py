@@ -153,6 +153,13 @@ def test_a_world_that_changed_is_judged_against_its_own_release_from_then_on():
     assert "--set gate.severity.large_drift=warn`. Later weeks are then compared with the release" in lift
 
 
+def test_a_model_that_waits_for_the_end_of_a_canary_comes_with_the_commands_that_end_it():
+    facts = end("held", inputs={"candidate": "4"}, log="/work/runs/1/run.log")
+    place = "--workload shelf --workspace /work"
+    step = list_next_steps(replace(facts, gates=()))[0]
+    assert f"`edgeline promote 4 --reason R {place}`, or `edgeline rollback --reason R {place}`" in step
+
+
 def test_settings_that_differ_from_those_of_production_come_first():
     production = {**SETTINGS, "trainer": {"epochs": 12}, "push": {"destination": "/elsewhere"}, "old": 1}
     unlike = list_unlike(SETTINGS, production)

@@ -59,7 +59,7 @@ def test_each_difference_from_the_commit_has_its_own_digest(repository):
     git(repository, "add", ".")
     git(repository, "commit", "--quiet", "--message=Second")
     assert not read(repository).is_dirty
-    with pytest.raises(UsageError, match="with changes .* that nobody committed"):
+    with pytest.raises(UsageError, match="that nobody committed"):
         changed.check_clean()
 
 
@@ -79,7 +79,7 @@ def test_where_no_commit_can_be_read_a_sentence_says_why_and_nothing_fails(repos
     assert read_source("shelf").commit == "" and "HEAD" in read_source("shelf").unknown
     monkeypatch.setenv("PATH", "")
     assert read(repository).sentence == "The commit is not known: git is not installed."
-    with pytest.raises(UsageError, match="push.require_clean is set. The commit is not known"):
+    with pytest.raises(UsageError, match="The commit is not known"):
         read(repository).check_clean()
 
 
