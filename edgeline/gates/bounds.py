@@ -280,7 +280,7 @@ def _find_lost_groups(
     for number, size, right_before, right_now in find_lost_groups(answers, *limits):
         name = f"{on_eval.metrics.group} {answers.group_names[number]}"
         yield Finding(
-            f"{name[0].upper()}{name[1:]} is lost: the {on_eval.judged} in production is right on"
+            f"{name[0].upper()}{name[1:]} is lost: the {on_eval.judged} in production was right on"
             f" {right_before:,} of its {size:,} eval examples, and this {on_eval.judged} on {right_now:,}.",
             "evaluation.group_right_after=null",
             name,
