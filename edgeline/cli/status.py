@@ -145,8 +145,6 @@ def list_production(status: Status) -> Iterator[Line]:
         if age := _describe_age(status):
             yield f"  {age}", "bold yellow"
 
-    if status.last and status.last.settings.get("push", {}).get("require_clean"):
-        yield "  Only runs of a commit as it is are pushed: push.require_clean.", ""
     if status.outlook:
         for line, style in closing.describe_outlook(status.outlook, status.now):
             yield f"  {line}", style
@@ -177,16 +175,18 @@ def list_last_run(status: Status) -> Iterator[Line]:
     for reason in run.reasons:
         if reason not in terms:
             yield f"  - {reason}", ""
+    if run.warnings:
+        yield "Warnings", "bold yellow"
+    for warning in run.warnings:
+        yield f"  - {warning}", "yellow"
+    if run.settings.get("push", {}).get("require_clean"):
+        yield "Only files as they were committed are run: push.require_clean.", ""
     if run.outcome in ("held", "refused"):
         from edgeline.workspace.details import read_details
 
         yield from closing.format_next_steps(
             read_details(RunFolder(status.place.workspace / "runs" / run.id), run)
         )
-    if run.warnings:
-        yield "Warnings", "bold yellow"
-    for warning in run.warnings:
-        yield f"  - {warning}", "yellow"
 
 
 def describe_for_programs(status: Status) -> dict[str, object]:
