@@ -84,7 +84,7 @@ def test_the_first_run_pushes_and_notes_that_there_is_no_baseline(first_run: End
 
 def test_each_run_leaves_a_page_with_its_verdict_first(first_run: Ended) -> None:
     page = read_report(first_run)
-    assert "Version 1 of shelf is in production: accuracy" in page
+    assert "Version 1 of shelf went into production: accuracy" in page
     assert re.findall(r'<section id="([^"]+)">', page) == [
         *("gates", "data", "features", "schema", "training", "metrics", "confusion", "mistakes"),
         *("label_issues", "reliability", "edge", "steps", "lineage"),
@@ -231,7 +231,7 @@ def test_a_model_below_a_bound_is_held_back_and_production_stays(
     files = [path for path in workspace.rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in path.read_bytes() for path in files)
     page = read_report(result)
-    assert "held back by its evaluation" in page and "; version 1 stays in production." in page
+    assert "held back by its evaluation" in page and "; version 1 stayed in production." in page
     assert "at least 1.000 required" in page and "Since run" in page
     assert get_production(workspace)["version"] == 1
 
@@ -244,7 +244,7 @@ def test_a_bad_week_is_refused_before_training(first_run: Ended, data: Path, wor
     assert any("unknown-label" in reason and "corrupt" in reason for reason in result.json["reasons"])
     assert "Trainer" not in {step for step, state in result.states.items() if state in ("done", "cached")}
     page = read_report(result)
-    assert "The data was refused, so nothing was trained; version 1 stays in production." in page
+    assert "The data was refused, so nothing was trained; version 1 stayed in production." in page
     # The page shows thumbnails of the quarantined photos.
     assert page.count("<b>unknown-label</b>") > 0 and "data:image/jpeg;base64," in page
     assert get_production(workspace)["version"] == 1
@@ -384,7 +384,7 @@ def test_the_next_run_resumes_repeats_a_step_with_a_lost_file_and_its_model_repl
     assert list(temporary.iterdir()) == []
     assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0
     evaluation = find_newest(workspace, "Evaluator/blessing/*/verdict.json")
-    assert "model in production has" in evaluation.read_text()
+    assert "model in production had" in evaluation.read_text()
     assert get_production(workspace)["version"] == 2
     rollback = edgeline(workspace, "rollback", "--reason", "drill", "--workspace", str(workspace))
     assert rollback.code == 0, rollback.stderr
