@@ -1,5 +1,6 @@
 """Weeks of one team: each test is the next event in one workspace; some runs are killed."""
 
+import ast
 import json
 import os
 import re
@@ -133,18 +134,24 @@ def test_mlflow_has_the_finished_run_and_its_version_is_production(first_run: En
 def test_the_notebook_of_the_documentation_reads_the_run(
     first_run: Ended, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nbclient = pytest.importorskip("nbclient", reason="TFX 1.21 does not bring nbclient")
-    import nbformat
-
     monkeypatch.setenv("EDGELINE_WORKSPACE", str(workspace))
-    notebook = nbformat.read(ROOT / "docs" / "notebook.ipynb", 4)
-    nbclient.NotebookClient(notebook, timeout=300).execute()
-    runs, metrics, *_, report, scores = (
-        cell.outputs[-1]["data"] for cell in notebook.cells if cell.cell_type == "code"
-    )
-    assert f"<run {first_run.json['id']} of shelf: pushed>" in runs["text/plain"]
-    assert "overall" in metrics["text/plain"] and "<iframe srcdoc=" in report["text/html"]
-    assert "'ok':" in scores["text/plain"]
+    runs, metrics, *_, report, scores = run_cells(ROOT / "docs" / "notebook.ipynb")
+    assert f"<run {first_run.json['id']} of shelf: pushed>" in repr(runs)
+    assert "overall" in repr(metrics) and "<iframe srcdoc=" in report._repr_html_()
+    assert "'ok':" in repr(scores)
+
+
+def run_cells(notebook: Path) -> list[Any]:
+    """Runs the code of a notebook, which needs no Jupyter; returns the value that each cell shows."""
+    names: dict[str, Any] = {}
+    shown = []
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            *statements, last = ast.parse("".join(cell["source"])).body
+            assert isinstance(last, ast.Expr)
+            exec(compile(ast.Module(statements, []), notebook.name, "exec"), names)
+            shown.append(eval(compile(ast.Expression(last.value), notebook.name, "eval"), names))
+    return shown
 
 
 def test_the_files_of_a_release_are_timed_and_the_times_stored(first_run: Ended, workspace: Path) -> None:
