@@ -79,7 +79,8 @@ lock: ## resolve the dependencies of both stacks again; newer ones by removing r
 # A tag of its own for each commit: of `latest`, a cluster would not know that it changed.
 IMAGE ?= edgeline:$(shell git rev-parse --short=12 HEAD)
 image: ## build the container image; IMAGE=name:tag, docker's options in BUILD="--build-arg CUDA=1"
-	@docker build --file deploy/Dockerfile --tag $(IMAGE) $(BUILD) .
+	@docker build --file deploy/Dockerfile --tag $(IMAGE) \
+		--build-arg SOURCE="$$(.venv/bin/python -m runners.shared.source 2>/dev/null)" $(BUILD) .
 	@echo "Built $(IMAGE)"
 
 # How the image gets to the cluster's nodes.

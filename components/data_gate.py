@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shlex
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -18,10 +17,10 @@ from components.run_record import format_details_command, leave_record
 from edgeline.errors import DataRefused, EdgelineError
 from edgeline.records.run import Run
 from edgeline.records.served import SERVED
+from edgeline.records.source import Source
 from edgeline.records.verdict import VERDICT
 from edgeline.release.acceptance import check_push_early, check_writer
 from edgeline.release.signing import load_signing_key
-from edgeline.store.locations import is_url
 
 log = logging.getLogger("edgeline.gate")
 
@@ -40,6 +39,7 @@ def DataGate(
     push: Parameter[str],
     data: Parameter[str],
     recorded: Parameter[str],
+    source: Parameter[str],
     records: Parameter[str],
 ) -> None:
     """Lets the run go on to training, or stops it; before, it ends an open canary if phones answered enough.
@@ -48,11 +48,13 @@ def DataGate(
 
     The inputs other than the verdict go into the record of a run that is stopped, and are copied for the
     report of a run that goes on: so a graph has one edge to RunReport instead of one from each step.
-    `recorded` are all settings as JSON; `records` is the place of the record, as in `leave_record`.
+    `recorded` are all settings as JSON, and `source` is the commit; `records` is the place of the record, as
+    in `leave_record`.
 
     Raises:
         DataRefused: The verdict is `fail`.
-        UsageError: Phones run a release of a higher rollback epoch or a signed one, or the key is not a key.
+        UsageError: Phones run a release of a higher rollback epoch or a signed one, the key is not a key, or
+            the source is not a commit as it is, which the settings require.
     """
     verdict, served = VERDICT.read(Path(data_verdict.uri)), SERVED.find(Path(quarantine.uri))
     settings = ReleaseSettings.model_validate_json(recorded)
@@ -72,27 +74,21 @@ def DataGate(
     # On one machine the runner makes the page of every run when it has ended. On a cluster, a run that never
     # ends keeps the record of this step.
     if records:
-        record = Run(id=run, workload=model_name, data=data, settings=json.loads(recorded))
+        made_with = json.loads(recorded)
+        commit = Source.parse(source)
+        record = Run(id=run, workload=model_name, data=data, settings=made_with, source=commit)
         if not verdict.passed:
             record = replace(record, outcome="refused", reasons=reasons)
             renew_pointer(push, model_name, settings.push)
         leave_record(inputs, record, records)
     if not verdict.passed:
-        cure = "Add or fix data; a later run may have what this one lacks"
-        if verdict.spans:
-            span = verdict.spans[0] if len(verdict.spans) == 1 else "SPAN"
-            # A folder has another name in the pod than where people type the command.
-            place = "DIR" if records and not is_url(data) else shlex.quote(data)
-            cure = f"Fix the span, or exclude it: `edgeline data exclude {span} --reason R --data {place}`"
-        elif verdict.features:
-            cure = "An earlier span breaks the schema: fix or exclude it, or widen the schema"
-        raise DataRefused(
-            " ".join(reasons),
-            "Nothing was trained.",
-            f"Details: {format_details_command(records, model_name)}. {cure}.",
-        )
+        details = format_details_command(records, model_name)
+        do = f"The run's report says what to do next: {details}."
+        raise DataRefused(" ".join(reasons), "Nothing was trained.", do)
     if records:  # On one machine, the runner checks this before the first step.
         rules, key = settings.push, load_signing_key(None)
+        if rules.require_clean:
+            Source.parse(source).check_clean()
         warning = check_push_early(
             push, model_name, rules.rollback_epoch, key is not None, rules.canary_percent
         )

@@ -40,7 +40,7 @@ from edgeline.records.edge import (
     EdgeFiles,
     Variant,
 )
-from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.verdict import VERDICT, Finding, Verdict, join_findings
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors
@@ -114,37 +114,41 @@ def EdgeValidator(
     warnings: tuple[str, ...] = (production,) if production and has_production and before is None else ()
     default, compared = None, ""
     variants: list[Variant] = []
+    findings: list[Finding] = []
     for conversion in CONVERSIONS.read(bundle):
         inspection = measurement = None
-        reasons: tuple[str, ...] = (f"It could not be converted: {conversion.error}",)
+        failures = [Finding(f"It could not be converted: {conversion.error}")]
         if conversion.file is not None:
             file = bundle / conversion.file
             inspection = inspect(file)
             measurement, answers = measure(
                 file, sample.inputs, sample.labels, reference, sample.groups, contents, contract, unlike
             )
-            reasons = (*find_problems(inspection, conversion.variant), *judge(measurement, parsed.edge))
-            if not reasons and default is None and before is not None:
+            failures = [*map(Finding, find_problems(inspection, conversion.variant))]
+            failures += judge(measurement, parsed.edge)
+            # Beside a limit too, so that all that would hold the file is said at once.
+            if measurement.finite and default is None and before is not None:
                 now, then = (
                     gather_answers(list_predictions(sample, side, names), about) for side in (answers, before)
                 )
                 gates = judge_file(replace(now, baseline=then.candidate), parsed.evaluation, about.group_noun)
-                reasons = gates.reasons
-                if gates.passed:
+                failures += gates.findings
+                if not failures:
                     warnings = gates.warnings
                     right, right_before = (float(a.find_right(a.candidate).mean()) for a in (now, then))
                     compared = (
-                        f"On the same {len(now.labels):,} eval examples {conversion.variant} is right on"
+                        f"On the same {len(now.labels):,} eval examples {conversion.variant} was right on"
                         f" {right:.3f}, and {production} on {right_before:.3f}."
                     )
-            if not reasons and default is None and not checked.problems:
+            if not failures and default is None and not checked.problems:
                 default = conversion.variant
+        findings += (replace(finding, file=conversion.variant) for finding in failures)
+        reasons = join_findings(failures)
         variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
     if before is None:
         compared = production
     passed = {v.name: bundle / v.file for v in variants if default and v.file and not v.reasons}
-    failures = tuple(f"{v.name}: {' '.join(v.reasons)}" for v in variants if v.reasons)
-    outcome = Verdict("edge", "fail", (*checked.problems, *failures))
+    outcome = Verdict.fail("edge", (*map(Finding, checked.problems), *findings))
     if default is not None:
         if parsed.edge.golden_examples and raw_examples:
             chosen = choose_examples(raw_examples, parsed.edge.golden_examples)
@@ -153,9 +157,9 @@ def EdgeValidator(
         unchecked = () if raw_examples else (_NOT_CHECKED,)
         reasons = (
             f"{default} is the default variant.",
-            *([compared] if compared not in warnings else []),
+            *([compared] if has_production and compared not in warnings else []),
         )
-        outcome = Verdict("edge", "pass", reasons, (*failures, *unchecked, *warnings))
+        outcome = Verdict("edge", "pass", reasons, (*join_findings(findings), *unchecked, *warnings))
     for warning in outcome.warnings:
         log.warning(warning)
     VERDICT.write(folder, outcome)
@@ -177,9 +181,9 @@ def _predict_with_production(
 
     version = production.get_int_custom_property("version")
     if not production.get_int_custom_property("has_model"):
-        return None, "Nothing is in production yet, so there is no file to compare with."
+        return None, "Nothing was in production before, so there was no file to compare with."
     file = production.get_string_custom_property("edge_file")
-    none = f"The files are not compared with the file in production, of version {version}"
+    none = f"The files were not compared with the file in production, of version {version}"
     if not file:
         return None, f"{none}: its bundle cannot be read; see `edgeline verify {version}`."
     name, bundle = f"{file} of version {version}", Path(production.uri, artifacts.PRODUCTION_EDGE)

@@ -32,7 +32,7 @@ from edgeline.records.edge import OUT_OF_FOLD
 from edgeline.records.evaluation import METRICS, REVIEWED, Confusion, Metrics
 from edgeline.records.ingest import TWINS
 from edgeline.records.served import PUSHED, SERVED, SKEW
-from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.verdict import VERDICT, Finding, Verdict
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 
@@ -127,13 +127,12 @@ class EvaluatorExecutor(Executor):
 
 def _add_bad_spans(verdict: Verdict, bad_spans: Mapping[str, str], severity: Severity) -> Verdict:
     """Returns the verdict with the spans whose labels look wrong, a sentence each, as the severity says."""
-    sentences = tuple(bad_spans.values())
-    if not sentences or severity == "off":
-        return verdict
-    if severity == "warn":
-        return replace(verdict, warnings=(*verdict.warnings, *sentences))
-    reasons = (*(() if verdict.passed else verdict.reasons), *sentences)
-    return replace(verdict, result="fail", reasons=reasons, spans=(*verdict.spans, *bad_spans))
+    if severity == "block":
+        return verdict.add(
+            [Finding(text, "gate.severity.labels=warn", spans=(span,)) for span, text in bad_spans.items()]
+        )
+    sentences = bad_spans.values() if severity == "warn" else ()
+    return replace(verdict, warnings=(*verdict.warnings, *sentences))
 
 
 def _judge_labels(on_eval: Answers, out_of_fold: Answers | None, simple: SimpleModels) -> list[Judged]:

@@ -31,7 +31,8 @@ from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, P
 from edgeline.records.evaluation import METRICS
 from edgeline.records.run import Run
 from edgeline.records.served import SERVED
-from edgeline.records.verdict import PUSH, VERDICT, Push
+from edgeline.records.source import Source
+from edgeline.records.verdict import PUSH, VERDICT, Push, list_reasons
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
 from edgeline.release.history import read_history
@@ -64,6 +65,7 @@ def Pusher(
     settings: Parameter[str],
     code: Parameter[str],
     lock: Parameter[str],
+    source: Parameter[str],
     run: Parameter[str],
     search: InputArtifact[TunerResults] = None,
 ) -> None:
@@ -75,10 +77,10 @@ def Pusher(
 
     `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
     (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
-    schema's domain, which labels.txt has to keep; `lock` is the digest of the lock file. `run` makes each run
-    execute this step. `settings` are all that made the model: its card and provenance name them, and the card
-    also reads `quarantine`, `model_run` and `search`. The signing key that the settings or the environment
-    name is read here and written nowhere.
+    schema's domain, which labels.txt has to keep; `lock` is the digest of the lock file, and `source` the
+    commit. `run` makes each run execute this step. `settings` are all that made the model: its card and
+    provenance name them, and the card also reads `quarantine`, `model_run` and `search`. The signing key that
+    the settings or the environment name is read here and written nowhere.
     """
     made_with = json.loads(settings)
     release_settings = ReleaseSettings.model_validate_json(settings)
@@ -87,7 +89,7 @@ def Pusher(
     verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
     if not all(verdict.passed for verdict in verdicts):
-        reasons = tuple(r for verdict in verdicts if not verdict.passed for r in verdict.reasons)
+        reasons = list_reasons([verdict for verdict in verdicts if not verdict.passed])
         outcome = Push("held", 0, reasons)
     elif (number := store.find_version(push, model_name, identify_model(saved_model))) is not None:
         store.repair(push)  # a push of this model may have been killed at its end
@@ -98,8 +100,8 @@ def Pusher(
     elif opened := judge_canary(push, model_name, SERVED.find(Path(quarantine.uri)), bounds):
         rollout, judgement = opened
         wait = (
-            f"{rollout.tried} A new model waits until that canary has ended: with more answers, or by"
-            f" `edgeline promote {rollout.versions[1]} --reason R` or"
+            f"A canary of version {rollout.versions[1]} was open, and a new model waits until that has ended:"
+            f" with more answers, or by `edgeline promote {rollout.versions[1]} --reason R` or"
             f" `edgeline rollback --to {rollout.to_version} --reason R`."
         )
         outcome = Push("held", 0, (wait, *judgement.sentences))
@@ -119,6 +121,7 @@ def Pusher(
             started_at=utc_now(),
             settings=made_with,
             libraries=read_library_versions(),
+            source=Source.parse(source),
             inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
         )
         facts = collect(sources, about)
@@ -136,10 +139,10 @@ def Pusher(
                 examples.get_string_custom_property("window"),
                 json.loads(examples.get_string_custom_property("spans")),
             ),
-            code=Code(code, lock),
+            code=Code(code, lock, about.source if about.source.commit else None),
             versions=facts.run.libraries,
             run=run,
-            **push_settings.model_dump(exclude={"key", "destination"}),
+            **push_settings.model_dump(exclude={"key", "destination", "require_clean"}),
             signing_key=load_signing_key(push_settings.key),
             settings=made_with,
             tuned=facts.run.tuned,
@@ -153,11 +156,12 @@ def Pusher(
             outcome = Push("held", current.version if current else 0, (error.found, error.why, error.do))
         else:
             tried = store.find_rollout(push, model_name)
-            state = tried.tried if tried else f"Version {release.version} of {model_name} is in production."
+            state = f"Version {release.version} of {model_name} went into production."
+            if tried:
+                state = f"After this push, {tried.tried}"
             outlook = foresee_phone(push, model_name, list_public_keys(push_settings.load_keys()))
-            outcome = Push(
-                "pushed", release.version, (state, *list_terms(release.manifest), outlook.sentence)
-            )
+            phones = f"After this push, {outlook.sentence[0].lower()}{outlook.sentence[1:]}"
+            outcome = Push("pushed", release.version, (state, *list_terms(release.manifest), phones))
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":
         renew_pointer(push, model_name, push_settings)
@@ -171,9 +175,9 @@ def Pusher(
 def _explain_unchanged(version: int, root: str, name: str) -> str:
     current, rollout = store.current(root, name), store.find_rollout(root, name)
     if rollout and version in rollout.versions[1:]:
-        return f"This model is tried already: {rollout.tried}"
+        return f"This model was tried already: {rollout.tried}"
     if current is not None and current.version == version:
-        return f"This model is in production already, as version {version}."
+        return f"This model was in production already, as version {version}."
     if version not in store.list_known_versions(root, name):
         return (
             f"This model was pushed before, as version {version}, rolled back, and then garbage-collected."
@@ -183,7 +187,7 @@ def _explain_unchanged(version: int, root: str, name: str) -> str:
     end = next((c for c in changes[::-1] if c.from_version == version != c.to_version), None)
     how = f" ({end.action} by {end.who} at {end.when}: {end.reason.rstrip('.')})" if end else ""
     return (
-        f"This model was pushed before, as version {version}, and is not in production{how}."
+        f"This model was pushed before, as version {version}, and was not in production{how}."
         f" It is not pushed twice; `edgeline promote {version} --reason R` puts it back into production."
     )
 

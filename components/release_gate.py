@@ -38,7 +38,7 @@ def ReleaseGate(
         raise HeldBack(
             " ".join(pushed.reasons),
             "The model was trained but not pushed.",
-            f"Read every metric by slice in the run's report: {format_details_command(records, model_name)}.",
+            f"The run's report says what to do next: {format_details_command(records, model_name)}.",
         )
     expected = run if pushed.outcome == "pushed" else None
     if not _is_released(push, model_name, pushed.version, expected):

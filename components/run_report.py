@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 from components.artifacts import AcceptedData, EdgeModels, RunReportPage, Verdict
 from components.run_record import leave_record
 from edgeline.records.run import Run
+from edgeline.records.source import Source
 from edgeline.records.verdict import PUSH
 
 
@@ -31,13 +32,14 @@ def RunReport(
     model_name: Parameter[str],
     data: Parameter[str],
     recorded: Parameter[str],
+    source: Parameter[str],
     records: Parameter[str],
     search: InputArtifact[standard_artifacts.TunerResults] = None,
 ) -> None:
     """Makes one self-contained HTML page of a run from the outputs of its steps; it always succeeds.
 
-    `recorded` are all settings as JSON; `records` is the place that page and facts are copied to, as in
-    `leave_record`.
+    `recorded` are all settings as JSON, and `source` is the commit; `records` is the place that page and
+    facts are copied to, as in `leave_record`.
     """
     folder = Path(report.uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,7 @@ def RunReport(
         reasons=push.reasons,
         data=data,
         settings=json.loads(recorded),
+        source=Source.parse(source),
     )
     if search is not None:
         inputs["search"] = search

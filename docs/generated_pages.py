@@ -1,10 +1,14 @@
-"""A hook of MkDocs, which adds what is written from the code: settings, commands, and the report's terms."""
+"""A hook of MkDocs, which adds what is written from the code: settings, commands, and the report's terms.
+
+It also turns the index of the search into a script, which a page that is opened from the disk can read.
+"""
 
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 
 import click
 from mkdocs.config.defaults import MkDocsConfig
@@ -43,6 +47,19 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     for mark, write in (("terms", write_terms), ("faults", write_faults), ("promises", write_promises)):
         markdown = markdown.replace(f"<!-- {mark} -->", write())
     return markdown
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Writes the sections of all pages as a script, each with the title of its page."""
+    folder = Path(config.site_dir, "search")
+    entries = json.loads((folder / "search_index.json").read_text(encoding="utf-8"))["docs"]
+    titles = {entry["location"]: entry["title"] for entry in entries}
+    sections = [
+        {**entry, "page": titles[entry["location"].partition("#")[0]]}
+        for entry in entries
+        if "#" in entry["location"]
+    ]
+    (folder / "sections.js").write_text(f"const sections = {json.dumps(sections)};\n", encoding="utf-8")
 
 
 def write_terms() -> str:

@@ -82,7 +82,32 @@ class WorkspaceLocked(EdgelineError):
     exit_code = 5
 
 
-def suggest(word: str, names: Iterable[str]) -> str:
+# Words that people type, and the names that stand for them.
+_SYNONYMS = {
+    **dict.fromkeys(("last", "newest", "today", "yesterday"), "latest"),
+    **dict.fromkeys(("current", "live", "prod"), "production"),
+    "train": "run",
+    "import": "data",
+    "history": "runs",
+    "serve": "phone",
+    "undo": "rollback",
+    "deploy": "promote",
+}
+
+
+def find_nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Returns the one of `names` that is most like a word, in any case; None if none is near.
+
+    `cutoff` is the least likeness, 0..1, as difflib has it.
+    """
+    by_lower = {name.lower(): name for name in names}
+    if (synonym := _SYNONYMS.get(word.lower())) in by_lower:
+        return by_lower[synonym]
+    near = difflib.get_close_matches(word.lower(), by_lower, 1, cutoff)
+    return by_lower[near[0]] if near else None
+
+
+def suggest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
     """Asks whether the nearest of `names` was meant; empty if none is near."""
-    near = difflib.get_close_matches(word, names, 1)
-    return f"Did you mean {near[0]}?" if near else ""
+    nearest = find_nearest(word, names, cutoff)
+    return f"Did you mean {nearest}?" if nearest else ""

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError, suggest
 from edgeline.failures import describe
 from edgeline.prediction.inputs import answer, check_kind, read_inputs
 from edgeline.project import import_from_project
@@ -263,7 +263,9 @@ class PastRun:
         steps = {step.name: step for step in self.facts.run.steps}
         if name not in steps:
             raise UsageError(
-                f"Run {self.id} had no step {name!r}.", f"Its steps: {', '.join(steps)}.", "Name one of them."
+                f"Run {self.id} had no step {name!r}.",
+                f"Its steps: {', '.join(steps)}.",
+                suggest(name, steps) or "Name one of them.",
             )
         outputs = {item.output: item.uri for item in self.facts.run.artifacts if item.step == name}
         return PastStep(name, steps[name].state, steps[name].seconds, outputs, self)

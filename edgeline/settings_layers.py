@@ -1,6 +1,5 @@
 """The sources of settings: layers of nested mappings merged key by key, with mistakes in plain words."""
 
-import difflib
 import os
 import re
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from edgeline.errors import suggest
+from edgeline.errors import find_nearest, suggest
 from edgeline.secrets import redact
 from edgeline.store.locations import open_regular_file
 
@@ -246,16 +245,17 @@ def suggest_key(dotted: str, settings: Collection[str]) -> str:
     """Returns a sentence with the nearest of the known keys, or with all keys of the same group."""
     names = [name for name in settings if "[]" not in name and "*" not in name]
     groups = list(dict.fromkeys(name.partition(".")[0] for name in names))
-    if "." not in dotted and (near := difflib.get_close_matches(dotted, groups, 1)):
-        return f" Did you mean {near[0]}?"
+    if "." not in dotted and (near := find_nearest(dotted, groups)):
+        return f" Did you mean {near}?"
     inner = {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count("."))}
-    near = difflib.get_close_matches(dotted, [*names, *sorted(inner)], 1, cutoff=0.75)
+    near = find_nearest(dotted, [*names, *sorted(inner)], 0.75)
     if not near:
         leaf = dotted.rpartition(".")[2]
         by_leaf = {name.rpartition(".")[2]: name for name in names}
-        near = [by_leaf[match] for match in difflib.get_close_matches(leaf, by_leaf, 1, cutoff=0.7)]
+        nearest_leaf = find_nearest(leaf, by_leaf, 0.7)
+        near = by_leaf[nearest_leaf] if nearest_leaf else None
     if near:
-        return f" Did you mean {near[0]}?"
+        return f" Did you mean {near}?"
     group = dotted.rpartition(".")[0]
     inside = [name for name in names if name.rpartition(".")[0] == group] if group else groups
     return f" Known settings: {', '.join(inside)}." if inside else ""

@@ -63,6 +63,7 @@ class Observed:
     production: str = ""  # digest of the pointer to production; empty if nothing is in production
     code: str = ""  # digest of the code that the steps run
     lock: str = ""  # digest of the installed lock file
+    source: str = ""  # JSON of the commit; empty for that of the container image
     run: str = ""  # id of the run
     # Digest of the code by step; a step that is not named has that of all.
     step_code: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +89,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "model_name": workload.name,
         "data": paths.data,
         "recorded": json.dumps(settings.recorded()),
+        "source": observed.source,
         "records": paths.records,
     }
 
@@ -226,6 +228,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         settings=settings.of("Pusher"),
         code=observed.code,
         lock=observed.lock,
+        source=observed.source,
         run=observed.run,
     )
     report = RunReport(

@@ -1,8 +1,10 @@
 """The kinds of a table's columns, at the first import and at later ones, and checks of these columns."""
 
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from data.importers.bands import ONE_LABEL, suggest_bands
 from data.importers.columns import ColumnProfile
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault, show_label
@@ -10,8 +12,8 @@ from edgeline.records.columns import AGE, DAYS, NUMBERS, TIMES, Column
 from edgeline.tables.files import find_near
 
 _MOST_LABELS = 1_000
-# Numbers with more distinct values than this, each in few rows, are measurements and not classes.
-_MOST_NUMBERED_CLASSES, _ROWS_A_CLASS = 20, 10
+# Numbers with more distinct values than this are taken for measurements, and not for classes.
+_MOST_NUMBERED_CLASSES = 20
 LEAVE_OUT = "leave out"
 # Returns the kind of a column, given its name, its first values and a guess: `number` or `category`.
 Ask = Callable[[str, str, str], str]
@@ -201,31 +203,35 @@ def reuse_kinds(
 
 
 def check_label_column(
-    shown: str, column: ColumnProfile, rows: int, is_first: bool, labels: Collection[str]
+    shown: str,
+    column: ColumnProfile,
+    rows: int,
+    is_first: bool,
+    labels: Collection[str],
+    are_codes: bool = False,
 ) -> None:
     """Refuses a column that is not a label; a folder's first import `is_first`, others know `labels`.
+
+    `are_codes` tells that its numbers are codes of classes.
 
     Raises UsageError for one value, one for nearly each row, measurements, or a value that cannot be a label.
     """
     if is_first or not column.cells:
         check_not_constant(shown, column, "A model needs at least two classes.", "classes")
     label, values = column.name, column.values
-    is_few = values is not None and column.cells >= _ROWS_A_CLASS * len(values)
-    if (
-        column.find_form() in NUMBERS
-        and not is_few
-        and (values is None or len(values.keys() - labels) > _MOST_NUMBERED_CLASSES)
-    ):
+    are_many = values is None or len(values.keys() - labels) > _MOST_NUMBERED_CLASSES
+    if column.find_form() in NUMBERS and are_many and not are_codes:
+        bands = suggest_bands(shown, column)
         raise UsageError(
             f"The column {label} of {shown} has {'over ' if values is None else ''}"
             f"{len(values or range(_MOST_LABELS)):,} different numbers in {column.cells:,} rows.",
-            "Predicting a number is regression; Edgeline trains classifiers.",
-            "Name a column of classes, or map its values to classes such as low, middle and high.",
+            ONE_LABEL,
+            f"If they are codes of classes, add --category {shlex.quote(label)}. {bands}",
         )
     if values is None or len(values) > _MOST_LABELS:
         raise UsageError(
             f"The column {label} of {shown} has over {_MOST_LABELS:,} different labels.",
-            "A model tells at most that many classes apart, and needs many rows of each.",
+            f"{ONE_LABEL} It needs many rows of each.",
             "Name a column with fewer values, or group its values into classes.",
         )
     if is_first and len(values) == column.cells:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
 from data.spans.exclusions import SPAN_NAME
 from data.spans.source import SPLITS
@@ -64,6 +65,8 @@ def open_folders(root: Path, folders: Sequence[Path], domain: Collection[str]) -
     if others or splits.keys() <= loose:
         if not others:
             _check_unlisted(root, splits.values())
+        elif len(names) == 1 and not domain:
+            _check_unlisted(root, [root, *(folder for folder in folders if folder not in names)])
         return _open_class_folders(root, {"": folders}, domain)
     if len(named) > len(splits):
         raise DataRefused(
@@ -91,13 +94,16 @@ def open_folders(root: Path, folders: Sequence[Path], domain: Collection[str]) -
     )
 
 
-def _check_unlisted(root: Path, splits: Iterable[Path]) -> None:
-    """Refuses splits without class folders that have files of labels. Raises DataRefused."""
-    files = [path for split in splits for path in sorted(split.iterdir()) if path.suffix.lower() in _LISTS]
+def _check_unlisted(root: Path, folders: Iterable[Path]) -> None:
+    """Refuses folders that have files of labels, and no class folders. Raises DataRefused."""
+    stems = {path.stem for path in find_photos(root)}
+    paths = chain.from_iterable(sorted(folder.rglob("*")) for folder in folders)
+    files = [path for path in paths if path.suffix.lower() in _LISTS]
+    files = [path for path in files if path.suffix.lower() != ".txt" or path.stem in stems]
     if files:
         raise DataRefused(
-            f"{root} has splits without class folders, and {files[0].relative_to(root)} in them.",
-            "Photos are labelled by their folder or by a manifest; annotations in other forms are not read.",
+            f"{root} has no class folders, but {files[0].relative_to(root)}.",
+            f"Photos are labelled by their folder or by a manifest. {ONE_LABEL}",
             "Export one folder per class, or write a CSV with the columns photo, label and split into"
             f" {root}.",
         )

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.importers.bands import ONE_LABEL
 from data.spans.layout import Span
 from edgeline.errors import DataRefused
 from edgeline.labels import join_names
@@ -113,7 +114,7 @@ class ImportReport:
         if self.conflicting:
             lines.append(
                 f"{self.conflicting} photos have two labels in the source; a run will quarantine them:"
-                f" {_list_some(self.conflicts)}."
+                f" {_list_some(self.conflicts)}. {ONE_LABEL}"
             )
         for reason, places in self.refused.items():
             lines.append(f"{len(places)} refused as {reason}: {_list_some(places)}.")
@@ -163,6 +164,19 @@ class TableReport:
         lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
         lines += [*self.remarks, *(f"Not imported: {row}" for row in self.refused)]
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
+
+
+@dataclass(frozen=True)
+class PhoneReport:
+    """The result of an import of what a phone's page exported."""
+
+    source: Path
+    remarks: Sequence[str]  # as sentences
+    span: Span | None = None  # it is named in the remarks
+
+    def sentences(self) -> Sequence[str]:
+        """Returns the report for people, a sentence a line."""
+        return self.remarks
 
 
 def _describe_new_labels(labels: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, rea
 from data.importers.sessions import NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source
-from data.importers.workload_files import add_files, read_schema
+from data.importers.workload_files import add_files, check_kind, read_schema
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.source import UNKNOWN_LANE
 from data.photos.thumbnails import may_have_exif, read_look, read_time_taken
@@ -43,7 +43,6 @@ _NO_EVAL = (
 )
 _SESSION_DIGITS = 16
 _LAST_TIME = 253_402_300_799  # the end of the year 9999; file systems know later times
-_PHOTOS_A_MESSAGE = 250
 # Limits on CPU time and memory for reading the metadata of one photo, and for its look.
 _SECONDS, _GIGABYTES, _LOOK_GIGABYTES = 2, 1, 2
 
@@ -76,8 +75,9 @@ def import_photos(
         raise UsageError(
             f"{data_dir} lies in {src}.",
             "The next import would read its spans as photos to import.",
-            "Pass a data folder outside the source.",
+            "Pass a data folder, or a workspace, outside the source.",
         )
+    check_kind(data_dir, f"{src} has photos", "photos")
     _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
     labels = {PhotoSpan.of(span): read_corrected(span) for span in find_usable_spans(data_dir)}
     earlier = KnownPhotos(labels)
@@ -213,8 +213,7 @@ class _Importer:
 
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
         for number, offer in enumerate(self._source.offers, start=1):
-            if number % _PHOTOS_A_MESSAGE == 0 and (total := self._source.count):
-                report(Counted("photos", number, total))
+            report(Counted("photos", number, self._source.count))
             if isinstance(offer, RefusedPhoto):
                 self.report.refused.setdefault(offer.reason, []).append(offer.where)
             elif added := self._add_photo(offer):

@@ -13,7 +13,8 @@ from edgeline.records.columns import MISSING, parse_cell
 from edgeline.tables.files import WHOLE
 from edgeline.tables.rows import read_rows
 
-# If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised.
+# If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised,
+# or one that has grown at its end.
 _DIFFERENT = 0.9
 _TEXT = {"text": ""}
 # Spans written by other tools may have files that no import writes; records are not compared.
@@ -25,20 +26,25 @@ def find_known_rows(
 ) -> Counter[bytes]:
     """Counts the `rows` that a usable span holds, by their digests; `forms` are those of their columns.
 
+    A table that begins with the rows of all spans has grown; else, if its rows differ, each is looked up.
+
     Raises DataRefused if an earlier span cannot be read.
     """
     spans = find_usable_spans(data_dir)
     if not spans:
         return Counter()
-    new, earlier = Counter(digest_row(row, forms) for row in rows), set[bytes]()
+    digests, earlier = [digest_row(row, forms) for row in rows], list[bytes]()
+    new = Counter(digests)
     for span in spans:
         cells = (row for row in read_span(span, list(forms)) if forms.keys() <= row.keys())
-        existing = Counter(digest_row([row[name] for name in forms], forms) for row in cells)
-        if existing == new:
+        existing = [digest_row([row[name] for name in forms], forms) for row in cells]
+        if Counter(existing) == new:
             return new
-        earlier |= existing.keys()
-    are_different = len(new) >= _DIFFERENT * new.total()
-    return Counter({row: count for row, count in new.items() if are_different and row in earlier})
+        earlier += existing
+    if digests[: len(earlier)] == earlier:
+        return Counter(earlier)
+    known = {*earlier} if len(new) >= _DIFFERENT * new.total() else set()
+    return Counter({row: count for row, count in new.items() if row in known})
 
 
 def count_relabelled(data_dir: Path, labels: Iterable[tuple[str, str]]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
 from edgeline.errors import DataRefused
 from edgeline.labels import NO_LABEL
@@ -138,7 +139,7 @@ def _read_cells(
         if not isinstance(value, str | bool | None):
             raise DataRefused(
                 f"{manifest} line {line}: the {own} is {_KINDS.get(type(value), value)}.",
-                "It must be a text or a number.",
+                ONE_LABEL if column == "label" else "It must be a text or a number.",
                 "Fix that line.",
             )
         if column == "photo":

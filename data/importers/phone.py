@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TextIO
 
 from data.importers.import_report import NOTHING_NEW, ImportReport
-from data.importers.workload_files import WORKLOAD, read_workload
+from data.importers.workload_files import WORKLOAD, check_kind
 from data.spans.layout import Span, add_span, find_usable_spans, replace_file
 from data.spans.served import read_served
 from data.spans.source import Rejected
@@ -35,6 +35,8 @@ from edgeline.tables.sheets import mark_cell, unmark_cell
 from edgeline.tables.unpacking import open_zip
 
 RELEASE, _PHOTOS, _ROWS, _TEXTS = "release.json", "labels.csv", "rows.csv", "texts.csv"
+# The kinds of workloads whose examples each table has.
+_KINDS = {_PHOTOS: ("photos",), _ROWS: ("table", "sensor"), _TEXTS: ("text",)}
 # Limits for all files of an export, and for each that is no photo: these are read into memory.
 _MOST_BYTES, _MOST_TABLE_BYTES = 2**31, 2**25
 _LABEL, _GROUP, _TIME = "edgeline.label", "edgeline.group", "edgeline.captured_at"
@@ -94,7 +96,7 @@ def import_export(
     """
     name = _find_table(folder)
     rows = _read(folder / name)
-    _check_kind(name, data_dir)
+    check_kind(data_dir, f"The export has {name}", *_KINDS[name])
     if name == _PHOTOS:
         report = import_photos(folder / _PHOTOS, data_dir)
         spans = [report.span] if report.span else find_usable_spans(data_dir)[-1:]
@@ -184,18 +186,6 @@ def _find_table(folder: Path) -> str:
     """Returns the name of the table of an unpacked export. Raises ValueError if it has not exactly one."""
     (name,) = (name for name in (_PHOTOS, _ROWS, _TEXTS) if (folder / name).is_file())
     return name
-
-
-def _check_kind(name: str, data_dir: Path) -> None:
-    if not (data_dir / WORKLOAD).exists():
-        return
-    kind = read_workload(data_dir, kind=str).get("kind") or "photos"
-    if name != {"photos": _PHOTOS, "text": _TEXTS}.get(kind, _ROWS):
-        raise DataRefused(
-            f"The export has {name}, and the data in {data_dir} is of kind {kind}.",
-            "Examples of two kinds in one folder cannot be read together.",
-            "Import it into the data that the model on the phone was trained on.",
-        )
 
 
 def _check_labels(labels: set[str], workload: Workload) -> None:

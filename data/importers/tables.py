@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from data.importers.bands import ONE_LABEL
 from data.importers.column_kinds import (
     LEAVE_OUT,
     Ask,
@@ -39,6 +40,7 @@ from data.importers.known_rows import count_relabelled, digest_row, find_known_r
 from data.importers.workload_files import (
     WORKLOAD,
     add_files,
+    check_kind,
     read_readings,
     read_roles,
     read_schema,
@@ -65,9 +67,11 @@ from edgeline.records.columns import (
     parse_cell,
     write_cell,
 )
+from edgeline.records.events import Counted, report
 from edgeline.tables.files import Table, check_columns, find_endings, open_table
 from edgeline.tables.rows import check_once, is_json
 
+_ROWS_A_MESSAGE = 1_000
 # Number of damaged rows that a message names.
 _EXAMPLES = 3
 # Largest number of sources of texts for which the report has a slice each.
@@ -137,12 +141,15 @@ def import_table(
             "A column is read as names, or as times.",
             "Leave out --group: rows of one block of time, such as a day, stay in one split without it.",
         )
+    content = f"{src} has {'texts' if text else 'rows'}"
+    check_kind(data_dir, content, *(("text",) if text else ("table", "sensor")))
     own = read_roles(data_dir)
     if not text:
         group, time = _keep_roles(data_dir, own, label, group, time)
     readings = _keep_readings(data_dir, readings, time)
     reserved = (*RESERVED, *(RESERVED_BY_WINDOWS if readings > 1 else ()))
-    chosen = chosen or {}
+    chosen = dict(chosen or {})
+    are_codes = chosen.pop(label, "") == "category"
     with TemporaryDirectory() as scratch:
         own_columns = list(dict.fromkeys(name for name in (text, label, group, time) if name))
         table = open_table(str(src), Path(scratch), own_columns, query, sheet)
@@ -179,7 +186,7 @@ def import_table(
         table = replace(table, endings=endings)
         is_first = not find_spans(data_dir)
         earlier, old_labels = read_schema(data_dir)
-        check_label_column(table.shown, profile.columns[label], profile.rows, is_first, old_labels)
+        check_label_column(table.shown, profile.columns[label], profile.rows, is_first, old_labels, are_codes)
         counts = dict(profile.labels)
         noun = "text" if text else "reading" if readings > 1 else "row"
         if is_first and least:
@@ -208,14 +215,9 @@ def import_table(
             kinds = Kinds({}, ())
         elif known_kinds is None:
             kinds = find_kinds(table.shown, profile, forms, own_columns, time, chosen, ask, reserved)
-        elif chosen:
-            raise UsageError(
-                f"{data_dir} has a schema, which fixes the kind of {', '.join(sorted(chosen))}.",
-                "A model reads the same columns each week.",
-                "Import without --category, --number and --leave-out, or into a folder of its own.",
-            )
         else:
             kinds = reuse_kinds(table.shown, profile, forms, known_kinds, columns, own_columns)
+            _check_kinds(data_dir, kinds, chosen)
         form = ISO if known_kinds is not None else forms.get(time, "")
         when = {time: columns.get(time) or Column(time, form)} if time else {}
         check_spelling(table.shown, counts, old_labels)
@@ -241,15 +243,28 @@ def import_table(
                 " and import into a new folder.",
             )
         roles = (label, group, time, text)
-        report = _write_span(table, data_dir, profile, forms, kinds, when, roles, noun, windows)
+        imported = _write_span(table, data_dir, profile, forms, kinds, when, roles, noun, windows)
         categories = [profile.columns[name] for name in kinds.categories]
-        remarks = (*report.remarks, *_list_large_categories(categories, vocabulary))
+        remarks = (*imported.remarks, *_list_large_categories(categories, vocabulary))
         if known_kinds is None:
             inferred = (column for column in categories if column.name not in chosen)
             remarks += tuple(
                 f"{c.name}, a category, {why}." for c in inferred if (why := c.describe_others())
             )
-        return replace(report, notes=tuple(table.notes), remarks=remarks, warnings=warnings)
+        return replace(imported, notes=tuple(table.notes), remarks=remarks, warnings=warnings)
+
+
+def _check_kinds(data_dir: Path, kinds: Kinds, chosen: Mapping[str, str]) -> None:
+    """Refuses a chosen kind that is not the one in earlier spans. Raises UsageError."""
+    earlier = dict.fromkeys((column.name for column in kinds.numbers.values()), "number")
+    earlier |= dict.fromkeys(kinds.categories, "category")
+    others = sorted(name for name, kind in chosen.items() if kind != earlier.get(name, LEAVE_OUT))
+    if others:
+        raise UsageError(
+            f"{data_dir} has a schema, which fixes the kind of {', '.join(others)}.",
+            "A model reads the same columns each week.",
+            "Leave out the option that names another kind, or import into a folder of its own.",
+        )
 
 
 def _keep_roles(data_dir: Path, own: Mapping[str, str], label: str, group: str, time: str) -> tuple[str, str]:
@@ -380,11 +395,15 @@ def _write_span(
         with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(cell_of)
+            known = Counter(earlier)
             for row in read_cells():
-                if not earlier or digest_row(row, compared) not in earlier:
-                    writer.writerow(row)
-                    if text:
-                        times_written[digest_text(row[0])] += 1
+                digest = digest_row(row, compared) if known else b""
+                if known[digest] > 0:
+                    known[digest] -= 1
+                    continue
+                writer.writerow(row)
+                if text:
+                    times_written[digest_text(row[0])] += 1
         repeated = sum(times for times in times_written.values() if times > 1)
         allowed = 0.0
         if repeated > _FEW_REPEATED * profile.rows:
@@ -476,6 +495,8 @@ def _profile_table(
     rows, damaged, refused, unlabelled = 0, 0, list[str](), list[str]()
     for item in table.rows(names):
         rows += 1
+        if rows % _ROWS_A_MESSAGE == 0:
+            report(Counted("rows", rows))
         if isinstance(item, Rejected):
             damaged += 1
             if damaged <= _EXAMPLES:
@@ -501,7 +522,7 @@ def _profile_table(
         raise DataRefused(
             f"{table.shown}, {refused[0]}",
             f"{damaged:,} of {rows:,} rows are damaged, which is too many to leave out.",
-            "Correct them; write fractions, lists and objects as texts."
+            f"Correct them; write fractions, lists and objects as texts. {ONE_LABEL}"
             if is_json(table.path)
             else "Correct them, and quote cells that contain the separator.",
         )

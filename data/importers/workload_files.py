@@ -10,7 +10,7 @@ from typing import Any
 from data.importers.curated_schema import add_labels, read_label_domain
 from data.settings import DataSettings
 from data.spans.layout import MOST_TEXT_BYTES, replace_file
-from edgeline.errors import UsageError
+from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import Column
 from edgeline.records.json_file import convert
 from edgeline.store.locations import read_bytes
@@ -19,7 +19,7 @@ WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
 _TEMPLATE = """\
 # The {noun}s beside this file as a workload:
-#   .venv/bin/edgeline run --workload FOLDER/workload.yaml --data FOLDER
+#   .venv/bin/edgeline run --data FOLDER
 name: {name}
 schema: {schema}
 kind: {kind}{own}
@@ -92,7 +92,7 @@ def add_files(
     if not workload.exists():
         # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
         own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
-        name = json.dumps(_make_name(data_dir.resolve().name))
+        name = json.dumps(make_name(data_dir.resolve().name) or "photos")
         more = _WINDOWS.format(data=windows) if windows and windows.readings > 1 else ""
         more += _GATE.format(quarantined=quarantined) if quarantined else ""
         text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, more=more)
@@ -109,6 +109,22 @@ def read_roles(data_dir: Path) -> dict[str, str]:
     """
     columns = read_workload(data_dir, label_column=str, group_column=str, time_column=str)
     return {name.removesuffix("_column"): column for name, column in columns.items()}
+
+
+def check_kind(data_dir: Path, content: str, *kinds: str) -> None:
+    """Refuses examples of these kinds beside those of another one; `content` begins the sentence.
+
+    Raises DataRefused, or as `read_workload` does. A kind of one's own may have any examples.
+    """
+    if not (data_dir / WORKLOAD).exists():
+        return
+    kind = read_workload(data_dir, kind=str).get("kind", "photos")
+    if kind in _KINDS.values() and kind not in kinds:
+        raise DataRefused(
+            f"{content}, and {data_dir} has data of kind {kind}.",
+            "Examples of two kinds in one folder cannot be read together.",
+            "Import them into other data, with --data DIR.",
+        )
 
 
 def read_readings(data_dir: Path) -> int:
@@ -167,7 +183,7 @@ def _quote(value: str | Mapping[str, str]) -> str:
     return text.strip()
 
 
-def _make_name(name: str) -> str:
-    """Makes a model's name: 1 to 64 of a-z, 0-9, _ and -."""
+def make_name(name: str) -> str:
+    """Makes a model's name, at most 64 of a-z, 0-9, _ and -; empty if the name has none of them."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")[:64] or "photos"
+    return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")[:64]

@@ -5,7 +5,6 @@ DIR/excluded.jsonl has a JSON object a line; lines are only appended, and the ne
 {"action": "exclude", "span": "span-00042", "when": "2026-10-05T09:12:33Z", "who": "...", "reason": "..."}
 """
 
-import difflib
 import re
 import shlex
 from collections.abc import Collection
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data.spans.decisions import append_entries, clean_reason, read_entries
-from edgeline.errors import UsageError
+from edgeline.errors import UsageError, suggest
 from edgeline.journal import get_user_and_host, utc_now
 from edgeline.labels import format_count
 from edgeline.store.locations import Location
@@ -67,13 +66,12 @@ def decide(
             f"To include it again: edgeline data exclude {span} --undo --reason R --data {place}",
         )
     if span not in candidates:
-        near = difflib.get_close_matches(span, candidates, 1, cutoff=0.5)
         noun = "excluded span" if action == "include" else "span"
         count = format_count(len(candidates), noun) if candidates else f"no {noun}s"
         raise UsageError(
             f"{data_dir} has no {noun} {span}.",
             f"It has {count}.",
-            f"Did you mean {near[0]}?" if near else f"`edgeline data list --data {place}` lists them.",
+            suggest(span, candidates, 0.5) or f"`edgeline data list --data {place}` lists them.",
         )
     decision = Decision(action, span, utc_now(), get_user_and_host(), words)
     append_entries(data_dir / FILE_NAME, [decision], "Nothing was changed.")

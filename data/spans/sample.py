@@ -11,13 +11,12 @@ A module of a sample has a function that adds weekly spans after the last existi
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data.spans.layout import Span, add_span, find_next_number
-from edgeline.errors import UsageError
+from edgeline.errors import UsageError, suggest
 from edgeline.records.events import Counted, report
 from edgeline.records.workload import load_module
 
@@ -56,10 +55,9 @@ def check_arguments(
     """Raises UsageError if a fault is unknown, or a rate, a number or the seed is out of range."""
     for name, rate in faults.items():
         if name not in names:
-            near = get_close_matches(name, names, n=1)
             raise UsageError(
                 f"There is no fault {name!r}.",
-                f"Did you mean {near[0]!r}?" if near else "",
+                suggest(name, names),
                 f"Known faults: {', '.join(names)}.",
             )
         if not 0 <= rate <= 1:

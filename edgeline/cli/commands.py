@@ -2,13 +2,17 @@
 
 import itertools
 import re
+import shlex
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import click
 
-from edgeline.errors import UsageError, suggest
+from edgeline.errors import UsageError, find_nearest, suggest
 from edgeline.secrets import find_secret
 
 _OPTION = re.compile(r"--?[A-Za-z]\S*")
+_TYPED = "edgeline.typed"
 
 
 class Command(click.Command):
@@ -23,6 +27,7 @@ class Command(click.Command):
         Raises UsageError for an option whose value has a secret, which it does not show; settings are checked
         by themselves.
         """
+        ctx.meta[_TYPED] = tuple(args)
         try:
             with_value = {
                 name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts
@@ -46,6 +51,18 @@ class Command(click.Command):
         return (self.help or "").partition("\n\n")[0]
 
 
+def retype_command(*more: str) -> str:
+    """Returns the running command as it was typed, with more words for its options."""
+    context: click.Context | None = click.get_current_context()
+    words = list(context.meta[_TYPED]) if context else []
+    end = words.index("--") if "--" in words else len(words)
+    names = list[str]()
+    while context is not None:
+        names.insert(0, context.command.name or "")
+        context = context.parent
+    return " ".join(["edgeline", *filter(None, names), shlex.join([*words[:end], *more, *words[end:]])])
+
+
 def _refuse_secret(name: str, value: str) -> None:
     if secret := find_secret(value):
         raise UsageError(
@@ -57,9 +74,12 @@ def _refuse_secret(name: str, value: str) -> None:
 
 
 class Group(Command, click.Group):
-    """A group that lists its commands in the order in which they were added."""
+    """A group that lists its commands in the order in which they were added, also where none is named."""
 
     command_class = Command
+
+    def __init__(self, *args: Any, subcommand_metavar: str = "ACTION ...", **options: Any) -> None:
+        super().__init__(*args, subcommand_metavar=subcommand_metavar, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of all commands."""
@@ -70,10 +90,22 @@ def explain_usage_error(error: click.UsageError) -> UsageError:
     """Returns a usage error of click in three parts, with the closest known name or value."""
     assert error.ctx is not None
     command, message, hint = error.ctx.command_path, error.format_message(), ""
-    if isinstance(error, click.NoSuchOption | click.NoSuchCommand):
-        message, near = error.message, error.possibilities
-        hint = f"Did you mean {near[0]}?" if near else ""
-    elif isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
-        value = error.message.partition(" is not ")[0].strip("'")
-        hint = suggest(value, error.param.type.choices)
+    if isinstance(error, click.NoSuchCommand):
+        assert isinstance(error.ctx.command, click.Group)
+        message, hint = error.message, suggest(error.command_name, error.ctx.command.commands)
+    elif isinstance(error, click.NoSuchOption):
+        options = [name for option in error.ctx.command.get_params(error.ctx) for name in option.opts]
+        message, hint = error.message, suggest(error.option_name, options)
+    elif isinstance(error, click.BadParameter) and error.param:
+        hint = _suggest_value(error.message.partition(" ")[0].strip("'"), error.param.type)
     return UsageError(f"{command}: {message.rstrip('.')}.", hint, f"See `{command} --help`.")
+
+
+def _suggest_value(value: str, wanted: click.ParamType) -> str:
+    """Asks whether the nearest value of a type was meant; empty if none is near, or it has too many."""
+    if isinstance(wanted, click.Choice):
+        return suggest(value, wanted.choices)
+    days_ago = {"today": 0, "yesterday": 1}
+    if isinstance(wanted, click.DateTime) and (day := find_nearest(value, days_ago)):
+        return f"Did you mean {datetime.now(timezone.utc) - timedelta(days_ago[day]):%Y-%m-%d}?"
+    return ""

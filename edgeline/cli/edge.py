@@ -26,7 +26,7 @@ from edgeline.store.objects import write_bytes
 from edgeline.workspace.known_runs import Place, resolve_place
 
 
-@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+@click.group(cls=Group)
 def edge() -> None:
     """Times the files of a release, on this machine or on an Android phone."""
 

@@ -47,11 +47,15 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 # A shell sets this variable to ask for completions of a word, as click's pages on completion describe.
 _COMPLETE = "_EDGELINE_COMPLETE"
-# The commands of the project around this package, which has its own table of them.
-_OF_THE_PROJECT = (
-    *("run", "plan", "step", "settings", "schedule", "data", "schema"),
-    *("tensorboard", "ui", "gc", "drill", "kubeflow"),
-)
+# All commands in the order of the list, also those of the project around this package.
+SECTIONS = {
+    "Used most": ("run", "status", "report", "predict", "phone"),
+    "Start": ("data", "plan", "step", "drill"),
+    "Look": ("runs", "show", "diff", "tensorboard", "ui"),
+    "Release": ("verify", "rollback", "rollout", "promote", "renew", "repair", "edge"),
+    "Operate": ("schedule", "alert", "gc", "kubeflow"),
+    "Set up": ("settings", "schema", "keys"),
+}
 
 
 class Commands(Group):
@@ -62,7 +66,6 @@ class Commands(Group):
             commands=[Command(name, help=summary) for name, (_, summary) in table.items()],
             help="From labelled field data to a blessed model on every phone.",
             epilog=EXIT_CODES,
-            no_args_is_help=False,
             subcommand_metavar="COMMAND ...",
         )
         message = f"edgeline %(version)s, Python {platform.python_version()}"
@@ -74,10 +77,20 @@ class Commands(Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Imports the called command. Raises UsageError for one of the project that is not there."""
-        if args and args[0] in _OF_THE_PROJECT and args[0] not in self._table:
+        has_name = bool(args) and any(args[0] in names for names in SECTIONS.values())
+        if has_name and args[0] not in self._table:
             raise make_missing_error(f"The command {args[0]}")
         name, _, rest = super().resolve_command(ctx, args)
         return name, self.load(name) if name else None, rest
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands section by section."""
+        width = max(map(len, self._table))
+        for title, names in SECTIONS.items():
+            rows = [(f"{name:<{width}}", self._table[name][1]) for name in names if name in self._table]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def load(self, name: str) -> click.Command | None:
         """Imports and returns the command of that name; None where there is none."""
@@ -105,6 +118,8 @@ def load(name: str) -> click.Command:
 def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: str = "") -> int:
     """Runs one command, or the command `only`; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["help"] and not only:
+        words = [*words[1:], "--help"]
     group = Commands(find_commands())
     if instruction := os.environ.get(_COMPLETE):
         return shell_complete(group, {}, prog, _COMPLETE, instruction)
@@ -129,6 +144,9 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
             return int(command.invoke(context))
     except click.exceptions.Exit as ended:
         return ended.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()  # with the code of bad usage, as other programs have it
+        return error.exit_code
     except click.UsageError as error:
         return print_error(explain_usage_error(error), as_json)
     except EdgelineError as error:

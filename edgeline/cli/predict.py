@@ -1,10 +1,12 @@
 """`edgeline predict`: what the model in production says of photos, rows and texts, as a phone would."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -14,7 +16,7 @@ from edgeline.cli.commands import Command
 from edgeline.cli.status import TERMS
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
-from edgeline.prediction.inputs import Input, answer, check_kind, find_inputs, read_inputs
+from edgeline.prediction.inputs import Input, answer, check_kind, find_sources, read_inputs
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
 from edgeline.release.verify import foresee_phone
@@ -34,8 +36,9 @@ _MOST_PLACES = 3  # named for one kind of problem
     "files",
     nargs=-1,
     required=True,
-    metavar="FILE...",
-    help="photos, tables (for windows: of one machine, the oldest row first), texts, or folders",
+    metavar="FILE_OR_TEXT...",
+    help="photos, tables (for windows: of one machine, the oldest row first), texts, or folders; where the"
+    ' model reads texts, also "a text"; - for what comes in a pipe',
 )
 @options.releases_of
 @click.option("--variant", metavar="V", help="the variant to use, such as int8 (the one that phones run)")
@@ -52,18 +55,18 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
         note(outlook.sentence)
     bundle = load_bundle(release.manifest, release.read, variant, explain)
     check_kind(bundle)
-    places = [Path(name) for name in files]
-    paths = [path for place in places for path in find_inputs(place, bundle.contract)]
     clipped: Counter[str] = Counter()
-    answers = _predict_files(paths, bundle, clipped)
-    if as_json:
-        failed = _print_json(list(answers), bundle, explain)
-        return 1 if failed else 0
-    note(f"{model} {release.version}: {' '.join(list_terms(release.manifest))}")
-    if any(path.is_dir() for path in places) and not explain:
-        failed = _print_csv(answers, bundle)
-    else:
-        failed = _print_lines(answers, bundle, explain)
+    with TemporaryDirectory() as scratch:
+        sources = [source for name in files for source in find_sources(name, bundle.contract, Path(scratch))]
+        answers = _predict_sources(sources, bundle, clipped)
+        if as_json:
+            failed = _print_json(list(answers), bundle, explain)
+            return 1 if failed else 0
+        note(f"{model} {release.version}: {' '.join(list_terms(release.manifest))}")
+        if any(map(os.path.isdir, files)) and not explain:
+            failed = _print_csv(answers, bundle)
+        else:
+            failed = _print_lines(answers, bundle, explain)
     numbers = {number["name"]: number for number in bundle.contract.get("numbers", ())}
     for name, rows in clipped.most_common():
         low, high = numbers[name]["low"], numbers[name]["high"]
@@ -72,33 +75,36 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     return 1 if failed else 0
 
 
-def _predict_files(paths: Sequence[Path], bundle: Bundle, clipped: Counter[str]) -> Iterator[Answered]:
+def _predict_sources(
+    sources: Sequence[Path | Input], bundle: Bundle, clipped: Counter[str]
+) -> Iterator[Answered]:
     """Yields the answers, and counts in `clipped` the rows in which each number is clipped."""
-    for path in _track(paths):
+    for source in _track(sources):
+        shown = source.place if isinstance(source, Input) else str(source)
         has_examples = False
         try:
-            for example in read_inputs(path, bundle.contract):
+            for example in read_inputs(source, bundle.contract):
                 has_examples = True
                 clipped.update(example.clipped)
                 yield answer(example, bundle)
             if not has_examples:
                 rows = bundle.contract.get("readings", 1)
-                yield Input(str(path), problem=f"It has too few rows: an answer is of {rows:,}."), None
+                yield Input(shown, problem=f"It has too few rows: an answer is of {rows:,}."), None
         except (EdgelineError, OSError) as error:
-            if len(paths) == 1:
+            if len(sources) == 1:
                 raise
             problem = error.found if isinstance(error, EdgelineError) else error.strerror or str(error)
-            yield Input(str(path), problem=problem), None
+            yield Input(shown, problem=problem), None
 
 
-def _track(paths: Sequence[Path]) -> Iterable[Path]:
+def _track(sources: Sequence[Path | Input]) -> Iterable[Path | Input]:
     """Shows the progress through several files on a terminal."""
-    if len(paths) < 2 or not sys.stderr.isatty():
-        return paths
+    if len(sources) < 2 or not sys.stderr.isatty():
+        return sources
     from rich.console import Console
     from rich.progress import track
 
-    return track(paths, "predicting", console=Console(stderr=True), transient=True)
+    return track(sources, "predicting", console=Console(stderr=True), transient=True)
 
 
 def _print_lines(answers: Iterable[Answered], bundle: Bundle, explain: bool) -> int:

@@ -95,17 +95,19 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
         return 0
     width = find_terminal_width()
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
+    say(run.source.sentence)
     if run.resumes:
         say(f"It resumed run {run.resumes}.")
     if run.steps:
         for line in closing.format_times(run, width):
             say(line)
-    for line, style in closing.describe_end(run, folder, None):
+    for line, style in closing.describe_end(run, folder, facts):
         if not line.startswith(closing.DETAILS):
             say(line, style)
     for verdict in facts.gates:
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
-        for reason in verdict.reasons:
+        # Those of a gate that stopped the run are above, where gates may share one.
+        for reason in verdict.reasons if verdict.passed or run.outcome not in ("held", "refused") else ():
             if reason not in run.reasons:
                 say(f"  - {reason}")
     if run.outcome == "pushed" and run.push:

@@ -1,7 +1,7 @@
 """`edgeline status`: what is in production, what phones do about it, and how the last run ended."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from edgeline.cli.commands import Command
 from edgeline.cli.stdout import print_json, say
 from edgeline.records.run import Run
 from edgeline.release import store
-from edgeline.release.history import Change
+from edgeline.release.acceptance import list_terms
+from edgeline.release.history import Change, read_history
 from edgeline.release.layout import Damaged, PushFolder
 from edgeline.release.reader import Outlook
 from edgeline.release.releases import Release, make_missing_model_error
@@ -25,10 +26,11 @@ from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES
 from edgeline.workspace.known_runs import Place, describe_none, resolve_place
 from edgeline.workspace.owner import find_public_keys
-from edgeline.workspace.runs import find_push, read_runs
+from edgeline.workspace.runs import RunFolder, find_push, read_runs
 
 # The fields of a manifest that `acceptance.list_terms` puts into words.
 TERMS = ("expires", "min_app_version", "rollback_epoch")
+_BY_HAND = {"rollback": "Rolled back", "promote": "Promoted"}
 _LAST_RUN = ("id", "outcome", "reasons", "warnings", "started_at", "seconds")
 
 Line = tuple[str, str]  # with its style
@@ -46,6 +48,7 @@ class Status:
     damage: Damaged | None  # that keeps it from being read
     outlook: Outlook | None  # of a phone; None where there is nothing to follow
     rollout: Change | None  # that opened the open canary
+    moved: Change | None  # that put the release in production
     now: datetime
 
 
@@ -81,8 +84,10 @@ def read_status(place: Place) -> Status:
     outlook = None
     if model in store.models(root):
         outlook = foresee_phone(root, model, find_public_keys(last, root, place.workspace))
-    rollout = store.find_rollout(root, model)
-    return Status(place, root, model, last, release, damage, outlook, rollout, datetime.now(timezone.utc))
+    history = read_history(where, model)
+    moved = next((change for change in history.changes[::-1] if change.moves_production), None)
+    now = datetime.now(timezone.utc)
+    return Status(place, root, model, last, release, damage, outlook, history.rollout, moved, now)
 
 
 def _find_served(status: Status, newest: int, oldest: int = 1) -> ServedSlice | None:
@@ -131,6 +136,8 @@ def list_production(status: Status) -> Iterator[Line]:
             f"{status.model}: version {release.version} is in production, pushed {release.manifest.created}",
             "",
         )
+        if status.moved and status.moved.action in _BY_HAND and status.rollout is None:
+            yield f"  {_describe_change(status.moved)}", ""
         for line in closing.describe_release(release):
             yield f"  {line}", ""
         if served := _find_production_served(status):
@@ -141,6 +148,12 @@ def list_production(status: Status) -> Iterator[Line]:
     if status.outlook:
         for line, style in closing.describe_outlook(status.outlook, status.now):
             yield f"  {line}", style
+
+
+def _describe_change(change: Change) -> str:
+    """Returns a sentence on who changed production by hand, when and why."""
+    since = f" from version {change.from_version}" if change.from_version else ""
+    return f"{_BY_HAND[change.action]}{since} by {change.who} at {change.when}: {change.reason}"
 
 
 def list_canary(status: Status) -> Iterator[Line]:
@@ -157,16 +170,23 @@ def list_last_run(status: Status) -> Iterator[Line]:
     if run is None:
         yield describe_none(status.place), ""
         return
-    # Another version may have taken the place of that which stayed then.
-    if run.outcome != "pushed" and not run.has_pushed:
-        run = replace(run, version=status.release.version if status.release else None)
     yield f"Last run {run.id}, on {run.data}: {closing.summarise(run)}", STYLES[run.outcome]
+    terms = {*list_terms(status.release.manifest)} if status.release else {}  # are above
     for reason in run.reasons:
-        yield f"  - {reason}", ""
+        if reason not in terms:
+            yield f"  - {reason}", ""
     if run.warnings:
         yield "Warnings", "bold yellow"
     for warning in run.warnings:
         yield f"  - {warning}", "yellow"
+    if run.settings.get("push", {}).get("require_clean"):
+        yield "Only files as they were committed are run: push.require_clean.", ""
+    if run.outcome in ("held", "refused"):
+        from edgeline.workspace.details import read_details
+
+        yield from closing.format_next_steps(
+            read_details(RunFolder(status.place.workspace / "runs" / run.id), run)
+        )
 
 
 def describe_for_programs(status: Status) -> dict[str, object]:

@@ -205,7 +205,7 @@ def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     return problems, f"{len(vectors.contents)} golden vectors pass, tensors and the scores of {files}"
 
 
-@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+@click.group(cls=Group)
 def keys() -> None:
     """Makes and changes the keys that releases are signed and checked with."""
 

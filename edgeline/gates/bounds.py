@@ -22,7 +22,7 @@ from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.gates.simple import warn_of_simple_models
 from edgeline.labels import format_count, join_names
 from edgeline.records.evaluation import Metrics
-from edgeline.records.verdict import Verdict
+from edgeline.records.verdict import Finding, Verdict, join_findings
 
 # A figure of fewer groups than this may not hold for others: the differences between groups decide.
 _FEW_GROUPS = 10
@@ -33,15 +33,6 @@ _WORDS = {
     "f1": "F1",
     "recall_at_false_alarms": "recall of alarms at the allowed false alarm rate",
 }
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """A slice beyond a bound; a finding that may be noise does not hold a model back."""
-
-    slice: str
-    reason: str
-    noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,54 +76,45 @@ def judge(
                 "Every eval example has a near twin in train, so nothing shows how good the model is on new"
                 " examples."
             )
-            return Verdict("evaluation", "fail", (reason,), slices=("overall",))
+            twins = Finding(reason, "gate.severity.twins=off", "overall")
+            rest = judge(metrics, settings, answers, out_of_fold)
+            return Verdict.fail("evaluation", (twins, *rest.findings))
         judged = replace(
             judged, metrics=metrics.without_twins, answers=without_twins, examples=_WITHOUT_TWINS
         )
     elif metrics.out_of_fold is not None and out_of_fold is not None:
         judged = replace(judged, metrics=metrics.out_of_fold, answers=out_of_fold, examples=_OUT_OF_FOLD)
-    findings = [
-        *(finding for bound in settings.bounds for finding in _find_absolute(bound, judged)),
-        *_find_regressions(on_eval, settings),
+    noise: list[Finding] = []
+    broken = [
+        *(
+            finding
+            for number, bound in enumerate(settings.bounds)
+            for finding in _find_absolute(number, bound, judged)
+        ),
+        *_find_regressions(on_eval, settings, noise),
     ]
-    broken = [(finding.slice, finding.reason) for finding in findings if not finding.noise]
-    candidate = judged.metrics.candidate
-    overall = candidate["overall"]["all"]
-    label, majority = max(
-        ((label, _read_value(values, "example_count")) for label, values in candidate["class"].items()),
-        key=lambda item: item[1],
-    )
-    accuracy, share = _read_value(overall, "accuracy"), majority / _read_value(overall, "example_count")
-    # "Not above" is not "below", here and further down: an accuracy that is not a number passes nothing.
-    if settings.beat_majority and not accuracy > share + ROUNDING:
-        shown, required = format_with_bound(accuracy, share)
-        reason = (
-            f"Overall accuracy {shown} does not beat the majority class: always predicting {label} is right"
-            f" for {required} of the {judged.examples}."
-        )
-        broken.append(("overall", reason))
-    in_folds = judged.examples == _OUT_OF_FOLD
-    unrecognised = find_unrecognised(judged.metrics, settings, judged.examples, in_folds)
-    broken += [(f"class {label}", reason) for label, reason in unrecognised]
+    if settings.beat_majority:
+        broken += _find_guessing(judged)
+    broken += find_unrecognised(judged.metrics, settings, judged.examples, judged.examples == _OUT_OF_FOLD)
     warnings = (
-        *(finding.reason for finding in findings if finding.noise),
+        *join_findings(noise),
         *warn_of_small_classes(judged.metrics, settings),
         *warn_of_simple_models(metrics, settings),
         *_warn_of_unused_columns(metrics),
         *_warn_of_few_groups(judged),
     )
     if broken:
-        slices = tuple(dict.fromkeys(name for name, _ in broken))
-        return Verdict("evaluation", "fail", tuple(reason for _, reason in broken), warnings, slices=slices)
+        return Verdict.fail("evaluation", broken, warnings)
+    accuracy = _read_value(judged.metrics.candidate["overall"]["all"], "accuracy")
     summary = [f"Accuracy {accuracy:.3f} on {judged.describe()}; every bound holds."]
     if judged is not on_eval:
         whole = _read_value(metrics.candidate["overall"]["all"], "accuracy")
         summary.append(f"The model itself has an accuracy of {whole:.3f} on {on_eval.describe()}.")
     if metrics.baseline is None:
-        none = "Nothing is in production yet, so there is no baseline to compare with."
+        none = "Nothing was in production before this model, so there was no baseline to compare it with."
         return Verdict("evaluation", "no_baseline", (*summary, none), warnings)
     before = _read_value(metrics.baseline["overall"]["all"], "accuracy")
-    production = f"The model in production has an accuracy of {before:.3f} on the same eval examples."
+    production = f"The model in production had an accuracy of {before:.3f} on the same eval examples."
     return Verdict("evaluation", "pass", (*summary, production), warnings)
 
 
@@ -145,18 +127,39 @@ def judge_file(answers: Answers, settings: EvaluationSettings, group: str) -> Ve
     rate = settings.false_alarm_rate
     production = compute_metrics(replace(answers, candidate=answers.baseline), group, rate)
     metrics = replace(compute_metrics(answers, group, rate), baseline=production.candidate)
-    findings = list(_find_regressions(_Judged(metrics, answers, _EVAL, rate, "file"), settings))
-    reasons = tuple(finding.reason for finding in findings if not finding.noise)
-    warnings = tuple(finding.reason for finding in findings if finding.noise)
-    slices = tuple(dict.fromkeys(finding.slice for finding in findings if not finding.noise))
-    return Verdict("edge", "fail" if reasons else "pass", reasons, warnings, slices=slices)
+    noise: list[Finding] = []
+    findings = list(_find_regressions(_Judged(metrics, answers, _EVAL, rate, "file"), settings, noise))
+    warnings = join_findings(noise)
+    return Verdict.fail("edge", findings, warnings) if findings else Verdict("edge", "pass", (), warnings)
 
 
-def _find_regressions(on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
-    """Yields the findings of the comparison with production."""
-    for bound in settings.bounds:
-        yield from _find_drops(bound, on_eval, settings)
-    yield from _find_lost_groups(on_eval, settings)
+def _find_regressions(
+    on_eval: _Judged, settings: EvaluationSettings, noise: list[Finding]
+) -> Iterator[Finding]:
+    """Yields the findings of the comparison with production; those that may be noise go to `noise`."""
+    for number, bound in enumerate(settings.bounds):
+        yield from _find_drops(number, bound, on_eval, settings, noise)
+    if settings.group_right_after is not None:
+        yield from _find_lost_groups(on_eval, settings, settings.group_right_after)
+
+
+def _find_guessing(judged: _Judged) -> Iterator[Finding]:
+    """Yields a finding if the model is no better than always predicting the most frequent class."""
+    candidate = judged.metrics.candidate
+    overall = candidate["overall"]["all"]
+    label, majority = max(
+        ((label, _read_value(values, "example_count")) for label, values in candidate["class"].items()),
+        key=lambda item: item[1],
+    )
+    accuracy, share = _read_value(overall, "accuracy"), majority / _read_value(overall, "example_count")
+    # "Not above" is not "below", here and further down: an accuracy that is not a number passes nothing.
+    if not accuracy > share + ROUNDING:
+        shown, required = format_with_bound(accuracy, share)
+        reason = (
+            f"Overall accuracy {shown} does not beat the majority class: always predicting {label} is right"
+            f" for {required} of the {judged.examples}."
+        )
+        yield Finding(reason, "evaluation.beat_majority=false", "overall")
 
 
 def _warn_of_unused_columns(metrics: Metrics) -> Iterator[str]:
@@ -195,21 +198,32 @@ def _list_slices(
             yield name, slice_name, f"{subject[0].upper()}{subject[1:]}", values
 
 
-def _find_absolute(bound: Bound, judged: _Judged) -> Iterator[_Finding]:
+def _find_absolute(number: int, bound: Bound, judged: _Judged) -> Iterator[Finding]:
     """Yields a finding for each slice that is below or above what the bound allows."""
     for name, slice_name, subject, values in _list_slices(bound, judged.metrics):
         value = _read_value(values, bound.metric)
         describe = partial(judged.describe, bound.slice, name, bound.metric)
         if bound.lower is not None and not value >= bound.lower - ROUNDING:
             shown, limit = format_with_bound(value, bound.lower)
-            yield _Finding(slice_name, f"{subject} is {shown} on {describe()}; at least {limit} required.")
+            text = f"{subject} is {shown} on {describe()}; at least {limit} required."
+            yield Finding(text, _name_limit(number, "lower"), slice_name, f"{name} ({shown})")
         if bound.upper is not None and not value <= bound.upper + ROUNDING:
             shown, limit = format_with_bound(value, bound.upper)
-            yield _Finding(slice_name, f"{subject} is {shown} on {describe()}; at most {limit} allowed.")
+            text = f"{subject} is {shown} on {describe()}; at most {limit} allowed."
+            yield Finding(text, _name_limit(number, "upper"), slice_name, f"{name} ({shown})")
 
 
-def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
-    """Yields a finding for each slice on which the model is worse than production by more than allowed."""
+def _name_limit(number: int, limit: str) -> str:
+    return f"evaluation.bounds[{number}].{limit}=null"
+
+
+def _find_drops(
+    number: int, bound: Bound, on_eval: _Judged, settings: EvaluationSettings, noise: list[Finding]
+) -> Iterator[Finding]:
+    """Yields a finding for each slice on which the model is worse than production by more than allowed.
+
+    Those that may be noise are appended to `noise` in its place, and hold no model back.
+    """
     kind, metric, most = bound.slice, bound.metric, bound.max_drop
     before = (on_eval.metrics.baseline or {}).get(kind, {})
     if most is None:
@@ -228,9 +242,14 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
         basis = on_eval.describe(kind, name, metric)
         production = f"the {on_eval.judged} in production ({old:.3f})"
         text = f"{subject} is {value:.3f} on {basis}, {drop} {side} {production};"
-        allowed = f"at most {limit} allowed."
+        finding = Finding(
+            f"{text} at most {limit} allowed.",
+            _name_limit(number, "max_drop"),
+            slice_name,
+            f"{name} ({value:.3f}, {old:.3f} in production)",
+        )
         if math.isnan(worse):
-            yield _Finding(slice_name, f"{text} {allowed}")
+            yield finding
             continue
         shares = estimate_no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
         share = max(shares)  # of the resamples without a drop
@@ -244,24 +263,28 @@ def _find_drops(bound: Bound, on_eval: _Judged, settings: EvaluationSettings) ->
                 f" {on_eval.metrics.group}s cause it."
             )
         else:
-            noise = f"within noise: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
-            yield _Finding(slice_name, f"{text} {noise}", noise=True)
+            evidence = f"within noise: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
+            noise.append(replace(finding, sentence=f"{text} {evidence}"))
             continue
-        yield _Finding(slice_name, f"{text} {allowed} {evidence}")
+        yield replace(finding, sentence=f"{finding.sentence} {evidence}")
 
 
-def _find_lost_groups(on_eval: _Judged, settings: EvaluationSettings) -> Iterator[_Finding]:
+def _find_lost_groups(
+    on_eval: _Judged, settings: EvaluationSettings, right_after: float
+) -> Iterator[Finding]:
     """Yields a finding for each group that the model in production answers right and this one does not."""
     answers = on_eval.answers
     if answers.baseline is None:
         return
-    limits = settings.group_right_before, settings.group_right_after, 1 - settings.confidence
+    limits = settings.group_right_before, right_after, 1 - settings.confidence
     for number, size, right_before, right_now in find_lost_groups(answers, *limits):
         name = f"{on_eval.metrics.group} {answers.group_names[number]}"
-        yield _Finding(
-            name,
-            f"{name[0].upper()}{name[1:]} is lost: the {on_eval.judged} in production is right on"
+        yield Finding(
+            f"{name[0].upper()}{name[1:]} is lost: the {on_eval.judged} in production was right on"
             f" {right_before:,} of its {size:,} eval examples, and this {on_eval.judged} on {right_now:,}.",
+            "evaluation.group_right_after=null",
+            name,
+            f"{answers.group_names[number]} ({right_now:,} of {size:,}, {right_before:,} in production)",
         )
 
 

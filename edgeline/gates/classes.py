@@ -6,21 +6,22 @@ from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.labels import join_names
 from edgeline.records.evaluation import Metrics
+from edgeline.records.verdict import Finding
 
 _MOST_SHOWN = 3
 
 
 def find_unrecognised(
     metrics: Metrics, settings: EvaluationSettings, examples: str, in_folds: bool = False
-) -> Iterator[tuple[str, str]]:
-    """Yields each class that the model does not recognise, with the reason.
+) -> Iterator[Finding]:
+    """Yields a finding for each class that the model does not recognise; none if that is not required.
 
     The recall of guessing is the share of all examples that the model takes for the class: a recall that is
     not above it is no better than guessing. `examples` is what the message calls them. Where each
     was answered out of fold, `in_folds`, a class of one group was learned by no model that answered for it.
     """
     confusion, counts = metrics.confusion, _count_examples(metrics)
-    if confusion is None:
+    if confusion is None or not settings.min_class_recall:
         return
     total = sum(counts.values())
     for number, (label, row) in enumerate(zip(confusion.labels, confusion.rows, strict=True)):
@@ -43,7 +44,8 @@ def find_unrecognised(
                 f"They are all of one {group}, so no fold learned from any: add examples of other {group}s."
             )
         text = f"Recall of class {label} is {shown} on {count:,.0f} {examples}; {why}.{confused}"
-        yield label, f"{text} {advice}"
+        lifted_by = "evaluation.min_class_recall=0"
+        yield Finding(f"{text} {advice}", lifted_by, f"class {label}", f"{label} ({recall:.3f})")
 
 
 def warn_of_small_classes(metrics: Metrics, settings: EvaluationSettings) -> tuple[str, ...]:

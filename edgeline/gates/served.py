@@ -10,7 +10,7 @@ from edgeline.gates.settings import ServedBound
 from edgeline.labels import join_names
 from edgeline.records.evaluation import Metrics
 from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew, Tally
-from edgeline.records.verdict import SERVED_SLICE, Verdict
+from edgeline.records.verdict import SERVED_SLICE, Finding, Verdict
 
 _RANK = ("good", "too_few", "bad")
 
@@ -21,7 +21,7 @@ class Judgement:
 
     result: Literal["good", "bad", "too_few"]
     sentences: tuple[str, ...]  # at least one
-    slices: tuple[str, ...] = ()  # the bad ones, as `Verdict.slices` has them
+    slices: tuple[str, ...] = ()  # the bad ones, one for each sentence, as `Finding.slice` has them
 
 
 def judge_served(
@@ -48,7 +48,7 @@ def judge_served(
     return Judgement(
         result,
         tuple(sentence for item in verdicts if item.result == result for sentence in item.sentences),
-        tuple(dict.fromkeys(name for item in verdicts for name in item.slices)),
+        tuple(name for item in verdicts for name in item.slices),
     )
 
 
@@ -79,9 +79,8 @@ def add_served(
     if bounds and version:
         judged = judge_served(version, served.of(version), bounds, pushed.get(version), metrics.group)
         if judged.result == "bad":
-            reasons = (*(() if verdict.passed else verdict.reasons), *judged.sentences)
-            slices = (*verdict.slices, *judged.slices)
-            verdict = replace(verdict, result="fail", reasons=reasons, slices=slices)
+            found = zip(judged.sentences, judged.slices, strict=True)
+            verdict = verdict.add([Finding(text, "evaluation.served=[]", name) for text, name in found])
         elif judged.result == "too_few":
             warnings += judged.sentences
     return replace(verdict, warnings=(*verdict.warnings, *warnings))

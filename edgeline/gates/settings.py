@@ -141,7 +141,7 @@ class EvaluationSettings(Group):
     beat_majority: bool = True
     """Whether overall accuracy has to beat a model that always predicts the most frequent class."""
     min_class_recall: Fraction = RECOGNISED
-    """Smallest recall of each class, which also has to be above that of guessing."""
+    """Smallest recall of each class, which also has to be above that of guessing; 0 for neither."""
     min_class_examples: int = Field(FEWEST_OF_A_CLASS, ge=1, le=1_000_000)
     """Smallest number of eval examples to judge a class's recall; a class with fewer is named, not judged."""
     confidence: float = Field(0.95, ge=0.5, lt=1)
@@ -155,8 +155,9 @@ class EvaluationSettings(Group):
     """A group is lost, and holds the new model back, if production answers at least this share of it right
     and the new model at most `group_right_after`, on so many examples that equal models lose none by chance,
     at `confidence`: 9 that turned wrong where there are 20 groups, and 13 where there are 300."""
-    group_right_after: Fraction = 0.5
-    """Largest share of a lost group that the new model answers right; see `group_right_before`."""
+    group_right_after: Fraction | None = 0.5
+    """Largest share of a lost group that the new model answers right; see `group_right_before`. Null for no
+    such rule."""
     false_alarm_rate: Fraction = 0.01
     """Share of the normal examples that may be taken for an alarm, for the metric `recall_at_false_alarms` of
     a workload that has a normal label."""

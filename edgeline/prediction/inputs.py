@@ -1,5 +1,8 @@
 """Reads files into the examples that a model's preprocessing.json asks for, and answers them."""
 
+import os
+import shutil
+import sys
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +19,7 @@ from edgeline.records.columns import ISO, MISSING, CellError, parse_cell
 from edgeline.records.ingest import WITHOUT_EXAMPLES
 from edgeline.records.rejection import Rejected
 from edgeline.runtime import Answer, Bundle
-from edgeline.store.locations import read_bytes
+from edgeline.store.locations import check_size, read_bytes
 from edgeline.tables.files import find_endings, open_table
 from edgeline.tables.rows import check_once
 from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES, TABLES, decode_text
@@ -48,6 +51,35 @@ def check_kind(bundle: Bundle) -> None:
         )
 
 
+def find_sources(name: str, contract: Mapping[str, Any], scratch: Path) -> list[Path | Input]:
+    """Returns the sources of examples that a name of a command line stands for.
+
+    They are the files of `find_inputs`, a text where there is no such file and the model reads texts, or for
+    `-` what the standard input has: rows of a table, which are copied to `scratch`, or one photo or text.
+
+    Raises as `find_inputs` does.
+    """
+    kind = contract.get("kind", "image")
+    if name == "-" and kind == "row":
+        path = scratch / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        return [path]
+    if name == "-":
+        content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        check_size(len(content), _MOST_BYTES, Path("stdin"))
+        return [_make_input("stdin", content, kind)]
+    if kind == "tokens" and not os.path.exists(name) and not _is_like_path(name):
+        return [Input(name, name)]
+    return [*find_inputs(Path(name), contract)]
+
+
+def _is_like_path(text: str) -> bool:
+    """Returns whether a text that names no file may be a misspelt path."""
+    has_suffix = text.lower().endswith((*TABLES, ".txt"))
+    return not text or has_suffix or (os.sep in text and not any(map(str.isspace, text)))
+
+
 def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
     """Returns the given file, or all files below a folder that the model can read, by path.
 
@@ -76,8 +108,10 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
     return files
 
 
-def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
+def read_inputs(path: Path | Input, contract: Mapping[str, Any]) -> Iterator[Input]:
     """Yields the examples of a file: a photo; one text, or one a row of a table; a row with those before it.
+
+    An example that was read already is yielded as it is.
 
     Raises:
         DataRefused: A table cannot be read, see `edgeline.tables.files`.
@@ -86,7 +120,9 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         OSError: The file cannot be read.
     """
     kind = contract.get("kind", "image")
-    if kind == "row":
+    if isinstance(path, Input):
+        yield path
+    elif kind == "row":
         names = row.list_columns(contract)
         recent: deque[list[Any]] = deque(maxlen=contract["readings"])
         # A category is the text that an import writes, whatever type its source has.
@@ -112,13 +148,18 @@ def read_inputs(path: Path, contract: Mapping[str, Any]) -> Iterator[Input]:
         # The column of texts has one name in spans, and another in the file that they were imported from.
         for record in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
             yield record if record.problem else Input(record.place, *record.content.values())
-    elif kind == "tokens":
-        try:
-            yield Input(str(path), decode_text(read_bytes(path, _MOST_BYTES)))
-        except UnicodeError as error:
-            yield Input(str(path), problem=f"Its text cannot be decoded: {error}.")
     else:
-        yield Input(str(path), read_bytes(path, _MOST_BYTES))
+        yield _make_input(str(path), read_bytes(path, _MOST_BYTES), kind)
+
+
+def _make_input(place: str, content: bytes, kind: str) -> Input:
+    """Returns the example of a photo's or a text's bytes."""
+    if kind != "tokens":
+        return Input(place, content)
+    try:
+        return Input(place, decode_text(content))
+    except UnicodeError as error:
+        return Input(place, problem=f"Its text cannot be decoded: {error}.")
 
 
 def answer(example: Input, bundle: Bundle) -> tuple[Input, Answer | None]:

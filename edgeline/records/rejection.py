@@ -1,10 +1,11 @@
 """Rejection of a single row of a span, with the slug by which quarantine, reports and the gate count it."""
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from edgeline.errors import find_nearest
 
 _SHOWN = 300
 # Control characters except tab and line ends, and lone surrogates. Those from U+0080 on appear where text in
@@ -25,9 +26,9 @@ class Rejected:
 def check_label(label: str, labels: Sequence[str], what: str) -> None:
     """Raises RowRejected for a label that is not in the schema; `what` begins the sentence."""
     if label not in labels:
-        near = difflib.get_close_matches(label, labels, n=1)
+        near = find_nearest(label, labels)
         choices = f"the known labels are {', '.join(map(repr, labels))}"
-        hint = f"the nearest known label is {near[0]!r}" if near else choices
+        hint = f"the nearest known label is {near!r}" if near else choices
         raise RowRejected("unknown-label", f"{what} has the label {label[:_SHOWN]!r}; {hint}.")
 
 

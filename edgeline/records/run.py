@@ -10,6 +10,7 @@ from edgeline.labels import format_count
 from edgeline.records.ingest import Excluded, describe_spans
 from edgeline.records.json_file import JsonFile
 from edgeline.records.outcome import Ending
+from edgeline.records.source import Source
 
 # Runs with these outcomes ended before a verdict, so the next run resumes from their finished steps.
 UNFINISHED = ("failed", "interrupted", "killed")
@@ -77,6 +78,7 @@ class Run:
     error: Problem | None = None  # the error that ended the run before its last step
     exit_code: int | None = None
     details: str | None = None  # the command that shows more; None if the error says what to do
+    source: Source = field(default_factory=Source)  # the commit that it was started from
     log: str | None = None  # file with everything that was printed
     pid: int = 0
     process: str = ""  # tells processes with the same pid apart; see `workspace.runs.identify_process`
@@ -103,12 +105,12 @@ class Run:
 
     @property
     def production(self) -> str:
-        """Words for what is in production after a run that pushed nothing."""
+        """Words for what was in production after a run that pushed nothing; that may have changed since."""
         if self.version:
-            return f"version {self.version} stays in production"
+            return f"version {self.version} stayed in production"
         if self.inputs.get("production") == "":
-            return "nothing is in production"
-        return "production is unchanged"  # A run that failed early has not looked, and a store may be away.
+            return "nothing was in production"
+        return "production was unchanged"  # A run that failed early has not looked, and a store may be away.
 
     @property
     def has_verdict(self) -> bool:

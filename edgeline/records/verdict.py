@@ -1,11 +1,39 @@
 """Verdicts of gates, and what they rest on: anomalies, drift, differences from the schema; and the push."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgeline.labels import join_names
 from edgeline.records.json_file import JsonFile
+
+GateName = Literal["data", "evaluation", "edge"]
+# Up to this many slices or spans that one rule holds for have a sentence each.
+_MOST_SENTENCES = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a rule of a gate found.
+
+    `lifted_by` is the setting of the rule with the value that turns it off, `a.b=c` as for `--set`; it is
+    empty for a rule that no setting turns off. An item of a list is named by its number, as in
+    `evaluation.bounds[0].lower`.
+    """
+
+    sentence: str
+    lifted_by: str = ""
+    slice: str = ""  # `kind name`, where it is about one
+    short: str = ""  # the same as the sentence in a few words, such as `lane-07 (0.412)`
+    spans: tuple[str, ...] = ()  # those that it comes from
+    feature: str = ""
+    file: str = ""  # the variant, where it is about a file for phones
+
+    @property
+    def setting(self) -> str:
+        """The name of the setting that decided; empty if none did."""
+        return self.lifted_by.partition("=")[0]
 
 
 @dataclass(frozen=True)
@@ -16,13 +44,32 @@ class Verdict:
     and slices (`kind name`) are those that caused a failure.
     """
 
-    gate: Literal["data", "evaluation", "edge"]
+    gate: GateName
     result: Literal["pass", "fail", "no_baseline"]
     reasons: tuple[str, ...] = ()  # reasons of a failure, or the grounds of a pass
     warnings: tuple[str, ...] = ()  # for a person to look at; they block nothing
     spans: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()  # those behind the reasons of a failure
+
+    @classmethod
+    def fail(cls, gate: GateName, findings: Sequence[Finding], warnings: Iterable[str] = ()) -> "Verdict":
+        """Returns the verdict of a gate that found something which blocks."""
+        return cls(
+            gate,
+            "fail",
+            join_findings(findings),
+            tuple(warnings),
+            spans=tuple(dict.fromkeys(span for finding in findings for span in finding.spans)),
+            features=tuple(dict.fromkeys(finding.feature for finding in findings if finding.feature)),
+            slices=tuple(dict.fromkeys(finding.slice for finding in findings if finding.slice)),
+            findings=tuple(findings),
+        )
+
+    def add(self, findings: Sequence[Finding]) -> "Verdict":
+        """Returns the verdict with findings that block, of another rule; itself if there are none."""
+        return Verdict.fail(self.gate, (*self.findings, *findings), self.warnings) if findings else self
 
     @property
     def passed(self) -> bool:
@@ -30,8 +77,48 @@ class Verdict:
         return self.result != "fail"
 
 
+def join_findings(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Returns a sentence for each finding, and one for those that say the same of several things.
+
+    The same rule on the same slice, of the model and of its files, is one sentence that names these. The same
+    rule on many slices or spans is the first one's sentence, with the others in a few words each.
+    """
+    by_rule: dict[str, dict[str, list[Finding]]] = {}
+    for finding in findings:
+        slices = by_rule.setdefault(finding.lifted_by or finding.sentence, {})
+        subject = finding.slice or ("" if finding.file else finding.sentence)
+        slices.setdefault(subject, []).append(finding)
+
+    sentences: list[str] = []
+    for slices in by_rule.values():
+        first, *others = slices.values()
+        shorts = [alike[0].short for alike in others]
+        if len(shorts) < _MOST_SENTENCES or not all(shorts):
+            sentences += map(_name_files, slices.values())
+        else:
+            sentences.append(f"{_name_files(first)} Likewise: {join_names(shorts)}.")
+    return tuple(sentences)
+
+
+def list_reasons(failed: Sequence[Verdict]) -> tuple[str, ...]:
+    """Returns the reasons of the gates that stopped a run, each once."""
+    if all(verdict.findings for verdict in failed):
+        return join_findings(finding for verdict in failed for finding in verdict.findings)
+    # Those of a record from before verdicts had findings.
+    return tuple(dict.fromkeys(reason for verdict in failed for reason in verdict.reasons))
+
+
+def _name_files(alike: Sequence[Finding]) -> str:
+    """Returns the sentence of the first finding of several that are alike, with the files that have it."""
+    files = list(dict.fromkeys(finding.file for finding in alike if finding.file))
+    if not files:
+        return alike[0].sentence
+    if alike[0].file:
+        return f"{', '.join(files)}: {alike[0].sentence}"
+    return f"{alike[0].sentence} So it is with its files: {', '.join(files)}."
+
+
 VERDICT = JsonFile[Verdict]("verdict.json", Verdict)
-DRIFTED = " has drifted by "  # in the reason of a feature whose distance is beyond its threshold
 SERVED_SLICE = "served "  # begins the name of a slice of what phones answered
 ENDED_CANARY = "This run ended a canary, "  # begins a reason; the action in the store follows
 

@@ -19,6 +19,7 @@ from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
 from edgeline.records.edge import ReleasedFile
 from edgeline.records.evaluation import SliceMetrics
+from edgeline.records.source import Source
 from edgeline.records.training import MODEL_IDENTITY
 from edgeline.release.layout import Digest, Positive, hash_bytes, parse
 from edgeline.store.objects import measure_file
@@ -56,11 +57,12 @@ class Data(Struct, frozen=True):
     spans: Mapping[str, str]  # digest of the content by name
 
 
-class Code(Struct, frozen=True):
-    """Digests of the code that made a model, and of its lock file."""
+class Code(Struct, frozen=True, omit_defaults=True):
+    """Digests of the code that made a model, and of its lock file; readers may ignore the commit."""
 
     digest: str
     lock_digest: str
+    source: Source | None = None  # None where no commit is known
 
 
 class Manifest(ReadBy, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

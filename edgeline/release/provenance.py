@@ -24,6 +24,13 @@ def render_provenance(manifest: Manifest, settings: Mapping[str, Any], tuned: Ma
     `settings` are those of the run, nested by group, and `tuned` those that a search found, by dotted name.
     """
     digests = {**manifest.data.spans, "code": manifest.code.digest, "lock": manifest.code.lock_digest}
+    dependencies: list[dict[str, Any]] = [
+        {"name": name, "digest": {"sha256": digest}} for name, digest in digests.items() if digest
+    ]
+    if source := manifest.code.source:
+        about = {"branch": source.branch, "dirty": source.is_dirty, "difference": source.difference}
+        commit = {"name": "source", "digest": {"gitCommit": source.commit}, "annotations": about}
+        dependencies.append(commit)
     return render(
         {
             "_type": "https://in-toto.io/Statement/v1",
@@ -34,11 +41,7 @@ def render_provenance(manifest: Manifest, settings: Mapping[str, Any], tuned: Ma
                     "buildType": _TYPE,
                     "externalParameters": {"model": manifest.model, "settings": settings},
                     "internalParameters": {"tuned": tuned},
-                    "resolvedDependencies": [
-                        {"name": name, "digest": {"sha256": digest}}
-                        for name, digest in digests.items()
-                        if digest
-                    ],
+                    "resolvedDependencies": dependencies,
                 },
                 "runDetails": {
                     "builder": {"id": _BUILDER, "version": manifest.versions},

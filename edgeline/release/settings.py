@@ -62,6 +62,9 @@ class PushSettings(Group):
     """Terms of use of the model: an SPDX identifier or a text."""
     data_statement: Text | None = None
     """The data that the model was trained on, and what that allows."""
+    require_clean: bool = False
+    """Whether a run is refused, before anything is read, unless the files of its git repository are as in the
+    last commit, so that a release can be made again from it."""
     trusted_keys: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field((), strict=False)
     """Public keys, 64 hexadecimal digits each, whose releases this key goes on from, beside its own: the key
     before, during a change of keys."""

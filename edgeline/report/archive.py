@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
 from edgeline.report.collect import collect, read_pictures
 from edgeline.report.facts import Facts
+from edgeline.report.next_steps import find_production, list_unlike
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
 from edgeline.store.locations import (
@@ -106,12 +108,21 @@ def make(
 ) -> tuple[Facts, str]:
     """Collects the facts of a run, and renders its page, with links to what lies around `folder`.
 
-    It is compared with the model's newest earlier run that got as far as its data.
+    It is compared with the model's newest earlier run that got as far as its data, and its settings with
+    those of the run that made production.
     """
-    facts = collect(sources, run)
-    earlier = (facts for facts in newest_first if facts.run.order < run.order)
-    of_model = (facts for facts in earlier if facts.run.workload == run.workload and facts.data is not None)
-    before = next(of_model, None)
+    facts, before = collect(sources, run), None
+    production = find_production(facts)
+    for earlier in newest_first:
+        if earlier.run.workload != run.workload or earlier.run.order >= run.order:
+            continue
+        if before is None and earlier.data is not None:
+            before = earlier
+        if earlier.run.outcome == "pushed" and earlier.run.version == production:
+            unlike = list_unlike(run.settings, earlier.run.settings)
+            facts, production = replace(facts, unlike_production=unlike), None
+        if before is not None and production is None:
+            break
     return facts, render_run(facts, read_pictures(sources), before, _find_links(run, before, folder))
 
 

@@ -32,7 +32,10 @@ def describe(facts: Facts) -> dict[str, Lines]:
     sections: dict[str, Lines] = {
         "Outcome": {"Outcome": run.outcome, "In production": f"version {version}" if version else unknown},
         "Settings": dict(sorted(run.used_settings.items())),
-        "Code": {what: run.inputs[name][:12] for name, what in _DIGESTS.items() if run.inputs.get(name)},
+        "Code": {
+            **{what: run.inputs[name][:12] for name, what in _DIGESTS.items() if run.inputs.get(name)},
+            **({"Commit": run.source.short} if run.source.commit else {}),
+        },
         "Libraries": dict(sorted(run.libraries.items())),
         "Data": dict(_describe_data(facts)),
         "Training": dict(_describe_training(facts)),

@@ -181,6 +181,8 @@ class Facts:
     photo_drift: PhotoDrift | None = None
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG
+    # The settings that are others than in the run that made production, `a.b 12 -> 2`.
+    unlike_production: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each
 
     @property

@@ -18,12 +18,12 @@ from edgeline.report import charts, drawing, timelines, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
 from edgeline.report.facts import Data, Facts, list_served
+from edgeline.report.next_steps import list_next_steps
 from edgeline.report.terms import TERMS
 from edgeline.report.verdict import (
     BADGES,
     describe_outcome,
     find_problem,
-    list_next_steps,
     list_notes,
     list_other_reasons,
     list_other_warnings,

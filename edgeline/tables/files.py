@@ -5,11 +5,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import islice, pairwise
 from pathlib import Path
 
-from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.errors import DataRefused, EdgelineError, UsageError, find_nearest
 from edgeline.labels import join_names
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import is_url
@@ -132,8 +131,8 @@ def check_columns(table: Table, names: Collection[str]) -> None:
 
 def find_near(names: Iterable[str], columns: Iterable[str]) -> list[str]:
     """Returns for each name the column that is called most like it, in any case, where there is one."""
-    by_lower = {column.lower(): column for column in columns}
-    return [by_lower[low] for name in names for low in get_close_matches(name.lower(), by_lower, 1)]
+    columns = list(columns)
+    return [nearest for name in names if (nearest := find_nearest(name, columns))]
 
 
 @contextmanager

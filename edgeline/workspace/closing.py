@@ -14,13 +14,14 @@ from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
 from edgeline.records.served import PUSHED, SERVED
 from edgeline.records.training import SEARCH, TUNED
-from edgeline.records.verdict import PUSH, VERDICT
+from edgeline.records.verdict import PUSH, VERDICT, list_reasons
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
 from edgeline.release.reader import Outlook
 from edgeline.release.releases import Release
 from edgeline.report import words
-from edgeline.report.facts import ServedSlice, list_served
+from edgeline.report.facts import Facts, ServedSlice, list_served
+from edgeline.report.next_steps import list_next_steps
 from edgeline.report.sources import Sources
 from edgeline.report.words import setting
 from edgeline.workspace.runs import RunFolder, find_pushed_version
@@ -98,8 +99,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
         if outcome.outcome not in ("held", "refused"):
             failed = []  # something else ended the run
         if failed:
-            reasons = _drop_repeats(reason for verdict in failed for reason in verdict.reasons)
-            outcome = replace(outcome, reasons=reasons)
+            outcome = replace(outcome, reasons=list_reasons(failed))
     assert outcome.outcome != "done"
     release = None if version else find_release(run)
     blamed = _drop_repeats(span for verdict in failed for span in verdict.spans)
@@ -157,14 +157,12 @@ def format_times(run: Run, width: int) -> Iterator[str]:
         yield f"  {'in all':<{name_width}} {format_duration(total):>11}"
 
 
-def suggest_exclusion(run: Run) -> str | None:
-    """Returns the command that excludes the span which stopped a run; None if no single span did."""
-    if run.outcome not in ("refused", "failed") or len(run.spans) < 2:
-        return None
-    if len(run.blamed_spans) != 1 or run.blamed_spans[0] not in run.spans:
-        return None
-    data = shlex.quote(run.data)
-    return f"To go on without this span: edgeline data exclude {run.blamed_spans[0]} --reason R --data {data}"
+def format_next_steps(facts: Facts | None) -> Iterator[tuple[str, str]]:
+    """Yields what to do about a run, each line with its style; nothing for most runs."""
+    steps = list_next_steps(facts) if facts else []
+    if steps:
+        yield "Next", "bold"
+    yield from ((f"  - {step}".replace("\u00a0", " "), "") for step in steps)
 
 
 def describe_release(release: Release) -> Iterator[str]:
@@ -217,8 +215,13 @@ def find_served(run: Run, newest: int, oldest: int = 1) -> ServedSlice | None:
     return next((item for item in slices if oldest <= item.version <= newest), None)
 
 
-def describe_end(run: Run, folder: RunFolder, release: Release | None) -> Iterator[tuple[str, str]]:
-    """Yields the last lines of an ended run with their styles; `release` is the one in production."""
+def describe_end(
+    run: Run, folder: RunFolder, facts: Facts | None, release: Release | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yields the last lines of an ended run with their styles.
+
+    `facts` are None where they cannot be read; `release`, which a run pushed, is described.
+    """
     if run.warnings:
         yield "Warnings", "bold yellow"
         yield from ((f"  - {warning}", "yellow") for warning in run.warnings)
@@ -235,8 +238,7 @@ def describe_end(run: Run, folder: RunFolder, release: Release | None) -> Iterat
         profile = shlex.quote(str(trials / TUNED))
         yield f"To train with these settings and without a search: --profile {profile}", ""
     yield from ((note, "") for note in run.notes)
-    if (suggestion := suggest_exclusion(run)) is not None:
-        yield suggestion, ""
+    yield from format_next_steps(facts)
     if run.error is None or run.details is not None:
         yield f"{DETAILS}{run.details or _STATUS}", ""
     if folder.log.exists() and run.outcome not in ("pushed", "unchanged"):

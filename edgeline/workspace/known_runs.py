@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from edgeline.errors import UsageError
+from edgeline.errors import UsageError, suggest
 from edgeline.labels import format_count
 from edgeline.records.run import Run
 from edgeline.release.layout import PushFolder
@@ -16,6 +16,7 @@ from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, list_names, locate, read_bytes
 from edgeline.workspace.runs import (
+    LATEST,
     PRODUCTION,
     RunFolder,
     complete_id,
@@ -125,12 +126,14 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
     wanted = find_run_in_production(place.store, model) if run_id == PRODUCTION else run_id
     records = archive.read_all(root)
     wanted = complete_id(wanted, [facts.run.id for _, facts in records])
-    chosen = [item for item in records if wanted in ("latest", item[1].run.id)]
+    chosen = [item for item in records if wanted in (LATEST, item[1].run.id)]
     if not chosen:
+        names = [*(facts.run.id for _, facts in records), LATEST, PRODUCTION]
+        list_them = f"edgeline report --index --workload {model} --store {shlex.quote(place.store)}"
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
             f"The store has the records of {format_count(len(records), 'run')} of {model}.",
-            f"List them: `edgeline report --index --workload {model} --store {shlex.quote(place.store)}`.",
+            suggest(run_id, names, 0.8) or f"List them: `{list_them}`.",
         )
     return KnownRun(chosen[-1][1], chosen[-1][0], _locate_pages(place, model))
 

@@ -1,6 +1,5 @@
 """The folders of runs: `runs/<id>/` with run.json, run.log and, while the run goes on, events.jsonl."""
 
-import difflib
 import os
 import shutil
 import socket
@@ -10,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError, suggest
 from edgeline.journal import utc_now
 from edgeline.labels import format_count, join_names
 from edgeline.records.events import EventReader, Planned, StepChanged
@@ -20,8 +19,8 @@ from edgeline.release.manifest import find_files
 from edgeline.release.releases import current, find_version_of_run
 from edgeline.report.sources import Sources
 
-# The name by which commands take the run that pushed the release in production.
-PRODUCTION = "production"
+# The names by which commands take the newest run, and the one that pushed the release in production.
+LATEST, PRODUCTION = "latest", "production"
 
 
 class RunFolder:
@@ -143,7 +142,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             "Run `edgeline run`, or name another workspace with --workspace DIR.",
         )
     known_as = ""
-    if run_id in ("latest", PRODUCTION):
+    if run_id in (LATEST, PRODUCTION):
         matches = [item for item in runs.values() if workload in (None, item[1].workload)]
         if not matches:
             raise UsageError(
@@ -151,17 +150,16 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
                 f"It has those of {join_names(sorted({run.workload for _, run in runs.values()}), 10)}.",
                 "Pass one of these with --workload.",
             )
-        if run_id == "latest":
+        if run_id == LATEST:
             return matches[-1]
         run_id = find_run_in_production(find_push(matches[-1][1], workspace), matches[-1][1].workload)
         known_as = ", which pushed the release in production,"
     run_id = complete_id(run_id, runs)
     if run_id not in runs:
-        near = difflib.get_close_matches(run_id, runs, 1, cutoff=0.5)
         raise UsageError(
             f"There is no run {run_id!r}{known_as} in {workspace}.",
             f"The newest of its {format_count(len(runs), 'run')} is {list(runs)[-1]}.",
-            f"Did you mean {near[0]}?" if near else "Run `edgeline runs` to list them.",
+            suggest(run_id, (*runs, LATEST, PRODUCTION), 0.5) or "Run `edgeline runs` to list them.",
         )
     return runs[run_id]
 

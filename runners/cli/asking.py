@@ -1,22 +1,19 @@
 """Asks for the columns of a table that an import needs and that were not named."""
 
-import shlex
-from collections.abc import Sequence
-
 import click
 
 from data.importers.guesses import Guess
+from edgeline.cli.commands import retype_command
 from edgeline.cli.stdout import note
 from edgeline.errors import UsageError
 from edgeline.labels import join_names
+from runners.shared.progress import Progress
 
 
-def ask_columns(
-    guess: Guess, text: str, options: Sequence[tuple[str, str]], on_terminal: bool
-) -> tuple[str, str]:
+def ask_columns(guess: Guess, text: str, on_terminal: bool) -> tuple[str, str]:
     """Returns the column to learn and that of texts; the latter is empty where all columns are used.
 
-    Asks on a terminal, with the guess as the default answer. `text` and `options` are what was given.
+    Asks on a terminal, with the guess as the default answer. `text` is the column that was named.
 
     Raises:
         UsageError: There is no terminal to ask on; the error has the whole command with the guess.
@@ -28,13 +25,19 @@ def ask_columns(
             question = f"Should it be learned from the texts in {guess.text} alone"
             text = guess.text if click.confirm(question, default=guess.texts_alone, err=True) else ""
         return label, text
-    text = text or (guess.text if guess.texts_alone else "")
-    named = [("text", text)] if text else []
-    named += [("label", guess.label or "COLUMN"), *options]
-    arguments = [part for name, value in named for part in (f"--{name}", value)]
+    more = ["--text", guess.text] if guess.texts_alone and guess.text and not text else []
     looks = f"{guess.label} looks like it" if guess.label else "No column looks like it"
     raise UsageError(
         "--label is missing.",
         f"A table or texts need a column to learn. {looks}. Columns: {join_names(guess.header, 30)}.",
-        f"Run: edgeline data import {shlex.join([guess.shown, *arguments])}",
+        f"Run: {retype_command(*more, '--label', guess.label or 'COLUMN')}",
     )
+
+
+def ask_kind(progress: Progress, name: str, values: str, guess: str) -> str:
+    """Asks whether a column of whole numbers has numbers or codes."""
+    kinds = click.Choice(("number", "category", "leave out"))
+    question = f"{name} ({values}, ...): a number to calculate with, a category, or leave out?"
+    with progress.pause():
+        answer: str = click.prompt(question, default=guess, type=kinds, err=True)
+    return answer

@@ -2,11 +2,6 @@
 
 import os
 import shlex
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,84 +14,36 @@ from data.spans.layout import Span, find_spans
 from data.spans.source import load_source
 from edgeline.cli import options
 from edgeline.cli.commands import Group
+from edgeline.cli.options import gather
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import format_count
-from edgeline.store.locations import Location, is_url, locate
+from edgeline.store.locations import Location, locate
+from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument, parse_target
+from runners.shared.progress import show_progress
 from runners.shared.run_options import find_own_workload
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
     from edgeline.workspace.known_runs import Place
-    from pipeline.settings import Settings
-    from runners.shared.progress import Progress
 
 # The faults are repeated here, because importing the renderer for them takes longer than the whole help.
 FAULTS = """\
 faults: corrupt, truncated, huge, unlabelled, unknown-label, duplicate, dark-lens,
 blurred, null-lane, new-lane, label-shift
 """
-
-
-def _parse_target(text: str) -> Path:
-    """Returns the folder to write spans to; not in an object store, where no rename makes a span atomic."""
-    if is_url(text):
-        raise UsageError(
-            f"--data is {text}.",
-            "Spans can only be written to a folder on this machine, each whole or not at all.",
-            f"Pass a folder, and copy its new span to {text} afterwards, labels.csv last.",
-        )
-    if not text or Path(text).is_file():
-        raise UsageError(
-            f"--data is {f'the file {text}' if text else 'empty'}.",
-            "Spans are written to a folder, which is made if it does not exist.",
-            "Pass the folder of spans, and check that a variable in its name is set.",
-        )
-    return Path(text)
-
-
-_target = click.option("--data", type=_parse_target, required=True, metavar="DIR", help="the folder of spans")
+_target = click.option("--data", type=parse_target, required=True, metavar="DIR", help="the folder of spans")
 _workload = click.option("--workload", default="shelf", metavar="NAME", help="workload of the sample (shelf)")
 _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the folder of spans")
 _workload_of_spans = click.option(
     "--workload", metavar="NAME_OR_FILE", help="workload of the spans (DIR/workload.yaml, else shelf)"
 )
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the record")
-# The options of a table or of texts: what each value is, and what it is for.
-_NAMES = {
-    "label": ("COLUMN", "the column of a table or of texts to learn"),
-    "text": ("COLUMN", "the column of texts; no other column is then read"),
-    "group": ("COLUMN", "the column whose values stay in one split: customer, author"),
-    "time": ("COLUMN", "the column of dates or times of a table, best in ISO 8601"),
-    "query": ("SQL", "the SELECT that returns the rows of a database"),
-    "sheet": ("NAME", "the sheet of a workbook to read"),
-}
-_KINDS = {
-    "category": "a column of codes or names; may be repeated",
-    "number": "a column of numbers, or of dates to learn from; may be repeated",
-    "leave-out": "a column to hide from the model; may be repeated",
-}
 
 
-def _add_table_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds the options of tables and texts to a command."""
-    names = [click.option(f"--{n}", default="", metavar=m, help=text) for n, (m, text) in _NAMES.items()]
-    kinds = [click.option(f"--{n}", multiple=True, metavar="COLUMN", help=t) for n, t in _KINDS.items()]
-    signs = "the decimal separator, where the cells are ambiguous"
-    decimal = click.option("--decimal", type=click.Choice((",", ".")), help=signs)
-    rows = "rows of a group, in the order of --time, that make an example: sensors (1)"
-    readings = click.option("--readings", type=click.IntRange(1, 4096), metavar="N", help=rows)
-    for add in reversed([*names, readings, decimal, *kinds]):
-        command = add(command)
-    return command
-
-
-@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+@click.group(cls=Group)
 def data() -> None:
     """Makes, imports, lists, excludes and relabels spans, and suggests what to label."""
-    # Nobody can act on the messages of TensorFlow's import, which photos are compared with.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.simplefilter("ignore", FutureWarning)
 
 
 @data.command(epilog=FAULTS)
@@ -143,7 +90,7 @@ def generate(
         )
     sample = load_sample(definition.sample)
     faults = load_module(f"{definition.sample.rpartition('.')[0]}.faults", [], "").FAULTS if rates else ()
-    with _show_progress("making"):
+    with show_progress("making"):
         spans = sample.generate(
             data,
             weeks=weeks,
@@ -158,150 +105,24 @@ def generate(
 
 
 @data.command("import")
-@click.argument(
-    "source",
-    metavar="SRC",
-    help="photos: a folder per class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet,"
-    " or the URL of a database; texts: the same, or JSONL; what a phone's page exported",
-)
+@make_source_argument(required=True)
 @_target
-@_add_table_options
+@gather("importing", ImportOptions, *IMPORT)
 @options.as_json
-def load(
-    source: str, data: Path, label: str, text: str, decimal: str | None, as_json: bool, **others: Any
-) -> int:
+def load(source: str, data: Path, importing: ImportOptions, as_json: bool) -> int:
     """Turns labelled photos, a table or texts into a span and a workload.
 
     Photos of the same object stay in one split, and each class of photos gets its share of eval.
     """
-    from data.importers import phone
-    from data.importers.tfrecords import is_tfrecord
-
-    report: Any
-    path, is_file = Path(source), Path(source).is_file()
-    if is_file and phone.is_export(path):
-        return _import_from_phone(path, data)
-    on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
-    named: dict[str, Any] = {name: others[name] for name in ("group", "time", "query", "sheet")}
-    named |= {"decimal": decimal or "", "readings": others["readings"] or 0}
-    kinds = [(option, name) for option in _KINDS for name in others[option.replace("-", "_")]]
-    table_options = [*kinds, *((name, str(value)) for name, value in named.items() if value)]
-    # A file without TFRecords is a table, or a manifest of photos.
-    looks_like_table = text or table_options or is_url(source) or (is_file and not is_tfrecord(path))
-    if not label and not text and looks_like_table:
-        from data.importers.workload_files import read_roles
-
-        label = read_roles(data).get("label", "")
-    if not label and looks_like_table:
-        from data.importers.guesses import guess_columns
-        from data.importers.workload_files import read_schema
-        from runners.cli.asking import ask_columns
-
-        guess = guess_columns(source, named["query"], named["sheet"], read_schema(data)[1])
-        if text or table_options or not guess.lists_photos:
-            label, text = ask_columns(guess, text, [*table_options, ("data", str(data))], on_terminal)
-    if label:
-        _check_uses([("label", label), ("group", named["group"]), ("time", named["time"]), *kinds])
-    settings = _load_settings(data / "workload.yaml")
-    least = settings.gate.min_examples_per_class
-    with _show_progress("importing") as progress:
-        if label:
-            from data.importers.tables import import_table
-
-            chosen = {name: option.replace("-", " ") for option, name in kinds}
-            ask = partial(_ask_kind, progress) if on_terminal else None
-            report = import_table(
-                source,
-                data,
-                label,
-                text=text,
-                **named,
-                least=least,
-                vocabulary=settings.model.vocabulary,
-                chosen=chosen,
-                ask=ask,
-            )
-        else:
-            from data.importers.importing import import_photos
-            from trainer_module.networks.photo_features import describe_photo
-
-            report = import_photos(path, data, least, describe_photo, settings.data)
+    report = import_source(source, data, importing, as_json)
     if as_json:
         span = report.span and str(report.span.path)
         print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
         return 0
     for sentence in report.sentences():
         say(sentence)
-    workload = shlex.quote(str(data / "workload.yaml"))
-    say(f"Train on it: edgeline run --workload {workload} --data {shlex.quote(str(data))}")
+    say(f"Train on it: edgeline run --data {shlex.quote(str(data))}")
     return 0
-
-
-def _check_uses(options: Sequence[tuple[str, str]]) -> None:
-    """Refuses a kind for a column that another option names. Raises UsageError."""
-    uses = dict[str, str]()
-    for option, name in options:
-        if option in _KINDS and uses.get(name, option) != option:
-            raise UsageError(
-                f"--{uses[name]} and --{option} are both {name}.",
-                "A column is read in one way.",
-                "Remove one of the two.",
-            )
-        uses[name] = option
-
-
-def _import_from_phone(source: Path, data: Path) -> int:
-    """Imports what a phone's page exported, for the workload in the folder, or else the built-in one."""
-    from data.importers import phone
-    from data.importers.importing import import_photos
-    from pipeline.workloads import find_workload, with_features
-    from trainer_module.networks.photo_features import describe_photo
-
-    with phone.unpack(source) as (folder, model):
-        own = data / "workload.yaml"
-
-        def find() -> "Workload":
-            workload = with_features(find_workload(str(own) if own.is_file() else model))
-            if workload.name != model:
-                raise DataRefused(
-                    f"{source} was exported from {model}, and {data} is of {workload.name}.",
-                    "Its answers are those of another model, and would count as this one's.",
-                    "Pass the folder of its model with --data.",
-                )
-            return workload
-
-        photos = partial(import_photos, describe=describe_photo, limits=_load_settings(own).data)
-        for sentence in phone.import_export(folder, data, find, photos):
-            say(sentence)
-    return 0
-
-
-def _ask_kind(progress: "Progress", name: str, values: str, guess: str) -> str:
-    """Asks whether a column of whole numbers has numbers or codes."""
-    kinds = click.Choice(("number", "category", "leave out"))
-    question = f"{name} ({values}, ...): a number to calculate with, a category, or leave out?"
-    with progress.pause():
-        answer: str = click.prompt(question, default=guess, type=kinds, err=True)
-    return answer
-
-
-def _load_settings(workload: Path) -> "Settings":
-    """Returns the settings of runs on the data, as far as its workload file sets them."""
-    from pipeline.settings import load as load_settings
-    from pipeline.workloads import find_workload
-
-    return load_settings(find_workload(str(workload)).settings if workload.is_file() else {})
-
-
-@contextmanager
-def _show_progress(doing: str) -> Iterator["Progress"]:
-    from rich.console import Console
-
-    from edgeline.records.events import listen
-    from runners.shared.progress import Progress
-
-    with Progress(Console(stderr=True, highlight=False), doing) as progress, listen(progress.handle):
-        yield progress
 
 
 @data.command()
@@ -334,7 +155,7 @@ def suggest(source: Path, count: int, out: Path, place: "Place", as_json: bool) 
     from runners.suggest import listing, suggestions
 
     listing.check_output(out)
-    with _show_progress("reading"):
+    with show_progress("reading"):
         suggested = suggestions.suggest(source, count, place, run, workload)
         listed = listing.write(suggested, out)
     if as_json:

@@ -64,7 +64,7 @@ def _on_cluster(command: Callable[..., int]) -> Callable[..., int]:
     return options.cluster_settings(_host(call))
 
 
-@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+@click.group(cls=Group)
 def kubeflow() -> None:
     """Runs the same DAG on Kubeflow Pipelines."""
 

@@ -19,10 +19,6 @@ _SUMMARIES = {
 }
 _OWN = {name: (f"runners.cli.{name}", summary) for name, summary in _SUMMARIES.items()}
 _OWN |= {name: ("runners.cli.run", _SUMMARIES[name]) for name in ("plan", "step")}
-# In the order of the list, which follows a person's work.
-_ORDER = (
-    *("run", "plan", "step", "settings", "schedule", "data", "schema", "status", "runs", "show", "report"),
-    *("diff", "alert", "tensorboard", "ui", "predict", "phone", "edge", "verify", "rollback", "rollout"),
-    *("promote", "renew", "repair", "keys", "gc", "drill", "kubeflow"),
-)
-COMMANDS = {name: _OWN.get(name) or package.COMMANDS[name] for name in _ORDER}
+COMMANDS = {
+    name: _OWN.get(name) or package.COMMANDS[name] for names in package.SECTIONS.values() for name in names
+}

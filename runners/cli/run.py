@@ -1,11 +1,22 @@
 """`edgeline run, plan, step`: run the DAG on this machine, say what a run would do, or run one step again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from edgeline.cli.commands import Command
 from edgeline.cli.options import EXIT_CODES, as_json, gather, overrides, workspace
+from edgeline.cli.stdout import note, say
+from edgeline.errors import UsageError
+from runners.cli.importing import (
+    IMPORT,
+    ImportOptions,
+    find_target,
+    import_source,
+    make_source_argument,
+    parse_target,
+)
 from runners.cli.options import RUN
 from runners.shared.run_options import RunOptions, StepOptions
 
@@ -35,12 +46,59 @@ _out = click.option(
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
-@gather("wanted", RunOptions, *RUN, _sample, _if_changed, _wait, _as_json)
-def run(wanted: RunOptions) -> int:
-    """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
+@gather(
+    "wanted",
+    RunOptions,
+    make_source_argument(required=False),
+    *RUN,
+    _sample,
+    _if_changed,
+    _wait,
+    _as_json,
+)
+@gather("importing", ImportOptions, *IMPORT)
+def run(wanted: RunOptions, importing: ImportOptions) -> int:
+    """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it.
+
+    With SRC, first imports what is new in it, into WORKSPACE/data/NAME; if nothing is, ends as with
+    --if-changed. The options that say how SRC is read are those of `edgeline data import`.
+    """
     from runners.local import run as local
 
-    return local.run(wanted)
+    return local.run(_import(wanted, importing))
+
+
+def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
+    """Imports the source of a run, if it has one; returns the options of a run on what is imported.
+
+    Raises as `import_source` does, and UsageError for options that a source, or its lack, excludes.
+    """
+    first = importing.find_first()
+    if wanted.source is None and first:
+        raise UsageError(
+            f"--{first} is given without a source.",
+            "It says how a source is read.",
+            f"Name the source: `edgeline run SRC --{first} ...`.",
+        )
+    if wanted.source is None:
+        return wanted
+    for option, value in (("--workload", wanted.named.workload), ("--sample", wanted.sample)):
+        if value:
+            raise UsageError(
+                f"{option} is given with the source {wanted.source}.",
+                "A source has data and a workload of its own.",
+                "Leave out one of them. To train on what was imported: `edgeline run --workload NAME`.",
+            )
+    data = (
+        find_target(wanted.source, wanted.workspace)
+        if wanted.data is None
+        else parse_target(str(wanted.data))
+    )
+    report = import_source(wanted.source, data, importing, wanted.as_json)
+    print_line = note if wanted.as_json else say
+    for sentence in report.sentences():
+        print_line(sentence)
+    return replace(wanted, source=None, data=data, if_changed=True)
 
 
 @click.command(cls=Command)

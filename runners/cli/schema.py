@@ -22,7 +22,7 @@ from edgeline.workspace.known_runs import Place
 from edgeline.workspace.runs import find_run
 
 
-@click.group(cls=Group, no_args_is_help=False, subcommand_metavar="ACTION ...")
+@click.group(cls=Group)
 def schema() -> None:
     """Compares a window with the curated schema, and widens the schema."""
 

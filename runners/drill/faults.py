@@ -10,12 +10,11 @@ All other weeks are placebo weeks. A span's number is the number of its week.
 import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from data.shelf.faults import FAULTS as RENDERED
-from edgeline.errors import UsageError
+from edgeline.errors import UsageError, find_nearest
 
 # The things that a fault may do to its week.
 Effect = Literal["recovers", "refused", "may"]
@@ -213,8 +212,8 @@ def _parse_fault(word: str, week: int, mistakes: list[str]) -> Drawn | None:
     name, equals, share = word.partition("=")
     fault = FAULTS.get(name)
     if fault is None:
-        near = get_close_matches(name, FAULTS, 1)
-        mistakes.append(f"week {week}: there is no fault {name!r}{f', but {near[0]}' if near else ''}")
+        nearest = find_nearest(name, FAULTS)
+        mistakes.append(f"week {week}: there is no fault {name!r}{f', but {nearest}' if nearest else ''}")
     elif week <= fault.before:
         mistakes.append(f"week {week}: {name} begins in week {fault.before + 1} at the earliest")
     elif equals and fault.rate is None:

@@ -217,7 +217,7 @@ def _format_last_lines(
     model, push = target.workload.name, target.settings.kubeflow.push
     # Production cannot have changed before the Pusher has begun.
     is_untouched = any(step.name == PUSHER and step.state == "waiting" for step in steps)
-    stays = "production is unchanged" if is_untouched or outcome.outcome in ("held", "refused") else ""
+    stays = "production was unchanged" if is_untouched or outcome.outcome in ("held", "refused") else ""
     yield from format_verdict(outcome, outcome.headline(model, push, stays))
     if outcome.do:
         yield f"  {outcome.do}", ""

@@ -12,10 +12,12 @@ from runners.local.metadata_rows import METADATA, skip_used_ids
 from runners.shared import inputs
 from runners.shared.code import digest, digest_step_files
 from runners.shared.run_options import NamedSettings, check_path, find_own_workload
+from runners.shared.source import read_source
 
 if TYPE_CHECKING:
     from tfx.v1.dsl import Pipeline
 
+    from edgeline.records.source import Source
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
 
@@ -57,11 +59,14 @@ def pipeline(
     place = data_folder or inputs.ensure_sample(folder, chosen, print)
     push = values.push.root(folder)
     spans = find_newest_spans(place, values.data.window)
+    commit = read_source(source)
+    if values.push.require_clean:
+        commit.check_clean()
     code = digest_step_files(chosen.module, chosen.source, values.own_modules())
     digests = inputs.digest_inputs(spans, folder / "window.json", chosen, values, push, code)
     inputs.check(spans, chosen, values, push)
     run = f"tfx-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
-    return build(chosen, values, folder, str(place), push, run, digests, code)
+    return build(chosen, values, folder, str(place), push, run, commit, digests, code)
 
 
 def build(
@@ -71,6 +76,7 @@ def build(
     data: str,
     push: str,
     run: str,
+    source: "Source",
     digests: Mapping[str, str],
     code: Mapping[str, Mapping[str, str]],
 ) -> "Pipeline":
@@ -98,6 +104,7 @@ def build(
         step_code={step: digest(files) for step, files in code.items()},
         lock=digests["lock"],
         weights=digests["weights"],
+        source=source.to_json(),
         run=run,
     )
     return create_pipeline(workload, settings, paths, observed)

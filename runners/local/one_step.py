@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json, say
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, UsageError, suggest
 from edgeline.records.run import CODE, Run
 from edgeline.store.locations import locate
 from edgeline.workspace import runs
@@ -102,7 +102,7 @@ def _check(step: str, run: Run) -> None:
         raise UsageError(
             f"Run {run.id} had no step {step!r}.",
             f"Its steps: {', '.join(names)}." if names else "It ended before its first step.",
-            "Name one of them." if names else "Name another run with --of RUN.",
+            suggest(step, names) or ("Name one of them." if names else "Name another run with --of RUN."),
         )
     if step in _INSTEAD:
         raise UsageError(

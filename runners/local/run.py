@@ -29,8 +29,10 @@ from edgeline.release import store
 from edgeline.release.acceptance import check_writer
 from edgeline.release.signing import list_public_keys
 from edgeline.release.verify import foresee_phone
+from edgeline.report.facts import Facts
 from edgeline.store.locations import Location, locate
 from edgeline.workspace import closing, runs
+from edgeline.workspace.known_runs import Place, find_written_facts, write_report
 from edgeline.workspace.runs import RunFolder
 from runners.local import catch_up, gc, metadata_rows
 from runners.local.lock import WorkspaceLock, hold
@@ -39,6 +41,7 @@ from runners.shared import inputs
 from runners.shared.code import digest_step_files
 from runners.shared.progress import LastingOutput, Progress, print_line
 from runners.shared.run_options import RunOptions, check_path
+from runners.shared.source import read_source
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -194,6 +197,8 @@ class _Session:
         last = earlier[-1] if earlier else None
         data, window = self._find_data(progress), self.settings.data.window
         run = self._make_record(data)
+        if self.settings.push.require_clean:
+            run.source.check_clean()
         try:
             spans = find_newest_spans(data, window)
             run = catch_up.add_spans(run, data, spans, window, earlier)
@@ -247,8 +252,9 @@ class _Session:
         if last.outcome in ("held", "refused"):
             for reason in last.reasons:
                 print_line(self.console, f"  - {reason}")
-        if (suggestion := closing.suggest_exclusion(last)) is not None:
-            print_line(self.console, suggestion)
+            folder = RunFolder(self.workspace / "runs" / last.id)
+            for line, style in closing.format_next_steps(find_written_facts(last, folder)):
+                print_line(self.console, line, style)
         if self.options.as_json:
             unchanged = replace(last, outcome="unchanged", exit_code=0, reasons=(text, *last.reasons))
             unchanged = replace(unchanged, new_since=last.id, new_spans=(), missed_spans=())
@@ -271,6 +277,7 @@ class _Session:
             pid=os.getpid(),
             process=runs.identify_process(os.getpid()),
             host=socket.gethostname(),
+            source=read_source(self.options.named.workload),
         )
 
     def _begin(self, run: Run) -> tuple[Run, RunFolder]:
@@ -336,23 +343,21 @@ class _Session:
             folder.write(run)
         return run
 
-    def _write_report(self, run: Run, folder: RunFolder) -> Path | None:
+    def _write_report(self, run: Run, folder: RunFolder) -> tuple[Path | None, Facts | None]:
         """Writes the pages of this run and of all; an error is printed, and does not fail the run.
 
-        Returns the path of this run's page.
+        Returns the path of this run's page, and its facts.
         """
         try:
             from edgeline.cli.report import write_index
-            from edgeline.workspace.known_runs import Place, write_report
 
-            page, _ = write_report(run, folder)
+            page, facts = write_report(run, folder)
             write_index(Place(self.workspace, run.workload))
         except (Exception, KeyboardInterrupt) as error:
             text = f"Not all pages could be written: {type(error).__name__}: {error}"
             print_line(self.console, text, "yellow")
-            return None
-        print_line(self.console, f"Report: {page}")
-        return page
+            return None, None
+        return page, facts
 
     def send_alerts(self, not_begun: Problem | None = None, unchanged: bool = False) -> list[str]:
         """Sends the alerts of a run that ended, could not begin or found nothing new.
@@ -375,9 +380,11 @@ class _Session:
         if run.steps:
             for line in closing.format_times(run, self.console.width):
                 print_line(self.console, line)
-        for line, style in closing.describe_end(run, folder, closing.find_release(run)):
+        page, facts = self._write_report(run, folder)
+        for line, style in closing.describe_end(run, folder, facts, closing.find_release(run)):
             print_line(self.console, line, style)
-        page = self._write_report(run, folder)
+        if page:
+            print_line(self.console, f"Report: {page}")
         if failures := self.send_alerts():
             run = replace(run, warnings=(*run.warnings, *failures))
             with suppress(OSError), folder.log.open("a", encoding="utf-8") as log:

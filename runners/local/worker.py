@@ -79,7 +79,7 @@ def _prepare(folder: RunFolder, tell: EventWriter, step: str | None) -> "tuple[S
     from runners.local.step_runner import StepRunner
 
     code = CODE.read(folder.path)
-    pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.inputs, code)
+    pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.source, run.inputs, code)
     return StepRunner(run.id, tell, workspace / "checkpoints", step), pipeline
 
 

@@ -3,9 +3,12 @@
 import errno
 import math
 import os
+import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
@@ -16,7 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeline.cli.stdout import prepare_line, wrap
-from edgeline.records.events import Counted, EpochEnded, Event, Planned, StepChanged, TrialReported, Warned
+from edgeline.errors import DataRefused, UsageError
+from edgeline.records.events import (
+    Counted,
+    EpochEnded,
+    Event,
+    Planned,
+    StepChanged,
+    TrialReported,
+    Warned,
+    listen,
+)
 from edgeline.records.run import Step
 from edgeline.workspace.closing import format_duration, format_epoch
 
@@ -71,10 +84,11 @@ class LastingOutput:
 class Progress:
     """A renderer of the events of a run; a context manager, which leaves the terminal as it was before.
 
-    A console that is not a terminal gets plain lines. A terminal shows `title` until the first step starts.
+    A console that is not a terminal gets plain lines, the first of them `title`. A terminal shows `title`, or
+    that the run is starting, until the first step starts.
     """
 
-    def __init__(self, console: Console, title: str = "starting") -> None:
+    def __init__(self, console: Console, title: str = "") -> None:
         self.warnings: list[str] = []
         self._console = console
         self._title = title
@@ -93,6 +107,8 @@ class Progress:
         """Starts the live line."""
         if self._live:
             self._live.start()
+        elif self._title:
+            self.say(self._title)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,7 +121,8 @@ class Progress:
         """Removes the live line during the block, so that a question can be asked."""
         self.__exit__()
         yield
-        self.__enter__()
+        if self._live:
+            self._live.start()
 
     def say(self, text: str, style: str = "") -> None:
         """Prints one permanent line."""
@@ -170,7 +187,7 @@ class Progress:
         return row
 
     def _format_live_text(self, elapsed: str, used: int) -> str:
-        head = self._format_prefix(self._step).rstrip() if self._step else self._title
+        head = self._format_prefix(self._step).rstrip() if self._step else self._title or "starting"
         text = f"{head}  {elapsed}"
         room = self._console.width - len(text) - used - 8
         event = self._latest
@@ -178,3 +195,52 @@ class Progress:
             more = format_epoch(event, room) if isinstance(event, EpochEnded) else str(event)
             text += f"  {more}" if len(more) <= room else ""
         return prepare_line(text)
+
+
+@contextmanager
+def show_progress(doing: str) -> Iterator[Progress]:
+    """Shows the progress of a command on the standard error, where libraries write nothing meanwhile."""
+    with (
+        _silence_libraries() as stream,
+        Progress(Console(file=stream, highlight=False), doing) as progress,
+        listen(progress.handle),
+    ):
+        yield progress
+
+
+@contextmanager
+def _silence_libraries() -> Iterator[TextIO]:
+    """Yields the standard error, which only Python's own stream reaches in the block.
+
+    TensorFlow's C++ writes lines at its import that nobody can act on, whatever its log level is. They are
+    shown after an error that nobody foresaw.
+    """
+    try:
+        is_own = sys.stderr.fileno() == 2
+    except (OSError, ValueError):
+        is_own = False
+    if not is_own:  # another program has replaced it
+        yield sys.stderr
+        return
+    sys.stderr.flush()
+    python = sys.stderr
+    with (
+        open(os.dup(2), "w", buffering=1, encoding=python.encoding, errors="backslashreplace") as stream,
+        TemporaryFile() as withheld,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", FutureWarning)
+        os.dup2(withheld.fileno(), 2)
+        sys.stderr = stream
+        try:
+            yield stream
+        except (UsageError, DataRefused, KeyboardInterrupt):
+            raise
+        except BaseException:
+            withheld.seek(0)
+            stream.write(withheld.read().decode(errors="replace"))
+            raise
+        finally:
+            stream.flush()
+            os.dup2(stream.fileno(), 2)
+            sys.stderr = python

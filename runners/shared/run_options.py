@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.spans.layout import find_spans
 from edgeline.errors import UsageError
 from edgeline.store.locations import Location, list_names
+from edgeline.workspace.workloads import WORKLOAD, find_workload_file
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
-
-_WORKLOAD = "workload.yaml"
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ def find_own_workload(data: Location | None) -> str:
     if data is None:
         return "shelf"
     if isinstance(data, Path):
-        return str(file) if (file := data / _WORKLOAD).is_file() else "shelf"
-    if _WORKLOAD in list_names(data):
+        return str(file) if (file := data / WORKLOAD).is_file() else "shelf"
+    if WORKLOAD in list_names(data):
         raise UsageError(
-            f"{data} has a {_WORKLOAD}, and --workload is not given.",
+            f"{data} has a {WORKLOAD}, and --workload is not given.",
             "A workload names code to run, which is not taken from a store.",
-            f"Copy it and its schema to this machine, and pass it: --workload {_WORKLOAD}",
+            f"Copy it and its schema to this machine, and pass it: --workload {WORKLOAD}",
         )
     return "shelf"
 
@@ -88,16 +88,24 @@ class RunOptions:
     named: NamedSettings
     data: Location | None
     workspace: Path
+    source: str | None = None  # what to import first; its data has a workload then
     sample: bool = False  # makes the sample without asking, if there is no data
     if_changed: bool = False
     wait: bool = False  # for another run of the workspace
     as_json: bool = False
 
     def __post_init__(self) -> None:
-        """Names the workload where the command did not: the one in the data's folder, or the sample's."""
-        if not self.named.workload:
-            named = replace(self.named, workload=find_own_workload(self.data))
-            object.__setattr__(self, "named", named)
+        """Names the file of the workload, by default the one in the data's folder, else the sample's.
+
+        The spans beside a workload's file are the data where no other data is named.
+        """
+        if self.source is not None:
+            return
+        named = self.named.workload or find_own_workload(self.data)
+        file = find_workload_file(named, self.workspace) if self.named.workload else None
+        object.__setattr__(self, "named", replace(self.named, workload=str(file or named)))
+        if file is not None and self.data is None and find_spans(file.parent):
+            object.__setattr__(self, "data", file.parent)
 
 
 @dataclass(frozen=True)

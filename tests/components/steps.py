@@ -160,6 +160,6 @@ def admit(
     if quarantine is not None:
         inputs["quarantine"] = quarantine
     output = artifact(AcceptedData, folder / "accepted")
-    defaults = dict.fromkeys(("run", "model_name", "push", "data", "records"), "")
+    defaults = dict.fromkeys(("run", "model_name", "push", "data", "source", "records"), "")
     execute(DataGate, inputs, {"accepted_data": output}, folder, **defaults | {"recorded": "{}"} | properties)
     return inputs, output

@@ -115,13 +115,13 @@ def test_a_canary_that_cannot_be_ended_stays_open_and_the_log_says_why(push, cap
 def test_while_a_canary_waits_a_new_model_is_held_and_the_same_one_is_unchanged(push, tmp_path):
     outcome, _, reasons = Run(tmp_path / "3", "third").push_to(push, canary_percent=10)
     assert outcome == "held" and reasons == [
-        "10 % of phones run the candidate, version 2. A new model waits until that canary has ended: with"
-        " more answers, or by `edgeline promote 2 --reason R` or `edgeline rollback --to 1 --reason R`.",
+        "A canary of version 2 was open, and a new model waits until that has ended: with more answers, or"
+        " by `edgeline promote 2 --reason R` or `edgeline rollback --to 1 --reason R`.",
         "No bound on what is served is set: evaluation.served.",
     ]
     outcome, version, reasons = Run(tmp_path / "4", "second", run="run-4").push_to(push)
     assert (outcome, version) == ("unchanged", 2)
-    assert reasons == ["This model is tried already: 10 % of phones run the candidate, version 2."]
+    assert reasons == ["This model was tried already: 10 % of phones run the candidate, version 2."]
     assert read_state(push) == (1, True)
 
 

@@ -18,7 +18,7 @@ from edgeline.records.evaluation import LABEL_ISSUES, METRICS, REVIEWED
 from edgeline.records.ingest import TWINS, Twin, Twins
 from edgeline.records.served import SERVED, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
-from edgeline.records.verdict import VERDICT, Verdict
+from edgeline.records.verdict import VERDICT, Finding, Verdict
 from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
 from tests.components.steps import LABELS, SHELF, artifact, execute
@@ -256,5 +256,5 @@ def test_a_span_whose_labels_look_wrong_is_warned_of_or_holds_the_model_as_its_s
     verdict = _add_bad_spans(good, bad, "block")
     assert not verdict.passed and verdict.reasons == ("Labels look wrong.",)
     assert verdict.spans == ("span-00003",)
-    low = replace(good, result="fail", reasons=("Too low.",))
+    low = Verdict.fail("evaluation", [Finding("Too low.")])
     assert _add_bad_spans(low, bad, "block").reasons == ("Too low.", "Labels look wrong.")

@@ -34,6 +34,7 @@ from edgeline.records.edge import (
 )
 from edgeline.records.evaluation import METRICS, Metrics
 from edgeline.records.served import PUSHED, SERVED, Served, ServedVersion, Tally
+from edgeline.records.source import Source
 from edgeline.records.training import SEARCH, Search, Trial
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
@@ -50,6 +51,8 @@ VARIANTS = ("fp16", "int8")
 
 SPANS = {"span-00035": "a" * 64, "span-00042": "b" * 64}
 FILE_REPORT = FileReport({"CONV_2D": 2}, (), (), (), (), {}, {})
+
+SOURCE = Source("ab" * 20, "main", True, "ef" * 32)
 
 Outcome = tuple[str, int, list[str]]
 
@@ -138,6 +141,7 @@ class Run:
             settings=Settings(push=PushSettings(**settings)).of("Pusher"),
             code="c" * 64,
             lock="d" * 64,
+            source=SOURCE.to_json(),
             run=self.run,
         )
         record = json.loads((self.folder / "pushed" / "push.json").read_text())
@@ -214,7 +218,7 @@ def test_a_model_that_passed_both_gates_goes_into_production_with_its_provenance
     assert manifest.data.spans == SPANS
     assert manifest.data.fingerprint == "f" * 64
     assert (manifest.run, manifest.code.digest) == ("run-1", "c" * 64)
-    assert manifest.code.lock_digest == "d" * 64
+    assert (manifest.code.lock_digest, manifest.code.source) == ("d" * 64, SOURCE)
     assert {"python", "tensorflow", "tfx"} <= set(manifest.versions)
     assert "edge/shelf/1/golden/01.jpg" in {entry.path for entry in manifest.files}
     assert store.current(push, "shelf").read("golden/01.jpg") == b"a photo"
@@ -233,6 +237,10 @@ def test_card_provenance_and_bill_of_materials_are_of_the_run_and_its_search(pus
     settings = Settings().model_dump(mode="json")
     public = build["externalParameters"]["settings"]
     assert public == {name: settings[name] for name in public} and {"seed", "data", "trainer"} <= {*public}
+    assert SOURCE.sentence in card
+    (commit,) = (item for item in build["resolvedDependencies"] if item["name"] == "source")
+    assert commit["digest"] == {"gitCommit": SOURCE.commit}
+    assert commit["annotations"] == {"branch": "main", "dirty": True, "difference": SOURCE.difference}
     # Nobody else needs to know where releases and the key are.
     assert "push" not in public
     assert '"tensorflow"' in release.read("mlbom.cdx.json").decode()
@@ -248,7 +256,7 @@ def test_a_release_has_the_values_of_the_settings_and_is_signed_with_their_key(p
     assert {name: getattr(manifest, name) for name in values} == values
     reasons = Run(tmp_path / "2", "second").push_to(push, rollback_epoch=4, key=key)[2]
     assert reasons[1] == f"Valid until {store.current(push, 'shelf').manifest.expires}."
-    assert "epoch 4" in reasons[2] and reasons[3].startswith(f"A phone that trusts {manifest.signed_by[:16]}")
+    assert "epoch 4" in reasons[2] and f"a phone that trusts {manifest.signed_by[:16]}" in reasons[3]
     assert f"switches to version 2, signed with {manifest.signed_by}, until 20" in reasons[3]
     assert manifest.signed_by == load_public_key(str(tmp_path / "keys" / PUBLIC))
     assert store.verify(push, "shelf") == []

@@ -20,6 +20,7 @@ from components.run_report import RunReport
 from edgeline.errors import DataRefused, Problem, UsageError
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
+from edgeline.records.source import Source
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as VerdictRecord
 from edgeline.release import store
@@ -51,6 +52,7 @@ def properties(run: str, place: object) -> dict[str, str]:
         "model_name": "shelf",
         "data": "/data",
         "recorded": '{"seed": 20}',
+        "source": Source("ab" * 20, "main").to_json(),
         "records": str(place),
     }
 
@@ -93,8 +95,8 @@ def test_the_page_is_in_the_artifact_and_in_the_records(tmp_path):
     facts = archive.read(output)
     assert (facts.run.id, facts.run.engine, facts.run.outcome) == ("run-1", "kubeflow", "pushed")
     assert (facts.run.version, facts.run.reasons) == (3, ("So it is.",))
-    assert facts.run.settings == {"seed": 20}
-    assert "Version 3 of shelf is in production" in (output / "report.html").read_text()
+    assert facts.run.settings == {"seed": 20} and facts.run.source == Source("ab" * 20, "main")
+    assert "Version 3 of shelf went into production" in (output / "report.html").read_text()
     assert [span.name for span in facts.data.spans] == ["span-00001", "span-00002"]
     assert [gate.reasons for gate in facts.gates] == [("All is well.",)]
     # The times are those of the stamps.

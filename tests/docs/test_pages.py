@@ -50,6 +50,42 @@ def test_the_pages_load_nothing_from_another_host(site):
         )
 
 
+@pytest.fixture
+def opened(site, browser):
+    """Opens a page from the disk, as a reader of `site/index.html` does."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(error))
+    yield lambda name: page.goto(f"{site.as_uri()}/{name}") and page
+    page.close()
+    assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("--if-changed", "Commands: edgeline run"), ("golden vectors", "What is pushed: Golden vectors")],
+)
+def test_the_search_finds_on_pages_that_are_opened_from_the_disk(opened, query, expected):
+    page = opened("start/photos.html")
+    page.fill("#rtd-search-form input", query)
+    page.press("#rtd-search-form input", "Enter")
+    page.get_by_role("link", name=expected).click()
+    assert query in page.inner_text("[role=main]").lower()
+
+
+def test_the_search_says_so_where_it_finds_nothing(opened):
+    page = opened("search.html?q=no-such-word")
+    page.wait_for_function(
+        "document.querySelector('#mkdocs-search-results').textContent === 'No results found'"
+    )
+
+
+def test_the_menu_shows_the_name_and_the_search_on_each_page(opened):
+    for name in ("index.html", "troubleshooting.html", "building.html"):
+        box = opened(name).locator(".wy-side-nav-search").bounding_box()
+        assert box["y"] == 0
+
+
 def test_the_generated_pages_have_every_setting_and_command(site):
     settings, commands = (
         (site / page).read_text(encoding="utf-8") for page in ("settings.html", "commands.html")
@@ -87,6 +123,34 @@ def test_each_target_of_make_on_a_page_exists():
         assert set(re.findall(r"(?:^    |`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.M)) <= {
             *targets
         }, page
+
+
+def find_figures():
+    """Yields the tables of the page of measurements by row, each with the commands that print its figures."""
+    page = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8")
+    for section in page.split("\n## ")[1:]:
+        commands = []
+        for block in section.split("\n\n"):
+            if block.startswith("    "):
+                commands += [line.strip() for line in block.splitlines()]
+            if block.startswith("|"):
+                for row in block.splitlines()[2:]:
+                    yield row, re.findall(r"`((?:\.venv/bin/|make |du )[^`]*)`", row) or commands
+
+
+def test_each_row_of_the_measurements_names_a_command_that_is_kept():
+    figures = list(find_figures())
+    commands = {command for _, named in figures for command in named}
+    assert len(figures) > 30 and not [row for row, named in figures if not named]
+    for command in commands:
+        for module in re.findall(r"python -m ((?:benchmarks|tests)\.\S+)", command):
+            assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), command
+        for path, test in re.findall(r"pytest (\S+) -k (\w+)", command):
+            assert re.search(rf"^def test_\w*{test}", (ROOT / path).read_text(encoding="utf-8"), re.M), (
+                command
+            )
+    measured = " ".join(commands)
+    assert [path.stem for path in ROOT.glob("benchmarks/*.py") if f".{path.stem} " not in measured] == []
 
 
 def find_private_names():

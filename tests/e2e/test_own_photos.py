@@ -26,31 +26,36 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_imported_photos_are_trained_on_from_weights_of_imagenet_and_pushed(photos: Path) -> None:
-    data, workspace = photos.parent / "data", photos.parent / "workspace"
-    result = edgeline(data, "data", "import", str(photos), "--data", str(data))
-    assert result.code == 0, result.stderr
-    second = edgeline(data, "data", "import", str(photos), "--data", str(data))
-    assert second.code == 0, second.stderr
-    assert [span.name for span in sorted(data.glob("span-*"))] == ["span-00001"]
-
-    run = run_dag(
-        workspace,
-        "--workload",
-        str(data / "workload.yaml"),
-        "--data",
-        str(data),
-        settings=(
-            "model.image_size=64",
-            "trainer.epochs=2",
-            "trainer.min_steps=null",
-            "evaluation.beat_majority=false",
-            "evaluation.min_class_examples=1000",
-            "evaluation.bounds=[]",
-            "edge.variants=[int8]",
-        ),
+def test_one_line_imports_photos_and_trains_on_them_and_then_says_that_nothing_is_new(photos: Path) -> None:
+    workspace = photos.parent / "workspace"
+    settings = (
+        "model.image_size=64",
+        "trainer.epochs=2",
+        "trainer.min_steps=null",
+        "evaluation.beat_majority=false",
+        "evaluation.min_class_examples=1000",
+        "evaluation.bounds=[]",
+        "edge.variants=[int8]",
     )
+    run = run_dag(workspace, str(photos), settings=settings)
     assert run.code == 0, run.stderr
-    assert run.json["outcome"] == "pushed"
+    assert run.json["outcome"] == "pushed" and run.json["workload"] == "photos"
+    assert "1 of 120 photos" in run.stderr
     (labels,) = (workspace / "push" / "edge").glob("*/1/labels.txt")
     assert sorted(labels.read_text(encoding="utf-8").splitlines()) == sorted(LABELS)
+
+    again = run_dag(workspace, str(photos), settings=settings)
+    assert again.code == 0, again.stderr
+    assert "Nothing is new, and nothing was added." in again.stderr
+    assert again.json["outcome"] == "unchanged" and again.json["id"] == run.json["id"]
+    assert [span.name for span in (workspace / "data" / "photos").glob("span-*")] == ["span-00001"]
+
+
+def test_an_import_prints_progress_and_no_line_of_a_library(photos: Path) -> None:
+    data = photos.parent / "data"
+    result = edgeline(data, "data", "import", str(photos), "--data", str(data))
+    assert result.code == 0, result.stderr
+    first, *lines = result.stderr.splitlines()
+    assert first == f"importing {photos}"
+    assert lines[0].strip() == "1 of 120 photos" and lines[-1].strip() == "120 of 120 photos"
+    assert all(line.endswith(" of 120 photos") for line in lines)

@@ -180,10 +180,19 @@ def test_files_that_may_be_photos_of_another_kind_are_counted_and_hidden_ones_ar
     assert offers[2:] == [RefusedPhoto(name, "no-photo-suffix") for name in others]
 
 
+@pytest.mark.parametrize(
+    "name", ["annotations.json", "annotations/a.xml", "labels/train/1.txt", "images/1.txt"]
+)
+def test_photos_in_one_folder_with_boxes_beside_them_are_refused(tmp_path, name):
+    src = write(tmp_path / "src", {"images/1.jpg": jpeg(), name: "0 0.5 0.5 0.1 0.1"})
+    with pytest.raises(DataRefused, match=f"has no class folders, but {name}.*no boxes"):
+        find_source(src)
+
+
 def test_splits_with_annotations_in_place_of_class_folders_are_refused(tmp_path):
     src = write_empty_photos(tmp_path, "train/1", "valid/1", "test/1")
     write(src, {"valid/_annotations.coco.json": "{}"})
-    with pytest.raises(DataRefused, match="without class folders, and valid/_annotations"):
+    with pytest.raises(DataRefused, match="has no class folders, but valid/_annotations"):
         find_source(src)
 
 

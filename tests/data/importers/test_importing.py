@@ -12,6 +12,7 @@ from data.photos.labels_file import LabelRow, read_labels, write_span
 from data.spans.corrections import Correction, add_corrections
 from data.spans.layout import find_spans
 from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.records.events import Counted, listen
 from tests.data.sample_photos import jpeg, phone_exif
 
 PHOTOS = {"fruit/a.jpg": jpeg(seed=1), "fruit/deep/b.JPG": jpeg(seed=2), "Gemüse, grün/c.png": jpeg(seed=3)}
@@ -263,3 +264,11 @@ def test_labels_of_a_span_that_cannot_be_labels_do_not_get_into_a_new_schema(src
     write_span(data_dir, [(row, jpeg(seed=9))])
     import_photos(src, data_dir)
     assert read_domain(data_dir) == ("Gemüse, grün", "fruit")
+
+
+def test_progress_is_reported_from_the_first_photo_on(src, data_dir):
+    events = []
+    with listen(events.append):
+        import_photos(src, data_dir)
+    counts = [(event.done, event.total) for event in events if isinstance(event, Counted)]
+    assert counts[0][0] == 1 and counts[-1][0] == counts[-1][1] == len(counts)

@@ -84,7 +84,7 @@ def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path
     texts = "text,label,source,group\nIt broke,negative,phone,d\n"
     zipped = export(tmp_path / "b.zip", "text", texts_csv=texts)
     assert load(zipped, tmp_path / "p") == 4
-    assert "is of kind photos" in capsys.readouterr().err
+    assert "has data of kind photos" in capsys.readouterr().err
     (tmp_path / "t.csv").write_text("body,label\n" + "It works,positive\nIt broke,negative\n" * 5)
     import_table(tmp_path / "t.csv", tmp_path / "t", "label", text="body")
     assert load(zipped, tmp_path / "t") == 4

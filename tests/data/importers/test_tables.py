@@ -108,7 +108,7 @@ def test_the_kind_of_each_column_is_found_and_columns_to_leave_out_are_named(tmp
         ("paid", {"paid": ["yes"] * 300}, r"is 'yes' in every row"),
         ("id", {}, r"different label in nearly each"),
         ("nothing", {}, r"no column nothing.*id, age"),
-        ("paid", {"paid": [n // 5 for n in range(300)]}, r"has 60 different numbers in 300 rows.*regression"),
+        ("paid", {"paid": [n // 5 for n in range(300)]}, r"has 60 different numbers in 300 rows.*bands"),
     ],
 )
 def test_a_label_from_which_nothing_can_be_learned_is_refused(tmp_path, label, more, message):
@@ -171,7 +171,7 @@ def people_folder(tmp_path_factory):
         ({"town": "city"}, {}, {}, "b.csv has no column town, which earlier spans have"),
         ({"town": "TOWN"}, {}, {}, "If TOWN is town, rename it. Else add"),
         ({}, {}, {"group": "id"}, "have no column as group, not id.*Leave out --group"),
-        ({}, {}, {"text": "id"}, "The schema has no feature length"),
+        ({}, {}, {"text": "id"}, "has texts, and .* has data of kind table"),
         ({}, {"stars": [*"12"] * 150}, {"label": "stars"}, "paid as label, not stars.*Pass --label paid"),
         ({}, {"age": ["young"] * 300}, {}, "age of .* cannot be read as numbers.*'young' in .*b.csv"),
         ({}, {"paid": [" YES", " NO"] * 150}, {}, "earlier spans have '(yes|no)'"),
@@ -744,12 +744,24 @@ def test_rows_that_are_equal_by_chance_are_kept_and_the_whole_table_is_known_aga
     assert load(tmp_path, {name: cells[:100] for name, cells in columns.items()}).rows == 100
 
 
-def test_numbers_are_classes_where_they_are_few_or_those_of_earlier_weeks(tmp_path):
-    with pytest.raises(UsageError, match=r"has over 1,000 different numbers.*regression"):
+def test_many_numbers_are_classes_where_a_person_says_so_or_those_of_earlier_weeks(tmp_path):
+    with pytest.raises(UsageError, match=r"has over 1,000 different numbers.*bands"):
         load(tmp_path, {"age": AGES * 5, "paid": [n * 0.1 for n in range(1500)]})
-    load(tmp_path, {"age": AGES, "b": [n % 7 for n in range(300)], "shop": list(range(30)) * 10}, "shop")
+    shops = {"age": AGES, "b": [n % 7 for n in range(300)], "shop": list(range(30)) * 10}
+    with pytest.raises(UsageError, match=r"has 30 different numbers.*add --category shop"):
+        load(tmp_path, shops, "shop")
+    load(tmp_path, shops, "shop", chosen={"shop": "category"})
     later = {"age": range(200, 260), "b": [n % 7 for n in range(60)], "shop": list(range(30)) * 2}
     assert load(tmp_path, later, "shop", name="b.csv").rows == 60
+
+
+def test_a_table_that_has_grown_adds_its_new_rows_though_many_are_alike(tmp_path):
+    def make(count):
+        return {"size": [n % 3 for n in range(count)], "paid": ["yes", "no"] * (count // 2)}
+
+    assert [load(tmp_path, make(count)).rows for count in (60, 90, 90, 100)] == [60, 30, 0, 10]
+    other = {"size": [0] * 100, "paid": ["yes", "no"] * 50}
+    assert load(tmp_path, other).rows == 100
 
 
 @pytest.mark.parametrize(
@@ -953,9 +965,12 @@ def test_the_kind_of_a_column_is_chosen_at_the_first_import_only(tmp_path):
     with pytest.raises(UsageError, match="has a schema, which fixes the kind of age"):
         load(tmp_path, columns, name="b.csv", chosen={"age": "category"})
     assert len(find_spans(tmp_path / "data")) == 1
+    assert load(tmp_path, columns, chosen={"age": "number", "town": "category"}).rows == 0
 
 
-@pytest.mark.parametrize("text", ["columns: [", "just words", "columns: {age: {name: age, form: prose}}"])
+@pytest.mark.parametrize(
+    "text", ["columns: [", "just words", "kind: table\ncolumns: {age: {name: age, form: prose}}"]
+)
 def test_a_workload_file_that_cannot_be_read_stops_the_next_import(tmp_path, text):
     columns = {"age": AGES, "town": ["A", "B", "C"] * 100}
     load(tmp_path, columns)

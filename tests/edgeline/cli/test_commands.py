@@ -15,9 +15,13 @@ from tests.runners.cli.process import add_week
         (["stauts"], "Did you mean status?"),
         (["run", "--dta", "x"], "Did you mean --data?"),
         (["data", "genrate"], "Did you mean generate?"),
+        (["train"], "Did you mean run?"),
+        (["help", "stauts"], "Did you mean status?"),
+        (["show", "yesterday"], "Did you mean latest?"),
+        (["report", "LAST"], "Did you mean latest?"),
+        (["step", "trainer"], "Did you mean Trainer?"),
         (["rollback"], "--reason"),
         (["rollback", "--reason", "r", "--to", "three"], "'three' is not a valid integer."),
-        ([], "edgeline: Missing command."),
         (["run", "extra"], "unexpected extra argument (extra)."),
         (["run", "--if-changed=yes"], "edgeline run: Option '--if-changed' does not take a value."),
         (["run", "--set"], "edgeline run: Option '--set' requires an argument."),
@@ -33,6 +37,7 @@ from tests.runners.cli.process import add_week
         # Both settings count where the option comes twice.
         (["run", "--set", "trainer.epoch=3", "--set=data.windw=2"], "Did you mean trainer.epochs?"),
         (["runs", "--outcome", "hold"], "Did you mean held?"),
+        (["runs", "--since", "yesterday"], "Did you mean 20"),
         (["run", "--profile", "publishd"], "Did you mean published?"),
         (["show", "20261005-091234"], "Did you mean 20261005-091233?"),
     ],
@@ -44,6 +49,28 @@ def test_bad_usage_ends_with_2_and_a_hint(workspace, monkeypatch, capsys, argume
     assert main(arguments) == 2
     err = capsys.readouterr().err
     assert hint in err and len(err.splitlines()) in (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "names"),
+    [
+        ([], 2, ["run", "status", "kubeflow"]),
+        (["help"], 0, ["run", "status", "kubeflow"]),
+        (["data"], 2, ["generate", "import", "relabel"]),
+        (["help", "data"], 0, ["generate", "import", "relabel"]),
+        (["help", "data", "import"], 0, ["--label", "--time"]),
+        (["kubeflow"], 2, ["submit", "retry"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_without_an_action_and_with_help_there_is_a_list(capsys, arguments, code, names):
+    assert main(arguments) == code
+
+    out, err = capsys.readouterr()
+    listed, other = (err, out) if code else (out, err)
+    assert other == ""
+    assert listed.startswith("Usage: edgeline")
+    assert all(f"\n  {name} " in listed for name in names)
 
 
 def test_bad_usage_with_json_is_json_too_in_the_same_three_parts(capsys):

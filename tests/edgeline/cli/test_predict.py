@@ -331,6 +331,42 @@ def test_texts_are_read_from_a_file_or_from_the_column_that_the_model_was_traine
     ]
 
 
+def feed(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_a_text_is_answered_as_it_is_typed_or_comes_in_a_pipe(push, predict, tmp_path, monkeypatch):
+    push("tokens", tmp_path / "push")
+    (tmp_path / "one.txt").write_text("Lamp, sun")
+    (expected,) = predict(tmp_path / "one.txt", "--json").json["answers"]
+
+    feed(monkeypatch, b"Lamp, sun")
+    typed, piped = predict("Lamp, sun", "-", "--json").json["answers"]
+    assert typed == {**expected, "input": "Lamp, sun"}
+    assert piped == {**expected, "input": "stdin"}
+    feed(monkeypatch, b"\x00\xff\xd8JPEG\x01")
+    assert "stdin: It contains the control character" in predict("-").err
+
+
+@pytest.mark.parametrize("name", ["reviws.csv", "texts/one.txt", "texts/week", ""])
+def test_a_misspelt_path_is_no_text(push, predict, tmp_path, name):
+    push("tokens", tmp_path / "push")
+    result = predict(name)
+    assert result.code in (1, 2) and result.out == ""
+
+
+def test_rows_and_a_photo_come_in_a_pipe(push, predict, tmp_path, monkeypatch):
+    push("row", tmp_path / "push")
+    feed(monkeypatch, b"celsius,note\n10,a\n20,b\n40,c\n")
+    assert predict("-").out.splitlines() == [
+        "stdin:3: dark 0.62  (bright 0.38)",
+        "stdin:4: bright 0.73  (dark 0.27)",
+    ]
+    push("image", tmp_path / "photos")
+    feed(monkeypatch, photo(tmp_path / "lamp.png", 101).read_bytes())
+    assert predict("-", root=tmp_path / "photos").out == "stdin: bright 0.88  (dark 0.12)\n"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_a_text_is_the_same_in_each_encoding(push, predict, tmp_path, encoding):
     release = push("tokens", tmp_path / "push")

@@ -11,7 +11,10 @@ from edgeline.cli.status import status
 from edgeline.errors import EdgelineError
 from edgeline.records.served import PUSHED, SERVED, PushedVersion, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
+from edgeline.records.verdict import VERDICT, Finding, Verdict
 from edgeline.release import store
+from edgeline.release.history import read_history
+from edgeline.release.layout import PushFolder
 from edgeline.release.settings import PushSettings
 from edgeline.release.signing import PRIVATE, format_public_key, load_signing_key, make_pair
 from edgeline.report import archive
@@ -23,6 +26,7 @@ from tests.edgeline.release.candidates import make_candidate, make_key, snapshot
 from tests.edgeline.report.runs import a_run
 from tests.outputs import leave, write_run
 
+PASSED = Verdict("data", "pass", ("All is well.",))
 METRICS = {"overall": {"all": {"accuracy": 0.94}}}
 
 
@@ -297,15 +301,45 @@ def test_status_names_the_last_run_its_outcome_and_its_reasons(edgeline, workspa
     assert "No release of shelf is in production" in out
 
 
-def test_status_names_the_version_in_production_after_a_rollback(edgeline, tmp_path, make_run):
+def test_status_show_and_page_of_a_run_that_was_held_have_the_same_next_steps(edgeline, tmp_path, make_run):
+    workspace = tmp_path / "workspace"
+    for name, epochs, outcome in (("20261005-091233", 12, "pushed"), ("20261012-091233", 2, "held")):
+        run = {"id": name, "outcome": outcome, "number": 14 - epochs, "inputs": {"production": "1-ab"}}
+        settings = {"trainer": {"epochs": epochs}, "push": {"require_clean": True}}
+        write_run(workspace, make_run(**run, version=1, settings=settings, log="", data="/my data"))
+        leave(RunFolder(workspace / "runs" / name), "DataValidator", "verdict", VERDICT, PASSED)
+        if outcome == "held":
+            low = Finding("Recall of class ok is 0.1.", "evaluation.min_class_recall=0", "class ok")
+            verdict = Verdict.fail("evaluation", [low])
+            leave(RunFolder(workspace / "runs" / name), "Evaluator", "blessing", VERDICT, verdict)
+        assert edgeline("report", name)[0] == 0
+    page = RunFolder(workspace / "runs" / "20261012-091233").path / "report.html"
+    steps = [
+        "Settings differ from those of production: trainer.epochs 12 -&gt; 2.",
+        "Decided by evaluation.min",
+    ]
+    assert all(step in page.read_text() for step in steps)
+    for command in ("status", "show"):
+        _, _, after = edgeline(command)[1].partition("\nNext\n")
+        assert after.startswith(f"  - {steps[0].replace('&gt;', '>')}\n") and steps[1] in after
+    assert "push.require_clean" in edgeline("status")[1]
+
+
+def test_status_says_who_rolled_back_and_why_and_speaks_of_a_past_run_in_the_past(
+    edgeline, tmp_path, make_run
+):
     push = tmp_path / "workspace/push"
     for name in ("one", "two"):
         store.push(push, "shelf", make_candidate(tmp_path / name, name))
     make_workspace(tmp_path / "workspace", make_run, version=2)
-    assert "version 2 stays in production" in edgeline("status")[1]
+    before = edgeline("status")[1]
+    assert "version 2 stayed in production" in before and "Rolled back" not in before
     store.rollback(push, "shelf", "bad in the field")
     out = edgeline("status")[1]
-    assert "version 1 stays in production" in out and "version 2" not in out
+    change = read_history(PushFolder(push), "shelf").last
+    assert out.startswith("shelf: version 1 is in production")
+    assert f"  Rolled back from version 2 by {change.who} at {change.when}: bad in the field\n" in out
+    assert "version 2 stayed in production" in out and "is in production" not in out.partition("\n")[2]
 
 
 def test_runs_and_show_print_the_run(edgeline, workspace):

@@ -73,7 +73,9 @@ def parse(command):
     words = [re.sub(r"^[A-Z]+(_[A-Z]+)*$", "1", word) for word in words]
     name, *arguments = words[1:]
     target = load(name)
-    if isinstance(target, click.Group) and arguments:
+    if isinstance(target, click.Group):
+        if not arguments:  # it lists its actions
+            return
         target, arguments = target.commands[arguments[0]], arguments[1:]
     if target.name == "schedule":
         arguments = [*arguments, *(["--cron", "0 0 3 * * 1"] if "kubeflow" in words else [])]

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from edgeline.gates.edge import judge
+from edgeline.gates.edge import judge as find_excesses
 from edgeline.gates.settings import EdgeLimits
 from edgeline.records.edge import GroupAccuracy, Latency, Machine
 from tests.edgeline.records.samples import MEASURED
@@ -21,6 +21,10 @@ GOOD = replace(
     latency=Latency(28.0, 35.0, 100),
     machine=Machine("A phone's CPU", "TFLite 2.16"),
 )
+
+
+def judge(measurement, limits):
+    return [finding.sentence for finding in find_excesses(measurement, limits)]
 
 
 def test_a_file_within_its_limits_may_ship():

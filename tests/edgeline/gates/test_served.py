@@ -7,7 +7,7 @@ from edgeline.gates.settings import EvaluationSettings, ServedBound
 from edgeline.records.evaluation import Metrics
 from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew, Tally
 from edgeline.records.training import Estimate
-from edgeline.records.verdict import Verdict
+from edgeline.records.verdict import Finding, Verdict
 
 PUSHED = PushedVersion("2026-10-05T09:00:00Z", {"overall": {"all": 0.95}, "class": {"ok": 0.99}})
 
@@ -89,7 +89,10 @@ def test_production_that_is_bad_in_the_field_holds_a_good_model_back_with_the_re
     held = add_served(passed, bad, {7: PUSHED}, metrics, bounds)
     assert (held.result, held.slices) == ("fail", ("served overall",))
     assert held.reasons[0].startswith("Of 200 answers of version 7") and len(held.reasons) == 1
-    assert add_served(held, bad, {7: PUSHED}, metrics, bounds).reasons == held.reasons * 2
+    worse = Verdict.fail("evaluation", [Finding("Accuracy is 0.5.")])
+    both = add_served(worse, bad, {7: PUSHED}, metrics, bounds)
+    assert both.reasons == (*worse.reasons, *held.reasons)
+    assert add_served(passed, bad, {7: PUSHED}, metrics, ()).passed
     for served, limits in ((good, bounds), (bad, ())):
         assert add_served(passed, served, {7: PUSHED}, metrics, limits) == passed
     few = add_served(passed, Served(), {}, metrics, bounds)

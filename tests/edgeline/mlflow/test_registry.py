@@ -103,7 +103,7 @@ def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
     assert curve[11].value == pytest.approx(BEST_LOSS) and curve[15].value != curve[11].value
     assert len(mlflow.client.get_metric_history(run.info.run_id, "train/accuracy")) == 16
     tags = {"outcome": "pushed", "gate.edge": "pass", "worst/lane": "lane-01", "window": "ab" * 32}
-    tags |= {"reasons": "Version 3 of shelf is in production.", "digest.code": "cd" * 32}
+    tags |= {"reasons": "Version 3 of shelf went into production.", "digest.code": "cd" * 32}
     tags |= {"mlflow.source.name": "edgeline (local)"}
     assert tags.items() <= run.data.tags.items()
     assert run.data.tags["spans"].startswith("span-00001, ")

@@ -122,7 +122,7 @@ def a_run(
                 "ended_at": "2026-10-05T03:04:10Z",
                 "seconds": 250.4,
                 "start_seconds": 9.1,
-                "reasons": ("Version 3 of shelf is in production.",),
+                "reasons": ("Version 3 of shelf went into production.",),
                 "warnings": ("14 of 2828 photos were quarantined.",),
                 "spans": tuple(span.name for span in window),
                 "new_since": "20260928-030000",

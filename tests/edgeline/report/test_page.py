@@ -99,7 +99,7 @@ def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_t
 
 def test_a_whole_run_has_every_section_in_order(page):
     assert sections(page) == list(SECTIONS)
-    assert page.index("Version 3 of shelf is in production") < page.index("<section")
+    assert page.index("Version 3 of shelf went into production") < page.index("<section")
     assert page.index("<th>Logistic regression</th>") < page.index("<th>The most frequent class</th>")
 
 

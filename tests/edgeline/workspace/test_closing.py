@@ -1,18 +1,21 @@
+from dataclasses import replace
+
 import pytest
 
 from edgeline.alerts.troubles import Situation, _check_end
 from edgeline.errors import Problem
 from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.run import Step
-from edgeline.records.verdict import PUSH, VERDICT, Push, Verdict
+from edgeline.records.verdict import PUSH, VERDICT, Finding, Push, Verdict
 from edgeline.report.facts import Facts
+from edgeline.report.next_steps import list_next_steps
 from edgeline.workspace import closing
 from edgeline.workspace.known_runs import write_report
 from edgeline.workspace.runs import RunFolder
 from tests.outputs import leave
 
 DATA_PASS = Verdict("data", "pass", ("150 of 150 photos were accepted.",))
-FEW, NONE = ("Lane 7 has 3 photos.",), ("There is no production model to compare with.",)
+FEW, NONE = ("Lane 7 has 3 photos.",), ("There was no production model to compare with.",)
 NO_BASELINE = Verdict("evaluation", "no_baseline", NONE, FEW)
 EDGE_FAIL = Verdict("edge", "fail", ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",), FEW)
 OUTPUTS = {"Evaluator": "blessing", "Pusher": "pushed_model"}
@@ -40,16 +43,16 @@ def put_out(folder, make_run):
 def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
     put_out("DataValidator", DATA_PASS)
     put_out("Evaluator", NO_BASELINE)
-    push = Push("pushed", 1, ("Version 1 of shelf is in production.",))
+    push = Push("pushed", 1, ("Version 1 of shelf went into production.",))
     put_out("Pusher", push)
 
     run = closing.conclude(make_run(), folder, None, [])
 
     assert (run.outcome, run.exit_code, run.error) == ("pushed", 0, None)
     assert run.reasons == (
-        "Version 1 of shelf is in production.",
+        "Version 1 of shelf went into production.",
         "150 of 150 photos were accepted.",
-        "There is no production model to compare with.",
+        "There was no production model to compare with.",
     )
     assert run.warnings == ("Lane 7 has 3 photos.",)
 
@@ -91,7 +94,7 @@ def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_o
 def test_a_run_that_ends_after_its_push_does_not_say_that_nothing_was_pushed(
     folder, put_out, make_run, exit_code, outcome, sentence
 ):
-    put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf is in production.",)))
+    put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf went into production.",)))
     EventWriter(folder.events)(StepChanged(Step("ReleaseGate", "failed")))
     error = Problem("The store cannot be reached.", exit_code=exit_code)
 
@@ -150,7 +153,7 @@ def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(
     assert [line for line, _ in closing.describe_end(run, folder, None)] == [
         "Warnings",
         "  - span-00007 is dark.",
-        "Held back: the model was trained and not pushed; version 2 stays in production.",
+        "Held back: the model was trained and not pushed; version 2 stayed in production.",
         "  - Accuracy is 0.8.",
         "Details: edgeline show latest",
         f"Log: {folder.log}",
@@ -181,23 +184,23 @@ def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, mak
     assert closing.conclude(make_run(), folder, error, []).blamed_spans == ("span-00001",)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "blamed", "known", "span"),
-    [
-        ("refused", ("span-00002",), 3, "span-00002"),
-        ("failed", ("span-00001",), 3, "span-00001"),
-        ("refused", ("span-00001", "span-00003"), 3, None),
-        ("refused", ("span-00001",), 1, None),  # the only one there is
-        ("held", ("span-00003",), 3, None),
-    ],
-)
-def test_the_one_week_that_stopped_a_run_comes_with_the_command_that_leaves_it_out(
-    folder, make_run, outcome, blamed, known, span
-):
-    spans = ("span-00001", "span-00002", "span-00003")
-    run = make_run(outcome=outcome, blamed_spans=blamed, spans=spans[:known], data="/my data")
+def test_a_run_ends_with_the_same_next_steps_as_its_page(folder, make_run):
+    finding = Finding("Accuracy is 0.8.", "evaluation.beat_majority=false", "overall")
+    facts = Facts(make_run(outcome="held"), gates=(Verdict.fail("evaluation", [finding]),))
 
-    lines = [line for line, _ in closing.describe_end(run, folder, None) if "data exclude" in line]
+    lines = [line for line, _ in closing.describe_end(facts.run, folder, facts)]
 
-    command = f"To go on without this span: edgeline data exclude {span} --reason R --data '/my data'"
-    assert lines == ([command] if span else [])
+    steps = list_next_steps(facts)
+    first = lines.index("Next")
+    assert lines[first + 1 : first + 1 + len(steps)] == [f"  - {step}" for step in steps] and len(steps) == 2
+
+
+def test_a_sentence_on_the_model_and_its_files_is_said_once_and_names_them(folder, put_out, make_run):
+    lost = Finding("Lane 7 is lost.", "evaluation.group_right_after=null", "lane 7")
+    files = [replace(lost, sentence=f"It has lost {n}.", file=n) for n in ("fp32", "fp16", "dynamic", "int8")]
+    put_out("Evaluator", Verdict.fail("evaluation", [lost]))
+    put_out("EdgeValidator", Verdict.fail("edge", files))
+
+    run = closing.conclude(make_run(), folder, Problem("Held.", exit_code=3), [])
+
+    assert run.reasons == ("Lane 7 is lost. So it is with its files: fp32, fp16, dynamic, int8.",)

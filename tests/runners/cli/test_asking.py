@@ -21,7 +21,7 @@ def reviews(tmp_path):
     return tmp_path / "my reviews.csv"
 
 
-@pytest.mark.parametrize("more", [[], ["--group", "id"], ["--text", "body"]])
+@pytest.mark.parametrize("more", [[], ["--group", "id"], ["--text", "body"], ["--text", "body", "--"]])
 def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, more):
     data = str(tmp_path / "data")
     assert main(["data", "import", str(reviews), "--data", data, *more]) == 2

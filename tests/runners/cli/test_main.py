@@ -1,9 +1,10 @@
+import re
 from importlib.metadata import version
 
 import pytest
 
 from data.shelf.faults import FAULTS
-from edgeline.cli.main import load
+from edgeline.cli.main import SECTIONS, load
 from runners.cli.main import COMMANDS
 from tests.runners.cli.process import add_week, edgeline, python
 
@@ -58,6 +59,9 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(command, monkeypa
     for line in ("exit codes:", "0  pushed, or nothing changed", "130  ended by Ctrl-C or SIGTERM"):
         assert line in map(str.strip, help_.splitlines())
     assert "completion" not in help_
+    sections = ["Used most", "Start", "Look", "Release", "Operate", "Set up"]
+    assert re.findall(r"^(\w[\w ]*):$", help_, re.M)[1:] == sections
+    assert re.findall(r"^  (\w+) ", help_.partition("Used most:")[2], re.M)[:5] == list(SECTIONS["Used most"])
 
 
 @pytest.mark.parametrize(

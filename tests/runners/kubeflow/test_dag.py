@@ -195,8 +195,8 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
     result = python("-m", "runners.kubeflow.pod.entry", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     (expiry,) = set(re.findall(r"Valid until \S+Z\.", result.stderr))
-    (outlook,) = set(re.findall(r"A phone that trusts [^\"]*?, until \S+Z\.", result.stderr))
-    reasons = ("Version 1 of shelf is in production.", expiry, outlook)
+    (outlook,) = set(re.findall(r"After this push, a phone that trusts [^\"]*?, until \S+Z\.", result.stderr))
+    reasons = ("Version 1 of shelf went into production.", expiry, outlook)
     outcome = Outcome("pushed", 1, reasons, step="ReleaseGate")
     assert result.stderr.splitlines()[-2:] == [outcome.to_line(), f"Pushed: {' '.join(reasons)}"]
     assert "executor_class_path" not in result.stderr

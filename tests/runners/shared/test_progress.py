@@ -10,6 +10,7 @@ from rich.console import Console
 from edgeline.records.events import Counted, EpochEnded, LogOpened, Planned, StepChanged, Warned
 from edgeline.records.run import Step
 from runners.shared.progress import Progress
+from tests.runners.cli.process import python
 
 EPOCH = EpochEnded(3, 16, 0.5123, 0.8342, 0.612, 0.8121, 65.0)
 RUN = [
@@ -142,3 +143,28 @@ def test_a_count_without_a_total_is_a_count():
     assert str(Counted("photos", 1200)) == "1,200 photos"
     assert str(Counted("photos", 1)) == "1 photo"
     assert str(Counted("photos", 1, 2)) == "1 of 2 photos"
+
+
+SHOW = """
+import os, sys
+from edgeline.errors import UsageError
+from runners.shared.progress import show_progress
+with show_progress("importing photos"):
+    os.write(2, b"oneDNN custom operations are on\\n")
+    print("a warning", file=sys.stderr)
+    {end}
+print("the end", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "lines"),
+    [
+        ("pass", ["importing photos", "a warning", "the end"]),
+        ("raise UsageError('x')", ["importing photos", "a warning"]),
+        ("raise OSError('x')", ["importing photos", "a warning", "oneDNN custom operations are on"]),
+    ],
+)
+def test_what_libraries_print_is_shown_only_after_an_error_that_nobody_foresaw(end, lines):
+    result = python("-c", SHOW.format(end=end))
+    assert result.stderr.partition("Traceback")[0].splitlines() == lines

@@ -1,4 +1,4 @@
-"""A browser, for the tests of pages."""
+"""A real browser, for the tests of pages."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,0 +1,309 @@
+"""The import of a source, for `edgeline data import` and `edgeline run SRC`: its options and its place."""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import click
+
+from data.spans.layout import find_spans
+from edgeline.cli.options import Decorator
+from edgeline.errors import DataRefused, UsageError, suggest
+from edgeline.store.locations import is_url
+from edgeline.workspace.workloads import WORKLOAD, find_workload_file, locate_data
+from runners.shared.progress import Progress, show_progress
+
+if TYPE_CHECKING:
+    from data.importers.import_report import ImportReport, PhoneReport, TableReport
+    from edgeline.records.workload import Workload
+    from pipeline.settings import Settings
+
+# The options of a table or of texts: what each value is, and what it is for.
+_NAMES = {
+    "label": ("COLUMN", "the column of a table or of texts to learn"),
+    "text": ("COLUMN", "the column of texts; no other column is then read"),
+    "group": ("COLUMN", "the column whose values stay in one split: customer, author"),
+    "time": ("COLUMN", "the column of dates or times of a table, best in ISO 8601"),
+    "query": ("SQL", "the SELECT that returns the rows of a database"),
+    "sheet": ("NAME", "the sheet of a workbook to read"),
+}
+_KINDS = {
+    "category": "a column of codes or names; may be repeated",
+    "number": "a column of numbers, or of dates to learn from; may be repeated",
+    "leave-out": "a column to hide from the model; may be repeated",
+}
+_SOURCES = (
+    "photos: a folder per class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet, or"
+    " the URL of a database; texts: the same, or JSONL; what a phone's page exported"
+)
+_PACKED = (".gz", ".zip")
+_SETTINGS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """The options that say how a table or texts are read; empty for those that were not given."""
+
+    label: str = ""
+    text: str = ""
+    group: str = ""
+    time: str = ""
+    query: str = ""
+    sheet: str = ""
+    readings: int | None = None
+    decimal: str | None = None
+    category: tuple[str, ...] = ()
+    number: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+
+    def list_kinds(self) -> list[tuple[str, str]]:
+        """Returns the options that name the kind of a column, each with the column."""
+        columns = {"category": self.category, "number": self.number, "leave-out": self.leave_out}
+        return [(option, name) for option, names in columns.items() for name in names]
+
+    def find_first(self) -> str:
+        """Returns the name of the first option that was given; empty if none was."""
+        return next((name.replace("_", "-") for name, value in vars(self).items() if value), "")
+
+
+IMPORT: Sequence[Decorator] = (
+    *(click.option(f"--{name}", default="", metavar=of, help=text) for name, (of, text) in _NAMES.items()),
+    click.option(
+        "--readings",
+        type=click.IntRange(1, 4096),
+        metavar="N",
+        help="rows of a group, in the order of --time, that make an example: sensors (1)",
+    ),
+    click.option(
+        "--decimal",
+        type=click.Choice((",", ".")),
+        help="the decimal separator, where the cells are ambiguous",
+    ),
+    *(click.option(f"--{name}", multiple=True, metavar="COLUMN", help=text) for name, text in _KINDS.items()),
+)
+
+
+def make_source_argument(required: bool) -> Decorator:
+    """Returns the argument that names what to import."""
+    end = "" if required else "; without one, the spans of --data, or a sample"
+    metavar = "SRC" if required else "[SRC]"
+    add: Decorator = click.argument("source", metavar=metavar, required=required, help=f"{_SOURCES}{end}")
+    return add
+
+
+def parse_target(text: str) -> Path:
+    """Returns the folder to write spans to; not in an object store, where no rename makes a span atomic."""
+    if is_url(text):
+        raise UsageError(
+            f"--data is {text}.",
+            "Spans can only be written to a folder on this machine, each whole or not at all.",
+            f"Pass a folder, and copy its new span to {text} afterwards, labels.csv last.",
+        )
+    if not text or Path(text).is_file():
+        raise UsageError(
+            f"--data is {f'the file {text}' if text else 'empty'}.",
+            "Spans are written to a folder, which is made if it does not exist.",
+            "Pass the folder of spans, and check that a variable in its name is set.",
+        )
+    return Path(text)
+
+
+def find_target(source: str, workspace: Path) -> Path:
+    """Returns the folder in a workspace into which `edgeline run` imports a source, named like it.
+
+    Raises:
+        UsageError: It is no source, or no model can be named like it.
+    """
+    from data.importers import phone
+    from data.importers.workload_files import make_name
+    from pipeline.workloads import BUILT_IN
+
+    _check_source(source, workspace)
+    path = Path(urlsplit(source).path if is_url(source) else os.path.abspath(source))
+    if path.is_file() and phone.is_export(path):
+        return _find_target_of_export(path, workspace)
+    unpacked = PurePath(path.stem) if path.suffix.lower() in _PACKED else path
+    name = make_name(path.name if path.is_dir() else unpacked.stem)
+    if not name:
+        raise UsageError(
+            f"No model can be named like {source}.",
+            "The name of a model is made of a-z, 0-9, _ and -.",
+            "Rename it, or pass a folder for its data with --data DIR, which names the model.",
+        )
+    # A model of one's own and that of a sample would replace each other in production.
+    return locate_data(workspace, f"my-{name}" if name in BUILT_IN else name)
+
+
+def _check_source(source: str, workspace: Path) -> None:
+    """Refuses what is no source but may be the value of an option. Raises UsageError."""
+    from pipeline.workloads import BUILT_IN
+
+    path, quoted = Path(source), shlex.quote(source)
+    if is_url(source) or (path.is_file() and path.suffix.lower() not in _SETTINGS):
+        return
+    if path.is_file():
+        raise UsageError(
+            f"{source} is a workload or a profile.",
+            "A source has examples to import.",
+            "Pass it with --workload or --profile.",
+        )
+    if path.is_dir() and not find_spans(path):
+        return
+    if path.is_dir():
+        raise UsageError(
+            f"{source} is a folder of spans.",
+            "They are imported already.",
+            f"Run on them: `edgeline run --data {quoted}`.",
+        )
+    do = "Check its path: a source is a folder, a file, or the URL of a database with --query."
+    if source and os.path.isdir(path.parent):
+        do = suggest(path.name, os.listdir(path.parent)) or do
+    if source in BUILT_IN or find_workload_file(source, workspace):
+        do = f"If the workload of that name is meant: `edgeline run --workload {quoted}`."
+    elif "=" in source:
+        do = f"If it is a setting: `edgeline run --set {quoted}`."
+    raise UsageError(f"The source {source!r} does not exist.", "There is nothing to import.", do)
+
+
+def _find_target_of_export(source: Path, workspace: Path) -> Path:
+    """Returns the folder of the data of the model on the phone. Raises UsageError if it is elsewhere."""
+    from data.importers import phone
+
+    with phone.unpack(source) as (_, model):
+        data = locate_data(workspace, model)
+    if not find_spans(data):
+        raise UsageError(
+            f"{source} was exported from {model}, and {data} has no spans.",
+            "Checked answers are added to the data that the model on the phone was trained on.",
+            "Pass the folder of these data with --data DIR.",
+        )
+    return data
+
+
+def import_source(
+    source: str, data: Path, options: ImportOptions, as_json: bool
+) -> "ImportReport | TableReport | PhoneReport":
+    """Imports a source into a folder of spans, and shows its progress; asks for what is missing.
+
+    Raises:
+        UsageError: It cannot be imported like that, or there is no terminal to ask on.
+        DataRefused: Nothing in it can be imported.
+    """
+    from data.importers import phone
+
+    with show_progress(f"importing {source}") as progress:
+        if Path(source).is_file() and phone.is_export(Path(source)):
+            return _import_from_phone(Path(source), data)
+        on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+        options = _complete(source, data, options, progress if on_terminal else None)
+        settings = _load_settings(data / WORKLOAD)
+        least = settings.gate.min_examples_per_class
+        if not options.label:
+            from data.importers.importing import import_photos
+            from trainer_module.networks.photo_features import describe_photo
+
+            return import_photos(Path(source), data, least, describe_photo, settings.data)
+        from data.importers.tables import import_table
+        from runners.cli.asking import ask_kind
+
+        return import_table(
+            source,
+            data,
+            options.label,
+            group=options.group,
+            time=options.time,
+            text=options.text,
+            query=options.query,
+            sheet=options.sheet,
+            readings=options.readings or 0,
+            least=least,
+            vocabulary=settings.model.vocabulary,
+            decimal=options.decimal or "",
+            chosen={name: option.replace("-", " ") for option, name in options.list_kinds()},
+            ask=partial(ask_kind, progress) if on_terminal else None,
+        )
+
+
+def _complete(source: str, data: Path, options: ImportOptions, progress: Progress | None) -> ImportOptions:
+    """Returns the options with the column to learn, that of earlier spans or else one that a person names.
+
+    The label stays empty for photos. Without `progress`, there is no terminal to ask on.
+    """
+    from data.importers.guesses import guess_columns
+    from data.importers.tfrecords import is_tfrecord
+    from data.importers.workload_files import read_roles, read_schema
+    from runners.cli.asking import ask_columns
+
+    # A file without TFRecords is a table, or a manifest of photos.
+    is_readable = is_url(source) or (Path(source).is_file() and not is_tfrecord(Path(source)))
+    if not options.label and not options.text and (options.find_first() or is_readable):
+        options = replace(options, label=read_roles(data).get("label", ""))
+    if not options.label and (options.find_first() or is_readable):
+        guess = guess_columns(source, options.query, options.sheet, read_schema(data)[1])
+        if options.find_first() or not guess.lists_photos:
+            with progress.pause() if progress else nullcontext():
+                label, text = ask_columns(guess, options.text, on_terminal=progress is not None)
+            options = replace(options, label=label, text=text)
+    if options.label:
+        _check_uses(options)
+    return options
+
+
+def _check_uses(options: ImportOptions) -> None:
+    """Refuses a kind for a column that another option names. Raises UsageError."""
+    uses = dict[str, str]()
+    for option, name in (
+        ("label", options.label),
+        ("group", options.group),
+        ("time", options.time),
+        *options.list_kinds(),
+    ):
+        earlier = uses.get(name, option)
+        # The numbers of a label may be codes.
+        if option in _KINDS and earlier != option and (earlier, option) != ("label", "category"):
+            raise UsageError(
+                f"--{earlier} and --{option} are both {name}.",
+                "A column is read in one way.",
+                "Remove one of the two.",
+            )
+        uses[name] = option
+
+
+def _import_from_phone(source: Path, data: Path) -> "PhoneReport":
+    """Imports what a phone's page exported, for the workload in the folder, or else the built-in one."""
+    from data.importers import phone
+    from data.importers.import_report import PhoneReport
+    from data.importers.importing import import_photos
+    from pipeline.workloads import find_workload, with_features
+    from trainer_module.networks.photo_features import describe_photo
+
+    with phone.unpack(source) as (folder, model):
+        own = data / WORKLOAD
+
+        def find() -> "Workload":
+            workload = with_features(find_workload(str(own) if own.is_file() else model))
+            if workload.name != model:
+                raise DataRefused(
+                    f"{source} was exported from {model}, and {data} is of {workload.name}.",
+                    "Its answers are those of another model, and would count as this one's.",
+                    "Pass the folder of its model with --data.",
+                )
+            return workload
+
+        photos = partial(import_photos, describe=describe_photo, limits=_load_settings(own).data)
+        return PhoneReport(source, phone.import_export(folder, data, find, photos))
+
+
+def _load_settings(workload: Path) -> "Settings":
+    """Returns the settings of runs on the data, as far as its workload file sets them."""
+    from pipeline.settings import load as load_settings
+    from pipeline.workloads import find_workload
+
+    return load_settings(find_workload(str(workload)).settings if workload.is_file() else {})

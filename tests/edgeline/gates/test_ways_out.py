@@ -1,0 +1,220 @@
+"""Each rule of each gate stops a run whose next steps name a command, and after that command it lets go."""
+
+import re
+import shlex
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import pytest
+from msgspec import structs
+
+from edgeline.gates import bounds, data, edge
+from edgeline.gates.figures import compute_metrics
+from edgeline.gates.served import add_served
+from edgeline.records.edge import GroupAccuracy
+from edgeline.records.evaluation import Metrics
+from edgeline.records.ingest import Ingest, Span, Twin, Twins
+from edgeline.records.run import Run
+from edgeline.records.served import Served, ServedVersion
+from edgeline.records.verdict import Anomaly, Drift, Verdict
+from edgeline.report.facts import Facts
+from edgeline.report.next_steps import list_next_steps
+from pipeline.settings import load
+from tests.edgeline.gates import test_bounds, test_classes, test_edge, test_served
+
+SPAN, OLDER = Span("span-00002", 2, 50, 50), Span("span-00001", 1, 50, 50)
+HALF = Span("span-00002", 2, 50, 25, rejected={"corrupt": 25}, usable=50)
+WINDOW = Ingest({"train": 80, "eval": 20}, {"ok": 60, "leak": 40}, (OLDER, SPAN), noun="reading")
+DRIFT = Drift("light", 0.2, 0.1, span="span-00002")
+SOME_TWINS = Twins(20, tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") for n in range(4)))
+
+
+def list_steps(verdict, settings):
+    outcome = "refused" if verdict.gate == "data" else "held"
+    run = Run(id="1", workload="shelf", outcome=outcome, data="/my data", settings=settings.recorded())
+    return list_next_steps(Facts(run, gates=(verdict,)))
+
+
+def assert_way_leads_out(judge, own, *settings):
+    """Asserts that a gate stops a run, that its steps name the settings, and what they say lets it pass."""
+    before = load(own)
+    verdict = judge(before)
+    assert not verdict.passed
+    text = " ".join(list_steps(verdict, before))
+    (command,) = re.findall("`(edgeline run [^`]+)`", text)
+    words = shlex.split(command)
+    assert words[:6] == ["edgeline", "run", "--workload", "shelf", "--data", "/my data"]
+    for setting in settings:
+        assert setting in text.partition("Decided by ")[2]
+    overrides = [value for word, value in pairwise(words) if word == "--set"]
+    assert judge(load(own, overrides=overrides)).passed
+
+
+def judge_data(settings, **values):
+    found = {"ingest": WINDOW, "anomalies": (), "drifts": (), **values}
+    return data.judge(settings=settings.gate, **found)
+
+
+@pytest.mark.parametrize(
+    ("rule", "values"),
+    [
+        ("severity.schema", {"anomalies": [Anomaly("light", "Out of range.", ("train",), ("span-00002",))]}),
+        ("severity.drift", {"drifts": [DRIFT]}),
+        ("severity.large_drift", {"drifts": [replace(DRIFT, distance=0.9)]}),
+        ("severity.label_shift", {"drifts": [replace(DRIFT, feature="label")]}),
+        ("min_examples_per_class", {"ingest": replace(WINDOW, classes={"ok": 60, "leak": 3})}),
+        ("severity.class_count", {"ingest": replace(WINDOW, untrained=("leak",))}),
+        ("severity.empty_span", {"ingest": replace(WINDOW, spans=(OLDER, Span("span-00002", 2, 0, 0)))}),
+        ("max_quarantine_fraction", {"ingest": replace(WINDOW, spans=(OLDER, HALF))}),
+        ("severity.missing_value", {"drifts": [replace(DRIFT, distance=0.0, gone=("m-03",))]}),
+        ("severity.unknown_tokens", {"drifts": [replace(DRIFT, distance=0.0, unseen=0.5, new=("qzx",))]}),
+        ("max_twin_fraction", {"twins": SOME_TWINS}),
+        ("severity.served", {"served": Served(warnings=("Rows that are not answers: 1.",))}),
+    ],
+)
+def test_each_rule_of_the_data_gate(rule, values):
+    severity = dict.fromkeys(("drift", "missing_value", "unknown_tokens", "twins", "served"), "block")
+    judge = partial(judge_data, **values)
+    assert_way_leads_out(judge, {"gate": {"severity": severity}}, f"gate.{rule}")
+
+
+def test_all_rules_of_the_data_gate_that_hold_at_once():
+    few = replace(WINDOW, classes={"ok": 60, "leak": 3}, untrained=("leak",))
+    judge = partial(judge_data, ingest=few, drifts=[replace(DRIFT, distance=0.9)])
+    names = ("gate.min_examples_per_class", "gate.severity.class_count", "gate.severity.large_drift")
+    assert_way_leads_out(judge, {}, *names)
+
+
+def judge_model(settings, answers, **metrics):
+    figures = replace(compute_metrics(answers, "session", 0.01), **metrics)
+    return bounds.judge(figures, settings.evaluation, answers)
+
+
+@pytest.mark.parametrize(
+    ("rows", "own", "name"),
+    [
+        (((90, 10, 0), (30, 0, 0), (20, 0, 0)), {"min_class_recall": 0}, "beat_majority"),
+        (((145, 0, 3), (9, 12, 0), (7, 1, 0)), {}, "min_class_recall"),
+        # Half of each class is called a dent, which is no better than guessing.
+        (((100, 100, 0), (10, 10, 0), (0, 0, 0)), {"beat_majority": False}, "min_class_recall"),
+        # No recall is required, and none is better than guessing.
+        (((145, 3, 0), (9, 12, 0), (7, 1, 0)), {"min_class_recall": 0.001}, "min_class_recall"),
+    ],
+)
+def test_each_rule_of_the_evaluation_on_classes(rows, own, name):
+    judge = partial(judge_model, answers=test_classes.make_answers(*rows))
+    assert_way_leads_out(judge, {"evaluation": own}, f"evaluation.{name}")
+
+
+def test_bounds_that_broke_are_left_out_of_the_list_and_the_others_stay():
+    own = [
+        {"slice": "overall", "lower": 0.1},
+        {"slice": "overall", "metric": "loss", "upper": 0.2},
+        {"slice": "class", "lower": 0.9, "max_drop": 0.5},
+    ]
+    settings = {"evaluation": {"bounds": own, "beat_majority": False}}
+    judge = partial(judge_model, answers=replace(test_bounds.make_answers(worse=30), baseline=None))
+    assert_way_leads_out(judge, settings, "evaluation.bounds[1].upper", "evaluation.bounds[2].lower")
+    before = load(settings)
+    (command,) = re.findall("evaluation.bounds=([^']+)'", " ".join(list_steps(judge(before), before)))
+    kept = load({}, overrides=[f"evaluation.bounds={command}"]).evaluation.bounds
+    assert [(bound.slice, bound.lower, bound.max_drop) for bound in kept] == [
+        ("overall", 0.1, None),
+        ("class", None, 0.5),
+    ]
+
+
+def judge_beside_production(settings, answers):
+    production = compute_metrics(replace(answers, candidate=answers.baseline), "session", 0.01)
+    return judge_model(settings, answers, baseline=production.candidate, baseline_version=1)
+
+
+def test_a_drop_below_production_and_a_group_that_is_lost():
+    answers = test_bounds.make_answers(worse=30)
+    groups = replace(answers, groups=answers.labels * 0 + (answers.labels == 1), group_names=("a", "b"))
+    settings = {
+        "evaluation": {"bounds": [{"slice": "overall", "max_drop": 0.02}], "group_right_after": 0.6},
+    }
+    names = ("evaluation.bounds[0].max_drop", "evaluation.group_right_after", "evaluation.beat_majority")
+    assert_way_leads_out(partial(judge_beside_production, answers=groups), settings, *names)
+
+
+def test_a_window_whose_every_eval_example_has_a_near_twin():
+    answers = test_bounds.make_answers(worse=30)
+
+    def judge(settings):
+        nothing = answers if settings.gate.severity["twins"] != "off" else None
+        figures = compute_metrics(answers, "session", 0.01)
+        return bounds.judge(figures, settings.evaluation, answers, None, nothing)
+
+    # The rules that would hold the model after that are named at once.
+    assert_way_leads_out(judge, {}, "gate.severity.twins", "evaluation.beat_majority")
+
+
+def test_a_production_that_is_bad_in_the_field():
+    served = Served((ServedVersion(7, test_served.tally(120, 200)),))
+    passed = Verdict("evaluation", "pass", ("Every bound holds.",))
+
+    def judge(settings):
+        pushed, metrics = {7: test_served.PUSHED}, Metrics({}, baseline_version=7, group="session")
+        return add_served(passed, served, pushed, metrics, settings.evaluation.served)
+
+    own = {"evaluation": {"served": [{"lower": 0.9}, {"max_drop": 0.01}]}}
+    assert_way_leads_out(judge, own, "evaluation.served")
+
+
+WORST = structs.replace(
+    test_edge.GOOD,
+    agreement=0.5,
+    accuracy=0.6,
+    max_difference=0.3,
+    size_bytes=9_000_000,
+    peak_memory_bytes=90_000_000,
+    input_saturation=0.4,
+    output_saturation=0.6,
+    unlike_difference=0.5,
+    cold_start_ms=900.0,
+    groups={"class": {"fray": GroupAccuracy(60, 0.1, 0.9)}},
+)
+
+
+def judge_files(settings, files):
+    findings = [
+        replace(finding, file=name)
+        for name, measured in files.items()
+        for finding in edge.judge(
+            structs.replace(measured, unlike_difference=None) if not settings.model.unlike else measured,
+            settings.edge,
+        )
+    ]
+    passed = {*files} - {finding.file for finding in findings}
+    return Verdict("edge", "pass") if passed else Verdict.fail("edge", findings)
+
+
+def test_all_limits_of_a_file_for_phones():
+    limits = {
+        "max_latency_ms": 1.0,
+        "max_ms": {"p99": 2, "cold_start": 3},
+        "max_memory_mb": 1,
+        "max_difference": 0.1,
+        "max_input_saturation": 0.1,
+        "max_output_saturation": 0.1,
+    }
+    names = ("min_agreement", "max_accuracy_drop", "max_size_mb", *limits)
+    own = {"edge": limits, "model": {"unlike": True}}
+    judge = partial(judge_files, files={"fp32": WORST})
+    assert_way_leads_out(judge, own, "model.unlike", *(f"edge.{name}" for name in names))
+
+
+def test_of_several_files_the_one_that_needs_the_fewest_settings_is_let_through():
+    large = structs.replace(test_edge.GOOD, size_bytes=9_000_000)
+    broken = structs.replace(test_edge.GOOD, finite=False)
+    own = {"model": {"unlike": True}}
+    judge = partial(judge_files, files={"int8": broken, "fp16": WORST, "fp32": large})
+    assert_way_leads_out(judge, own, "edge.max_size_mb")
+    before = load(own)
+    text = " ".join(list_steps(judge(before), before))
+    assert "edge.max_size_mb (5.0)" in text and "edge.min_agreement" not in text
+    # No setting lets a file through that answers no numbers.
+    assert "edgeline run" not in " ".join(list_steps(judge_files(before, {"int8": broken}), before))
