@@ -119,13 +119,12 @@ def find_target(source: str, workspace: Path) -> Path:
     """Returns the folder in a workspace into which `edgeline run` imports a source, named like it.
 
     Raises:
-        UsageError: It is no source, or no model can be named like it.
+        UsageError: No model can be named like it.
     """
     from data.importers import phone
     from data.importers.workload_files import make_name
     from pipeline.workloads import BUILT_IN
 
-    _check_source(source, workspace)
     path = Path(urlsplit(source).path if is_url(source) else os.path.abspath(source))
     if path.is_file() and phone.is_export(path):
         return _find_target_of_export(path, workspace)
@@ -141,7 +140,7 @@ def find_target(source: str, workspace: Path) -> Path:
     return locate_data(workspace, f"my-{name}" if name in BUILT_IN else name)
 
 
-def _check_source(source: str, workspace: Path) -> None:
+def check_source(source: str, workspace: Path) -> None:
     """Refuses what is no source but may be the value of an option. Raises UsageError."""
     from pipeline.workloads import BUILT_IN
 
