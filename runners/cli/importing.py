@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
@@ -23,6 +23,7 @@ from runners.shared.progress import Progress, show_progress
 if TYPE_CHECKING:
     from data.importers.import_report import ImportReport, PhoneReport, TableReport
     from edgeline.records.workload import Workload
+    from edgeline.tables.decoder_process import DecoderProcess
     from pipeline.settings import Settings
 
 # The options of a table or of texts: what each value is, and what it is for.
@@ -45,6 +46,8 @@ _SOURCES = (
 )
 _PACKED = (".gz", ".zip")
 _SETTINGS = (".yaml", ".yml")
+# Limits of the process that describes photos, which no photo can reach: their pixels are decoded already.
+_SECONDS, _GIGABYTES = 3600, 10**6
 
 
 @dataclass(frozen=True)
@@ -119,13 +122,12 @@ def find_target(source: str, workspace: Path) -> Path:
     """Returns the folder in a workspace into which `edgeline run` imports a source, named like it.
 
     Raises:
-        UsageError: It is no source, or no model can be named like it.
+        UsageError: No model can be named like it.
     """
     from data.importers import phone
     from data.importers.workload_files import make_name
     from pipeline.workloads import BUILT_IN
 
-    _check_source(source, workspace)
     path = Path(urlsplit(source).path if is_url(source) else os.path.abspath(source))
     if path.is_file() and phone.is_export(path):
         return _find_target_of_export(path, workspace)
@@ -141,7 +143,7 @@ def find_target(source: str, workspace: Path) -> Path:
     return locate_data(workspace, f"my-{name}" if name in BUILT_IN else name)
 
 
-def _check_source(source: str, workspace: Path) -> None:
+def check_source(source: str, workspace: Path) -> None:
     """Refuses what is no source but may be the value of an option. Raises UsageError."""
     from pipeline.workloads import BUILT_IN
 
@@ -207,9 +209,9 @@ def import_source(
         least = settings.gate.min_examples_per_class
         if not options.label:
             from data.importers.importing import import_photos
-            from trainer_module.networks.photo_features import describe_photo
 
-            return import_photos(Path(source), data, least, describe_photo, settings.data)
+            with _start_describing() as describe:
+                return import_photos(Path(source), data, least, describe, settings.data)
         from data.importers.tables import import_table
         from runners.cli.asking import ask_kind
 
@@ -282,9 +284,8 @@ def _import_from_phone(source: Path, data: Path) -> "PhoneReport":
     from data.importers.import_report import PhoneReport
     from data.importers.importing import import_photos
     from pipeline.workloads import find_workload, with_features
-    from trainer_module.networks.photo_features import describe_photo
 
-    with phone.unpack(source) as (folder, model):
+    with phone.unpack(source) as (folder, model), _start_describing() as describe:
         own = data / WORKLOAD
 
         def find() -> "Workload":
@@ -297,8 +298,16 @@ def _import_from_phone(source: Path, data: Path) -> "PhoneReport":
                 )
             return workload
 
-        photos = partial(import_photos, describe=describe_photo, limits=_load_settings(own).data)
+        photos = partial(import_photos, describe=describe, limits=_load_settings(own).data)
         return PhoneReport(source, phone.import_export(folder, data, find, photos))
+
+
+def _start_describing() -> "closing[DecoderProcess]":
+    """Returns a process that describes photos: the run after an import needs the memory, and may fork."""
+    from edgeline.tables.decoder_process import DecoderProcess
+    from trainer_module.networks.photo_features import describe_photo
+
+    return closing(DecoderProcess(describe_photo, _SECONDS, _GIGABYTES))
 
 
 def _load_settings(workload: Path) -> "Settings":
