@@ -16,6 +16,7 @@ from edgeline.records.evaluation import (
     LABEL,
     LABEL_ISSUES,
     LABEL_ISSUES_CSV,
+    PROBABILITIES,
     LabelIssue,
     LabelIssues,
 )
@@ -65,7 +66,7 @@ def write_label_issues(
     )
     LABEL_ISSUES.write(folder, record)
     with (folder / LABEL_ISSUES_CSV).open("w", encoding="utf-8", newline="") as file:
-        rows = [(EXAMPLE, LABEL, "suggested", "probability", "probability_of_label", CORRECTED)]
+        rows = [(EXAMPLE, LABEL, "suggested", *PROBABILITIES, CORRECTED)]
         for issue in issues[:_MOST_LISTED]:
             figures = f"{issue.probability}", f"{issue.probability_of_label}"
             rows.append((issue.example, issue.label, issue.suggested, *figures, ""))

@@ -157,7 +157,7 @@ def load(
     return settings
 
 
-def find_changed(settings: Settings, own: Mapping[str, object]) -> dict[str, str]:
+def find_changed(settings: Settings, own: Mapping[str, object]) -> dict[str, Any]:
     """Returns the recorded settings that differ from the workload's own, none where those are wrong."""
     tree, _ = merge_layers(own, None, None, ())
     _choose_learning_rate(tree)

@@ -155,7 +155,7 @@ class Registry:
         ]
         # MLflow takes a param once, and a cluster's run that is retried may find other values in its search.
         settings = ours.used_settings if ours.engine == "local" or ours.has_verdict else {}
-        named = {_clean_name(key): value for key, value in settings.items()}
+        named = {_clean_name(key): str(value) for key, value in settings.items()}
         params = [Param(key, value) for key, value in named.items() if key not in mirrored.data.params]
         tags = [RunTag(_clean_name(key), value) for key, value in _collect_tags(facts) if value]
         for start in range(0, len(metrics), _MOST_METRICS):

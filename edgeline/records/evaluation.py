@@ -87,6 +87,8 @@ METRICS = JsonFile[Metrics]("metrics.json", Metrics)
 LABEL_ISSUES_CSV = "label_issues.csv"
 # The columns of that list by which `edgeline data relabel` reads a decision.
 EXAMPLE, LABEL, CORRECTED = "example", "label", "corrected"
+# Its columns of numbers: the probability of the suggested label, and that of the label.
+PROBABILITIES = ("probability", "probability_of_label")
 
 
 @dataclass(frozen=True)

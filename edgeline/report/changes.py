@@ -31,7 +31,7 @@ def describe(facts: Facts) -> dict[str, Lines]:
     unknown = "nothing" if run.has_verdict and run.inputs.get("production") == "" else "unknown"
     sections: dict[str, Lines] = {
         "Outcome": {"Outcome": run.outcome, "In production": f"version {version}" if version else unknown},
-        "Settings": dict(sorted(run.used_settings.items())),
+        "Settings": {name: str(value) for name, value in sorted(run.used_settings.items())},
         "Code": {
             **{what: run.inputs[name][:12] for name, what in _DIGESTS.items() if run.inputs.get(name)},
             **({"Commit": run.source.short} if run.source.commit else {}),

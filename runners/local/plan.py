@@ -171,4 +171,5 @@ def _read_world(options: RunOptions, workload: "Workload", settings: "Settings")
 
 
 def _make_world(inputs: Mapping[str, str], settings: Mapping[str, Any], code: Code) -> World:
-    return World(inputs, flatten(settings), code, settings.get("steps", {}))
+    values = {name: str(value) for name, value in flatten(settings).items()}
+    return World(inputs, values, code, settings.get("steps", {}))
