@@ -1,6 +1,8 @@
 """Draws the drills of the page of measurements into docs/images/drill.svg.
 
-.venv/bin/python -m docs.draw_drill
+    .venv/bin/python -m docs.draw_drill
+
+A test compares the two.
 """
 
 import re
