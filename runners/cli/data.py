@@ -19,7 +19,8 @@ from edgeline.cli.stdout import print_json, say
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import format_count
 from edgeline.store.locations import Location, locate
-from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument, parse_target
+from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument
+from runners.cli.sources import parse_target
 from runners.shared.progress import show_progress
 from runners.shared.run_options import find_own_workload
 

@@ -13,13 +13,11 @@ from edgeline.workspace.workloads import WORKLOAD
 from runners.cli.importing import (
     IMPORT,
     ImportOptions,
-    check_source,
-    find_target,
     import_source,
     make_source_argument,
-    parse_target,
 )
 from runners.cli.options import RUN
+from runners.cli.sources import check_source, find_target, parse_target
 from runners.shared.run_options import NamedSettings, RunOptions, StepOptions, check_path
 
 _if_changed = click.option(

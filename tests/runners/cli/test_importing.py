@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from runners.cli.data import load
-from runners.cli.importing import find_target
 from runners.cli.run import run
+from runners.cli.sources import find_target
 from runners.local import run as local
 from runners.local.lock import hold
 from tests.data.importers.test_phone import export
