@@ -77,7 +77,6 @@ class Run:
     warnings: tuple[str, ...] = ()  # for a person to look at; they blocked nothing
     error: Problem | None = None  # the error that ended the run before its last step
     exit_code: int | None = None
-    details: str | None = None  # the command that shows more; None if the error says what to do
     source: Source = field(default_factory=Source)  # the commit that it was started from
     log: str | None = None  # file with everything that was printed
     pid: int = 0
