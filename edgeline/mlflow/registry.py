@@ -375,7 +375,8 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
         if (measured := variant.measured) is not None:
             yield f"edge/{variant.name}/accuracy", measured.accuracy
             yield f"edge/{variant.name}/size_mb", measured.size_bytes / _BYTES_PER_MB
-            yield f"edge/{variant.name}/latency_p50_ms", measured.latency.p50_ms
+            load = "_under_load" if measured.under_load else ""
+            yield f"edge/{variant.name}/latency_p50_ms{load}", measured.latency.p50_ms
 
 
 def _collect_datasets(facts: Facts) -> Iterator[tuple[str, Any]]:

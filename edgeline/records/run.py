@@ -69,7 +69,8 @@ class Run:
     registry: str | None = None  # URI of the MLflow server that mirrors the run
     libraries: Mapping[str, str] = field(default_factory=dict)  # version by name
     # Digests of the inputs of the run: window, settings, schema, code; production, the version of an open
-    # canary, and the names of the spans that are judged for it (not compared).
+    # canary, and the names of the spans that are judged for it (not compared); and the newest run where a
+    # file fell by times alone.
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     artifacts: tuple[Artifact, ...] = ()

@@ -260,7 +260,7 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
 def relabel(file: Path, data: Location, workload: str | None, reason: str) -> int:
     """Corrects or confirms labels by a CSV with the columns example, label, corrected.
 
-    A run writes such a list of labels that are probably wrong. Rows without a corrected label are skipped.
+    A run writes such a list of suspect labels. Rows without a corrected label are skipped.
     """
     from data.spans.relabelling import relabel as apply
     from pipeline.workloads import with_features

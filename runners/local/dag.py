@@ -102,6 +102,7 @@ def build(
         window=digests["window"],
         production=digests["production"],
         unjudged=digests["unjudged"],
+        slow=digests["slow"],
         code=digests["code"],
         step_code={step: digest(files) for step, files in code.items()},
         lock=digests["lock"],
