@@ -16,6 +16,7 @@ from tfx.utils import path_utils
 
 from components import artifacts
 from components.predictions import list_predictions, write_mistakes
+from components.serving import ServedModel
 from components.transformed_examples import TransformedExamples, open_records, read_examples
 from edgeline.edge.golden import TOLERANCES
 from edgeline.edge.inspect import find_problems, inspect
@@ -24,7 +25,7 @@ from edgeline.edge.measure import measure
 from edgeline.errors import EdgelineError
 from edgeline.gates.answers import gather_answers
 from edgeline.gates.bounds import judge_file
-from edgeline.gates.edge import judge
+from edgeline.gates.edge import judge, rest_on_time, warn_of_latency
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings
 from edgeline.labels import parse_labels
 from edgeline.records.edge import (
@@ -71,6 +72,7 @@ def EdgeValidator(
     edge_models: InputArtifact[artifacts.EdgeModels],
     production_model: InputArtifact[Model],
     verdict: OutputArtifact[artifacts.Verdict],
+    slow: Parameter[str],
     workload: Parameter[str],
     settings: Parameter[str],
     code: Parameter[str],
@@ -81,7 +83,8 @@ def EdgeValidator(
     input than Transform. A file becomes the default only if it keeps the drops that the Evaluator's bounds
     allow below the default file in production, by slice, on the same examples. Beside the verdict lie the
     measurements, the SavedModel's answer to each example, its worst mistakes, and the golden vectors of the
-    bundle.
+    bundle. A verdict where a file fell by times alone is not taken from the cache: `slow`, the newest run
+    with one, is a part of the key.
 
     Raises:
         EdgelineError: The labels are not those of the schema, one for each output of the model; or a file
@@ -91,7 +94,7 @@ def EdgeValidator(
     about = Workload.from_json(workload)
     sample = read_examples(examples, transform_graph.uri, "eval", _MOST_EXAMPLES, about)
     signature = name_tensor_signature(about.module)
-    saved_model = _SavedModel(path_utils.serving_model_path(model.uri), signature)
+    saved_model = ServedModel(path_utils.serving_model_path(model.uri), signature)
     outputs = saved_model.answer(sample.inputs)
     reference = outputs["probabilities"]
     unlike = outputs[UNLIKE][:, 0] if UNLIKE in outputs else None
@@ -112,7 +115,7 @@ def EdgeValidator(
     # Without a comparison, a sentence says why; it is a warning where there is something to compare with.
     has_production = bool(production_model.get_int_custom_property("has_model"))
     warnings: tuple[str, ...] = (production,) if production and has_production and before is None else ()
-    default, compared = None, ""
+    default, compared, fell_by_time, unlimited = None, "", False, list[str]()
     variants: list[Variant] = []
     findings: list[Finding] = []
     for conversion in CONVERSIONS.read(bundle):
@@ -142,7 +145,9 @@ def EdgeValidator(
                     )
             if not failures and default is None and not checked.problems:
                 default = conversion.variant
+                unlimited = warn_of_latency(measurement, parsed.edge)
         findings += (replace(finding, file=conversion.variant) for finding in failures)
+        fell_by_time |= rest_on_time(failures)
         reasons = join_findings(failures)
         variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
     if before is None:
@@ -159,7 +164,9 @@ def EdgeValidator(
             f"{default} is the default variant.",
             *([compared] if has_production and compared not in warnings else []),
         )
-        outcome = Verdict("edge", "pass", reasons, (*join_findings(findings), *unchecked, *warnings))
+        warnings = (*join_findings(findings), *unchecked, *unlimited, *warnings)
+        outcome = Verdict("edge", "pass", reasons, warnings)
+    outcome = replace(outcome, fell_by_time=fell_by_time)
     for warning in outcome.warnings:
         log.warning(warning)
     VERDICT.write(folder, outcome)
@@ -203,25 +210,6 @@ def _predict_with_production(
         reason = str(error).strip().partition("\n")[0]
         return None, f"{none}: its SavedModel cannot read the examples of today ({reason})."
     return np.concatenate(rows), name
-
-
-class _SavedModel:
-    """A SavedModel, served by its signature that takes tensors."""
-
-    def __init__(self, folder: str, signature: str) -> None:
-        import tensorflow as tf
-
-        self._loaded = tf.saved_model.load(folder)  # the signatures alone do not keep the variables alive
-        self._serve = self._loaded.signatures[signature]
-
-    def answer(self, inputs: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """Returns the model's outputs by name, float32 [n, ...]."""
-        import tensorflow as tf
-
-        ((name, spec),) = self._serve.structured_input_signature[1].items()
-        batches = (inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH))
-        answers = [self._serve(**{name: tf.cast(batch, spec.dtype)}) for batch in batches]
-        return {key: np.concatenate([answer[key].numpy() for answer in answers]) for key in answers[0]}
 
 
 def _read_raw_examples(

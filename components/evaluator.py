@@ -19,7 +19,7 @@ from tfx.utils import path_utils
 
 from components import answers
 from components.importance import measure_importance
-from components.label_issues import Judged, write_label_issues
+from components.label_issues import Judged, find_cleared, write_label_issues
 from components.photo_drift import write_photo_drift
 from components.simple_models import SimpleModels
 from edgeline.gates.answers import Answers, gather_answers
@@ -96,9 +96,19 @@ class EvaluatorExecutor(Executor):
             else None,
         )
         METRICS.write(Path(evaluation), metrics)
-        judged = _judge_labels(on_eval, out_of_fold, simple)
-        reviewed = REVIEWED.find(Path(quarantine.uri)) or ()
-        bad_spans = write_label_issues(Path(evaluation), examples, judged, set(reviewed), workload)
+        cleared, unjudged = set(REVIEWED.find(Path(quarantine.uri)) or ()), ""
+        if out_of_fold is not None:
+            judged = _divide_out_of_fold(out_of_fold, on_eval.ids)
+        else:
+            judged = [Judged("the network", "eval", on_eval.ids, on_eval.labels, on_eval.candidate)]
+            accuracy = float(on_eval.find_right(on_eval.candidate).mean())
+            of_train = simple.judge_train(on_eval.labels, accuracy)
+            if isinstance(of_train, Judged):
+                judged.append(of_train)
+                cleared |= find_cleared(of_train, saved_model, splits["train"], workload)
+            else:
+                unjudged = of_train
+        bad_spans = write_label_issues(Path(evaluation), examples, judged, cleared, workload, unjudged)
         verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, distinct)
         verdict = _add_bad_spans(verdict, bad_spans, gate.severity["labels"])
         if simple.photos:
@@ -135,13 +145,9 @@ def _add_bad_spans(verdict: Verdict, bad_spans: Mapping[str, str], severity: Sev
     return replace(verdict, warnings=(*verdict.warnings, *sentences))
 
 
-def _judge_labels(on_eval: Answers, out_of_fold: Answers | None, simple: SimpleModels) -> list[Judged]:
-    """Returns the examples with answers of models that did not learn from them."""
-    if out_of_fold is None:
-        of_eval = Judged("the network", "eval", on_eval.ids, on_eval.labels, on_eval.candidate)
-        of_train = simple.judge_train(on_eval.labels)
-        return [of_eval, of_train] if of_train else [of_eval]
-    ids, in_eval = np.array(out_of_fold.ids), np.isin(out_of_fold.ids, on_eval.ids)
+def _divide_out_of_fold(out_of_fold: Answers, eval_ids: Sequence[str]) -> list[Judged]:
+    """Returns the examples of both splits with the answers of the folds, which did not learn from them."""
+    ids, in_eval = np.array(out_of_fold.ids), np.isin(out_of_fold.ids, eval_ids)
     return [
         Judged(
             "models like the network that were not trained on them",

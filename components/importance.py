@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.serving import ServedModel
 from components.transformed_examples import open_records, read_label
 from edgeline.records.evaluation import Importance
 from edgeline.records.workload import Workload
 
 # Shuffles of each column, and limits that keep this to seconds.
-_SHUFFLES, _MOST_EXAMPLES, _MOST_COLUMNS, _BATCH = 3, 1_000, 200, 250
+_SHUFFLES, _MOST_EXAMPLES, _MOST_COLUMNS = 3, 1_000, 200
 _SEED = 20
 
 
@@ -31,13 +32,10 @@ def measure_importance(saved_model: str, folder: str, workload: Workload) -> tup
         return ()
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(saved_model)  # the signatures alone do not keep the variables alive
-    serve = loaded.signatures["serving_default"]
+    model = ServedModel(saved_model)
 
     def predict(examples: Sequence[Any]) -> NDArray[np.float32]:
-        records = [example.SerializeToString() for example in examples]
-        batches = (records[start : start + _BATCH] for start in range(0, len(records), _BATCH))
-        return np.concatenate([serve(examples=tf.constant(b))["probabilities"].numpy() for b in batches])
+        return model.answer([example.SerializeToString() for example in examples])["probabilities"]
 
     records = islice(open_records(folder).as_numpy_iterator(), _MOST_EXAMPLES)
     examples = [tf.train.Example.FromString(record) for record in records]

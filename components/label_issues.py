@@ -1,4 +1,4 @@
-"""The search for labels that are probably wrong, by models that did not learn from what they judge."""
+"""The search for suspect labels, by models that did not learn from what they judge."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.predictions import write_previews
+from components.serving import ServedModel
+from components.transformed_examples import open_records
 from edgeline.gates.label_issues import describe_bad_spans, find_suspects
 from edgeline.records.evaluation import (
     CORRECTED,
@@ -16,11 +18,13 @@ from edgeline.records.evaluation import (
     LABEL,
     LABEL_ISSUES,
     LABEL_ISSUES_CSV,
+    PROBABILITIES,
     LabelIssue,
     LabelIssues,
 )
 from edgeline.records.workload import Workload
 from edgeline.tables.sheets import write_rows
+from trainer_module.raw_features import first_text
 
 _MOST_SHOWN, _MOST_LISTED = 24, 1_000
 _DIGITS = 4
@@ -36,19 +40,63 @@ class Judged:
     labels: NDArray[np.int64]  # [n]
     probabilities: NDArray[Any]  # [n, classes]
 
+    def find_issues(self, labels: Sequence[str]) -> Iterator[LabelIssue]:
+        """Yields the suspects among the examples; `labels` are the names of the classes."""
+        for number, suggested in zip(*find_suspects(self.labels, self.probabilities), strict=True):
+            row, label = self.probabilities[number], self.labels[number]
+            yield LabelIssue(
+                example=self.ids[number],
+                split=self.split,
+                label=labels[label],
+                suggested=labels[suggested],
+                probability=round(float(row[suggested]), _DIGITS),
+                probability_of_label=round(float(row[label]), _DIGITS),
+            )
+
+
+def find_cleared(part: Judged, saved_model: str, folder: str, workload: Workload) -> set[str]:
+    """Returns the suspects of a simple model whose label the network answers too; `folder` is of their split.
+
+    The network learned from them, and may repeat a wrong label; but the mistakes of a simple model are far
+    more than those of the network.
+    """
+    from tensorflow.core.example.example_pb2 import Example
+
+    label_of = {issue.example: issue.label for issue in part.find_issues(workload.labels)}
+    suspects = dict[str, bytes]()
+    for record in open_records(folder).as_numpy_iterator():
+        if len(suspects) == len(label_of):
+            break
+        name = first_text(Example.FromString(record).features.feature[workload.id])
+        if name in label_of:
+            suspects[name] = record
+    if not suspects:
+        return set()
+    answers = ServedModel(saved_model).answer(list(suspects.values()))["probabilities"].argmax(1)
+    return {
+        name
+        for name, answer in zip(suspects, answers, strict=True)
+        if workload.labels[answer] == label_of[name]
+    }
+
 
 def write_label_issues(
-    folder: Path, examples: Any, judged: Sequence[Judged], reviewed: Collection[str], workload: Workload
+    folder: Path,
+    examples: Any,
+    judged: Sequence[Judged],
+    cleared: Collection[str],
+    workload: Workload,
+    unjudged: str = "",
 ) -> Mapping[str, str]:
     """Writes the suspects among the judged examples: a record, previews, and a list for people to fill in.
 
     Returns the spans whose labels look wrong, with a sentence each.
 
-    `examples` is the artifact with the examples; those in `reviewed`, whose label a person decided on, are no
-    suspects.
+    `examples` is the artifact with the examples; those in `cleared` are no suspects. `unjudged` is a sentence
+    why some of them are not judged.
     """
-    issues = [issue for part in judged for issue in _find_issues(part, workload.labels)]
-    issues = [issue for issue in issues if issue.example not in reviewed]
+    issues = [issue for part in judged for issue in part.find_issues(workload.labels)]
+    issues = [issue for issue in issues if issue.example not in cleared]
     issues.sort(key=lambda issue: issue.probability_of_label - issue.probability)
     shown = issues[:_MOST_SHOWN]
     split_of = {issue.example: issue.split for issue in shown}
@@ -62,26 +110,14 @@ def write_label_issues(
             for issue in shown
             if (preview := previews.get(issue.example))
         ),
+        unjudged=unjudged,
     )
     LABEL_ISSUES.write(folder, record)
     with (folder / LABEL_ISSUES_CSV).open("w", encoding="utf-8", newline="") as file:
-        rows = [(EXAMPLE, LABEL, "suggested", "probability", "probability_of_label", CORRECTED)]
+        rows = [(EXAMPLE, LABEL, "suggested", *PROBABILITIES, CORRECTED)]
         for issue in issues[:_MOST_LISTED]:
             figures = f"{issue.probability}", f"{issue.probability_of_label}"
             rows.append((issue.example, issue.label, issue.suggested, *figures, ""))
         write_rows(file, rows)
     ids = (name for part in judged for name in part.ids)
     return describe_bad_spans(ids, (issue.example for issue in issues), workload.nouns)
-
-
-def _find_issues(part: Judged, labels: Sequence[str]) -> Iterator[LabelIssue]:
-    for number, suggested in zip(*find_suspects(part.labels, part.probabilities), strict=True):
-        row, label = part.probabilities[number], part.labels[number]
-        yield LabelIssue(
-            example=part.ids[number],
-            split=part.split,
-            label=labels[label],
-            suggested=labels[suggested],
-            probability=round(float(row[suggested]), _DIGITS),
-            probability_of_label=round(float(row[label]), _DIGITS),
-        )

@@ -160,8 +160,8 @@ def Pusher(
             if tried:
                 state = f"After this push, {tried.tried}"
             outlook = foresee_phone(push, model_name, list_public_keys(push_settings.load_keys()))
-            phones = f"After this push, {outlook.sentence[0].lower()}{outlook.sentence[1:]}"
-            outcome = Push("pushed", release.version, (state, *list_terms(release.manifest), phones))
+            reasons = (state, *list_terms(release.manifest), outlook.after_push)
+            outcome = Push("pushed", release.version, reasons)
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":
         renew_pointer(push, model_name, push_settings)

@@ -32,6 +32,12 @@ class Rows:
     kind: Literal["texts", "photos", "table"]
     categories: tuple[int, ...] = ()  # columns of a table with codes; -1 for a text that train does not have
 
+    def take(self, most: int) -> "Rows":
+        """Returns the first examples, a random sample of the split."""
+        features = None if self.features is None else self.features[:most]
+        first = self.ids[:most], self.labels[:most], self.groups[:most]
+        return Rows(*first, features, self.kind, self.categories)
+
 
 class RowReader:
     """A reader of splits, train first: eval has the columns of train and the codes of its categories.

@@ -23,8 +23,10 @@ from edgeline.records.workload import Workload
 
 # Shards are by digest, so the first examples are a random sample.
 _MOST_TRAINED = 20_000
-# The answers out of fold, by which labels of train are judged, may take this long.
-_FOLDS, _PATIENCE_S = 5, 10.0
+# As many labels of train are judged, by answers out of fold.
+_MOST_JUDGED, _FOLDS = 10_000, 5
+# A judge with an accuracy further below the network's than this suspects more right labels than wrong ones.
+_FAR_BELOW = 0.1
 _NEIGHBOURS = 10
 _MOST_CATEGORIES, _MOST_WORDS = 100, 200_000
 _SEED = 20
@@ -82,32 +84,42 @@ class SimpleModels:
             self.answers.append(SimpleAnswers(name, probabilities, len(labels), seconds))
             self._models[name] = model
 
-    def judge_train(self, eval_labels: NDArray[np.int64]) -> Judged | None:
-        """Returns the train examples with the answers of the model that is best on eval, out of fold.
+    def judge_train(self, eval_labels: NDArray[np.int64], network: float) -> Judged | str:
+        """Returns train examples with the answers of the model that is best on eval, out of fold.
 
-        None if no model was trained, or all are slow. `eval_labels` are those of the eval examples.
+        Or a sentence why there are none. `eval_labels` are those of the eval examples, and `network` is the
+        network's accuracy on them.
         """
         from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-        quick = [a for a in self.answers if a.name in self._models and a.seconds * _FOLDS < _PATIENCE_S]
-        if self._train is None or not quick or len(set(self._train.groups)) < _FOLDS:
-            return None
-        best = max(quick, key=lambda answers: (answers.probabilities.argmax(1) == eval_labels).mean())
-        train = self._train
+        train = self._train and self._train.take(_MOST_JUDGED)
+        accuracies = {
+            answers.name: float((answers.probabilities.argmax(1) == eval_labels).mean())
+            for answers in self.answers
+            if answers.name in self._models
+        }
+        if train is None or not accuracies or len(set(train.groups)) < _FOLDS:
+            return "Labels of train are not judged: no simple model could learn from a part of them."
+        best = max(accuracies, key=lambda name: accuracies[name])
+        if accuracies[best] < network - _FAR_BELOW:
+            return (
+                f"Labels of train are not judged: the best simple model, {best}, has an accuracy of"
+                f" {accuracies[best]:.3f} on eval, and the network {network:.3f}. trainer.folds=5 judges them"
+                " by models like the network."
+            )
         try:
             with _ignore_warnings():
                 cv = list(StratifiedGroupKFold(_FOLDS).split(train.ids, train.labels, train.groups))
                 # A class may be missing in a fold: cross_val_predict gives it the probability 0 there.
                 scores = cross_val_predict(
-                    self._models[best.name], train.features, train.labels, cv=cv, method="predict_proba"
+                    self._models[best], train.features, train.labels, cv=cv, method="predict_proba"
                 )
         except Exception as error:
-            log.warning("Labels of train are not judged: %s: %s", type(error).__name__, error)
-            return None
+            return f"Labels of train are not judged: {type(error).__name__}: {error}"
         probabilities = self._spread(scores, np.unique(train.labels))
         for learned, held_out in cv:  # a model that never saw a class cannot contradict it
             probabilities[held_out[~np.isin(train.labels[held_out], train.labels[learned])]] = np.nan
-        return Judged(best.name, "train", train.ids, train.labels, probabilities)
+        return Judged(best, "train", train.ids, train.labels, probabilities)
 
     def _spread(self, scores: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns probabilities of some classes as those of all, 0 for a class that train does not have."""

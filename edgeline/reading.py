@@ -7,24 +7,26 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from edgeline.errors import EdgelineError, UsageError, suggest
+from edgeline.errors import EdgelineError, UsageError, speak_python, suggest
 from edgeline.failures import describe
+from edgeline.labels import join_names
 from edgeline.prediction.inputs import answer, check_kind, read_inputs
 from edgeline.project import import_from_project
-from edgeline.records.evaluation import LABEL_ISSUES_CSV
+from edgeline.records.evaluation import LABEL_ISSUES_CSV, PROBABILITIES
 from edgeline.release import store
 from edgeline.release.verify import foresee_phone
 from edgeline.report.collect import read_answers, read_labels
 from edgeline.report.decay import find_aged
 from edgeline.report.facts import Facts, list_served
 from edgeline.report.timelines import make_row
-from edgeline.runtime import Bundle, load_bundle
+from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.store.locations import is_url, locate_folder
 from edgeline.tables.sheets import read_rows
 from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
 from edgeline.workspace.runs import find_push
 
 _LOG = logging.getLogger(__name__)
+_in_python = speak_python(workload="model", workspace="place", store="place", set="settings")
 
 
 def open(place: str | Path = "workspace", model: str | None = None) -> "History":
@@ -56,6 +58,11 @@ class History:
 
     place: Place
 
+    def __repr__(self) -> str:
+        of_model = f" of {self.place.workload}" if self.place.workload else ""
+        return f"<history{of_model} in {self.place.store or self.place.workspace}>"
+
+    @_in_python
     def runs(self) -> "list[PastRun]":
         """Returns all runs of the model, newest first."""
         _, _, records = find_known_runs(self.place)
@@ -69,6 +76,7 @@ class History:
         """
         return [vars(aged) for aged in find_aged([make_row(run.facts, None) for run in self.runs()[::-1]])]
 
+    @_in_python
     def run(self, name: str = "latest") -> "PastRun":
         """Returns the run of that id or of an unambiguous beginning of it, `latest` or `production`.
 
@@ -76,6 +84,7 @@ class History:
         """
         return PastRun(self, find_known_run(self.place, name))
 
+    @_in_python
     def model(self, version: int | None = None, variant: str | None = None) -> "Model":
         """Returns a release, by default that in production, which predicts as a phone does.
 
@@ -96,6 +105,7 @@ class History:
             _LOG.warning("%s", outlook.sentence)
         return Model(load_bundle(release.manifest, release.read, variant))
 
+    @_in_python
     def candidate(self, variant: str | None = None) -> "Model | None":
         """Returns the release that a share of phones tries, as `model` does; None if no canary is open."""
         rollout = store.find_rollout(*self._find_store())
@@ -142,8 +152,8 @@ class PastRun:
         return self.facts.run.outcome
 
     @property
-    def settings(self) -> Mapping[str, str]:
-        """Returns its settings by dotted name, each value as text."""
+    def settings(self) -> Mapping[str, Any]:
+        """Returns its settings by dotted name, with those that a search found."""
         return self.facts.run.used_settings
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -211,12 +221,17 @@ class PastRun:
             rows.append({**row, **line.slices, **scores, **line.slices, **row})
         return rows
 
-    def label_issues(self) -> list[dict[str, str]]:
-        """Returns the rows of `label_issues.csv`. Raises UsageError if it is not on this machine."""
+    def label_issues(self) -> list[dict[str, Any]]:
+        """Returns the rows of `label_issues.csv`, the surest first, a dictionary each.
+
+        Keys: example, label, suggested, probability (of the suggested label, 0..1), probability_of_label, and
+        corrected, which a person fills in. Raises UsageError if it is not on this machine.
+        """
         folder = self.known.sources.evaluation
         if folder is None or not (folder / LABEL_ISSUES_CSV).is_file():
             raise self._make_missing_error("list of labels", "Evaluator")
-        return read_rows(folder / LABEL_ISSUES_CSV)
+        rows = read_rows(folder / LABEL_ISSUES_CSV)
+        return [{**row, **{name: float(row[name]) for name in PROBABILITIES}} for row in rows]
 
     def _make_missing_error(self, what: str, step: str) -> UsageError:
         return UsageError(
@@ -236,6 +251,7 @@ class PastRun:
             )
         return Report(page)
 
+    @_in_python
     def model(self, variant: str | None = None) -> "Model":
         """Returns the release that it pushed, which predicts as a phone does.
 
@@ -281,6 +297,10 @@ class PastStep:
     artifacts: Mapping[str, str]  # folder or URL by name of the output
     run: PastRun
 
+    def __repr__(self) -> str:
+        return f"<step {self.name} of run {self.run.id}: {self.state}>"
+
+    @_in_python
     def again(self, *settings: str, out: str | Path | None = None) -> "PastStep":
         """Runs the step again on the inputs that it had, in a folder of its own; records nothing.
 
@@ -338,6 +358,10 @@ class Model:
 
     bundle: Bundle
 
+    def __repr__(self) -> str:
+        labels = join_names(self.labels, 10)
+        return f"<model {self.bundle.manifest.model} version {self.version}: {labels}>"
+
     @property
     def version(self) -> int:
         """Returns its version."""
@@ -348,8 +372,11 @@ class Model:
         """Returns its labels in the order of its outputs."""
         return tuple(self.bundle.labels)
 
-    def predict(self, example: bytes | str | Mapping[str, Any]) -> dict[str, float]:
-        """Returns the probability of each label, 0..1, the highest first.
+    def predict(self, example: bytes | str | Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the answer to one example, a dictionary.
+
+        Keys: label, probabilities (of each label, 0..1, the highest first) and unlike (above 0.5 if the photo
+        is unlike those of training; None where the model does not say it).
 
         Args:
             example: The bytes of a photo, a text, or the cells of a row by column, also as pandas has them;
@@ -362,28 +389,27 @@ class Model:
         if not isinstance(example, bytes | str) and hasattr(example, "keys"):  # pandas has no Mapping
             example = dict(example)
         try:
-            return self.bundle.predict(example).ranked
+            return _describe(self.bundle.predict(example))
         except EdgelineError as error:
             raise UsageError(error.found, error.why, error.do) from error
 
     def predict_file(self, path: str | Path) -> Iterator[dict[str, Any]]:
         """Yields the answer to each example of a file: a photo, a text, or the rows of a table.
 
-        Each is a dictionary with the keys input, label, probabilities, unlike (above 0.5 if the photo is
-        unlike those of training; else None) and problem, which is None or says why there is no label. Raises
-        an EdgelineError where `edgeline predict` ends with an error.
+        Each is a dictionary as `predict` returns it, with the keys input, its place, and problem, which is
+        None or says why there is no label. Raises an EdgelineError where `edgeline predict` ends with one.
         """
         check_kind(self.bundle)
         try:
             for example in read_inputs(Path(path).expanduser(), self.bundle.contract):
                 checked, answered = answer(example, self.bundle)
-                ranked = answered.ranked if answered else {}
-                yield {
-                    "input": checked.place,
-                    "label": next(iter(ranked), None),
-                    "probabilities": ranked,
-                    "unlike": answered.unlike if answered else None,
-                    "problem": checked.problem or None,
-                }
+                yield {"input": checked.place, **_describe(answered), "problem": checked.problem or None}
         except OSError as error:
             raise EdgelineError.from_problem(describe(error)) from error
+
+
+def _describe(answered: Answer | None) -> dict[str, Any]:
+    """Returns an answer as a dictionary; None stands for an example that has none."""
+    ranked = answered.ranked if answered else {}
+    unlike = answered.unlike if answered else None
+    return {"label": next(iter(ranked), None), "probabilities": ranked, "unlike": unlike}

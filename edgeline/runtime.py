@@ -92,6 +92,9 @@ class Bundle:
     labels: Sequence[str]
     models: Mapping[str, EdgeModel]  # by variant; the first answers
 
+    def __repr__(self) -> str:
+        return f"<bundle of {self.manifest.model} version {self.manifest.version}: {', '.join(self.models)}>"
+
     def predict(self, content: Any) -> Answer:
         """Answers to a raw input, as `preprocess` takes it, and to no text that a run would reject.
 

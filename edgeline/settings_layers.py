@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from edgeline.errors import find_nearest, suggest
 from edgeline.secrets import redact
+from edgeline.settings_tree import Tree
 from edgeline.store.locations import open_regular_file
 
 # These limits are far beyond any handwritten file, which is still read in less than a second.
@@ -103,38 +103,6 @@ def read_yaml(path: Path | str, most: int = _MOST_BYTES) -> object:
     """Returns the value of a YAML file. Raises as `parse_yaml` does, and OSError if it cannot be read."""
     with open(path, "rb", opener=open_regular_file) as file:
         return parse_yaml(file.read(most + 1), most)
-
-
-@dataclass
-class Tree:
-    """Merged layers, and the layer that each dotted key came from."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
-
-    def merge(self, layer: Mapping[Any, Any], origin: str) -> None:
-        """Merges `layer` on top: mappings key by key, everything else replaces the value below."""
-        self.values = self._merge(self.values, layer, origin, "")
-
-    def _merge(self, below: object, above: Mapping[Any, Any], origin: str, prefix: str) -> dict[str, Any]:
-        # A range replaces another one, whose step would not fit it.
-        is_range = {"min", "max"} <= above.keys()
-        merged = dict(below) if isinstance(below, Mapping) and not is_range else {}
-        for key, value in above.items():
-            dotted = f"{prefix}{key}"
-            self.origins[dotted] = origin
-            # An empty mapping removes what is below it; an empty group, such as `trainer`, sets nothing.
-            if isinstance(value, Mapping) and (value or (not prefix and key != "steps")):
-                merged[str(key)] = self._merge(merged.get(str(key)), value, origin, f"{dotted}.")
-            else:
-                merged[str(key)] = value
-        return merged
-
-    def origin(self, dotted: str) -> str:
-        """Returns the layer that last wrote `dotted`, or the nearest group above it."""
-        while dotted not in self.origins and "." in dotted:
-            dotted = dotted.rpartition(".")[0]
-        return self.origins.get(dotted, "the defaults")
 
 
 def merge_layers(

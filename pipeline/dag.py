@@ -69,6 +69,7 @@ class Observed:
     step_code: Mapping[str, str] = field(default_factory=dict)
     unjudged: str = ""  # the spans that were not judged by a run that led to production
     weights: str = ""  # digest of the file that `model.weights` names; empty if it names none
+    slow: str = ""  # id of the newest run where a file fell by times alone; empty if there is none
 
     def code_of(self, step: str) -> str:
         """Returns the digests for the cache key of a step: of its code, and of the installed libraries."""
@@ -208,6 +209,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         **trained,
         edge_models=converter.outputs["edge_models"],
         production_model=production.outputs["model"],
+        slow=observed.slow,
         **take("EdgeValidator"),
     )
     reported = {

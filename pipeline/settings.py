@@ -17,7 +17,8 @@ from edgeline.records.served import name_kinds_of_phones
 from edgeline.records.steps import STEPS, select_steps
 from edgeline.release.settings import PushSettings
 from edgeline.settings_group import Group, make_absolute
-from edgeline.settings_layers import Tree, describe_mistakes, merge_layers
+from edgeline.settings_layers import describe_mistakes, merge_layers
+from edgeline.settings_tree import Tree
 from edgeline.workspace.runs import locate_registry
 from pipeline.beam_settings import BeamSettings
 from pipeline.kubeflow_settings import KubeflowSettings
@@ -28,6 +29,10 @@ from trainer_module.settings import PRETRAINED, ModelSettings, TrainerSettings
 
 # Each profile that has a name.
 PROFILES = Path(__file__).parent / "profiles"
+
+
+# The word that begins the description of a setting for the workloads of one module only.
+_KINDS = {f"trainer_module.workloads.{word.lower()}": word for word in ("Photos", "Tables", "Texts")}
 
 
 class EdgeSettings(ConversionSettings, EdgeLimits):
@@ -124,13 +129,15 @@ def load(
     slices: Collection[str] | None = None,
     parameters: Mapping[str, object] | None = None,
     normal: str | None = None,
+    module: str = "",
 ) -> Settings:
     """Merges defaults < workload's settings < profile < platform < `a.b=c` overrides < parameters.
 
     `workload`, on top of its kind's, and `parameters`, of one run on a cluster, are nested by group.
     `profile` is a YAML file, or the name of one in `pipeline/profiles/`; `platform` is another, for settings
     of a cluster. Class weights may name none but `labels`, and bounds no kinds of slices but `slices`, and no
-    metric of alarms where `normal`, the label that is none, is empty.
+    metric of alarms where `normal`, the label that is none, is empty. An override that the workload's
+    `module` does not read is a mistake too.
 
     Raises:
         UsageError: A setting is wrong; the one error names every mistake.
@@ -144,6 +151,7 @@ def load(
         mistakes += [
             *_find_unknown_names(settings, labels, slices, normal),
             *_find_conflicts(settings, tree),
+            *_find_unread(settings, tree, module),
             *_find_search_mistakes(settings, tree),
             *find_mistakes(settings.steps, select_steps(settings.tune.max_trials > 0, {})),
         ]
@@ -157,7 +165,7 @@ def load(
     return settings
 
 
-def find_changed(settings: Settings, own: Mapping[str, object]) -> dict[str, str]:
+def find_changed(settings: Settings, own: Mapping[str, object]) -> dict[str, Any]:
     """Returns the recorded settings that differ from the workload's own, none where those are wrong."""
     tree, _ = merge_layers(own, None, None, ())
     _choose_learning_rate(tree)
@@ -243,6 +251,22 @@ def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
                 " search with trainer.strategy=auto and a batch of that size, then train with its result"
                 f" (from {tree.origin('tune.max_trials')})."
             )
+
+
+def _find_unread(settings: Settings, tree: Tree, module: str) -> Iterator[str]:
+    """Yields a sentence for each override that is for another kind of workloads, and would have no effect."""
+    kind = _KINDS.get(module)
+    if kind is None:
+        return
+    groups = {"model": ModelSettings.model_fields, "trainer": TrainerSettings.model_fields}
+    for name in (name for name, origin in tree.origins.items() if origin == "--set"):
+        group, _, leaf = name.partition(".")
+        field = groups.get(group, {}).get(leaf)
+        reader = str(field.description).partition(":")[0] if field else ""
+        if reader != kind and reader in _KINDS.values():
+            yield f"{name}: it has no effect here; it is for {reader.lower()} (from --set)."
+    if settings.data.readings > 1 and tree.origins.get("model.members") == "--set":
+        yield "model.members: it has no effect here; windows of readings have one (from --set)."
 
 
 def _find_search_mistakes(settings: Settings, tree: Tree) -> list[str]:

@@ -14,6 +14,7 @@ from edgeline.labels import check_labels
 from edgeline.records.columns import Column
 from edgeline.records.json_file import convert
 from edgeline.records.workload import Workload
+from edgeline.settings_tree import Tree
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -115,11 +116,10 @@ _BOOKKEEPING = ("label", "span", "newest_span", "missing_share", "stuck_share")
 
 def _merge_kind(kind: Mapping[str, Any], own: Mapping[str, Any]) -> Workload:
     """Returns a workload of its own fields and settings, and of its kind's for the rest."""
-    settings = dict(kind.get("settings", {}))
-    for group, values in own.get("settings", {}).items():
-        below = settings.get(group, {})
-        settings[group] = {**below, **values} if isinstance(values, Mapping) else values
-    return Workload(**{**kind, **own, "settings": settings})
+    tree = Tree()
+    tree.merge(kind.get("settings", {}), "the kind")
+    tree.merge(own.get("settings", {}), "the workload")
+    return Workload(**{**kind, **own, "settings": tree.values})
 
 
 def _build_in(kind: Mapping[str, Any], **own: Any) -> Workload:

@@ -162,7 +162,6 @@ def make_workspace(workspace, make_run, **values):
         "steps": (Step("ExampleGen", "done", 5.0), Step("Trainer", "done", 60.0)),
         "reasons": ("Accuracy is 0.8 on 400 eval examples; at least 0.850 is needed.",),
         "warnings": ("span-00007 is dark.",),
-        "details": "edgeline show latest",
         **values,
     }
     run = make_run(**values)

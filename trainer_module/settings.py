@@ -93,7 +93,7 @@ class TrainerSettings(Group):
     """The settings of the training."""
 
     epochs: int = Field(16, ge=1, le=10_000)
-    """Largest number of epochs."""
+    """Number of epochs. Where you set it, the limits of steps that the workload's kind has do not apply."""
     min_steps: int | None = Field(None, ge=1)
     """Least number of steps: more epochs, up to three times `epochs`, where few examples make few steps."""
     max_steps: int | None = Field(None, ge=1)

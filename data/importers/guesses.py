@@ -61,8 +61,18 @@ def guess_columns(src: str, query: str, sheet: str, labels: Collection[str] = ()
         for name in few
         if len(set(columns[name])) <= _MOST_CLASSES and max(map(len, columns[name])) <= _LONGEST_LABEL
     ]
-    named = [name for likely in _LABELS for name in classes if name.lower() == likely]
+    # A column called like a label is refused if it has many numbers, with the way out.
+    numbers = [name for name, cells in columns.items() if name not in classes and _are_numbers(cells)]
+    named = [name for likely in _LABELS for name in (*classes, *numbers) if name.lower() == likely]
+    named.sort(key=numbers.__contains__)
     counts = {name: sum(cell in labels for cell in columns[name]) for name in classes}
     earlier = [name for name, count in counts.items() if count and count == max(counts.values())]
     label = (earlier or named or classes[-1:] or [""])[0]
     return Guess(table.shown, table.header, label, text, len(few) - 1 <= _FEW_OTHERS, photos)
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    try:
+        return [*map(float, cells)] != []
+    except ValueError:
+        return False

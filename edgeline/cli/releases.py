@@ -102,8 +102,7 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
         for line in closing.format_times(run, width):
             say(line)
     for line, style in closing.describe_end(run, folder, facts):
-        if not line.startswith(closing.DETAILS):
-            say(line, style)
+        say(line, style)
     for verdict in facts.gates:
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
         # Those of a gate that stopped the run are above, where gates may share one.

@@ -171,9 +171,11 @@ def list_last_run(status: Status) -> Iterator[Line]:
         yield describe_none(status.place), ""
         return
     yield f"Last run {run.id}, on {run.data}: {closing.summarise(run)}", STYLES[run.outcome]
-    terms = {*list_terms(status.release.manifest)} if status.release else {}  # are above
+    above = list_terms(status.release.manifest) if status.release else []
+    if status.outlook:
+        above.append(status.outlook.after_push)
     for reason in run.reasons:
-        if reason not in terms:
+        if reason not in above:
             yield f"  - {reason}", ""
     if run.warnings:
         yield "Warnings", "bold yellow"

@@ -1,6 +1,6 @@
 """The edge gate: it judges whether a measured file may ship."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from edgeline.gates.answers import ROUNDING
 from edgeline.gates.numbers import format_with_bound
@@ -13,6 +13,7 @@ from edgeline.records.verdict import Finding
 _ENOUGH = 50
 # Largest mean difference of `unlike`; measured: int8 0.03, other files under 0.01.
 _UNLIKE_APART = 0.08
+_SLOW_MS = 50.0  # half of what a person takes for at once
 _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte would be laxer
 
 
@@ -40,14 +41,10 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
         shown, allowed = format_with_bound(size, limits.max_size_mb, 2)
         text = f"{name} is {shown} MB; at most {allowed} MB allowed."
         findings.append(Finding(text, "edge.max_size_mb=10000"))
-    if measurement.latency.p50_ms > limits.max_latency_ms:
-        latency, machine = measurement.latency, measurement.machine
-        median, allowed = format_with_bound(latency.p50_ms, limits.max_latency_ms, 2)
-        text = (
-            f"{name} takes {median} ms per example (median of {latency.runs} runs, one thread of"
-            f" {machine.cpu}, {machine.runtime}); at most {allowed} ms allowed."
-        )
-        findings.append(Finding(text, "edge.max_latency_ms=60000"))
+    if limits.max_latency_ms is not None and measurement.latency.p50_ms > limits.max_latency_ms:
+        latency, allowed = _describe_latency(measurement, limits.max_latency_ms)
+        text = f"{latency}; at most {allowed} ms allowed."
+        findings.append(Finding(text, "edge.max_latency_ms=null"))
     if (apart := measurement.unlike_difference) is not None and not apart <= _UNLIKE_APART:
         shown, allowed = format_with_bound(apart, _UNLIKE_APART)
         text = (
@@ -58,6 +55,32 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
         findings.append(Finding(text, "model.unlike=false"))
     findings += _find_other_excesses(measurement, limits)
     return findings
+
+
+def rest_on_time(findings: Sequence[Finding]) -> bool:
+    """Tells whether a file fell by limits on times alone."""
+    settings = {finding.setting for finding in findings}
+    return bool(settings) and settings <= {"edge.max_latency_ms", "edge.max_ms"}
+
+
+def warn_of_latency(measurement: Measurement, limits: EdgeLimits) -> list[str]:
+    """Returns a warning if a file is slow and nobody has set a limit; else none."""
+    if limits.max_latency_ms is not None or measurement.latency.p50_ms <= _SLOW_MS:
+        return []
+    latency, usual = _describe_latency(measurement, _SLOW_MS)
+    return [f"{latency}, which is more than {usual} ms. edge.max_latency_ms sets a limit."]
+
+
+def _describe_latency(measurement: Measurement, bound: float) -> tuple[str, str]:
+    """Returns the beginning of a sentence with the latency, and the bound with as many digits."""
+    latency, machine = measurement.latency, measurement.machine
+    median, shown_bound = format_with_bound(latency.p50_ms, bound, 2)
+    load = ", under load" if measurement.under_load else ""
+    text = (
+        f"{measurement.file} takes {median} ms per example (median of {latency.runs} runs, one thread of"
+        f" {machine.cpu}, {machine.runtime}{load})"
+    )
+    return text, shown_bound
 
 
 def _find_other_excesses(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
@@ -71,7 +94,8 @@ def _find_other_excesses(measurement: Measurement, limits: EdgeLimits) -> Iterat
     )
     excesses = [(name, what, value, getattr(limits, name), unit) for name, what, value, unit in parts]
     for name, limit in limits.max_ms.items():
-        what = f"a time {name.replace('_', ' ')} of"
+        load = ", under load," if measurement.under_load else ""
+        what = f"a time {name.replace('_', ' ')}{load} of"
         excesses.append(("max_ms", what, measurement.timings.get(name), limit, " ms"))
     for setting, what, value, limit, unit in excesses:
         if limit is not None and value is not None and value > limit:

@@ -1,4 +1,4 @@
-"""Examples whose label is probably wrong, found by confident learning.
+"""Examples with a suspect label, found by confident learning.
 
 A model that did not learn from an example gives it probabilities. An example is suspect if another class than
 its own reaches the mean probability that this class has among the examples with that label, and is above the

@@ -167,7 +167,7 @@ class Registry:
         ]
         # MLflow takes a param once, and a cluster's run that is retried may find other values in its search.
         settings = ours.used_settings if ours.engine == "local" or ours.has_verdict else {}
-        named = {_clean_name(key): value for key, value in settings.items()}
+        named = {_clean_name(key): str(value) for key, value in settings.items()}
         params = [Param(key, value) for key, value in named.items() if key not in mirrored.data.params]
         tags = [RunTag(_clean_name(key), value) for key, value in _collect_tags(facts) if value]
         for start in range(0, len(metrics), _MOST_METRICS):
@@ -416,7 +416,8 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
         if (measured := variant.measured) is not None:
             yield f"edge/{variant.name}/accuracy", measured.accuracy
             yield f"edge/{variant.name}/size_mb", measured.size_bytes / _BYTES_PER_MB
-            yield f"edge/{variant.name}/latency_p50_ms", measured.latency.p50_ms
+            load = "_under_load" if measured.under_load else ""
+            yield f"edge/{variant.name}/latency_p50_ms{load}", measured.latency.p50_ms
 
 
 def _collect_datasets(facts: Facts) -> Iterator[tuple[str, Any]]:

@@ -58,7 +58,10 @@ class GroupAccuracy:
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one example, input and output quantisation included, in milliseconds."""
+    """Time of one example, input and output quantisation included, in milliseconds.
+
+    On this machine it is CPU time, on a phone elapsed time.
+    """
 
     p50_ms: float
     p99_ms: float | None  # None where a phone's tool does not say it
@@ -83,6 +86,7 @@ class Speed(Struct, frozen=True):
     cold_start_ms: float | None = None  # from the file to the first answer, in a process that has LiteRT
     peak_memory_bytes: int | None = None  # at the first answer, above what that process had before
     preparation_ms: Mapping[str, float] = {}  # medians of what comes before inference: decode, resize
+    under_load: bool = False  # other processes held the machine, which makes CPU time longer by a part
 
     @property
     def timings(self) -> dict[str, float]:

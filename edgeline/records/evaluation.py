@@ -1,4 +1,4 @@
-"""Records of the Evaluator: metrics by slice, labels that are probably wrong, photos unlike earlier ones."""
+"""Records of the Evaluator: metrics by slice, suspect labels, photos unlike earlier ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,11 +87,13 @@ METRICS = JsonFile[Metrics]("metrics.json", Metrics)
 LABEL_ISSUES_CSV = "label_issues.csv"
 # The columns of that list by which `edgeline data relabel` reads a decision.
 EXAMPLE, LABEL, CORRECTED = "example", "label", "corrected"
+# Its columns of numbers: the probability of the suggested label, and that of the label.
+PROBABILITIES = ("probability", "probability_of_label")
 
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """An example whose label is probably wrong; probabilities are 0..1."""
+    """An example with a suspect label; probabilities are 0..1."""
 
     example: str  # its id, `span-00042/a.jpg`
     split: str
@@ -111,6 +113,7 @@ class LabelIssues:
     judges: tuple[str, ...]  # the models that did not learn from the examples that they judged
     total: int  # number of suspects
     shown: tuple[LabelIssue, ...]  # the first of them
+    unjudged: str = ""  # a sentence why a split is not judged
 
 
 LABEL_ISSUES = JsonFile[LabelIssues]("label_issues.json", LabelIssues)

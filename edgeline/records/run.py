@@ -69,7 +69,8 @@ class Run:
     registry: str | None = None  # URI of the MLflow server that mirrors the run
     libraries: Mapping[str, str] = field(default_factory=dict)  # version by name
     # Digests of the inputs of the run: window, settings, schema, code; production, the version of an open
-    # canary, and the names of the spans that are judged for it (not compared).
+    # canary, and the names of the spans that are judged for it (not compared); and the newest run where a
+    # file fell by times alone.
     inputs: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
@@ -77,7 +78,6 @@ class Run:
     warnings: tuple[str, ...] = ()  # for a person to look at; they blocked nothing
     error: Problem | None = None  # the error that ended the run before its last step
     exit_code: int | None = None
-    details: str | None = None  # the command that shows more; None if the error says what to do
     source: Source = field(default_factory=Source)  # the commit that it was started from
     log: str | None = None  # file with everything that was printed
     pid: int = 0
@@ -123,9 +123,9 @@ class Run:
         return tuple(step.name for step in self.steps if step.state in ("done", "cached"))
 
     @property
-    def used_settings(self) -> dict[str, str]:
-        """The settings that the model was trained with, as texts by dotted name; those changed come first."""
-        used = {**flatten(self.settings), **{name: str(value) for name, value in self.tuned.items()}}
+    def used_settings(self) -> dict[str, Any]:
+        """The settings that the model was trained with, by dotted name; those changed come first."""
+        used = {**flatten(self.settings), **self.tuned}
         return {**{name: used[name] for name in (*self.changed, *self.tuned) if name in used}, **used}
 
     @property
@@ -143,14 +143,14 @@ class Run:
         return [sentence, *(excluded.sentence for excluded in self.excluded_spans)]
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Flattens nested settings to dotted names, each value as text, for people to read and compare."""
-    flat: dict[str, str] = {}
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens nested settings to dotted names."""
+    flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{name}.")
         else:
-            flat[f"{prefix}{name}"] = str(value)
+            flat[f"{prefix}{name}"] = value
     return flat
 
 

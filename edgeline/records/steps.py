@@ -181,7 +181,7 @@ STEPS: Mapping[str, StepInfo] = {
         code=("components.edge_validator", *_CONTRACTS),
         workload_code=("source",),
         after=("ExampleGen", "Transform", "Trainer", "ProductionModel", "EdgeConverter"),
-        inputs=("workload",),
+        inputs=("workload", "slow"),
         settings=(
             "evaluation",
             *("edge.min_agreement", "edge.max_accuracy_drop", "edge.max_size_mb", "edge.max_latency_ms"),

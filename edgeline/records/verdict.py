@@ -52,6 +52,8 @@ class Verdict:
     features: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()  # those behind the reasons of a failure
+    # True if a file fell by times alone. They depend on the machine, so no later run takes the verdict over.
+    fell_by_time: bool = False
 
     @classmethod
     def fail(cls, gate: GateName, findings: Sequence[Finding], warnings: Iterable[str] = ()) -> "Verdict":

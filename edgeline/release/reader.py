@@ -194,6 +194,11 @@ class Outlook:
     sentence: str
     pointer: Pointer | None = None  # that it accepts
 
+    @property
+    def after_push(self) -> str:
+        """The sentence as a reason of the push that it follows, of which people read later."""
+        return f"After this push, {self.sentence[0].lower()}{self.sentence[1:]}"
+
 
 def foresee(folder: PushFolder, model: str, keys: Sequence[str], now: datetime) -> Outlook:
     """Returns what a new phone would do now whose app pins these keys, or none.

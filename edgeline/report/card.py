@@ -57,7 +57,7 @@ def list_limits(facts: Facts, nouns: str) -> Iterator[str]:
             yield f"Not measured, for lack of eval {nouns}: {join_names(absent, 10)}."
     if facts.label_issues and facts.label_issues.total:
         total, judged = count(facts.label_issues.total), count(facts.label_issues.judged)
-        yield f"{total} of {judged} labels of its data are probably wrong."
+        yield f"{total} of {judged} labels of its data are suspect."
     if facts.edge and facts.edge.default_measured:
         measured = facts.edge.default_measured
         cpu = measured.machine.cpu if measured.machine else "a computer"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeline.report.facts import Facts, Feature
-from edgeline.report.words import UNKNOWN, count, megabytes, milliseconds, percent, seconds
+from edgeline.report.words import UNKNOWN, count, latency, megabytes, percent, seconds
 
 _DIGESTS = {"code": "Code", "lock": "Lock file", "schema": "Curated schema"}
 # Texts for a line that only the other run has; in other sections such a line counts as no change.
@@ -31,7 +31,7 @@ def describe(facts: Facts) -> dict[str, Lines]:
     unknown = "nothing" if run.has_verdict and run.inputs.get("production") == "" else "unknown"
     sections: dict[str, Lines] = {
         "Outcome": {"Outcome": run.outcome, "In production": f"version {version}" if version else unknown},
-        "Settings": dict(sorted(run.used_settings.items())),
+        "Settings": {name: str(value) for name, value in sorted(run.used_settings.items())},
         "Code": {
             **{what: run.inputs[name][:12] for name, what in _DIGESTS.items() if run.inputs.get(name)},
             **({"Commit": run.source.short} if run.source.commit else {}),
@@ -107,7 +107,7 @@ def _describe_edge_files(facts: Facts) -> Iterator[tuple[str, str]]:
             yield f"Size of {variant.name}", megabytes(measured.size_bytes)
             yield f"Accuracy of {variant.name}", percent(measured.accuracy)
             yield f"Agreement of {variant.name}", percent(measured.agreement)
-            yield f"Median time of {variant.name}", milliseconds(measured.latency.p50_ms)
+            yield f"Median time of {variant.name}", latency(measured)
         if variant.reasons:
             yield f"Failure of {variant.name}", " ".join(variant.reasons)
 

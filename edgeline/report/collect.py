@@ -69,7 +69,7 @@ def collect(sources: Sources, run: Run) -> facts.Facts:
         pushed=read("The served versions", lambda: PUSHED.find(at.evaluation) or {}, {}),
         skews=read("The differences of served scores", lambda: SKEW.find(at.evaluation) or (), ()),
         photo_drift=read("The drift of photos", lambda: PHOTO_DRIFT.find(at.evaluation), None),
-        label_issues=read("The probable label errors", lambda: LABEL_ISSUES.find(at.evaluation), None),
+        label_issues=read("The suspect labels", lambda: LABEL_ISSUES.find(at.evaluation), None),
         edge=read("The edge files", lambda: EDGE_FILES.find(at.edge_verdict), None),
         gates=read("The verdicts", lambda: _read_gates(at), ()),
         unreadable=tuple(read.unreadable),

@@ -166,6 +166,9 @@ class TwinAccuracy:
 class Facts:
     """All facts of a run; a part is None where the run did not get that far."""
 
+    def __repr__(self) -> str:
+        return f"<facts of run {self.run.id}>"
+
     run: Run
     data: Data | None = None
     search: Search | None = None  # None where settings were not searched

@@ -197,7 +197,7 @@ def _lift_rules(ending: _Ending) -> Iterator[str]:
         return
     it, is_wrong = ("them", "they are wrong") if len(names) > 1 else ("it", "it is wrong")
     text = f"Decided by {decided}. If {is_wrong} for this task, change {it} in the workload's settings"
-    if ending.is_here:
+    if ending.is_here and settings:  # those of a damaged record are not known
         text += f". One run without {it}: `{_make_command(ending, findings)}`"
     if any(name in _DRIFT for name in names):
         text += ". Later weeks are then compared with the release of that run"

@@ -46,7 +46,7 @@ SECTIONS = {
     "importance": "Columns that matter",
     "confusion": "Confusion matrix",
     "mistakes": "Worst mistakes",
-    "label_issues": "Labels that are probably wrong",
+    "label_issues": "Suspect labels",
     "reliability": "Calibration",
     "edge": "Edge files",
     "steps": "Step times",
@@ -87,7 +87,7 @@ def _make_environment() -> Any:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    formats = "percent points count megabytes milliseconds seconds moment day setting code"
+    formats = "percent points count megabytes milliseconds latency seconds moment day setting code"
     environment.filters |= {name: getattr(words, name) for name in formats.split()}
     environment.filters["format_count"] = format_count
     environment.policies["json.dumps_kwargs"] = {}  # jinja's default sorts keys
@@ -176,7 +176,8 @@ class View:
             "importance": facts.evaluation is not None and bool(facts.evaluation.importance),
             "confusion": facts.evaluation is not None and facts.evaluation.confusion is not None,
             "mistakes": facts.mistakes is not None,
-            "label_issues": facts.label_issues is not None and facts.label_issues.total > 0,
+            "label_issues": facts.label_issues is not None
+            and bool(facts.label_issues.total or facts.label_issues.unjudged),
             "reliability": facts.reliability is not None,
             "edge": facts.edge is not None,
             "steps": bool(self.run.steps),
@@ -202,7 +203,7 @@ class View:
             if worst := evaluation.worst("class", judged=True):
                 yield Figure("Weakest class", words.percent(worst.accuracy), worst.name)
         if facts.edge and (measured := facts.edge.default_measured):
-            note = f"{facts.edge.default_variant}, {words.milliseconds(measured.latency.p50_ms)}"
+            note = f"{facts.edge.default_variant}, {words.latency(measured)}"
             yield Figure("Edge file", words.megabytes(measured.size_bytes), note)
         if facts.data and facts.data.spans:
             newest = facts.data.spans[-1]

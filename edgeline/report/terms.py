@@ -59,10 +59,11 @@ TERMS = (
         "importance",
     ),
     Term(
-        "Probably wrong label",
+        "Suspect label",
         "A model that did not learn from an example is as sure of another class as it is, on average, of "
         "the examples that have that class's label (confident learning; Northcutt, Jiang and Chuang, "
-        "2021). `edgeline data relabel` takes what a person decided.",
+        "2021). Where that is a simple model, the network contradicts the label too. "
+        "`edgeline data relabel` takes what a person decided.",
         "label_issues",
     ),
     Term(

@@ -57,6 +57,11 @@ def milliseconds(time: float | None) -> str:
     return f"{time:.2f}\u00a0ms" if time < 10 else f"{time:.0f}\u00a0ms"
 
 
+def latency(of: "Speed") -> str:
+    """Formats the median latency of a file, and says if the machine was under load."""
+    return f"{milliseconds(of.latency.p50_ms)}{' under load' if of.under_load else ''}"
+
+
 def speed(of: "Speed") -> Iterator[str]:
     """Yields the times of a file and its memory, as far as they were measured."""
     for threads, latency in (("one thread", of.latency), ("two threads", of.two_threads)):
@@ -66,6 +71,8 @@ def speed(of: "Speed") -> Iterator[str]:
             yield f"{threads} {latency.p50_ms:.2f} ms ({named})"
     before = {"cold start": of.cold_start_ms, **of.preparation_ms}
     yield from (f"{name} {ms:.2f} ms" for name, ms in before.items() if ms is not None)
+    if of.under_load:
+        yield "all under load"
     if of.peak_memory_bytes is not None:
         yield f"memory {of.peak_memory_bytes / 1e6:.1f} MB"
 

@@ -23,6 +23,7 @@ from edgeline.report import words
 from edgeline.report.facts import Facts, ServedSlice, list_served
 from edgeline.report.next_steps import list_next_steps
 from edgeline.report.sources import Sources
+from edgeline.report.verdict import find_problem
 from edgeline.report.words import setting
 from edgeline.workspace.runs import RunFolder, find_pushed_version
 
@@ -63,8 +64,6 @@ def format_verdict(of: Outcome | Run, headline: str) -> Iterator[tuple[str, str]
     yield from ((f"  - {reason}", "") for reason in of.reasons)
 
 
-DETAILS = "Details: "
-_SHOW, _STATUS = "edgeline show latest", "edgeline status"
 _BYTES_PER_MB = 10**6
 _NO_OUTCOME = Problem(
     "Every step ended, but none recorded whether a model was pushed.",
@@ -115,7 +114,6 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
         reasons=outcome.reasons,
         warnings=_drop_repeats([*warnings, *(text for verdict in verdicts for text in verdict.warnings)]),
         blamed_spans=blamed or (problem.spans if problem else ()),
-        details=_SHOW if failed else None,
         error=problem,
     )
 
@@ -174,7 +172,7 @@ def describe_release(release: Release) -> Iterator[str]:
                 count = values.get("example_count")
                 yield f"{title} {accuracy:.3f}{f' on {count:.0f} examples' if count is not None else ''}"
     file = release.manifest.default
-    size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB, {file.latency.p50_ms:.1f} ms here"
+    size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB, {words.latency(file)} here"
     yield f"phones run {file.name}, {size}: {release.default_file}"
     yield from list_terms(release.manifest)
 
@@ -228,9 +226,8 @@ def describe_end(
     yield from format_verdict(run, summarise(run))
     if run.outcome == "pushed" and release is not None and release.version == run.version:
         yield from ((f"  {line}", "") for line in describe_release(release) if line not in run.reasons)
-    # For a gate's verdict, a command that shows its details is printed further down instead.
-    if run.error is not None and run.details is None:
-        yield from ((f"  {part}", "") for part in (run.error.why, run.error.do) if part)
+    if problem := find_problem(facts) if facts else run.error:
+        yield from ((f"  {part}", "") for part in (problem.why, problem.do) if part)
     trials = Sources.of(run).search
     if trials is not None and (search := SEARCH.find_readable(trials)) is not None:
         best = ", ".join(f"{name}={setting(value)}" for name, value in search.found.values.items())
@@ -239,8 +236,6 @@ def describe_end(
         yield f"To train with these settings and without a search: --profile {profile}", ""
     yield from ((note, "") for note in run.notes)
     yield from format_next_steps(facts)
-    if run.error is None or run.details is not None:
-        yield f"{DETAILS}{run.details or _STATUS}", ""
     if folder.log.exists() and run.outcome not in ("pushed", "unchanged"):
         yield f"Log: {folder.log}", ""
     if run.outcome == "pushed":

@@ -37,9 +37,12 @@ def describe_details(facts: Facts, width: int) -> Iterator[str]:
         yield from _format_simple_models(facts.evaluation)
     if facts.photo_drift is not None:
         yield facts.photo_drift.sentence
-    if facts.label_issues is not None and facts.label_issues.total:
-        issues, place = facts.label_issues, _locate(sources.evaluation, LABEL_ISSUES_CSV)
-        yield f"Labels that are probably wrong: {issues.total:,} of {issues.judged:,}, listed in {place}"
+    if (issues := facts.label_issues) is not None:
+        place = _locate(sources.evaluation, LABEL_ISSUES_CSV)
+        if issues.total:
+            yield f"Suspect labels: {issues.total:,} of {issues.judged:,}, listed in {place}"
+        if issues.unjudged:
+            yield issues.unjudged
     if facts.edge is not None:
         yield from _format_variants(facts.edge)
     yield from facts.unreadable
@@ -92,7 +95,8 @@ def _format_variants(edge: EdgeFiles) -> Iterator[str]:
         if (measured := variant.measured) is None:
             yield f"  {variant.name:<10} could not be converted"
             continue
-        mark = " (default)" if variant.name == edge.default_variant else ""
+        mark = " under load" if measured.under_load else ""
+        mark += " (default)" if variant.name == edge.default_variant else ""
         yield (
             f"  {variant.name:<10} {measured.size_bytes / 1e6:>6.2f} {measured.accuracy:>9.3f}"
             f" {measured.agreement:>10.3f} {_format_number(measured.max_difference, '.1e'):>11}"

@@ -188,7 +188,7 @@ def _find_records(store: str, named: str | None) -> tuple[Location, str]:
         raise UsageError(
             f"{store} holds the records of {' and '.join(names)}.",
             "A report covers one model.",
-            f"Choose one: --workload {names[0]}.",
+            "Name one of these with --workload.",
         )
     if model is None or model not in names:
         what = f"run of {model}" if model else "run"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 
 from edgeline.errors import EdgelineError, UsageError, suggest
@@ -18,9 +19,12 @@ from edgeline.records.verdict import PUSH
 from edgeline.release.manifest import find_files
 from edgeline.release.releases import current, find_version_of_run
 from edgeline.report.sources import Sources
+from edgeline.store.locations import open_regular_file
 
 # The names by which commands take the newest run, and the one that pushed the release in production.
 LATEST, PRODUCTION = "latest", "production"
+# The file of a workspace that its run locks, with what is known of the process that holds it.
+LOCK = "lock"
 
 
 class RunFolder:
@@ -42,8 +46,9 @@ class RunFolder:
         if run is None or run.outcome != "running":
             return run and replace(run, id=self.path.name)
         run = self.add_events(replace(run, id=self.path.name))
-        is_killed = run.host == socket.gethostname() and run.process != identify_process(run.pid)
-        return _end_killed(run) if is_killed else run
+        is_gone = run.host == socket.gethostname() and run.process != identify_process(run.pid)
+        # Processes of another container are not seen here, but the lock that they hold is.
+        return _end_killed(run) if is_gone and not is_locked(self.path.parent.parent) else run
 
     def add_events(self, run: Run) -> Run:
         """Returns the record of a run with what its worker reported so far: steps, artifacts, and the log."""
@@ -88,6 +93,19 @@ def identify_process(pid: int) -> str:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {fields[19]}"
     except (OSError, IndexError):
         return ""
+
+
+def is_locked(workspace: Path) -> bool:
+    """Returns whether a run holds the workspace's lock; false where files have no locks."""
+    try:
+        fcntl = import_module("fcntl")  # Windows has none, and no run goes on there
+        with open(workspace / LOCK, "rb", opener=open_regular_file) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
 
 
 def create_folder(workspace: Path) -> RunFolder:

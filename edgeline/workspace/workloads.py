@@ -44,10 +44,8 @@ def resolve_model(named: str, workspace: Path) -> str:
 
     try:
         content = read_yaml(file, _MOST_BYTES)
-    except OSError as error:
-        raise _make_error(file, f"It cannot be read ({error.strerror}).") from None
-    except yaml.YAMLError as error:
-        raise _make_error(file, f"It is not YAML: {' '.join(str(error).split())}") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise _make_error(file, " ".join(str(error).split())) from None
     if not isinstance(content, dict) or not isinstance(content.get("name"), str):
         raise _make_error(file, "It has no `name`.")
     return str(content["name"])

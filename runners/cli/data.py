@@ -19,7 +19,8 @@ from edgeline.cli.stdout import print_json, say
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import format_count
 from edgeline.store.locations import Location, locate
-from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument, parse_target
+from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument
+from runners.cli.sources import parse_target
 from runners.shared.progress import show_progress
 from runners.shared.run_options import find_own_workload
 
@@ -259,7 +260,7 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
 def relabel(file: Path, data: Location, workload: str | None, reason: str) -> int:
     """Corrects or confirms labels by a CSV with the columns example, label, corrected.
 
-    A run writes such a list of labels that are probably wrong. Rows without a corrected label are skipped.
+    A run writes such a list of suspect labels. Rows without a corrected label are skipped.
     """
     from data.spans.relabelling import relabel as apply
     from pipeline.workloads import with_features

@@ -1,28 +1,25 @@
-"""The import of a source, for `edgeline data import` and `edgeline run SRC`: its options and its place."""
+"""The import of a source, for `edgeline data import` and `edgeline run SRC`: its options and questions."""
 
-import os
-import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import click
 
-from data.spans.layout import find_spans
 from edgeline.cli.options import Decorator
-from edgeline.errors import DataRefused, UsageError, suggest
+from edgeline.errors import DataRefused, UsageError
 from edgeline.store.locations import is_url
-from edgeline.workspace.workloads import WORKLOAD, find_workload_file, locate_data
+from edgeline.workspace.workloads import WORKLOAD
 from runners.shared.progress import Progress, show_progress
 
 if TYPE_CHECKING:
     from data.importers.import_report import ImportReport, PhoneReport, TableReport
     from edgeline.records.workload import Workload
+    from edgeline.tables.decoder_process import DecoderProcess
     from pipeline.settings import Settings
 
 # The options of a table or of texts: what each value is, and what it is for.
@@ -43,8 +40,8 @@ _SOURCES = (
     "photos: a folder per class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet, or"
     " the URL of a database; texts: the same, or JSONL; what a phone's page exported"
 )
-_PACKED = (".gz", ".zip")
-_SETTINGS = (".yaml", ".yml")
+# Limits of the process that describes photos, which no photo can reach: their pixels are decoded already.
+_SECONDS, _GIGABYTES = 3600, 10**6
 
 
 @dataclass(frozen=True)
@@ -98,95 +95,6 @@ def make_source_argument(required: bool) -> Decorator:
     return add
 
 
-def parse_target(text: str) -> Path:
-    """Returns the folder to write spans to; not in an object store, where no rename makes a span atomic."""
-    if is_url(text):
-        raise UsageError(
-            f"--data is {text}.",
-            "Spans can only be written to a folder on this machine, each whole or not at all.",
-            f"Pass a folder, and copy its new span to {text} afterwards, labels.csv last.",
-        )
-    if not text or Path(text).is_file():
-        raise UsageError(
-            f"--data is {f'the file {text}' if text else 'empty'}.",
-            "Spans are written to a folder, which is made if it does not exist.",
-            "Pass the folder of spans, and check that a variable in its name is set.",
-        )
-    return Path(text)
-
-
-def find_target(source: str, workspace: Path) -> Path:
-    """Returns the folder in a workspace into which `edgeline run` imports a source, named like it.
-
-    Raises:
-        UsageError: It is no source, or no model can be named like it.
-    """
-    from data.importers import phone
-    from data.importers.workload_files import make_name
-    from pipeline.workloads import BUILT_IN
-
-    _check_source(source, workspace)
-    path = Path(urlsplit(source).path if is_url(source) else os.path.abspath(source))
-    if path.is_file() and phone.is_export(path):
-        return _find_target_of_export(path, workspace)
-    unpacked = PurePath(path.stem) if path.suffix.lower() in _PACKED else path
-    name = make_name(path.name if path.is_dir() else unpacked.stem)
-    if not name:
-        raise UsageError(
-            f"No model can be named like {source}.",
-            "The name of a model is made of a-z, 0-9, _ and -.",
-            "Rename it, or pass a folder for its data with --data DIR, which names the model.",
-        )
-    # A model of one's own and that of a sample would replace each other in production.
-    return locate_data(workspace, f"my-{name}" if name in BUILT_IN else name)
-
-
-def _check_source(source: str, workspace: Path) -> None:
-    """Refuses what is no source but may be the value of an option. Raises UsageError."""
-    from pipeline.workloads import BUILT_IN
-
-    path, quoted = Path(source), shlex.quote(source)
-    if is_url(source) or (path.is_file() and path.suffix.lower() not in _SETTINGS):
-        return
-    if path.is_file():
-        raise UsageError(
-            f"{source} is a workload or a profile.",
-            "A source has examples to import.",
-            "Pass it with --workload or --profile.",
-        )
-    if path.is_dir() and not find_spans(path):
-        return
-    if path.is_dir():
-        raise UsageError(
-            f"{source} is a folder of spans.",
-            "They are imported already.",
-            f"Run on them: `edgeline run --data {quoted}`.",
-        )
-    do = "Check its path: a source is a folder, a file, or the URL of a database with --query."
-    if source and os.path.isdir(path.parent):
-        do = suggest(path.name, os.listdir(path.parent)) or do
-    if source in BUILT_IN or find_workload_file(source, workspace):
-        do = f"If the workload of that name is meant: `edgeline run --workload {quoted}`."
-    elif "=" in source:
-        do = f"If it is a setting: `edgeline run --set {quoted}`."
-    raise UsageError(f"The source {source!r} does not exist.", "There is nothing to import.", do)
-
-
-def _find_target_of_export(source: Path, workspace: Path) -> Path:
-    """Returns the folder of the data of the model on the phone. Raises UsageError if it is elsewhere."""
-    from data.importers import phone
-
-    with phone.unpack(source) as (_, model):
-        data = locate_data(workspace, model)
-    if not find_spans(data):
-        raise UsageError(
-            f"{source} was exported from {model}, and {data} has no spans.",
-            "Checked answers are added to the data that the model on the phone was trained on.",
-            "Pass the folder of these data with --data DIR.",
-        )
-    return data
-
-
 def import_source(
     source: str, data: Path, options: ImportOptions, as_json: bool
 ) -> "ImportReport | TableReport | PhoneReport":
@@ -207,9 +115,9 @@ def import_source(
         least = settings.gate.min_examples_per_class
         if not options.label:
             from data.importers.importing import import_photos
-            from trainer_module.networks.photo_features import describe_photo
 
-            return import_photos(Path(source), data, least, describe_photo, settings.data)
+            with _start_describing() as describe:
+                return import_photos(Path(source), data, least, describe, settings.data)
         from data.importers.tables import import_table
         from runners.cli.asking import ask_kind
 
@@ -282,9 +190,8 @@ def _import_from_phone(source: Path, data: Path) -> "PhoneReport":
     from data.importers.import_report import PhoneReport
     from data.importers.importing import import_photos
     from pipeline.workloads import find_workload, with_features
-    from trainer_module.networks.photo_features import describe_photo
 
-    with phone.unpack(source) as (folder, model):
+    with phone.unpack(source) as (folder, model), _start_describing() as describe:
         own = data / WORKLOAD
 
         def find() -> "Workload":
@@ -297,8 +204,16 @@ def _import_from_phone(source: Path, data: Path) -> "PhoneReport":
                 )
             return workload
 
-        photos = partial(import_photos, describe=describe_photo, limits=_load_settings(own).data)
+        photos = partial(import_photos, describe=describe, limits=_load_settings(own).data)
         return PhoneReport(source, phone.import_export(folder, data, find, photos))
+
+
+def _start_describing() -> "closing[DecoderProcess]":
+    """Returns a process that describes photos: the run after an import needs the memory, and may fork."""
+    from edgeline.tables.decoder_process import DecoderProcess
+    from trainer_module.networks.photo_features import describe_photo
+
+    return closing(DecoderProcess(describe_photo, _SECONDS, _GIGABYTES))
 
 
 def _load_settings(workload: Path) -> "Settings":

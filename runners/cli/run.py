@@ -9,16 +9,16 @@ from edgeline.cli.commands import Command
 from edgeline.cli.options import EXIT_CODES, as_json, gather, overrides, workspace
 from edgeline.cli.stdout import note, say
 from edgeline.errors import UsageError
+from edgeline.workspace.workloads import WORKLOAD
 from runners.cli.importing import (
     IMPORT,
     ImportOptions,
-    find_target,
     import_source,
     make_source_argument,
-    parse_target,
 )
 from runners.cli.options import RUN
-from runners.shared.run_options import RunOptions, StepOptions
+from runners.cli.sources import check_source, find_target, parse_target
+from runners.shared.run_options import NamedSettings, RunOptions, StepOptions, check_path
 
 _if_changed = click.option(
     "--if-changed", is_flag=True, help="exit at once if nothing changed since the last run"
@@ -71,8 +71,28 @@ def run(wanted: RunOptions, importing: ImportOptions) -> int:
 def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
     """Imports the source of a run, if it has one; returns the options of a run on what is imported.
 
-    Raises as `import_source` does, and UsageError for options that a source, or its lack, excludes.
+    Raises as `import_source` does, and UsageError for options that cannot be those of this run.
     """
+    from runners.local.lock import hold
+
+    _check_options(wanted, importing)
+    if wanted.source is None:
+        return wanted
+    check_source(wanted.source, wanted.workspace)
+    own = wanted.data
+    data = find_target(wanted.source, wanted.workspace) if own is None else parse_target(str(own))
+    _check_settings(wanted.named, data / WORKLOAD)
+    # Two imports at once would add the same examples twice.
+    with hold(wanted.workspace, _note_holder if wanted.wait else None):
+        report = import_source(wanted.source, data, importing, wanted.as_json)
+    print_line = note if wanted.as_json else say
+    for sentence in report.sentences():
+        print_line(sentence)
+    return replace(wanted, source=None, data=data, if_changed=True)
+
+
+def _check_options(wanted: RunOptions, importing: ImportOptions) -> None:
+    """Refuses options that a source excludes, or the lack of one. Raises UsageError."""
     first = importing.find_first()
     if wanted.source is None and first:
         raise UsageError(
@@ -81,7 +101,8 @@ def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
             f"Name the source: `edgeline run SRC --{first} ...`.",
         )
     if wanted.source is None:
-        return wanted
+        return
+    check_path(wanted.workspace.absolute(), "--workspace")
     for option, value in (("--workload", wanted.named.workload), ("--sample", wanted.sample)):
         if value:
             raise UsageError(
@@ -89,16 +110,28 @@ def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
                 "A source has data and a workload of its own.",
                 "Leave out one of them. To train on what was imported: `edgeline run --workload NAME`.",
             )
-    data = (
-        find_target(wanted.source, wanted.workspace)
-        if wanted.data is None
-        else parse_target(str(wanted.data))
-    )
-    report = import_source(wanted.source, data, importing, wanted.as_json)
-    print_line = note if wanted.as_json else say
-    for sentence in report.sentences():
-        print_line(sentence)
-    return replace(wanted, source=None, data=data, if_changed=True)
+
+
+def _check_settings(named: NamedSettings, workload: Path) -> None:
+    """Refuses settings that no run on the data can have, before an import of minutes. Raises UsageError."""
+    from pipeline.settings import load
+    from pipeline.workloads import KINDS
+
+    if workload.is_file():
+        replace(named, workload=str(workload)).load()
+        return
+    errors = []
+    for kind in KINDS.values():
+        try:
+            load(kind.get("settings", {}), named.profile, named.overrides)
+        except UsageError as error:
+            errors.append(error)
+    if len(errors) == len(KINDS):
+        raise errors[0]
+
+
+def _note_holder(holder: str) -> None:
+    note(f"This import waits for the end of {holder}.")
 
 
 @click.command(cls=Command)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.spans.layout import find_newest_spans
+from edgeline.errors import speak_python
 from edgeline.store.locations import locate
 from runners.local.metadata_rows import METADATA, skip_used_ids
 from runners.shared import inputs
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
+@speak_python(set="settings")
 def pipeline(
     workload: str | Path | None = None,
     *,
@@ -100,6 +102,7 @@ def build(
         window=digests["window"],
         production=digests["production"],
         unjudged=digests["unjudged"],
+        slow=digests["slow"],
         code=digests["code"],
         step_code={step: digest(files) for step, files in code.items()},
         lock=digests["lock"],

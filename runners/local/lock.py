@@ -12,9 +12,12 @@ from pathlib import Path
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.journal import utc_now
 from edgeline.records.json_file import UNREADABLE, JsonFile
+from edgeline.workspace.runs import LOCK
 
 # Half of the time that a systemd service of ours has.
 _LONGEST_WAIT_S, _POLL_S = 12 * 3600, 1.0
+# A command that asks whether a run goes on holds the lock for an instant.
+_TRIES, _INSTANT_S = 3, 0.05
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Holder:
     since: str
 
 
-HOLDER = JsonFile[Holder]("lock", Holder)
+HOLDER = JsonFile[Holder](LOCK, Holder)
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,16 @@ def hold(workspace: Path, wait: Callable[[str], None] | None = None) -> Iterator
 
 def _lock(descriptor: int, workspace: Path, wait: Callable[[str], None] | None) -> float:
     """Locks an open file; returns the seconds that it waited."""
-    began = None
+    began, tries = None, 0
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return 0.0 if began is None else time.monotonic() - began
         except BlockingIOError:
+            tries += 1
+            if tries < _TRIES:
+                time.sleep(_INSTANT_S)
+                continue
             holder = _describe_holder(workspace)
             if wait is None or (began is not None and time.monotonic() - began > _LONGEST_WAIT_S):
                 raise WorkspaceLocked(

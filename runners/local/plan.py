@@ -36,6 +36,7 @@ _WORDS = {
     "destination": "the destination of releases",
     "lock": "the libraries",
     "weights": "the file of model.weights",
+    "slow": "the list of runs in which a file was only too slow",
 }
 
 
@@ -93,7 +94,8 @@ def plan(options: RunOptions) -> int:
     workload, settings = named.load()
     workspace = options.workspace.absolute()
     earlier = [item for item in runs.read_all(workspace) if item[1].workload == workload.name]
-    steps = make_plan(_read_world(options, workload, settings), earlier)
+    world = _read_world(options, workload, settings, [run for _, run in earlier])
+    steps = make_plan(world, earlier)
     if options.as_json:
         print_json({"last_run": earlier[-1][1].id if earlier else None, "steps": to_builtins(steps)})
         return 0
@@ -157,7 +159,9 @@ def _is_complete(run: Run, step: str) -> bool:
     return bool(outputs) and all(os.path.isdir(it.uri) and not runs.describe_damage(it) for it in outputs)
 
 
-def _read_world(options: RunOptions, workload: "Workload", settings: "Settings") -> World:
+def _read_world(
+    options: RunOptions, workload: "Workload", settings: "Settings", earlier: Sequence[Run]
+) -> World:
     workspace = options.workspace.absolute()
     push = settings.push.root(workspace)
     data = options.data.absolute() if options.data is not None else inputs.locate_sample(workspace, workload)
@@ -166,9 +170,10 @@ def _read_world(options: RunOptions, workload: "Workload", settings: "Settings")
     spans = find_newest_spans(data, settings.data.window) if has_data else ()
     # A workspace is created by its first run.
     cache = workspace / "window.json" if workspace.is_dir() else None
-    digests = inputs.digest_inputs(spans, cache, workload, settings, push, code)
+    digests = inputs.digest_inputs(spans, cache, workload, settings, push, code, earlier)
     return _make_world({**digests, "data": str(data)}, settings.recorded(), code)
 
 
 def _make_world(inputs: Mapping[str, str], settings: Mapping[str, Any], code: Code) -> World:
-    return World(inputs, flatten(settings), code, settings.get("steps", {}))
+    values = {name: str(value) for name, value in flatten(settings).items()}
+    return World(inputs, values, code, settings.get("steps", {}))

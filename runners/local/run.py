@@ -205,7 +205,8 @@ class _Session:
             cache = self.workspace / "window.json"
             own = self.settings.own_modules()
             self.code = digest_step_files(self.workload.module, self.workload.source, own)
-            digests = inputs.digest_inputs(spans, cache, self.workload, self.settings, self.push, self.code)
+            known = self.workload, self.settings, self.push, self.code
+            digests = inputs.digest_inputs(spans, cache, *known, earlier)
             run = replace(run, inputs=digests)
             check_writer(self.push, self.workload.name, self.settings.push.load_keys())
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):

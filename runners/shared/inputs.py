@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from data.spans.source import load_source
 from data.spans.window import compute_span_digests, compute_window_digest
 from edgeline.errors import UsageError
 from edgeline.records.ingest import describe_spans
+from edgeline.records.run import Run
+from edgeline.records.verdict import VERDICT
 from edgeline.release import store
 from edgeline.release.acceptance import check_writer
 from edgeline.store.objects import measure_file
@@ -42,10 +44,12 @@ def digest_inputs(
     settings: "Settings",
     push: str,
     code: Mapping[str, Mapping[str, str]],
+    earlier: Sequence[Run] = (),
 ) -> dict[str, str]:
     """Returns the digest of each thing that a run depends on; `cache` keeps those of unchanged spans.
 
-    `push` is the root of the release store, `code` has the digests of the files that each step runs.
+    `push` is the root of the release store, `code` has the digests of the files that each step runs, and
+    `earlier` are the model's runs, oldest first.
     """
     production, canary = store.current(push, workload.name), store.find_rollout(push, workload.name)
     contents = compute_span_digests(spans, cache)
@@ -67,7 +71,14 @@ def digest_inputs(
         "unjudged": describe_spans(
             select_spans(contents, production.manifest.data.spans if production else {})
         ),
+        "slow": next((run.id for run in reversed(earlier) if _fell_by_time(run)), ""),
     }
+
+
+def _fell_by_time(run: Run) -> bool:
+    """Tells whether a file of a run fell by times alone."""
+    places = (Path(artifact.uri) for artifact in run.artifacts if artifact.step == "EdgeValidator")
+    return any((verdict := VERDICT.find_readable(place)) and verdict.fell_by_time for place in places)
 
 
 def _digest_file(path: Path) -> str:

@@ -44,8 +44,12 @@ class NamedSettings:
 
         workload = workloads.with_features(workloads.find_workload(self.workload))
         base = workload.settings if self.base is None else self.base
-        layers = (base, self.profile, self.overrides, workload.labels, self.platform)
-        return workload, settings.load(*layers, slices=workload.slice_features, normal=workload.normal)
+        return workload, settings.load(
+            *(base, self.profile, self.overrides, workload.labels, self.platform),
+            slices=workload.slice_features,
+            normal=workload.normal,
+            module=workload.module,
+        )
 
 
 def check_path(folder: Path, option: str) -> None:

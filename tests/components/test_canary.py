@@ -32,7 +32,7 @@ def store_with_canary(tmp_path_factory):
     assert Run(folder / "1").push_to(folder / "push", canary_percent=10)[:2] == ("pushed", 1)
     outcome, version, reasons = Run(folder / "2", "second").push_to(folder / "push", canary_percent=10)
     assert (outcome, version) == ("pushed", 2)
-    assert reasons[0] == "10 % of phones run the candidate, version 2."
+    assert reasons[0] == "After this push, 10 % of phones run the candidate, version 2."
     return folder / "push"
 
 

@@ -80,6 +80,7 @@ def validate(trained, models, folder, production=None, evaluation=None, **limits
         settings=Settings(
             edge=EdgeSettings(**{**LIMITS, **limits}), evaluation=evaluation or EvaluationSettings()
         ).of("EdgeValidator"),
+        slow="",
         code="",
     )
     record = VERDICT.read(Path(verdict.uri))
@@ -220,8 +221,12 @@ def test_a_variant_that_could_not_be_made_is_named_with_the_error(trained, edge_
     records[0] |= {"file": None, "error": "The conversion process was ended by SIGABRT."}
     (tmp_path / "edge" / "conversion.json").write_text(json.dumps(records))
     verdict, report = validate(trained, partial, tmp_path)
-    assert verdict.passed and report["default_variant"] == "fp16"
+    assert verdict.passed and report["default_variant"] == "fp16" and not verdict.fell_by_time
     assert "fp32" in verdict.warnings[0] and "SIGABRT" in verdict.warnings[0]
+    # A verdict by time alone is marked, since another run may have another one.
+    for limits, fell_by_time in (({}, True), ({"max_size_mb": 1e-6}, False)):
+        verdict, _ = validate(trained, partial, tmp_path, max_latency_ms=1e-6, **limits)
+        assert verdict.result == "fail" and verdict.fell_by_time == fell_by_time
 
 
 def test_raw_photos_give_the_tensors_of_the_training_and_become_golden_vectors(

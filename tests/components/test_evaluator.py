@@ -237,7 +237,7 @@ def test_bounds_are_applied_to_answers_out_of_fold_where_the_trainer_left_some(o
     )
 
 
-def test_examples_whose_label_is_probably_wrong_are_listed_unless_somebody_looked_at_them(out_of_fold):
+def test_examples_with_a_suspect_label_are_listed_unless_somebody_looked_at_them(out_of_fold):
     evaluation, _, label_of, predictions, wrong = out_of_fold
     issues = LABEL_ISSUES.read(Path(evaluation.uri))
     (issue,) = issues.shown

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.label_issues import Judged
 from components.simple_models import MAJORITY, SimpleModels
 from edgeline.gates.label_issues import find_suspects
 from edgeline.records.photo_features import pack, read_features, write_features
@@ -161,13 +162,32 @@ def test_train_labels_are_judged_out_of_fold_by_the_model_that_is_best_on_eval(t
     flipped = [{**row, "label": other[row["label"]]} for row in train[:12]] + train[12:]
     in_order = sorted(evaluation, key=lambda row: row["example_id"])
     models = train_all(tmp_path, workload, flipped, evaluation)
-    result = models.judge_train(np.array([workload.labels.index(row["label"]) for row in in_order]))
+    eval_labels = np.array([workload.labels.index(row["label"]) for row in in_order])
+    result = models.judge_train(eval_labels, 0.99)
     assert result.split == "train" and len(result.ids) == 400
     assert result.judge in ("logistic regression", "gradient boosting")
     suspects, _ = find_suspects(result.labels, result.probabilities)
     suspected = {result.ids[number] for number in suspects}
     # 3 % of the labels were flipped; a model trained on them would have learned some.
     assert len(suspected & wrong) >= 7 and len(suspected - wrong) <= 20
+    # However long its training took, the best model judges.
+    models.answers = [replace(answers, seconds=3600.0) for answers in models.answers]
+    assert models.judge_train(eval_labels, 0.99).judge == result.judge
+
+
+def test_a_judge_that_is_far_below_the_network_suspects_nothing_and_says_so(tmp_path):
+    rng = np.random.default_rng(2)
+    rows = [
+        {"example_id": f"{n:03d}", "label": TABLE.labels[n % 2], "a": rng.normal(n % 2), "b": rng.normal()}
+        for n in range(200)
+    ]
+    models = train_all(tmp_path, TABLE, rows[:120], rows[120:])
+    labels = np.array([TABLE.labels.index(row["label"]) for row in rows[120:]])
+    best = max(score(model, rows[120:], TABLE.labels) for model in models.answers)
+    assert isinstance(models.judge_train(labels, best + 0.09), Judged)
+    sentence = models.judge_train(labels, best + 0.11)
+    assert sentence.startswith("Labels of train are not judged: the best simple model, ")
+    assert f"has an accuracy of {best:.3f} on eval, and the network {best + 0.11:.3f}." in sentence
 
 
 def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_saw_it(tmp_path):
@@ -182,7 +202,7 @@ def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_sa
 
     rows = [row(number) for number in range(300)]
     result = train_all(tmp_path, workload, rows, rows).judge_train(
-        np.array([labels.index(row["label"]) for row in rows])
+        np.array([labels.index(row["label"]) for row in rows]), 1.0
     )
     np.testing.assert_array_equal(np.isnan(result.probabilities).any(1), result.labels == 2)
     assert not len(find_suspects(result.labels, result.probabilities)[0])

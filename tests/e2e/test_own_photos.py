@@ -31,7 +31,6 @@ def test_one_line_imports_photos_and_trains_on_them_and_then_says_that_nothing_i
     settings = (
         "model.image_size=64",
         "trainer.epochs=2",
-        "trainer.min_steps=null",
         "evaluation.beat_majority=false",
         "evaluation.min_class_examples=1000",
         "evaluation.bounds=[]",

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,8 @@ def test_the_age_of_production_is_rows_too(history, monkeypatch):
 def past_run(workspace):
     """Writes the answers of a run to two eval examples; returns the run."""
     folder = RunFolder(next((workspace / "runs").iterdir()))
-    issues = b"example,label,suggested,corrected\nb.jpg,bright,dark,\n"
+    header = b"example,label,suggested,probability,probability_of_label,corrected"
+    issues = header + b"\nb.jpg,bright,dark,0.97,0.01,\n"
     leave(folder, "EdgeValidator", "verdict", PREDICTIONS, ANSWERS)
     leave(folder, "EdgeConverter", "edge_models", LABELS_FILE_NAME, b"dark\nbright\n")
     leave(folder, "Evaluator", "evaluation", LABEL_ISSUES_CSV, issues)
@@ -129,7 +131,10 @@ def test_answers_have_the_label_and_the_predicted_one_and_probable_label_errors_
     }
     assert (second["label"], second["predicted"]) == ("bright", "dark")
     assert past_run.label_issues() == [
-        {"example": "b.jpg", "label": "bright", "suggested": "dark", "corrected": ""}
+        {
+            **{"example": "b.jpg", "label": "bright", "suggested": "dark", "corrected": ""},
+            **{"probability": 0.97, "probability_of_label": 0.01},
+        }
     ]
 
 
@@ -142,11 +147,11 @@ def test_a_class_with_the_name_of_a_key_leaves_the_key_as_it_is(past_run):
 def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, history):
     push_with_golden(tmp_path)
     (tmp_path / "rows.csv").write_text("celsius\n21.5\n30\n")
-    answers = history.model().predict({"celsius": ["21.5", "30"]})
+    answer = history.model().predict({"celsius": ["21.5", "30"]})
 
-    assert list(answers) == ["bright", "dark"]
+    assert list(answer["probabilities"]) == ["bright", "dark"]
     [row] = history.model(variant="int8").predict_file(tmp_path / "rows.csv")
-    assert row["probabilities"] == answers and row["problem"] is None
+    assert row == {"input": "rows.csv:3", **answer, "problem": None}
     assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
     assert edgeline.open(f"file://{workspace / 'push'}").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
@@ -273,7 +278,7 @@ def pumps(by_kind, workspace, history):
     ids=lambda row: f"{type(row).__name__} {row!r}"[:60],
 )
 def test_a_cell_is_the_same_in_each_container_of_python(pumps, row):
-    assert list(pumps.predict(row)) == ["pump", "other"]
+    assert pumps.predict(row)["label"] == "pump"
 
 
 @pytest.mark.parametrize("example", ["kind", None, [{"kind": "pump"}]])
@@ -281,6 +286,50 @@ def test_an_example_that_is_no_row_is_refused_by_a_model_of_rows(pumps, example)
     with pytest.raises(UsageError, match="not cells by column") as caught:
         pumps.predict(example)
     assert caught.value.why and caught.value.do
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (
+            lambda workspace: edgeline.open(workspace, model="shelff").run(),
+            "Pass one of these with model=...",
+        ),
+        (lambda workspace: edgeline.open(workspace.parent).run(), "another workspace with place=..."),
+        (lambda workspace: edgeline.open(workspace, model="shelff").model(), "the place with place=..., or"),
+        (
+            lambda workspace: edgeline.pipeline("shelf", data=workspace / "gone[", workspace=workspace / "["),
+            "another folder with workspace=...",
+        ),
+    ],
+)
+def test_an_error_names_the_parameters_of_python(workspace, ask, words):
+    with pytest.raises(UsageError) as caught:
+        ask(workspace)
+    assert words in caught.value.do and "--" not in str(caught.value)
+
+
+def test_everything_that_python_gets_is_printed_in_a_line(tmp_path, workspace, past_run):
+    push_with_golden(tmp_path)
+    model = past_run.history.model()
+
+    assert repr(model) == "<model shelf version 1: dark, bright>"
+    for value in (past_run.history, past_run, past_run.facts, past_run.step("Trainer"), model.bundle):
+        assert len(repr(value)) < 200 and str(value).startswith("<")
+
+
+def test_the_package_lists_what_it_has():
+    assert {"open", "pipeline", "__version__"} <= {*dir(edgeline)}
+    assert edgeline.__version__ == version("edgeline")
+
+
+def test_settings_have_their_types():
+    settings = {"trainer": {"flip": False, "epochs": 3}, "push": {"destination": None}}
+    run = Run(id="r", workload="shelf", settings=settings, tuned={"trainer.epochs": 4})
+
+    assert a_past_run(Facts(run)).settings == {
+        **{"trainer.flip": False, "trainer.epochs": 4, "push.destination": None},
+    }
 
 
 @pytest.mark.parametrize(

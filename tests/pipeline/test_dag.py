@@ -88,6 +88,7 @@ def test_the_cache_sees_each_change_of_the_world(nodes):
         "the run": {"Pusher", "ReleaseGate", "DataGate", "RunReport"},
         "the unjudged": {"StatisticsGen"},
         "the weights": {"Tuner", "Trainer"},
+        "the slow": {"EdgeValidator"},
     }
     changed = Observed(**{words.removeprefix("the "): words for words in readers})
     after = get_parameters(compiled(dag(TUNED, changed))[0])

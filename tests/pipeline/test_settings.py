@@ -54,6 +54,40 @@ def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range(
     assert (settings.tune.space["model.hidden"].max, settings.tune.space["model.hidden"].step) == (64, 32)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], (12, 600, None)),
+        (["trainer.epochs=2"], (2, None, None)),
+        (["trainer.epochs=2", "trainer.min_steps=50"], (2, 50, None)),
+        (["trainer.max_steps=50", "trainer.epochs=2"], (2, None, 50)),
+    ],
+)
+def test_a_number_of_epochs_that_a_person_sets_holds_against_limits_of_steps_that_nobody_set(
+    overrides, expected
+):
+    trainer = load(KINDS["photos"]["settings"], None, overrides).trainer
+    assert (trainer.epochs, trainer.min_steps, trainer.max_steps) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "words"),
+    [
+        ("table", "trainer.flip=false", "trainer.flip: it has no effect here; it is for photos"),
+        ("photos", "model.hidden=64", "model.hidden: it has no effect here; it is for tables"),
+        ("sensor", "model.members=4", "model.members: it has no effect here; windows of readings have one"),
+    ],
+)
+def test_an_override_that_would_have_no_effect_is_refused(kind, override, words):
+    module, settings = KINDS[kind]["module"], KINDS[kind]["settings"]
+    with pytest.raises(UsageError) as caught:
+        load(settings, None, [override], module=module)
+    assert f"{words} (from --set)." in caught.value.found
+    # A profile may be for several kinds of workloads, and a module of one's own may read anything.
+    assert load(settings, None, [override])
+    assert load(settings, None, [override], module="my.module")
+
+
 def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
     severity = load({}, None, ["gate.severity.drift=off"]).gate.severity
 

@@ -213,4 +213,5 @@ def test_a_workload_overrides_its_kind_and_set_overrides_both(tmp_path):
     workload = load_handwritten(tmp_path, "table", settings)
     trainer = load(workload.settings, overrides=["trainer.batch_size=4"]).trainer
     assert (trainer.learning_rate, trainer.epochs, trainer.batch_size) == (0.003, 3, 4)
+    assert trainer.max_steps is None  # the kind's limit, which could make these epochs fewer
     assert load(workload.settings).edge.variants == ("fp16",)

@@ -39,8 +39,8 @@ def convert(
     """Makes one edge file per variant: batch 1, fixed shapes, TFLite's builtin operations only.
 
     The signature has one input, float32 or int32 [None, ...]. A variant that fails does not stop the others;
-    each may take `timeout` seconds, with the loading of TensorFlow. int8 takes the ranges of its activations
-    from real inputs, `calibration`, [n, ...]. The folder `output` is created if it is missing.
+    each may take `timeout` seconds of CPU time, with the loading of TensorFlow. int8 takes the ranges of its
+    activations from real inputs, `calibration`, [n, ...]. The folder `output` is created if it is missing.
     """
     wanted = [VARIANTS[name] for name in variants]
     output.mkdir(parents=True, exist_ok=True)
@@ -99,8 +99,8 @@ def _remove(variant: Variant, output: Path) -> None:
 
 
 def _describe_exit(returncode: int, timeout: float) -> str:
-    if returncode == -signal.SIGALRM:  # the worker's own timer
-        return f"took more than {timeout:g} s"
+    if returncode == -signal.SIGPROF:  # the worker's own timer
+        return f"took more than {timeout:g} s of CPU time"
     if returncode < 0:
         return f"was ended by {signal.Signals(-returncode).name}"
     return f"ended with exit code {returncode}"

@@ -117,12 +117,13 @@ class Budget:
             raise _make_budget_error("one epoch takes", epoch_s, left_s)
         fitting = min(most, max(0, int(left_s / epoch_s)))
         takes = f"An epoch takes about {epoch_s:.{1 if epoch_s < 10 else 0}f} s"
-        _progress.info("%s: %d of %d fit into the budget.", takes, fitting, most)
-        note = (
-            f"{takes}, but trainer.budget leaves only {max(left_s, 0):.0f} s:"
-            " one epoch is trained, which exceeds the budget."
-        )
-        return self._write_plan("epochs", max(1, fitting), "" if fitting else note)
+        note = f"{takes}: trainer.budget has time for {fitting} of {most} trainer.epochs."
+        if not fitting:
+            note = (
+                f"{takes}, but trainer.budget leaves only {max(left_s, 0):.0f} s:"
+                " one epoch is trained, which exceeds the budget."
+            )
+        return self._write_plan("epochs", max(1, fitting), note if fitting < most else "")
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -105,7 +105,15 @@ def train_model(
     with devices.set_precision(settings):
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
         settings = prepared.settings
-        settings = settings.model_copy(update={"epochs": settings.count_epochs(prepared.steps)})
+        epochs, notes = settings.count_epochs(prepared.steps), []
+        if epochs != settings.epochs:
+            limit = "min_steps" if epochs > settings.epochs else "max_steps"
+            notes.append(
+                f"trainer.{limit}={getattr(settings, limit)} makes {epochs} epochs of {prepared.steps} steps"
+                f" of the {settings.epochs} trainer.epochs."
+            )
+            _progress.info(notes[0])
+        settings = settings.model_copy(update={"epochs": epochs})
         loop = prepared.loop(settings)
         if budget:
             splits = filter(None, (prepared.evaluation, prepared.selection))
@@ -133,7 +141,7 @@ def train_model(
     if settings.precision != "float32":
         model = _build_model(task, model_settings)
         model.set_weights(prepared.model.get_weights())
-    return Trained(model, outcome, settings, budget.notes if budget else ())
+    return Trained(model, outcome, settings, (*notes, *(budget.notes if budget else ())))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def numbers(seed):
     [
         (("age", "town", "plan", "heat"), "plan"),  # the last column of few values
         (("age", "Churn", "plan", "heat"), "Churn"),  # the one with the name of a label
+        (("age", "town", "target"), "target"),  # whose many numbers are refused with a way out
         (("heat", "speed"), ""),
     ],
 )

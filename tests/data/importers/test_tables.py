@@ -968,6 +968,14 @@ def test_the_kind_of_a_column_is_chosen_at_the_first_import_only(tmp_path):
     assert load(tmp_path, columns, chosen={"age": "number", "town": "category"}).rows == 0
 
 
+def test_a_schema_of_a_table_takes_no_texts_though_its_workload_is_gone(tmp_path):
+    columns = {"age": AGES, "town": ["A", "B", "C"] * 100, "paid": ["yes", "no"] * 150}
+    load(tmp_path, columns)
+    (tmp_path / "data" / "workload.yaml").unlink()
+    with pytest.raises(UsageError, match="The schema has no feature length"):
+        load(tmp_path, columns, name="b.csv", text="town")
+
+
 @pytest.mark.parametrize(
     "text", ["columns: [", "just words", "kind: table\ncolumns: {age: {name: age, form: prose}}"]
 )

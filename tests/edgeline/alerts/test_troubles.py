@@ -59,9 +59,10 @@ def test_an_end_without_a_push_is_a_trouble_with_its_reasons_and_what_stays(outc
 
 
 def test_the_command_that_a_gate_names_gets_the_workspace():
-    do = "Details: `edgeline show latest --workload shelf`. Add or fix data."  # components/data_gate.py
+    # As components/data_gate.py has it.
+    do = "The run's report says what to do next: `edgeline show latest --workload shelf`."
     trouble = find(a_run("refused", error=Problem("Too dark.", do=do)))["run"]
-    assert trouble.do == "Details: `edgeline show latest --workspace w`. Add or fix data."
+    assert trouble.do == "The run's report says what to do next: `edgeline show latest --workspace w`."
 
 
 def test_a_release_is_stale_after_so_many_days_without_a_push(release):

@@ -376,7 +376,7 @@ def test_a_text_is_the_same_in_each_encoding(push, predict, tmp_path, encoding):
     for name, content in (("a.txt", "sun \xe9 lamp"), ("b.csv", "text\nsun \xe9 lamp\n")):
         (tmp_path / "week" / name).write_bytes(content.encode(encoding))
     answers = predict(tmp_path / "week", "--json").json["answers"]
-    assert [answer["probabilities"] for answer in answers] == [expected] * 2
+    assert [answer["probabilities"] for answer in answers] == [expected["probabilities"]] * 2
 
 
 def test_a_text_that_a_run_rejects_and_a_file_that_is_no_text_are_not_answered(push, predict, tmp_path):

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from flatbuffers import Builder
 
 from edgeline.edge import first_run
 from edgeline.edge.inspect import inspect
-from edgeline.edge.measure import measure
+from edgeline.edge.interpreter import EdgeModel
+from edgeline.edge.measure import measure, measure_speed
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import Measurement
 from edgeline.records.json_file import decode, encode
@@ -72,6 +74,20 @@ def test_two_threads_cold_start_and_memory_are_measured_apart_on_a_machine_that_
         assert measurement.cold_start_ms > one.p50_ms
         assert 0 < measurement.peak_memory_bytes < 100e6
         assert {"p90", "p99", "p50_two_threads", "cold_start"} <= set(measurement.timings)
+
+
+def test_time_that_a_file_waits_for_a_processor_is_none_of_its_own_and_is_named_load(
+    exported: Exported, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+):
+    class Waiting(EdgeModel):
+        def predict(self, inputs):
+            time.sleep(0.05)
+            return super().predict(inputs)
+
+    monkeypatch.setattr("edgeline.edge.measure.EdgeModel", Waiting)
+    monkeypatch.setattr("edgeline.edge.measure.RUNS", 5)
+    speed = measure_speed(files["fp32"], exported.images, [], {})
+    assert speed.latency.p99_ms < 50 and speed.two_threads.p99_ms < 50 and speed.under_load
 
 
 def test_saturation_is_that_of_quantised_tensors(measurements: dict[str, Measurement], exported: Exported):

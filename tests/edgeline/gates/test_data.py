@@ -58,6 +58,15 @@ def test_a_class_that_is_too_rare_in_the_window_blames_no_span():
     assert reason == "Class leak has 10 readings in the window; at least 20 required."
 
 
+def test_thirteen_classes_that_are_too_rare_are_one_sentence_with_the_count_of_each():
+    classes = {"normal": 900, **{f"fault-{n}": n for n in range(13)}}
+    verdict = decide(window=replace(WINDOW, classes=classes), min_examples_per_class=20)
+    (reason,) = verdict.reasons
+    assert reason.startswith("Class fault-0 has 0 readings in the window; at least 20 required.")
+    counts = ", ".join(f"fault-{n} ({n})" for n in range(1, 13))
+    assert reason.endswith(f" Likewise: {counts}.") and len(verdict.slices) == 13
+
+
 def test_a_week_that_is_refused_for_copies_of_texts_alone_names_the_setting_that_allows_them():
     def get_reason(noun, **rejected):
         week = Span("span-00002", 2, 100, 90, rejected=rejected, usable=100)

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from edgeline.gates.edge import judge as find_excesses
+from edgeline.gates.edge import rest_on_time, warn_of_latency
 from edgeline.gates.settings import EdgeLimits
 from edgeline.records.edge import GroupAccuracy, Latency, Machine
 from tests.edgeline.records.samples import MEASURED
@@ -96,8 +97,11 @@ def test_a_class_or_slice_that_the_file_lost_is_named_whatever_the_accuracy_over
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        ({"max_ms": {"p99": 30}}, "a time p99 of 35.000 ms; at most 30.000 ms allowed"),
-        ({"max_ms": {"cold_start": 100}}, "a time cold start of 120.000 ms; at most 100.000 ms allowed"),
+        ({"max_ms": {"p99": 30}}, "a time p99, under load, of 35.000 ms; at most 30.000 ms allowed"),
+        (
+            {"max_ms": {"cold_start": 100}},
+            "a time cold start, under load, of 120.000 ms; at most 100.000 ms allowed",
+        ),
         ({"max_memory_mb": 8}, "a peak memory of 9.000 MB; at most 8.000 MB allowed"),
         ({"max_difference": 0.05}, "a largest difference of a probability of 0.200; at most 0.050 allowed"),
         ({"max_input_saturation": 0.1}, "a saturation of its input of 0.300; at most 0.100 allowed"),
@@ -114,6 +118,7 @@ def test_a_limit_that_is_off_by_default_holds_a_file_back_where_it_is_set(limits
         preparation_ms={"decode": 6.0, "resize": 1.0},
         input_saturation=0.3,
         output_saturation=0.6,
+        under_load=True,
     )
     assert judge(slow, EdgeLimits()) == []
     (reason,) = judge(slow, EdgeLimits(**limits))
@@ -123,3 +128,20 @@ def test_a_limit_that_is_off_by_default_holds_a_file_back_where_it_is_set(limits
 def test_a_limit_on_a_figure_that_a_file_lacks_holds_nothing_back():
     limits = EdgeLimits(max_ms={"preprocess": 1.0, "p90": 1.0}, max_memory_mb=1, max_input_saturation=0.0)
     assert judge(GOOD, limits) == []
+
+
+def test_a_slow_file_is_a_warning_where_nobody_set_a_limit_and_says_that_the_machine_was_under_load():
+    slow = replace(GOOD, latency=Latency(61.5, 80.0, 100), under_load=True)
+    assert judge(slow, EdgeLimits()) == warn_of_latency(slow, LIMITS) == []
+    assert warn_of_latency(GOOD, EdgeLimits()) == []
+    assert warn_of_latency(slow, EdgeLimits()) == [
+        "model_fp32.tflite takes 61.50 ms per example (median of 100 runs, one thread of A phone's CPU,"
+        " TFLite 2.16, under load), which is more than 50.00 ms. edge.max_latency_ms sets a limit."
+    ]
+
+
+def test_a_file_that_is_only_too_slow_is_told_from_one_that_breaks_another_limit_too():
+    slow = replace(GOOD, latency=Latency(61.5, 80.0, 100))
+    assert rest_on_time(find_excesses(slow, EdgeLimits(max_latency_ms=50.0, max_ms={"p99": 70})))
+    assert not rest_on_time(find_excesses(slow, EdgeLimits(max_latency_ms=50.0, max_size_mb=1)))
+    assert not rest_on_time(find_excesses(slow, EdgeLimits()))

@@ -104,7 +104,9 @@ def test_a_run_is_there_with_settings_data_metrics_verdicts_and_its_page(place):
     assert len(mlflow.client.get_metric_history(run.info.run_id, "train/accuracy")) == 16
     tags = {"outcome": "pushed", "gate.edge": "pass", "worst/lane": "lane-01", "window": "ab" * 32}
     tags |= {"reasons": "Version 3 of shelf went into production.", "digest.code": "cd" * 32}
-    tags |= {"mlflow.source.name": "edgeline (local)"}
+    git = {"commit": "1a" * 20, "branch": "main", "dirty": "true"}
+    tags |= {f"mlflow.source.git.{name}": value for name, value in git.items()}
+    tags |= {"mlflow.source.name": "edgeline (local)", "digest.difference": "2b" * 32}
     assert tags.items() <= run.data.tags.items()
     assert run.data.tags["spans"].startswith("span-00001, ")
     assert (run.info.status, run.info.end_time - run.info.start_time) == ("FINISHED", 250_000)

@@ -23,6 +23,7 @@ from edgeline.records.evaluation import (
 from edgeline.records.ingest import Excluded, Quarantined, Span
 from edgeline.records.run import Artifact, Run, Step
 from edgeline.records.served import Answer, PushedVersion, Served, Skew, Truth, count_served
+from edgeline.records.source import Source
 from edgeline.records.training import CrossValidation, Epoch, Estimate, Search, TrainingSummary, Trial
 from edgeline.records.verdict import Difference, Verdict
 from edgeline.report.facts import (
@@ -131,6 +132,7 @@ def a_run(
                 "inputs": {"window": "ab" * 32, "code": "cd" * 32},
                 "settings": {"trainer": {"epochs": 16}, "seed": 20},
                 "libraries": {"tensorflow": "2.16.2"},
+                "source": Source("1a" * 20, "main", True, "2b" * 32),
                 "steps": (Step("ExampleGen", "cached", 0.1), Step("Trainer", "done", 101.2)),
                 "artifacts": (Artifact("Trainer", "model", "/workspace/artifacts/Trainer/model/25"),),
                 **values,

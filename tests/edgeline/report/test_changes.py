@@ -11,7 +11,7 @@ from tests.edgeline.report.runs import a_run, a_slice
 
 def test_settings_get_dotted_names():
     nested = {"seed": 20, "trainer": {"epochs": 3, "class_weights": {}}, "a": {"b": {"c": None}}}
-    expected = {"seed": "20", "trainer.epochs": "3", "trainer.class_weights": "{}", "a.b.c": "None"}
+    expected = {"seed": 20, "trainer.epochs": 3, "trainer.class_weights": {}, "a.b.c": None}
     assert flatten(nested) == expected
 
 

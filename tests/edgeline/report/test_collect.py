@@ -59,7 +59,7 @@ def test_the_settings_of_a_run_that_searched_are_those_that_it_trained_with(sour
     run = Run(id="1", workload="shelf", settings={"trainer": {"learning_rate": 0.001}, "seed": 20})
     facts = collect(replace(sources, search=tmp_path / "search"), run)
     assert facts.search == search
-    assert facts.run.used_settings == {"trainer.learning_rate": "0.003", "seed": "20"}
+    assert facts.run.used_settings == {"trainer.learning_rate": 0.003, "seed": 20}
     assert decode(encode(facts), Facts) == facts
 
 

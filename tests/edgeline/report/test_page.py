@@ -227,7 +227,7 @@ def test_figures_that_are_no_numbers_are_dashes():
         "70 % of 10<",
         "<tr><th>Logistic regression</th><td>93.1 %</td>"
         '<td class="muted minor">90 % to 95 %</td><td>+0.6</td>',
-        "1,200 of 2,000 photos probably have a wrong label, the surest first.",
+        "1,200 of 2,000 photos have a suspect label, the surest first.",
         "Judged by the network, and by logistic regression: none of them learned",
         "edgeline data relabel label_issues.csv",
         "<tr><th>temperature</th><td>+12.0</td><td>30.0 %</td></tr>\n<tr><th>colour</th><td>-0.4</td>",

@@ -68,7 +68,6 @@ def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(fold
     assert (run.outcome, run.exit_code) == ("held", 3)
     assert run.reasons == ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",)
     assert run.warnings == ("span-00007 is dark.", "Lane 7 has 3 photos.")
-    assert run.details == "edgeline show latest"
 
 
 def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_out, make_run):
@@ -77,7 +76,7 @@ def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_o
 
     run = closing.conclude(make_run(), folder, error, [])
 
-    assert (run.outcome, run.reasons, run.details) == ("failed", ("The disk is full.",), None)
+    assert (run.outcome, run.reasons) == ("failed", ("The disk is full.",))
     lines = [line for line, _ in closing.describe_end(run, folder, None)]
     assert lines[-2:] == ["  Nothing can be written.", "  Free some space."]
     page = write_report(run, folder)[0].read_text()
@@ -140,14 +139,13 @@ def test_the_table_of_times_fits_and_adds_up(make_run, width):
     assert [line.split()[0] for line in lines] == ["Where", "ExampleGen", "Trainer"]
 
 
-def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(folder, make_run):
+def test_the_last_lines_repeat_warnings_and_reasons(folder, make_run):
     folder.log.write_text("noise")
     run = make_run(
         outcome="held",
         version=2,
         reasons=("Accuracy is 0.8.",),
         warnings=("span-00007 is dark.",),
-        details="edgeline show latest",
     )
 
     assert [line for line, _ in closing.describe_end(run, folder, None)] == [
@@ -155,15 +153,14 @@ def test_the_last_lines_repeat_warnings_reasons_and_the_command_that_shows_more(
         "  - span-00007 is dark.",
         "Held back: the model was trained and not pushed; version 2 stayed in production.",
         "  - Accuracy is 0.8.",
-        "Details: edgeline show latest",
         f"Log: {folder.log}",
     ]
 
 
-def test_after_a_push_the_last_lines_name_status_and_predict(folder, make_run):
+def test_after_a_push_the_last_line_names_predict(folder, make_run):
     lines = [line for line, _ in closing.describe_end(make_run(outcome="pushed", version=3), folder, None)]
 
-    assert lines[-2:] == ["Details: edgeline status", "Try it: edgeline predict FILE"]
+    assert lines[-1] == "Try it: edgeline predict FILE"
 
 
 def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_out, make_run):
@@ -175,7 +172,7 @@ def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_ou
     run = closing.conclude(make_run(), folder, error, [])
 
     assert run.blamed_spans == ("span-00002", "span-00003")
-    assert (run.reasons, run.details) == (("Too dark.", "Too large."), "edgeline show latest")
+    assert run.reasons == ("Too dark.", "Too large.")
 
 
 def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, make_run):

@@ -115,13 +115,14 @@ def test_every_edge_file_is_listed_with_the_default_marked(folder: RunFolder) ->
     assert "int8       could not be converted" in text(folder)
 
 
-def test_probable_label_errors_and_photos_unlike_earlier_ones_are_counted_with_their_list(
+def test_suspect_labels_and_photos_unlike_earlier_ones_are_counted_with_their_list(
     folder: RunFolder,
 ) -> None:
-    issues = LabelIssues(2_400, ("the network",), 84, ())
+    issues = LabelIssues(2_400, ("the network",), 84, (), "Labels of train are not judged.")
     leave(folder, "Evaluator", "evaluation", LABEL_ISSUES, issues)
     place = folder.path / "Evaluator" / "evaluation"
     PHOTO_DRIFT.write(place, PhotoDrift("span-00008", 300, 0.21, 0.166, 0.262))
     lines = list_details(folder)
-    assert f"Labels that are probably wrong: 84 of 2,400, listed in {place}/label_issues.csv" in lines
+    assert f"Suspect labels: 84 of 2,400, listed in {place}/label_issues.csv" in lines
+    assert "Labels of train are not judged." in lines
     assert any(line.startswith("21.0 % of 300 photos of span-00008 are unlike") for line in lines)

@@ -12,6 +12,7 @@ from edgeline.release import store
 from edgeline.workspace import runs
 from edgeline.workspace.closing import summarise
 from edgeline.workspace.known_runs import write_report
+from runners.local.lock import hold
 from tests.edgeline.release.candidates import make_candidate
 from tests.outputs import leave, write_run
 
@@ -62,6 +63,15 @@ def test_a_run_is_killed_if_its_process_is_gone_or_another_process_has_its_numbe
         assert write_run(tmp_path, reused).read().outcome == "killed"
     gone = make_run(id="20261008-000000", pid=dead_pid())
     assert write_run(tmp_path, gone).read().outcome == "killed"
+
+
+def test_a_run_of_another_container_goes_on_while_it_holds_the_lock(tmp_path, make_run):
+    """Processes of another container are not seen here, and may have numbers of those that are."""
+    folder = write_run(tmp_path, make_run(process="another-container 1"))
+
+    with hold(tmp_path):
+        assert folder.read().outcome == "running"
+    assert folder.read().outcome == "killed"
 
 
 def test_the_next_holder_of_the_workspace_ends_the_records_of_runs_that_never_did(tmp_path, make_run):

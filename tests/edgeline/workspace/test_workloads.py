@@ -41,7 +41,7 @@ def test_another_name_is_that_of_a_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("a: b", "It has no `name`"), ("a: *b", "It is not YAML"), (None, "cannot be read")]
+    ("text", "why"), [("a: b", "It has no `name`"), ("a: *b", "it has an alias"), (None, "No such file")]
 )
 def test_a_file_without_a_model_is_refused(tmp_path, text, why):
     if text is not None:

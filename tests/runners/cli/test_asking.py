@@ -34,10 +34,10 @@ def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, mor
 
 
 def test_all_columns_are_named_if_none_looks_like_a_label(tmp_path, capsys):
-    (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{n}.5,{n}.25" for n in range(60))]))
+    (tmp_path / "a.csv").write_text("\n".join(["x,z", *(f"{n}.5,{n}.25" for n in range(60))]))
     assert main(["data", "import", str(tmp_path / "a.csv"), "--data", str(tmp_path / "data")]) == 2
     error = capsys.readouterr().err
-    assert "No column looks like it. Columns: x, y." in error and "--label COLUMN" in error
+    assert "No column looks like it. Columns: x, z." in error and "--label COLUMN" in error
 
 
 def test_a_question_on_a_terminal_has_the_guess_as_its_default(reviews, tmp_path):

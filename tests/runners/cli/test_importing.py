@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from runners.cli.data import load
-from runners.cli.importing import find_target
 from runners.cli.run import run
+from runners.cli.sources import find_target
 from runners.local import run as local
+from runners.local.lock import hold
+from tests.data.importers.test_phone import export
 
 
 @pytest.fixture
@@ -70,6 +72,13 @@ def test_the_folder_of_the_data_can_be_named(tmp_path, command, runs):
     assert runs[0].data == Path("mine") and runs[0].named.workload == "mine/workload.yaml"
 
 
+def test_a_source_whose_name_is_none_of_a_model_is_imported_into_a_folder_that_is_named(
+    tmp_path, command, runs
+):
+    assert command("run", write_table(tmp_path, name="日本.csv"), "--label", "kind", "--data", "x").code == 0
+    assert runs[0].data == Path("x")
+
+
 def test_with_json_the_report_of_the_import_is_beside_the_result(tmp_path, command, runs):
     result = command("run", write_table(tmp_path), "--label", "kind", "--json")
     assert result.out == "" and "holds 60 rows" in result.err
@@ -126,6 +135,8 @@ def test_a_model_is_named_like_its_source(tmp_path, monkeypatch, source, name):
         (["my wine.csv", "--workload", "shelf"], "--workload is given with the source", "Leave out one"),
         (["my wine.csv", "--sample"], "--sample is given with the source", "Leave out one"),
         (["my wine.csv", "--data", "s3://b/x"], "--data is s3://b/x.", "Pass a folder"),
+        (["my wine.csv", "--set", "trainer.epoch=2"], "trainer.epoch: there is no such", "trainer.epochs?"),
+        (["my wine.csv", "--workspace", "w[1]"], "The path of", "Pass another folder with --workspace DIR."),
         (["my wine.csv", "two"], "unexpected extra argument", "--help"),
     ],
 )
@@ -140,6 +151,27 @@ def test_what_is_no_source_is_refused_with_what_may_be_meant(tmp_path, command, 
     assert result.code == 2 and not runs
     assert found in result.err and do in result.err
     assert not list(tmp_path.glob("workspace/data/*/span-*"))
+
+
+def test_nothing_is_imported_while_another_run_uses_the_workspace(tmp_path, command, runs):
+    line = "run", write_table(tmp_path), "--label", "kind"
+    with hold(tmp_path / "workspace"):
+        result = command(*line)
+    assert result.code == 5 and "Another run holds the workspace" in result.err and not runs
+    assert not (tmp_path / "workspace" / "data").exists()
+
+
+def test_what_a_phone_exports_goes_to_the_data_of_its_model(tmp_path, command, runs):
+    (tmp_path / "films.csv").write_text("body,label\n" + "It works,positive\nIt broke,negative\n" * 5)
+    assert command("run", "films.csv", "--text", "body", "--label", "label").code == 0
+    checked = "text,label,source,group\nIt broke,negative,phone,d\n"
+    export(tmp_path / "from phone.zip", "films", texts_csv=checked)
+    result = command("run", "from phone.zip")
+    assert result.code == 0 and "workspace/data/films/span-00002 holds 1 rows" in result.out
+    assert runs[-1].data == Path("workspace/data/films")
+    export(tmp_path / "b.zip", "other", texts_csv=checked)
+    other = command("run", "b.zip")
+    assert other.code == 2 and "was exported from other, and workspace/data/other has no spans" in other.err
 
 
 def test_photos_are_not_imported_into_a_table_nor_a_table_into_photos(tmp_path, command, runs):

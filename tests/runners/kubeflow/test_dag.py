@@ -127,7 +127,7 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
 
 def test_the_record_of_a_run_that_searched_has_its_trials_and_the_settings_of_the_model(cluster, first):
     facts = archive.read(cluster.push / "runs" / "shelf" / "run-1")
-    assert facts.run.used_settings["trainer.learning_rate"] == "0.002"
+    assert facts.run.used_settings["trainer.learning_rate"] == 0.002
     assert [trial.values for trial in facts.search.trials] == [{"trainer.learning_rate": 0.002}]
 
 

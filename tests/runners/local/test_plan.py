@@ -61,6 +61,15 @@ def test_without_a_change_only_the_steps_of_each_run_run(done):
     assert get_reason(plan, "Pusher") == ("it runs every time",)
 
 
+def test_a_verdict_that_fell_by_time_alone_is_made_again(done):
+    plan = make_plan(replace(NOW, inputs={**INPUTS, "slow": done[1].id}), [done])
+
+    assert list_running(plan) == {"EdgeValidator"}
+    assert get_reason(plan, "EdgeValidator") == (
+        "the list of runs in which a file was only too slow changed",
+    )
+
+
 def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
     plan = make_plan(replace(NOW, settings={**FLAT, "trainer.epochs": "5"}), [done])
 

@@ -5,6 +5,8 @@ import pytest
 
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
+from edgeline.records.run import Artifact
+from edgeline.records.verdict import VERDICT, Verdict
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
 from runners.shared import inputs
@@ -19,11 +21,11 @@ def world(tmp_path):
     data = tmp_path / "data"
     add_week(data)
 
-    def get_digests(workload=None, overrides=(), code=CODE):
+    def get_digests(workload=None, overrides=(), code=CODE, earlier=()):
         workload = workload or find_workload("shelf")
         settings = load(workload.settings, None, overrides)
         return inputs.digest_inputs(
-            find_spans(data), tmp_path / "window.json", workload, settings, tmp_path / "push", code
+            find_spans(data), tmp_path / "window.json", workload, settings, tmp_path / "push", code, earlier
         )
 
     return get_digests
@@ -41,6 +43,17 @@ def world(tmp_path):
 )
 def test_a_change_of_an_input_makes_the_inputs_differ(world, changed, is_same):
     assert inputs.have_same_inputs(world(), world(**changed)) == is_same
+
+
+def test_a_run_whose_file_was_only_too_slow_is_a_change_until_the_next_verdict(world, tmp_path, make_run):
+    runs = []
+    for name, slow in (("a", False), ("b", True), ("c", False)):
+        VERDICT.write(tmp_path / name, Verdict("edge", "fail", fell_by_time=slow))
+        output = Artifact("EdgeValidator", "verdict", str(tmp_path / name))
+        runs.append(make_run(id=name, artifacts=(output,)))
+    newest = [world(earlier=runs[:count])["slow"] for count in range(4)]
+    assert newest == ["", "", "b", "b"]
+    assert not inputs.have_same_inputs(world(earlier=runs[:1]), world(earlier=runs[:2]))
 
 
 def test_other_weights_in_the_same_file_are_a_change(world, tmp_path):

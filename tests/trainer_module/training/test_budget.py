@@ -41,6 +41,8 @@ def test_as_many_epochs_are_planned_as_fit_and_the_model_stays_the_same(tmp_path
     epochs = plan_epochs(tmp_path, 50, 12.0, model=model)
     # An epoch takes at least a second, and more on a busy machine.
     assert 1 <= epochs <= 11
+    (note,) = make_budget(tmp_path, 12.0).notes
+    assert note.endswith(f": trainer.budget has time for {epochs} of 50 trainer.epochs.")
     for variable, value in zip(checkpoint.list_training_variables(model), before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 
