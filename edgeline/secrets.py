@@ -12,7 +12,7 @@ _SECRET = re.compile(
 )
 # A name with one of these as its last word is the place of a secret, or public.
 _PLACE = re.compile("FILE|PATH|DIR|SOCK|URL|URI|ENDPOINT|HOST|PORT")
-_PUBLIC = {"KMS", "PUBLIC"}
+_PUBLIC = {"KMS", "PUBLIC", "VIEW"}  # MLflow's pages name a view by its viewStateShareKey
 _PATHS = ("GOOGLE_APPLICATION_CREDENTIALS",)
 
 # The user of a database is no secret: the password comes from elsewhere, and is asked for there.

@@ -161,7 +161,7 @@ def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace, browse
         assert get_production(url) == "2"
         page = re.search(r"Their page: .*(/#/experiments/\S+)", log.read_text())[1]
         names = read_columns(browser, url + page)
-        assert names[:5] == ["Run Name", "Created", "outcome", "accuracy", "version"]
+        assert names[:4] == ["Run Name", "Created", "outcome", "accuracy"]
         store.rollback(workspace / "push", "shelf", "two is worse")
         updates.mirror_workspace(url, workspace, "shelf", str(workspace / "push"))
         assert get_production(url) == "1"
