@@ -89,9 +89,13 @@ IMPORT: Sequence[Decorator] = (
 
 def make_source_argument(required: bool) -> Decorator:
     """Returns the argument that names what to import."""
-    end = "" if required else "; without one, the spans of --data, or a sample"
-    metavar = "SRC" if required else "[SRC]"
-    add: Decorator = click.argument("source", metavar=metavar, required=required, help=f"{_SOURCES}{end}")
+    metavar, text = "SRC", _SOURCES
+    if not required:
+        metavar = "[SRC]"
+        text = (
+            f"what to import first, into WORKSPACE/data/NAME; if nothing is new, --if-changed holds; {text}"
+        )
+    add: Decorator = click.argument("source", metavar=metavar, required=required, help=text)
     return add
 
 

@@ -58,11 +58,7 @@ _out = click.option(
 )
 @gather("importing", ImportOptions, *IMPORT)
 def run(wanted: RunOptions, importing: ImportOptions) -> int:
-    """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it.
-
-    With SRC, first imports what is new in it, into WORKSPACE/data/NAME; if nothing is, ends as with
-    --if-changed. The options that say how SRC is read are those of `edgeline data import`.
-    """
+    """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
     from runners.local import run as local
 
     return local.run(_import(wanted, importing))
