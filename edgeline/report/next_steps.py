@@ -208,7 +208,7 @@ def _say_that_production_stays(ending: _Ending) -> Iterator[str]:
     run = ending.facts.run
     has_promoted = any(text.startswith(f"{ENDED_CANARY}promote ") for text in run.reasons)
     if run.version and not ending.in_field and not has_promoted:
-        yield "Production is unchanged, so nothing has to be rolled back."
+        yield "The run changed nothing in production, so nothing has to be rolled back."
 
 
 _RULES: Mapping[str, Sequence[Callable[[_Ending], Iterator[str]]]] = {

@@ -79,7 +79,7 @@ def test_the_page_of_a_step_shows_its_output(sources, step, text):
 
 def test_the_first_line_of_a_page_has_the_result_of_the_step(sources):
     assert render_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
-    comment = "<!-- A model was trained and held back; production is unchanged. Far < too dark. -->\n"
+    comment = "<!-- A model was trained and held back; production was unchanged. Far < too dark. -->\n"
     assert render_page("RunReport", sources).startswith(comment)
 
 

@@ -124,11 +124,11 @@ def test_a_refused_week_comes_with_advice_and_the_next_run_reads_the_good_weeks(
     result = command("run", "--data", "my data")
     advice = f"{name_program()} data exclude span-00002 --reason R --data '{data}'"
     assert result.code == 4 and "Spans: span-00001, span-00002." in result.out
-    assert f"To go on without this span: {advice}" in result.out
+    assert f"Next\n  - If span-00002 is bad, leave it out and run again: `{advice}`." in result.out
     again = command("run", "--data", "my data", "--if-changed")
     assert again.code == 0
     assert "Nothing changed since run" in again.out and "the same data, settings and code" in again.out
-    assert f"To go on without this span: {advice}" in again.out
+    assert f"leave it out and run again: `{advice}`." in again.out
 
     assert command("data", "exclude", "span-00002", "--reason", "no lanes", "--data", data).code == 0
     # The week before is broken too, so that this ends without training.
