@@ -55,6 +55,10 @@ lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
 # Last of the files that the build writes.
 PAGE := edgeline/phone/page/worker.js
 $(PAGE): $(shell find clients/web -name node_modules -prune -o -type f -print) edgeline/release/refusals.json
+	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } > /dev/null 2>&1 \
+		|| { printf '%s\n' 'Node 20 or newer was not found: npm and node have to be on the PATH.' \
+		'It builds the page for phones, and no package is built without that page. Nothing was built.' \
+		'Install it, on Debian 13 by `sudo apt install npm`, else from nodejs.org, and run make again.' >&2; exit 1; }
 	@cd clients/web && npm ci --silent --ignore-scripts && npm run --silent build
 
 phone: $(PAGE) ## build the web page for phones; needs Node
@@ -65,7 +69,7 @@ phone-with-node:
 drill: setup ## a year of simulated Mondays with faults; options in ARGS="..."
 	@$(BIN)/edgeline drill --weeks 52 --seed 1 $(ARGS)
 
-wheel: setup phone-with-node ## build the package `edgeline`, without the pipeline, into dist/
+wheel: phone setup ## build the package `edgeline`, without the pipeline, into dist/
 	@$(BIN)/python -W ignore setup.py --quiet bdist_wheel && rm -rf build
 	@ls dist/*.whl
 

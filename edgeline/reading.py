@@ -34,7 +34,7 @@ def open(place: str | Path = "workspace", model: str | None = None) -> "History"
 
     Args:
         place: The folder of a workspace, or the folder or URL of a release store.
-        model: The name of a model; by default that of the newest run.
+        model: The name of a model, or its workload.yaml; by default the only one.
 
     Raises:
         UsageError: The folder does not exist.
@@ -98,7 +98,7 @@ class History:
             UsageError: There is no such version or variant.
             EdgelineError: The release is damaged.
         """
-        root, name = self._find_store()
+        _, root, name = resolve_place(self.place)
         release = store.get(root, name, version)
         outlook = foresee_phone(root, name)
         if outlook.does == "refuses":
@@ -108,21 +108,8 @@ class History:
     @_in_python
     def candidate(self, variant: str | None = None) -> "Model | None":
         """Returns the release that a share of phones tries, as `model` does; None if no canary is open."""
-        rollout = store.find_rollout(*self._find_store())
+        rollout = store.find_rollout(*resolve_place(self.place)[1:])
         return self.model(rollout.versions[1], variant) if rollout else None
-
-    def _find_store(self) -> tuple[str, str]:
-        if self.place.store is None or self.place.workload:
-            _, root, model = resolve_place(self.place)
-            return root, model
-        names = store.models(self.place.store)
-        if len(names) != 1:
-            raise UsageError(
-                f"{self.place.store} has {' and '.join(names) or 'no model'}.",
-                "It is not known which model is meant.",
-                "Name it: edgeline.open(place, model=NAME).",
-            )
-        return self.place.store, names[0]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from edgeline.errors import UsageError
 from edgeline.records.steps import DATA_GATE, STEPS, place_own_step
-from edgeline.records.workload import load_module
+from edgeline.records.workload import check_module, load_module
 from edgeline.secrets import names_secret
 from edgeline.settings_group import Group
 
@@ -121,6 +121,13 @@ def insert(
         by_id[name] = node
         order.insert(place, name)
     return [by_id[name] for name in order]
+
+
+def check_components(own: Mapping[str, OwnStep]) -> None:
+    """Refuses a component that its module does not have, without importing that. Raises UsageError."""
+    for step in own.values():
+        module, _, attribute = step.component.rpartition(".")
+        check_module(module, [attribute], _GUIDE)
 
 
 def _make_component(name: str, step: OwnStep, nodes: Mapping[str, Any]) -> Any:

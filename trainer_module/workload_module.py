@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeline.errors import UsageError
-from edgeline.records.workload import load_module
+from edgeline.records.workload import check_module, load_module
 
 if TYPE_CHECKING:
     import keras
@@ -42,6 +42,7 @@ FRONT = "front"
 DRAWS = 7
 TENSOR_SIGNATURE = "serve_tensors"
 _RAW_SIGNATURE = "serve_raw"
+_GUIDE = "trainer_module/workload_module.py"
 _REQUIRED = ("preprocessing_fn", "build_model", "edge_contract")
 
 
@@ -76,13 +77,18 @@ class WorkloadModule(Protocol):
         """
 
 
+def check(module: str) -> None:
+    """Raises as `load` does, as far as the source of the module shows; does not import it."""
+    check_module(module, _REQUIRED, _GUIDE)
+
+
 def load(module: str) -> WorkloadModule:
     """Imports the module of a workload.
 
     Raises:
         UsageError: The module raises when imported, or lacks a function.
     """
-    imported: WorkloadModule = load_module(module, _REQUIRED, "trainer_module/workload_module.py")
+    imported: WorkloadModule = load_module(module, _REQUIRED, _GUIDE)
     return imported
 
 

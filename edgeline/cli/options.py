@@ -80,10 +80,8 @@ profile = click.option(
 overrides = click.option(
     "--set", "overrides", metavar="a.b=c", multiple=True, help="one setting, in YAML; may be repeated"
 )
-_model = click.option("--workload", metavar="MODEL", help="name of the model (that of the last run)")
-_one_model = click.option(
-    "--workload", metavar="MODEL", help="name of one model (every model that was run here)"
-)
+_model = click.option("--workload", metavar="W", help="a model, or its workload.yaml (the only one)")
+_one_model = click.option("--workload", metavar="W", help="a model, or its workload.yaml (each that was run)")
 store = click.option(
     "--store",
     metavar="DIR_OR_URL",

@@ -1,6 +1,7 @@
 """`edgeline report RUN` and `edgeline report --index`: make the page of a run, or of all runs."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError
+from edgeline.labels import join_names
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.report import archive
@@ -24,10 +26,11 @@ from edgeline.workspace.known_runs import (
     find_known_run,
     find_known_runs,
     find_written_facts,
+    list_models,
     resolve_place,
     write_report,
 )
-from edgeline.workspace.runs import find_run
+from edgeline.workspace.runs import LATEST, find_run
 
 
 @click.command(cls=Command)
@@ -55,6 +58,8 @@ def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
 
 def _find_in_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
+    if run_id == LATEST and len(names := list_models(place)) > 1:
+        note(f"Run {run.id} is of {run.workload}, one of {join_names(names)}; --workload names another.")
     page = folder.path.absolute() / archive.PAGE
     facts = find_written_facts(run, folder)
     if facts is None or not page.is_file():
@@ -80,13 +85,14 @@ def write_index(place: Place) -> tuple[Path, dict[str, Any]]:
     with ThreadPoolExecutor(archive.READERS) as pool:
         rows = list(pool.map(lambda run: make_row(run.facts, run.link), runs))
     name = "index.html" if place.store else f"index-{model}.html"
-    write_bytes(pages / name, render_index(model, rows, _read_changes(place, model)).encode())
+    changes = _read_changes(replace(place, workload=model))
+    write_bytes(pages / name, render_index(model, rows, changes).encode())
     return pages / name, {"model": model, "report": str(pages / name), "runs": to_builtins(rows)}
 
 
-def _read_changes(place: Place, model: str) -> list[Mark]:
+def _read_changes(place: Place) -> list[Mark]:
     """Reads the changes of production; empty, with a note, where the store cannot be read."""
-    root = resolve_place(place)[1]
+    _, root, model = resolve_place(place)
     try:
         changes = read_history(PushFolder(locate(root)), model).changes
     except (EdgelineError, OSError) as error:

@@ -1,7 +1,7 @@
 """`edgeline status`: what is in production, what phones do about it, and how the last run ended."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES
-from edgeline.workspace.known_runs import Place, describe_none, resolve_place
+from edgeline.workspace.known_runs import Place, describe_none, list_models, resolve_place
 from edgeline.workspace.owner import find_public_keys
 from edgeline.workspace.runs import RunFolder, find_push, read_runs
 
@@ -57,12 +57,15 @@ class Status:
 @options.as_json
 def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
-    found = read_status(place)
     if as_json:
-        print_json(describe_for_programs(found))
+        print_json(describe_for_programs(read_status(place)))
         return 0
-    for line, style in (*list_production(found), *list_canary(found), *list_last_run(found)):
-        say(line, style)
+    for number, model in enumerate(list_models(place) or [None]):
+        found = read_status(replace(place, workload=model))
+        if number:
+            say()
+        for line, style in (*list_production(found), *list_canary(found), *list_last_run(found)):
+            say(line, style)
     return 0
 
 

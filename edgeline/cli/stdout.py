@@ -26,11 +26,10 @@ from edgeline.visible import make_one_line, make_visible
 
 # A command in a text: its words, and the rest up to the end of the quotation or line.
 _TYPED = re.compile(r"(?<![\w./-])edgeline (?P<words>--help|[a-z]+(?: [a-z]+)?)(?P<rest>[^`\n]*)")
-_PLACES = ("--workspace", "--store")
-# The options that name a cluster and the model on it.
-_CLUSTER = ("--workload", "--profile", "--settings", "--set", "--host")
+_PLACES = ("--workspace", "--store", "--workload")
+# The options that name a cluster.
+_CLUSTER = ("--profile", "--settings", "--set", "--host")
 _ON_CLUSTER = "kubeflow"
-_MODEL = ("--workload", "MODEL")  # an option and its metavar; with another one, the value may be a file
 
 
 def name_program() -> str:
@@ -49,13 +48,7 @@ def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | Non
     `argv` are the arguments of the running command; `find` returns a command by its name, None where there
     is none.
     """
-    names = (*_PLACES, *(_CLUSTER if _ON_CLUSTER in argv[:1] else _MODEL[:1]))
-    typed = list(_read_options(argv, names))
-
-    def names_model(command: click.Command | None, action: str) -> bool:
-        if isinstance(command, click.Group):
-            command = command.commands.get(action)
-        return any((param.opts[0], param.metavar) == _MODEL for param in (command.params if command else ()))
+    typed = list(_read_options(argv, (*_PLACES, *(_CLUSTER if _ON_CLUSTER in argv[:1] else ()))))
 
     def replace(match: re.Match[str]) -> str:
         name, _, action = match["words"].partition(" ")
@@ -69,8 +62,6 @@ def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | Non
             command, words, rest = command.commands[action], [name, action], match["rest"]
         accepted = {option for parameter in command.params for option in parameter.opts}
         usable = (*_PLACES, *(_CLUSTER if name == _ON_CLUSTER else ()))
-        if names_model(command, "") and names_model(find("".join(argv[:1])), "".join(argv[1:2])):
-            usable += _MODEL[:1]
         added = [
             f"{option} {shlex.quote(value)}"
             for option, value in typed

@@ -1,8 +1,10 @@
 """The type of a workload: one value, from which each step of the DAG reads what it needs."""
 
-import importlib
-from collections.abc import Mapping, Sequence
+import ast
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from edgeline.errors import UsageError
@@ -86,15 +88,46 @@ def load_module(module: str, functions: Sequence[str], page: str) -> Any:
     try:
         imported = importlib.import_module(module)
     except Exception as error:
-        raise UsageError(
-            f"The workload's module {module} cannot be imported: {type(error).__name__}: {error}.",
-            "No step can run without it.",
-            f"Correct it: python -c 'import {module}' shows where it fails.",
-        ) from error
-    if missing := [name for name in functions if not callable(getattr(imported, name, None))]:
+        raise _make_import_error(module, error) from error
+    _refuse_missing(module, functions, page, lambda name: callable(getattr(imported, name, None)))
+    return imported
+
+
+def check_module(module: str, functions: Sequence[str], page: str) -> None:
+    """Raises as `load_module` does if a module's source cannot be parsed, or does not name a function.
+
+    The module is not imported, which may take the time that TensorFlow needs.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {module!r}")
+        if spec.origin is None or not spec.origin.endswith(".py"):
+            return
+        nodes = list(ast.walk(ast.parse(Path(spec.origin).read_bytes())))
+    except Exception as error:
+        raise _make_import_error(module, error) from error
+    names = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    names |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+    names |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    if not {"*", "__getattr__"} & names:
+        _refuse_missing(module, functions, page, names.__contains__)
+
+
+def _make_import_error(module: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"The workload's module {module} cannot be imported: {type(error).__name__}: {error}.",
+        "No step can run without it.",
+        f"Correct it: python -c 'import {module}' shows where it fails.",
+    )
+
+
+def _refuse_missing(
+    module: str, functions: Sequence[str], page: str, has_function: Callable[[str], bool]
+) -> None:
+    if missing := [name for name in functions if not has_function(name)]:
         raise UsageError(
             f"The module {module} has no {' and no '.join(missing)}.",
             f"A workload's module must have {', '.join(functions)}.",
             f"Write them as `{page}` describes.",
         )
-    return imported

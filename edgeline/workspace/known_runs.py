@@ -19,6 +19,7 @@ from edgeline.workspace.runs import (
     LATEST,
     PRODUCTION,
     RunFolder,
+    choose_model,
     complete_id,
     find_push,
     find_run,
@@ -26,15 +27,23 @@ from edgeline.workspace.runs import (
     read_all,
     read_runs,
 )
+from edgeline.workspace.workloads import resolve_model
 
 
 @dataclass(frozen=True)
 class Place:
-    """The place of runs and releases, and their model; None stands for what the last run had."""
+    """The place of runs and releases, and their model; None stands for the only one there.
+
+    The model may be given as its workload.yaml or as the name of data in the workspace.
+    """
 
     workspace: Path
     workload: str | None
     store: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workload is not None:
+            object.__setattr__(self, "workload", resolve_model(self.workload, self.workspace))
 
 
 @dataclass(frozen=True)
@@ -99,18 +108,25 @@ def resolve_known_place(place: Place, why: str) -> tuple[Run | None, str, str]:
 
 
 def resolve_place(place: Place) -> tuple[Run | None, str, str]:
-    """Returns the last run; the release store and the model's name, as given or as in that run.
+    """Returns the last run of the model, the release store, and the model's name.
 
-    Without a run, the model is the only one of the store; of several or none, the default workload.
+    The default is the only model of the place; where there is none, the default workload. Raises UsageError
+    if there are several.
     """
-    earlier = read_runs(place.workspace, place.workload)
+    model = choose_model(list_models(place), place.store or place.workspace) or "shelf"
+    earlier = read_runs(place.workspace, model)
     last = earlier[-1] if earlier else None
-    root = place.store or find_push(last, place.workspace)
-    model = place.workload or (last.workload if last else "")
-    if not model:
-        names = models(root)
-        model = names[0] if len(names) == 1 else "shelf"
-    return last, root, model
+    return last, place.store or find_push(last, place.workspace), model
+
+
+def list_models(place: Place) -> list[str]:
+    """Returns the named model, by default those of the store, the runs, or else the workspace's store."""
+    if place.workload:
+        return [place.workload]
+    if place.store:
+        return sorted(models(place.store))
+    names = {run.workload for run in read_runs(place.workspace)}
+    return sorted(names or models(find_push(None, place.workspace)))
 
 
 def describe_none(place: Place) -> str:
@@ -144,7 +160,8 @@ def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
     Raises UsageError if there is no run, or the store has several models and none is named.
     """
     if place.store is None:
-        model = find_run(place.workspace, "latest", place.workload)[1].workload
+        newest = find_run(place.workspace, LATEST, place.workload)[1].workload
+        model = choose_model(list_models(place), place.workspace) or newest
         of_model = (item for item in read_all(place.workspace) if item[1].workload == model)
         runs = [_read_folder(place, *item) for item in of_model]
         return model, place.workspace.absolute() / "runs", runs
@@ -182,14 +199,8 @@ def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
 def _find_records(store: str, named: str | None) -> tuple[Location, str]:
     """Returns the place where a cluster keeps the records of the model's runs, and the model's name."""
     root = locate(store) / "runs"
-    names = sorted(list_folders(root))
-    model = named or (names[0] if len(names) == 1 else None)
-    if model is None and names:
-        raise UsageError(
-            f"{store} holds the records of {' and '.join(names)}.",
-            "A report covers one model.",
-            "Name one of these with --workload.",
-        )
+    names = list_folders(root)
+    model = named or choose_model(names, store)
     if model is None or model not in names:
         what = f"run of {model}" if model else "run"
         raise UsageError(

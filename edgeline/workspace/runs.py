@@ -150,7 +150,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
     """Returns the run of that id, the newest for `latest`, or the one that pushed the release in production.
 
     The beginning of an id will do where no other run has it. `latest` and `production` are of `workload`, by
-    default that of the newest run. Raises UsageError if there is no such run, or several begin so.
+    default of any and of the only one. Raises UsageError if there is no such run, or several may be meant.
     """
     runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
@@ -170,6 +170,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             )
         if run_id == LATEST:
             return matches[-1]
+        choose_model({run.workload for _, run in matches}, workspace)
         run_id = find_run_in_production(find_push(matches[-1][1], workspace), matches[-1][1].workload)
         known_as = ", which pushed the release in production,"
     run_id = complete_id(run_id, runs)
@@ -180,6 +181,17 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             suggest(run_id, (*runs, LATEST, PRODUCTION), 0.5) or "Run `edgeline runs` to list them.",
         )
     return runs[run_id]
+
+
+def choose_model(names: Collection[str], where: str | Path) -> str | None:
+    """Returns the only one of the models in a place; None if it has none. Raises UsageError for several."""
+    if len(names) > 1:
+        raise UsageError(
+            f"{where} has the models {join_names(sorted(names), 10)}.",
+            "It is not known which one is meant.",
+            "Name one of these with --workload.",
+        )
+    return next(iter(names), None)
 
 
 def complete_id(beginning: str, ids: Collection[str]) -> str:

@@ -36,7 +36,7 @@ def resolve_model(named: str, workspace: Path) -> str:
     Raises UsageError for a file that has no name or cannot be read.
     """
     file = find_workload_file(named, workspace)
-    if file is None:
+    if file is None or read_runs(workspace, named):
         return named
     import yaml
 

@@ -25,6 +25,7 @@ def alert(named: NamedSettings, workspace: Path, store: str | None, test: bool) 
     """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
     from edgeline.cli.alert import send_alerts
 
+    named = named.within(workspace)
     workload, settings = named.load()
     push = settings.push.root(workspace.absolute())
     if store is None and settings.push.destination is None:  # the last run may have set it

@@ -1,6 +1,7 @@
 """`edgeline gc`: removes what past runs left, and reports the freed space."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import click
 
@@ -9,6 +10,7 @@ from edgeline.cli.commands import Command
 from edgeline.cli.stdout import print_json, say
 from edgeline.workspace.known_runs import Place, resolve_known_place
 from edgeline.workspace.owner import load_keys
+from edgeline.workspace.runs import read_runs
 from runners.local.gc import collect
 from runners.local.lock import hold
 
@@ -35,7 +37,9 @@ _dry_run = click.option("--dry-run", is_flag=True, help="print what would be rem
 def gc(keep: int, place: Place, key: str | None, dry_run: bool, as_json: bool) -> int:
     """Removes old releases, run folders, artifacts and records; never what is in use."""
     with hold(place.workspace) if place.workspace.is_dir() else nullcontext():
-        last, root, _ = resolve_known_place(place, "There is nothing to remove.")
+        newest = place.workload or next((run.workload for run in read_runs(place.workspace)[::-1]), None)
+        known = replace(place, workload=newest)
+        last, root, _ = resolve_known_place(known, "There is nothing to remove.")
         keys = load_keys(last, root, place.workspace, key)
         waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run, keys=keys)
     if as_json:

@@ -84,7 +84,7 @@ def compile_dag(named: NamedSettings, output: Path) -> int:
     from runners.kubeflow.compiler import compile_pipeline
 
     started = time.monotonic()
-    spec = compile_pipeline(*named.load(), output)
+    spec = compile_pipeline(*named.within(Path("workspace")).load(), output)
     seconds = time.monotonic() - started
     size = f"{len(spec['deploymentSpec']['executors'])} steps, {output.stat().st_size / 1000:.0f} kB"
     say(f"Wrote {output}: {spec['pipelineInfo']['name']}, {size}, in {seconds:.0f} s.")

@@ -112,14 +112,15 @@ def _check_settings(named: NamedSettings, workload: Path) -> None:
     """Refuses settings that no run on the data can have, before an import of minutes. Raises UsageError."""
     from pipeline.settings import load
     from pipeline.workloads import KINDS
+    from runners.shared import inputs
 
     if workload.is_file():
-        replace(named, workload=str(workload)).load()
+        inputs.check_settings(*replace(named, workload=str(workload)).load())
         return
     errors = []
     for kind in KINDS.values():
         try:
-            load(kind.get("settings", {}), named.profile, named.overrides)
+            load(kind.get("settings", {}), named.profile, named.overrides).push.load_keys()
         except UsageError as error:
             errors.append(error)
     if len(errors) == len(KINDS):

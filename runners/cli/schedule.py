@@ -56,6 +56,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
 
     named, data, workspace = wanted.named.with_whole_path(), wanted.data, wanted.workspace.absolute()
     workload, settings = named.load()
+    inputs.check_settings(workload, settings)
     command = ["--workload", named.workload, "--workspace", str(workspace)]
     if named.profile is not None:
         is_built_in = (PROFILES / f"{named.profile}.yaml").is_file()

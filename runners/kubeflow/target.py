@@ -48,7 +48,7 @@ def load_target(named: NamedSettings, host: str | None) -> Target:
     Raises:
         EdgelineError: A setting is wrong, or nobody answers.
     """
-    workload, settings = named.load()
+    workload, settings = named.within(Path("workspace")).load()
     return Target(workload, settings, connect(settings.kubeflow, host, os.environ))
 
 

@@ -58,6 +58,7 @@ def pipeline(
     overrides = (settings,) if isinstance(settings, str) else tuple(settings)
     named = NamedSettings(source, layer, overrides)
     chosen, values = named.with_whole_path().load()
+    inputs.check_settings(chosen, values)
     place = data_folder or inputs.ensure_sample(folder, chosen, print)
     push = values.push.root(folder)
     spans = find_newest_spans(place, values.data.window)

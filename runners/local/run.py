@@ -195,6 +195,7 @@ class _Session:
     def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
         """Runs the DAG and records the end; None if nothing changed and `--if-changed` was given."""
         last = earlier[-1] if earlier else None
+        inputs.check_settings(self.workload, self.settings)
         data, window = self._find_data(progress), self.settings.data.window
         run = self._make_record(data)
         if self.settings.push.require_clean:

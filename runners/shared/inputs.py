@@ -20,6 +20,7 @@ from edgeline.release import store
 from edgeline.release.acceptance import check_writer
 from edgeline.store.objects import measure_file
 from runners.shared.code import ROOT, digest
+from trainer_module import workload_module
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
@@ -92,14 +93,29 @@ def have_same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     return {**one, **ignored} == {**other, **ignored}
 
 
+def check_settings(workload: "Workload", settings: "Settings") -> None:
+    """Refuses what no data can mend, before any is made or imported.
+
+    Raises:
+        UsageError: A module lacks a function, the key of releases cannot be read, or the schema has another
+            number of readings.
+    """
+    from pipeline.own_steps import check_components
+
+    workload_module.check(workload.module)
+    load_source(workload.source)
+    check_components(settings.steps)
+    settings.push.load_keys()
+    _check_readings(workload, settings.data.readings)
+
+
 def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", push: str) -> None:
     """Refuses a push to `push` that is bound to fail, and spans that cannot be read, before the training.
 
     Raises:
-        UsageError: Phones would refuse the release, or the schema has another number of readings.
+        UsageError: Phones would refuse the release.
         DataRefused: A span cannot be read.
     """
-    _check_readings(workload, settings.data.readings)
     rules, keys = settings.push, settings.push.load_keys()
     store.check_push(push, workload.name, rules.rollback_epoch, keys["key"] is not None, rules.canary_percent)
     check_writer(push, workload.name, keys)

@@ -34,6 +34,10 @@ class NamedSettings:
             return self
         return replace(self, workload=str(Path(self.workload).absolute()))
 
+    def within(self, workspace: Path) -> "NamedSettings":
+        """Returns a copy that names the file of the workload, where the workspace has one of that name."""
+        return replace(self, workload=str(find_workload_file(self.workload, workspace) or self.workload))
+
     def load(self) -> "tuple[Workload, Settings]":
         """Reads the workload and all settings.
 

@@ -84,6 +84,18 @@ def test_a_wheel_has_the_package_alone(wheel):
         assert {f"edgeline/phone/page/{name}" for name in page} <= set(names)
 
 
+@pytest.mark.parametrize("target", ["phone", "wheel"])
+def test_without_node_no_package_is_built_without_its_page(tmp_path, target):
+    for name in ("sh", "find", "awk", "nproc"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    changed = ("-W", "edgeline/release/refusals.json")  # so that the page has to be built again
+    command = (shutil.which("make"), *changed, target)
+    process = subprocess.run(command, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    found, why, do, _ = process.stderr.splitlines()
+    assert process.returncode == 2 and process.stdout == ""
+    assert found.startswith("Node 20") and why.endswith("Nothing was built.") and "apt install npm" in do
+
+
 def call(python, here, commands, before=""):
     """Runs commands one after the other in one process; returns what each printed."""
     process = run(python, here, "-c", COMMANDS.format(before), *commands)

@@ -438,3 +438,53 @@ def test_a_signed_pointer_is_renewed_and_moved_with_its_key_alone(edgeline, tmp_
         assert code == 0 and message in out and "refuses it, because current.json " in out
     with pytest.raises(EdgelineError, match="found no file"):
         store.get(push, "shelf")
+
+
+@pytest.fixture
+def two_models(workspace, make_run, tmp_path):
+    """Adds a run and a release of another model, whose workload.yaml is beside the workspace."""
+    make_workspace(workspace, make_run, id="20261012-000000", workload="bottles", number=2)
+    for name in ("shelf", "bottles"):
+        store.push(workspace / "push", name, make_candidate(tmp_path / name, name, 100))
+    (tmp_path / "workload.yaml").write_text("name: bottles\n")
+    return workspace
+
+
+def test_the_status_of_a_workspace_with_several_models_shows_all(edgeline, two_models):
+    code, out = edgeline("status")
+
+    assert code == 0
+    assert out.index("bottles: version 1") < out.index("Last run 20261012") < out.index("shelf: version 1")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict x",
+        "verify",
+        "rollback --reason R",
+        "renew",
+        "status --json",
+        "show production",
+        "report --index",
+    ],
+)
+def test_a_command_on_one_of_several_models_asks_which(edgeline, two_models, command):
+    code, out = edgeline(*command.split())
+
+    assert code == 2
+    assert "has the models bottles, shelf." in out and "Name one of these with --workload." in out
+
+
+@pytest.mark.parametrize("named", ["bottles", "workload.yaml"])
+def test_a_model_is_named_as_it_is_called_or_by_its_file(edgeline, two_models, tmp_path, monkeypatch, named):
+    monkeypatch.chdir(tmp_path)
+    code, out = edgeline("renew", "--workload", named)
+
+    assert code == 0 and "of bottles is valid until" in out
+
+
+def test_the_newest_of_all_runs_says_what_it_is_of(edgeline, two_models):
+    code, out = edgeline("report")
+
+    assert code == 0 and "Run 20261012-000000 is of bottles, one of bottles, shelf" in out

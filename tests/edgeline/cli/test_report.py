@@ -163,7 +163,7 @@ def test_one_of_several_models_has_to_be_named(report, tmp_path):
     for model in ("shelf", "crates"):
         archive.write(tmp_path / "runs" / model / "1", a_run(workload=model), f"<p>{model}")
     code, _, err = report("--store", tmp_path)
-    assert code == 2 and "crates and shelf" in err and "--workload crates" in err
+    assert code == 2 and "has the models crates, shelf" in err and "with --workload" in err
     assert report("--store", tmp_path, "--workload", "shelf")[0] == 0
 
 

@@ -137,10 +137,14 @@ def plain(monkeypatch):
         (
             ["verify", "--workload", "row"],
             "`edgeline promote V --reason R`, `edgeline run`",
-            "`edgeline promote --workload row V --reason R`, `edgeline run`",
+            "`edgeline promote --workload row V --reason R`, `edgeline run --workload row`",
         ),
         (["edge", "bench", "--workload=row"], "`edgeline status`", "`edgeline status --workload row`"),
-        (["run", "--workload", "w.yaml"], "Details: edgeline show latest", "Details: edgeline show latest"),
+        (
+            ["run", "--workload", "w.yaml"],
+            "Go: edgeline show latest",
+            "Go: edgeline show --workload w.yaml latest",
+        ),
         ([], "See `edgeline --help`.", "See `edgeline --help`."),
         (["run"], "the edgeline command, edgeline nothing", "the edgeline command, edgeline nothing"),
     ],

@@ -36,6 +36,13 @@ def test_a_source_is_imported_under_its_name_and_run_unless_nothing_changed(tmp_
     assert options.if_changed and options.wait and options.named.overrides == ("seed=3",)
 
 
+@pytest.mark.parametrize("mistake", ["push.key=gone.pem", "trainer.epochs=none"])
+def test_a_setting_that_cannot_hold_is_told_before_anything_is_imported(tmp_path, command, runs, mistake):
+    result = command("run", write_table(tmp_path), "--label", "kind", "--set", mistake)
+    assert result.code == 2 and mistake.partition("=")[2] in result.err
+    assert not runs and not (tmp_path / "workspace").exists()
+
+
 def test_the_same_line_takes_what_is_new_as_the_next_span_or_says_that_nothing_is(tmp_path, command, runs):
     line = "run", write_table(tmp_path), "--label", "kind", "--category", "acid", "--leave-out", "ash"
     command(*line)

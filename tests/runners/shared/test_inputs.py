@@ -103,10 +103,30 @@ def test_a_sample_whose_module_is_misspelt_names_it(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_module_without_a_function_is_refused_by_its_source(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    own = replace(find_workload("shelf"), module="own_workload")
+    text = "raise SystemExit\nfrom trainer_module.x import preprocessing_fn\ndef build_model(): 0\n"
+    (tmp_path / "own_workload.py").write_text(text)
+    with pytest.raises(UsageError, match=r"The module own_workload has no edge_contract\."):
+        inputs.check_settings(own, load({}))
+    (tmp_path / "own_workload.py").write_text(f"{text}edge_contract = print\n")
+    inputs.check_settings(own, load({}))
+    (tmp_path / "own_workload.py").write_text("def build_model(:\n")
+    with pytest.raises(UsageError, match="own_workload cannot be imported: SyntaxError"):
+        inputs.check_settings(own, load({}))
+    with pytest.raises(UsageError, match=r"no_such_module cannot be imported: ModuleNotFoundError"):
+        inputs.check_settings(replace(own, module="no_such_module"), load({}))
+    step = {"steps": {"Mine": {"component": "own_steps.Mine"}}}
+    (tmp_path / "own_steps.py").write_text("class Other: 0\n")
+    with pytest.raises(UsageError, match="The module own_steps has no Mine"):
+        inputs.check_settings(find_workload("shelf"), load(step))
+
+
 def test_other_readings_than_those_of_the_schema_are_refused_before_a_run(tmp_path):
     sensor = with_features(find_workload("sensor"))
-    inputs.check((), sensor, load(sensor.settings), str(tmp_path))
+    inputs.check_settings(sensor, load(sensor.settings))
     with pytest.raises(UsageError) as caught:
-        inputs.check((), sensor, load(sensor.settings, None, ["data.readings=8"]), str(tmp_path))
+        inputs.check_settings(sensor, load(sensor.settings, None, ["data.readings=8"]))
     assert caught.value.found.startswith("data.readings is 8, and the numbers of ")
     assert caught.value.do.endswith("a new folder with --readings 8.")
