@@ -95,8 +95,11 @@ def judge(
     ]
     if settings.beat_majority:
         broken += _find_guessing(judged)
-        lead = list(_find_doubtful_lead(judged, settings))
-        broken, noise = (broken, lead + noise) if metrics.baseline else (broken + lead, noise)
+        doubtful = list(_find_doubtful_lead(judged, settings))
+        if metrics.baseline is None:
+            broken += doubtful
+        else:
+            noise = doubtful + noise
     broken += find_unrecognised(judged.metrics, settings, judged.examples, judged.examples == _OUT_OF_FOLD)
     warnings = (
         *join_findings(noise),
@@ -159,7 +162,7 @@ def _find_guessing(judged: _Judged) -> Iterator[Finding]:
 
 
 def _find_doubtful_lead(judged: _Judged, settings: EvaluationSettings) -> Iterator[Finding]:
-    """Yields a finding if the model is better than always predicting the most frequent class, but by chance."""
+    """Yields a finding if chance may be why the model beats always predicting the most frequent class."""
     (label, accuracy, share), answers = _measure_majority(judged), judged.answers
     if not accuracy > share + ROUNDING:
         return
