@@ -16,6 +16,7 @@ setup(
     # page for phones.
     package_data={
         "edgeline": ["py.typed", "*.pyi"],
+        "edgeline.edge": ["runtimes.txt"],
         "edgeline.release": ["refusals.json"],
         "edgeline.report": ["templates/*"],
         "edgeline.phone": ["page/*", "page/wasm/*"],

@@ -63,6 +63,7 @@ def EdgeConverter(
         variants=parsed.edge.variants,
         calibration=sample.inputs,
         output=folder,
+        oldest_runtime=parsed.edge.oldest_runtime,
     )
     for item in conversions:
         if item.error:

@@ -19,9 +19,10 @@ from components.predictions import list_predictions, write_mistakes
 from components.serving import ServedModel
 from components.transformed_examples import TransformedExamples, open_records, read_examples
 from edgeline.edge.golden import TOLERANCES
-from edgeline.edge.inspect import find_problems, inspect
+from edgeline.edge.inspect import find_problems, find_runtime_problems, inspect
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.measure import measure
+from edgeline.edge.variants import RuntimeSettings
 from edgeline.errors import EdgelineError
 from edgeline.gates.answers import gather_answers
 from edgeline.gates.bounds import judge_file
@@ -59,8 +60,12 @@ _NOT_CHECKED = (
 log = logging.getLogger("edgeline.edge")
 
 
+class _EdgeSettings(EdgeLimits, RuntimeSettings):
+    pass
+
+
 class _Settings(Group):
-    edge: EdgeLimits
+    edge: _EdgeSettings
     evaluation: EvaluationSettings
 
 
@@ -128,6 +133,8 @@ def EdgeValidator(
                 file, sample.inputs, sample.labels, reference, sample.groups, contents, contract, unlike
             )
             failures = [*map(Finding, find_problems(inspection, conversion.variant))]
+            too_new = find_runtime_problems(inspection, parsed.edge.oldest_runtime)
+            failures += [Finding(sentence, "edge.oldest_runtime=null") for sentence in too_new]
             failures += judge(measurement, parsed.edge)
             # Beside a limit too, so that all that would hold the file is said at once.
             if measurement.finite and default is None and before is not None:

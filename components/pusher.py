@@ -197,7 +197,13 @@ def _read_bundle(folder: Path, verdict: Path, labels: list[str]) -> dict[str, An
     edge = EDGE_FILES.read(verdict)
     variants = tuple(
         ReleasedFile(
-            name=item.name, inputs=file.inputs, outputs=file.outputs, ops=file.ops, **asdict(item.measured)
+            name=item.name,
+            inputs=file.inputs,
+            outputs=file.outputs,
+            ops=file.ops,
+            op_versions=file.op_versions,
+            least_runtime=file.least_runtime,
+            **asdict(item.measured),
         )
         for item in edge.variants
         if not item.reasons and (file := item.inspected) and item.measured

@@ -3,14 +3,13 @@
 import logging
 import shutil
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from edgeline.records.edge import OUT_OF_FOLD
 from edgeline.records.training import (
-    CROSS_VALIDATION,
     EPOCHS,
     FINISHED,
     TENSORBOARD,
@@ -23,9 +22,8 @@ from edgeline.records.workload import Workload
 from trainer_module import workload_module
 from trainer_module.export import signatures
 from trainer_module.settings import LearningSettings
-from trainer_module.training import calibration, checkpoint, devices, front, novelty, workers
-from trainer_module.training.folds import count_folds, cross_validate
-from trainer_module.training.task import open_task, train_model
+from trainer_module.training import calibration, checkpoint, devices, folds, front, novelty, workers
+from trainer_module.training.task import build_model, open_task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
 # The attributes of TFX's FnArgs that training needs; others cannot be sent to another process.
@@ -35,7 +33,8 @@ _FIELDS = ("train_files", "eval_files", "transform_output", "serving_model_dir",
 def run_fn(fn_args: Any) -> None:
     """Trains the workload's model and writes its SavedModel, `history.jsonl` and `training.json`.
 
-    If the eval split is too small, it also writes the out-of-fold predictions of a cross-validation.
+    If the eval split is too small, it also writes the out-of-fold predictions of a cross-validation. Examples
+    of train alone give the model's temperature and the threshold of `unlike`.
 
     `custom_config` of TFX's FnArgs has `workload` and `settings`, as JSON, `code` (the digest of the training
     code) and `checkpoints` (a folder that survives a kill). The result of a search, FnArgs'
@@ -83,35 +82,50 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
         checkpoints,
     )
     folder, started = Path(fn_args.model_run_dir), time.monotonic()
-    trained = train_model(task, model_settings, settings, replicas, checkpoints, began)
+    find_features = workload_module.find(task.workload.module, "find_features")
+    doubts = bool(model_settings.unlike and find_features)
+    plan, fitted = folds.plan_folds(task, settings), task
+    needs_held_out = bool(settings.early_stopping_patience) or doubts
+    if needs_held_out or (not plan.calibrates and calibration.can_scale(build_model(task, model_settings))):
+        fitted = task.hold_out()
+    trained = train_model(fitted, model_settings, settings, replicas, checkpoints, began)
     if not devices.is_chief(replicas):
         return
     model, outcome, notes = trained.model, trained.outcome, trained.notes
     # A training that was resumed took the time of its epochs in earlier processes too.
     resumed_s = sum(logs.get("seconds", 0.0) for logs in outcome.history) - outcome.seconds
     now = time.monotonic() + max(resumed_s, 0.0)
-    folds, note = count_folds(task, settings, now - started, settings.budget_s - (now - began))
-    if note:
-        _progress.info(note)
-        notes = (*notes, note)
-    scales = calibration.can_scale(model)
-    temperature: float | None = None
-    if folds:
-        out_of_fold = cross_validate(
-            task, model_settings, trained.settings, folds, replicas, checkpoints, scales
+    plan = folds.keep_to_budget(plan, settings, now - started, settings.budget_s - (now - began))
+    if plan.note:
+        _progress.info(plan.note)
+        notes = (*notes, plan.note)
+
+    held_out, out_of_fold, scales = fitted.held_out, None, calibration.can_scale(model)
+    if plan.judges or (plan.calibrates and scales):
+        out_of_fold = folds.answer_out_of_fold(
+            task, model_settings, trained.settings, plan.folds, replicas, checkpoints
         )
-        CROSS_VALIDATION.write(folder, out_of_fold.estimates)
-        OUT_OF_FOLD.write(folder, out_of_fold.predictions)
-        temperature = out_of_fold.temperature
+    calibrating = None
+    if scales and out_of_fold and plan.calibrates:
+        calibrating = out_of_fold.probabilities, task.training.labels
+    elif scales and held_out:
+        answers = calibration.predict(model, held_out, settings.batch_size)
+        calibrating = answers, held_out.labels[held_out.shown]
     elif scales:
-        answers = calibration.predict(model, task.evaluation, settings.batch_size)
-        temperature = calibration.fit_temperature(answers, task.evaluation.labels)
+        text = "No temperature is fitted: no class of train has five {}s, of which one could be held out."
+        notes = (*notes, text.format(task.workload.group_noun))
+    temperature = calibration.fit_temperature(*calibrating) if calibrating else None
     if temperature is not None:
         model = calibration.set_temperature(model, temperature)
-    find_features = workload_module.find(task.workload.module, "find_features")
-    doubting, splits = None, (task.training, task.evaluation)
-    if model_settings.unlike and find_features and novelty.are_enough(*splits):
-        doubting = novelty.add_unlike(model, find_features(model), *splits, settings.batch_size)
+    if out_of_fold and plan.judges:
+        scaled = calibration.divide_logits(out_of_fold.probabilities, temperature or 1.0)
+        of_eval = calibration.predict(model, task.evaluation, settings.batch_size)
+        folds.write_estimates(folder, task, replace(out_of_fold, probabilities=scaled), of_eval)
+    doubting = None
+    if doubts and held_out and novelty.are_enough(fitted.training, held_out):
+        doubting = novelty.add_unlike(
+            model, find_features(model), fitted.training, held_out, settings.batch_size
+        )
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
 
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
@@ -129,7 +143,10 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
         input_wait=round(sum(waits) / len(waits), 4),
         parameters=model.count_params(),
         variations=trained.settings.variations if front.split_model(model) else None,
+        held_out=len(held_out.shown) if held_out else 0,
         temperature=None if temperature is None else round(temperature, 3),
+        temperature_examples=len(calibrating[1]) if calibrating else 0,
+        unlike_examples=min(len(held_out.shown), novelty.MOST_EXAMPLES) if doubting and held_out else 0,
         notes=notes,
     )
     TRAINING.write(folder, summary)

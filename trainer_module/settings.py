@@ -60,7 +60,7 @@ class ModelSettings(Group):
     or a Keras file with weights of the backbone (.weights.h5, .keras, .h5)."""
     unlike: bool = True
     """Photos: whether files for phones say how unlike a photo is to those of training, as a second output;
-    where both splits have 30 examples."""
+    where training has 30 photos and 8 others are held out of train for it."""
     frozen_stages: Annotated[int, Field(ge=1, le=7)] | Literal["all"] = 3
     """Number of efficientnet_lite's seven stages that stay unchanged if training begins with weights. `all`,
     for any backbone: training changes nothing but the last layer."""
@@ -128,8 +128,8 @@ class TrainerSettings(Group):
     crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     """Photos: largest share of a training photo's sides that is cut off at random; 0 if the edges matter."""
     early_stopping_patience: int = Field(0, ge=0, le=10_000)
-    """0 trains all epochs and takes the last. Otherwise a tenth of the groups (sessions, machines, authors)
-    is held out of train and chooses the epoch by loss (of balanced classes: by mean recall), and training
+    """0 trains all epochs and takes the last. Otherwise the tenth of the groups (sessions, machines, authors)
+    that is held out of train chooses the epoch by loss (of balanced classes: by mean recall), and training
     stops after this many epochs without a better one."""
     strategy: Literal["auto", "mirrored", "one_device", "multi_worker", "tpu"] = "auto"
     """Devices that train. `auto`: as `mirrored` where the machine has a GPU, else its CPU. `mirrored`: a
@@ -142,10 +142,11 @@ class TrainerSettings(Group):
     require_gpu: bool = False
     """Whether to refuse to train on a CPU. If not set, a pod on Kubeflow that asks for a GPU refuses."""
     folds: Annotated[int | None, AfterValidator(_check_folds)] = None
-    """Number of models, 0 or 2 to 20, that are trained beside the model, each for as long, to measure on
-    groups that they have not seen how good such a model is: for data whose eval split is too small to tell. 0
-    trains none. With null there are five if eval has fewer than 20 groups or fewer than 5 of a class; but
-    where trainer.budget is set, only if it has the time left, and for photos, only where it is set."""
+    """Number of models, 0 or 2 to 20, that are trained beside the model, each for as long, without a part of
+    the groups of train. Their answers to these judge the model where eval is too small to tell, and give the
+    temperature where a tenth of train is. 0 trains none. With null there are five if one of both has fewer
+    than 20 groups or fewer than 5 of a class; but where trainer.budget is set, only to judge and if it has
+    the time left, and for photos, only where it is set."""
     precision: Literal["float32", "mixed_float16"] = "float32"
     """Precision of the computations of a step; weights are float32 in both."""
     jit_compile: bool = False

@@ -148,6 +148,9 @@ def _print_json(check: _Check, error: EdgelineError | None, golden: str) -> None
             "problems": problems,
             "golden": golden,
             "signed_by": check.manifest.signed_by if check.manifest else None,
+            "least_runtimes": {item.name: item.least_runtime for item in check.manifest.variants}
+            if check.manifest
+            else {},
         }
     )
 
@@ -162,6 +165,8 @@ def _print_lines(check: _Check, own_key: str | None, golden: str, is_whole_store
         say(f"{check.where}: every file of {check.model} {check.versions[0]} matches its manifest.")
     release, signer = f"{check.model} {check.manifest.version}", check.manifest.signed_by
     say(f"{release}: {golden}.")
+    if runtimes := _describe_runtimes(check.manifest):
+        say(f"{release}: runs on TFLite of these versions and newer: {runtimes}.")
     if check.outlook:
         for line, style in describe_outlook(check.outlook, datetime.now(timezone.utc)):
             say(line, style)
@@ -171,6 +176,13 @@ def _print_lines(check: _Check, own_key: str | None, golden: str, is_whole_store
         say(f"{release} is signed with {signer}. Pass --key FILE to check that it is your key.")
     elif check.kind == "bundle":
         say(f"{release} is not signed: its origin is not verified.")
+
+
+def _describe_runtimes(manifest: Manifest) -> str:
+    """Returns the least runtime of each file: `2.3 (int8), 2.17 (dynamic)`; empty if none is known."""
+    return ", ".join(
+        f"{item.least_runtime} ({item.name})" for item in manifest.variants if item.least_runtime
+    )
 
 
 def _explain_refusal(where: str, outlook: Outlook) -> EdgelineError:

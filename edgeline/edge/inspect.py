@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeline.edge.runtimes import find_least_runtime, find_newer
 from edgeline.edge.variants import VARIANTS, Variant
 from edgeline.errors import EdgelineError
+from edgeline.labels import join_names
 from edgeline.records.edge import UNLIKE, FileReport, TensorContract
 
 # https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
@@ -67,6 +69,15 @@ def find_problems(report: FileReport, variant: str) -> list[str]:
     return reasons
 
 
+def find_runtime_problems(report: FileReport, oldest: str | None) -> list[str]:
+    """Lists, a sentence, what the oldest runtime that has to run a file lacks; empty if there is no such."""
+    newer = find_newer(report.op_versions, oldest) if oldest else []
+    if not newer:
+        return []
+    needed = f"TFLite {report.least_runtime}" if report.least_runtime else "a TFLite that is not known"
+    return [f"The file has {join_names(newer)}, which needs {needed}; edge.oldest_runtime is {oldest}."]
+
+
 def _find_tensor_problems(kind: str, tensor: TensorContract, variant: Variant) -> Iterator[str]:
     if -1 in tensor.shape:
         yield f"The {kind} {tensor.name} has the open shape {list(tensor.shape)}; phones need a fixed one."
@@ -94,6 +105,7 @@ def _make_report(model: Any) -> FileReport:
     op_names = _map_names(schema.BuiltinOperator)
     dtypes = _map_names(schema.TensorType)
     ops: Counter[str] = Counter()
+    versions: dict[str, int] = {}
     custom: set[str] = set()
     tensors: Counter[str] = Counter()
     weights: dict[int, tuple[str, int]] = {}
@@ -106,6 +118,8 @@ def _make_report(model: Any) -> FileReport:
             if builtin == schema.BuiltinOperator.CUSTOM:
                 name = code.customCode.decode()
                 custom.add(name)
+            else:
+                versions[name] = max(code.version, versions.get(name, 0))
             ops[name] += 1
         for tensor in graph.tensors:
             dtype = dtypes[tensor.type].lower()
@@ -131,6 +145,8 @@ def _make_report(model: Any) -> FileReport:
         outputs=make_contracts(graph.outputs),
         weight_dtypes={dtype: part / total for dtype, part in sizes.most_common()},
         tensor_dtypes=dict(tensors.most_common()),
+        op_versions=dict(sorted(versions.items())),
+        least_runtime=find_least_runtime(versions),
     )
 
 

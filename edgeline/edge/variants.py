@@ -43,7 +43,16 @@ VARIANTS: Mapping[str, Variant] = {
 VariantName = Literal["int8", "dynamic", "fp16", "fp32"]
 
 
-class ConversionSettings(Group):
+class RuntimeSettings(Group):
+    """The runtime that has to run the files."""
+
+    oldest_runtime: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?$")] | None = None
+    """Oldest TFLite that has to run the files, such as `2.14`: a file that needs a newer one is refused, and
+    dense layers are quantised with one scale each, not one for each output, which older ones cannot read.
+    Null for no limit."""
+
+
+class ConversionSettings(RuntimeSettings):
     """The settings by which a model is converted."""
 
     variants: Annotated[tuple[VariantName, ...], Field(strict=False, min_length=1)] = get_args(VariantName)

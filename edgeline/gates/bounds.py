@@ -95,6 +95,11 @@ def judge(
     ]
     if settings.beat_majority:
         broken += _find_guessing(judged)
+        doubtful = list(_find_doubtful_lead(judged, settings))
+        if metrics.baseline is None:
+            broken += doubtful
+        else:
+            noise = doubtful + noise
     broken += find_unrecognised(judged.metrics, settings, judged.examples, judged.examples == _OUT_OF_FOLD)
     warnings = (
         *join_findings(noise),
@@ -145,13 +150,7 @@ def _find_regressions(
 
 def _find_guessing(judged: _Judged) -> Iterator[Finding]:
     """Yields a finding if the model is no better than always predicting the most frequent class."""
-    candidate = judged.metrics.candidate
-    overall = candidate["overall"]["all"]
-    label, majority = max(
-        ((label, _read_value(values, "example_count")) for label, values in candidate["class"].items()),
-        key=lambda item: item[1],
-    )
-    accuracy, share = _read_value(overall, "accuracy"), majority / _read_value(overall, "example_count")
+    label, accuracy, share = _measure_majority(judged)
     # "Not above" is not "below", here and further down: an accuracy that is not a number passes nothing.
     if not accuracy > share + ROUNDING:
         shown, required = format_with_bound(accuracy, share)
@@ -160,6 +159,33 @@ def _find_guessing(judged: _Judged) -> Iterator[Finding]:
             f" for {required} of the {judged.examples}."
         )
         yield Finding(reason, "evaluation.beat_majority=false", "overall")
+
+
+def _find_doubtful_lead(judged: _Judged, settings: EvaluationSettings) -> Iterator[Finding]:
+    """Yields a finding if chance may be why the model beats always predicting the most frequent class."""
+    (label, accuracy, share), answers = _measure_majority(judged), judged.answers
+    if not accuracy > share + ROUNDING:
+        return
+    always = np.zeros_like(answers.candidate)
+    always[:, answers.classes.index(label)] = 1
+    both = replace(answers, candidate=always, baseline=answers.candidate)
+    as_good = max(estimate_no_drop(both, "overall", "all", "accuracy", settings.false_alarm_rate))
+    if as_good >= 1 - settings.confidence:
+        reason = (
+            f"Overall accuracy {accuracy:.3f} on {judged.describe()} beats the majority class by no more than"
+            f" noise: always predicting {label} is right for {share:.3f}, and as good as the model in"
+            f" {100 * as_good:.1f} % of {RESAMPLES:,} resamples. The model may have learned nothing: add"
+            " examples."
+        )
+        yield Finding(reason, "evaluation.beat_majority=false", "overall")
+
+
+def _measure_majority(judged: _Judged) -> tuple[str, float, float]:
+    """Returns the most frequent class, the model's accuracy, and that of always predicting the class."""
+    candidate = judged.metrics.candidate
+    counts = {label: _read_value(values, "example_count") for label, values in candidate["class"].items()}
+    label, overall = max(counts, key=counts.__getitem__), candidate["overall"]["all"]
+    return label, _read_value(overall, "accuracy"), counts[label] / _read_value(overall, "example_count")
 
 
 def _warn_of_unused_columns(metrics: Metrics) -> Iterator[str]:

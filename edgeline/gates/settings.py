@@ -139,7 +139,9 @@ class EvaluationSettings(Group):
     """Largest difference between a score in `served.csv` and that of the stored file for the same example; a
     phone with a larger one decodes, resizes or computes something else, which is a warning."""
     beat_majority: bool = True
-    """Whether overall accuracy has to beat a model that always predicts the most frequent class."""
+    """Whether overall accuracy has to beat a model that always predicts the most frequent class. A first
+    model has to do so beyond noise, at `confidence`; of a later one, which is compared with production, it is
+    a warning."""
     min_class_recall: Fraction = RECOGNISED
     """Smallest recall of each class, which also has to be above that of guessing; 0 for neither."""
     min_class_examples: int = Field(FEWEST_OF_A_CLASS, ge=1, le=1_000_000)

@@ -45,6 +45,8 @@ class FileReport:
     outputs: tuple[TensorContract, ...]
     weight_dtypes: Mapping[str, float]  # share of each dtype in the bytes of all constants, 0..1
     tensor_dtypes: Mapping[str, int]  # count of tensors of each dtype, constants and activations
+    op_versions: Mapping[str, int] = field(default_factory=dict)  # highest version of each builtin op
+    least_runtime: str | None = None  # oldest TFLite that has these, such as `2.17`; None if not known
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ class ReleasedFile(Measurement, frozen=True, kw_only=True):
     name: str  # of its variant
     inputs: tuple[TensorContract, ...]
     outputs: tuple[TensorContract, ...]
-    ops: Mapping[str, int]  # as in `FileReport`
+    ops: Mapping[str, int]  # as in `FileReport`, and so are these
+    op_versions: Mapping[str, int] = field(default_factory=dict)
+    least_runtime: str | None = None
 
 
 @dataclass(frozen=True)

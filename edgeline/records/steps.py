@@ -173,7 +173,7 @@ STEPS: Mapping[str, StepInfo] = {
         workload_code=("module",),
         after=("ExampleGen", "Transform", "Trainer"),
         inputs=("workload",),
-        settings=("model", "edge.variants", "edge.calibration_examples"),
+        settings=("model", "edge.variants", "edge.calibration_examples", "edge.oldest_runtime"),
         outputs={"edge_models": "edge_models"},
     ),
     "EdgeValidator": StepInfo(
@@ -187,6 +187,7 @@ STEPS: Mapping[str, StepInfo] = {
             *("edge.min_agreement", "edge.max_accuracy_drop", "edge.max_size_mb", "edge.max_latency_ms"),
             *("edge.max_ms", "edge.max_memory_mb", "edge.max_difference"),
             *("edge.max_input_saturation", "edge.max_output_saturation", "edge.golden_examples"),
+            "edge.oldest_runtime",
         ),
         outputs={"verdict": "edge_verdict"},
     ),

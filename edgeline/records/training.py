@@ -62,7 +62,10 @@ class TrainingSummary:
     input_wait: float | None = None  # share of the steps' time spent waiting for the next batch
     parameters: int | None = None
     variations: int | None = None  # number per photo, used by the epochs in turn; None without a frozen front
-    temperature: float | None = None  # by which logits are divided; None where the model has no softmax
+    held_out: int = 0  # number of train examples that the model did not learn from
+    temperature: float | None = None  # by which logits are divided; None if it was not fitted
+    temperature_examples: int = 0  # of train, answered by models that did not learn from them
+    unlike_examples: int = 0  # those that gave the threshold of `unlike`; 0 without it
     notes: tuple[str, ...] = ()  # deviations from the settings, a sentence each
 
 

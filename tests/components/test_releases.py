@@ -50,7 +50,7 @@ from tests.edgeline.release.candidates import make_candidate, read_signed, snaps
 VARIANTS = ("fp16", "int8")
 
 SPANS = {"span-00035": "a" * 64, "span-00042": "b" * 64}
-FILE_REPORT = FileReport({"CONV_2D": 2}, (), (), (), (), {}, {})
+FILE_REPORT = FileReport({"CONV_2D": 2}, (), (), (), (), {}, {}, {"CONV_2D": 3}, "2.3")
 
 SOURCE = Source("ab" * 20, "main", True, "ef" * 32)
 
@@ -213,6 +213,8 @@ def test_a_model_that_passed_both_gates_goes_into_production_with_its_provenance
     manifest = store.current(push, "shelf").manifest
     assert manifest.default_variant == "fp16"
     assert [variant.ops for variant in manifest.variants] == [{"CONV_2D": 2}] * 2
+    assert [variant.least_runtime for variant in manifest.variants] == ["2.3"] * 2
+    assert manifest.default.op_versions == {"CONV_2D": 3}
     assert manifest.metrics["overall"]["all"]["accuracy"] == 0.94
     assert (manifest.data.first_span, manifest.data.last_span) == (35, 42)
     assert manifest.data.spans == SPANS

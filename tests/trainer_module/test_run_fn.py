@@ -7,10 +7,23 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from edgeline.records.edge import UNLIKE
 from edgeline.records.training import remove_finished
-from tests.trainer_module.samples import EVAL_EXAMPLES, assert_same, drop_times, run_and_die, run_arguments
+from tests.examples import write_records
+from tests.trainer_module.samples import (
+    EVAL_EXAMPLES,
+    LABELS,
+    SIZE,
+    assert_same,
+    drop_times,
+    example,
+    render,
+    run_and_die,
+    run_arguments,
+)
 from trainer_module import run_fn
 from trainer_module.training import calibration
+from trainer_module.workloads.photos import TENSOR_SIGNATURE
 
 # One fixture here runs four trainings, which take minutes each on a very busy machine.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -118,3 +131,27 @@ def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, exampl
     assert training["global_batch_size"] == 8
     # The exported model is the one that training measured: no replica has averages of its own.
     assert get_eval_loss(folder, examples) == pytest.approx(read_history(folder)[-1]["val_loss"], abs=1e-4)
+
+
+def test_an_eval_split_of_other_photos_and_labels_changes_no_answer_of_the_model(
+    run_dir, files, transform_output, tmp_path
+):
+    labels = np.random.default_rng(1).permutation(LABELS * 20)
+    others = [example(render("ok", 2000 + number), label) for number, label in enumerate(labels)]
+    write_records(tmp_path / "eval-00000-of-00001.gz", others)
+    altered = {**files, "eval": str(tmp_path / "eval-*")}
+    run_fn.run_fn(run_arguments(altered, transform_output, tmp_path))
+
+    ours, theirs = (
+        json.loads((folder / "run" / "training.json").read_text()) for folder in (tmp_path, run_dir)
+    )
+    calibrated = ("held_out", "temperature", "temperature_examples", "unlike_examples")
+    assert {name: ours[name] for name in calibrated} == {name: theirs[name] for name in calibrated}
+    assert ours["held_out"] == ours["temperature_examples"] == ours["unlike_examples"] == 9
+    assert_same(read_weights(tmp_path), read_weights(run_dir))
+    pixels = tf.constant(np.random.default_rng(2).integers(0, 256, (20, SIZE, SIZE, 1)), tf.float32)
+    models = [tf.saved_model.load(str(folder / "Format-Serving")) for folder in (tmp_path, run_dir)]
+    one, other = (model.signatures[TENSOR_SIGNATURE](image=pixels) for model in models)
+    assert {"probabilities", UNLIKE} == set(one) == set(other)
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])

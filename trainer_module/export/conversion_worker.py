@@ -21,13 +21,14 @@ from edgeline.records.edge import Conversion
 from edgeline.records.json_file import encode
 
 _REASON_LINES = 8
+_DENSE_PER_TENSOR = "_experimental_disable_per_channel_quantization_for_dense_layers"
 # Ranges of a quantised input that are tried, as powers of a half of that of the calibration examples.
 _HALVINGS = np.arange(0, 5, 0.5)
 
 
 def main(argv: Sequence[str]) -> None:
     """Takes the arguments of `export.convert`; writes one line of JSON to the journal per variant."""
-    saved_model, signature, calibration, output, journal, timeout, *variants = argv
+    saved_model, signature, calibration, output, journal, timeout, oldest_runtime, *variants = argv
     convert: Callable[[Variant], bytes] | None = None
     for variant in (VARIANTS[name] for name in variants):
         # No handler is set for this signal, so it ends the process, whatever the converter is doing. CPU time
@@ -36,7 +37,9 @@ def main(argv: Sequence[str]) -> None:
         error = None
         try:
             if convert is None:
-                convert = _load_converter(Path(saved_model), signature, Path(calibration))
+                convert = _load_converter(
+                    Path(saved_model), signature, Path(calibration), bool(oldest_runtime)
+                )
             _write_and_run(Path(output) / variant.file_name, convert(variant))
         except Exception as caught:  # a variant that fails must not stop the others
             error = _summarise(caught)
@@ -46,7 +49,9 @@ def main(argv: Sequence[str]) -> None:
     signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Callable[[Variant], bytes]:
+def _load_converter(
+    saved_model: Path, signature: str, calibration: Path, dense_per_tensor: bool
+) -> Callable[[Variant], bytes]:
     """Loads the SavedModel with its batch fixed to 1; returns a function that converts it to a variant.
 
     If the calibration examples are uint8, the file takes uint8 too, and gives uint8 where it gives int8
@@ -94,6 +99,8 @@ def _load_converter(saved_model: Path, signature: str, calibration: Path) -> Cal
         # An integer-only file quantises its float input; a cast would stay outside of that.
         dtype = tf.uint8 if takes_levels and not variant.integer_only else spec.dtype
         converter = tf.lite.TFLiteConverter.from_concrete_functions([trace(dtype)], loaded)
+        # Converters without this attribute quantise dense layers per tensor anyway.
+        setattr(converter, _DENSE_PER_TENSOR, dense_per_tensor)
         if variant.name != "fp32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if variant.name == "fp16":

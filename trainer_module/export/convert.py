@@ -35,12 +35,14 @@ def convert(
     calibration: NDArray[Any],
     output: Path,
     timeout: float = 600.0,
+    oldest_runtime: str | None = None,
 ) -> list[Conversion]:
     """Makes one edge file per variant: batch 1, fixed shapes, TFLite's builtin operations only.
 
     The signature has one input, float32 or int32 [None, ...]. A variant that fails does not stop the others;
     each may take `timeout` seconds of CPU time, with the loading of TensorFlow. int8 takes the ranges of its
-    activations from real inputs, `calibration`, [n, ...]. The folder `output` is created if it is missing.
+    activations from real inputs, `calibration`, [n, ...]. With `oldest_runtime`, dense layers are quantised
+    per tensor, since only newer runtimes read others. The folder `output` is created if it is missing.
     """
     wanted = [VARIANTS[name] for name in variants]
     output.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,7 @@ def convert(
             journal = Path(folder) / f"journal-{len(conversions)}"
             arguments = (saved_model, signature, Path(folder) / "calibration.npy", output, journal, timeout)
             command = [sys.executable, "-m", "trainer_module.export.conversion_worker", *map(str, arguments)]
-            command += [variant.name for variant in remaining]
+            command += [oldest_runtime or "", *(variant.name for variant in remaining)]
             conversions |= _run_worker(command, remaining, output, journal, timeout)
     return [conversions[variant.name] for variant in wanted]
 

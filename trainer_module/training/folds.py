@@ -1,13 +1,15 @@
-"""Cross-validation by group: estimates the quality of a training whose eval split is too small.
+"""Cross-validation by group: more models like the one that is trained, for data with few groups.
 
-All examples are assigned to folds: each group (session, machine, author) to one, each class to all as evenly
-as groups allow. Each fold measures a model that was trained only on the others, so no example has a part in
-the model that it measures.
+The training examples are assigned to folds: each group (session, machine, author) to one, each class to all
+as evenly as groups allow. Each fold is answered by a model that was trained only on the others, and the eval
+split by the model itself, so no example has a part in the model that answers it. The answers to the training
+examples give the temperature; with those to the eval split, they judge a training whose eval split is too
+small.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold
 
-from edgeline.records.edge import Prediction
-from edgeline.records.training import CrossValidation, Estimate
+from edgeline.labels import format_count
+from edgeline.records.edge import OUT_OF_FOLD, Prediction
+from edgeline.records.training import CROSS_VALIDATION, CrossValidation, Estimate
 from edgeline.records.workload import Workload
 from edgeline.store.locations import write_atomically
 from trainer_module.raw_features import first_text
@@ -27,7 +30,7 @@ from trainer_module.training.task import Task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
 
-# With fewer groups in eval, or of a class, figures say little: folds are trained unless `folds` is set.
+# With fewer groups in a split, or of a class, its figures say little.
 _FEW_GROUPS, _FEW_GROUPS_OF_A_CLASS = 20, 5
 _FOLDS, _FEWEST_GROUPS = 5, 3
 _PHOTO_RANK = 4  # dimensions of a batch of photos
@@ -37,93 +40,112 @@ _DIGITS = 6  # of a probability; float32 has no more of them near 1
 
 
 @dataclass(frozen=True)
+class Plan:
+    """The folds of a training."""
+
+    folds: int = 0
+    judges: bool = False  # whether their answers judge the model
+    calibrates: bool = False  # whether they give the temperature
+    few_in_eval: str = ""  # what eval has too few groups of
+    note: str = ""  # says why there are fewer than expected
+
+
+@dataclass(frozen=True)
 class OutOfFold:
-    """The predictions of models for groups that they were not trained on."""
+    """The answers to the examples of train by models that did not learn from them."""
 
-    estimates: CrossValidation
-    predictions: Sequence[Prediction]  # at `temperature`
-    temperature: float | None  # by which all answers together are most likely; None if they are not scaled
+    probabilities: np.ndarray  # float32 [N, classes]
+    folds: int
+    seconds: float
 
 
-def count_folds(task: Task, settings: TrainerSettings, trained_s: float, left_s: float) -> tuple[int, str]:
-    """Returns the number of folds to train, 0 for none, and a sentence if that is fewer than expected.
+def plan_folds(task: Task, settings: TrainerSettings) -> Plan:
+    """Plans the folds before the training; what calibrates is planned by the training examples alone.
 
-    The training of the model took `trained_s`; `left_s` are left of the budget, if there is one.
+    Without `settings.folds`, folds judge if eval has few groups, and calibrate if a tenth of train has few.
+    Under a budget nobody knows yet whether there is time for them, so they do not calibrate then.
     """
-    both, wanted, few = (task.training, task.evaluation), settings.folds, _describe_few_groups(task)
-    if wanted == 0 or (wanted is None and not few):
-        return 0, ""
-    groups = len(np.unique(np.concatenate([split.groups for split in both])))
-    examples = sum(len(split.labels) for split in both)
-    largest_class = int(np.bincount(np.concatenate([split.labels for split in both])).max())
-    folds = min(wanted or _FOLDS, groups, largest_class)
-    needed_s = trained_s * (folds - 1)  # each fold trains on that share of the examples
-    shapes = [split.inputs.shape for split in both if isinstance(split.inputs, tf.Tensor)]
+    training, wanted = task.training, settings.folds
+    present = set(training.labels.tolist())
+    held_out = task.hold_out().held_out
+    few_held_out = _describe_few_groups(task, held_out, present) if held_out else "no groups"
+    few_in_eval = _describe_few_groups(task, task.evaluation, present | set(task.evaluation.labels.tolist()))
+    judges = bool(wanted or few_in_eval)
+    calibrates = bool(wanted or (few_held_out and not settings.budget))
+    if wanted == 0 or not (judges or calibrates):
+        return Plan()
+
+    groups, examples = len(np.unique(training.groups)), len(training.labels)
+    folds = min(wanted or _FOLDS, groups, int(np.bincount(training.labels).max()))
     because = ""
     if settings.strategy == "multi_worker":
         because = "trainer.strategy is multi_worker, but folds need a single process"
-    elif len(shapes) < len(both):
+    elif not isinstance(training.inputs, tf.Tensor):
         because = "the examples do not fit into memory"
     elif groups < _FEWEST_GROUPS:
-        because = f"the examples have too few groups ({groups})"
+        because = f"train has too few groups ({groups})"
     elif wanted is None and examples > _MOST_EXAMPLES:
         because = f"they take long with {examples:,} examples"
-    elif wanted is None and settings.budget and needed_s > left_s:
-        because = f"they take {needed_s:.0f} s, but trainer.budget has {max(left_s, 0):.0f} s left"
-    elif wanted is None and not settings.budget and len(shapes[0]) == _PHOTO_RANK:
+    elif wanted is None and not settings.budget and len(training.inputs.shape) == _PHOTO_RANK:
         because = "they take long with photos, and trainer.budget is not set"
-    if because and wanted is None:
-        return 0, f"Eval has only {few}, and no folds are trained: {because}."
+    if because and wanted:
+        return Plan(note=f"trainer.folds is {wanted}, but no folds are trained: {because}.")
     if because:
-        return 0, f"trainer.folds is {wanted}, but no folds are trained: {because}."
+        note = f"Eval has only {few_in_eval}, and no folds are trained: {because}."
+        return Plan(note=note if few_in_eval else "")
     fewer = f"trainer.folds is {wanted}: there are only enough groups and examples for {folds}."
-    fewer = fewer if folds < (wanted or 0) else ""
-    return folds, fewer
+    return Plan(folds, judges, calibrates, few_in_eval, fewer if folds < (wanted or 0) else "")
 
 
-def _describe_few_groups(task: Task) -> str:
-    """Describes what the eval split has too few groups of; empty if it has enough of everything."""
-    evaluation = task.evaluation
-    if (groups := len(np.unique(evaluation.groups))) < _FEW_GROUPS:
-        return f"{groups} groups"
+def keep_to_budget(plan: Plan, settings: TrainerSettings, trained_s: float, left_s: float) -> Plan:
+    """Returns the plan without folds that nobody asked for, if the time that is left does not suffice.
+
+    The training of the model took `trained_s`; `left_s` are left of the budget, if there is one.
+    """
+    needed_s = trained_s * (plan.folds - 1)  # each fold trains on that share of the examples
+    if settings.folds or not plan.folds or not settings.budget or needed_s <= left_s:
+        return plan
+    because = f"they take {needed_s:.0f} s, but trainer.budget has {max(left_s, 0):.0f} s left"
+    return Plan(note=f"Eval has only {plan.few_in_eval}, and no folds are trained: {because}.")
+
+
+def _describe_few_groups(task: Task, split: Split, present: Collection[int]) -> str:
+    """Describes what a split has too few groups of; empty if it has enough, also of each class `present`."""
+    shown_groups, shown_labels = split.groups[split.shown], split.labels[split.shown]
+    if (groups := len(np.unique(shown_groups))) < _FEW_GROUPS:
+        return format_count(groups, "group")
     for number, label in enumerate(task.workload.labels):
-        has_examples = (task.training.labels == number).any() or (evaluation.labels == number).any()
-        groups = len(np.unique(evaluation.groups[evaluation.labels == number]))
-        if has_examples and groups < _FEW_GROUPS_OF_A_CLASS:
-            return f"{groups} groups with {label}"
+        groups = len(np.unique(shown_groups[shown_labels == number]))
+        if number in present and groups < _FEW_GROUPS_OF_A_CLASS:
+            return f"{format_count(groups, 'group')} with {label}"
     return ""
 
 
-def cross_validate(
+def answer_out_of_fold(
     task: Task,
     model_settings: ModelSettings,
     settings: TrainerSettings,
     folds: int,
     replicas: tf.distribute.Strategy,
     folder: Path,
-    scales: bool,
 ) -> OutOfFold:
     """Trains up to `folds` more models, each for as many epochs as the first.
-
-    Where the model's logits cannot be scaled, `scales` is False: the answers are not scaled either.
 
     A finished fold leaves its answers in `folder`, so that a resumed run does not train it again.
 
     Raises:
         HeldBack: A training diverges.
     """
-    everything = _concatenate(task.training, task.evaluation)
-    labels = everything.labels
-    fold_of = _assign_folds(labels, everything.groups, folds)
+    training, began = task.training, time.monotonic()
+    fold_of = _assign_folds(training.labels, training.groups, folds)
     folds = int(fold_of.max()) + 1
-    answers = np.empty((len(labels), len(task.workload.labels)), np.float32)
-    began = time.monotonic()
+    answers = np.empty((len(training.labels), len(task.workload.labels)), np.float32)
     for fold in range(folds):
         answers_file = folder / f"fold-{fold}.npy"
-        measured = replace(everything, only=fold_of == fold)
+        measured = replace(training, only=fold_of == fold)
         if not answers_file.is_file():
             _progress.info("Fold %d of %d.", fold + 1, folds)
-            rest = replace(everything, only=fold_of != fold)
+            rest = replace(training, only=fold_of != fold)
             fold_task = replace(task, training=rest, evaluation=measured)
             place = folder / f"fold-{fold}"
             # The epochs are those of the first training already.
@@ -133,27 +155,30 @@ def cross_validate(
             with write_atomically(answers_file, sync=True) as file:
                 np.save(file, fold_answers)
         answers[fold_of == fold] = np.load(answers_file)
+    return OutOfFold(answers, folds, round(time.monotonic() - began, 3))
+
+
+def write_estimates(folder: Path, task: Task, of_train: OutOfFold, of_eval: np.ndarray) -> None:
+    """Writes how good the answers to train, out of fold, and to eval are, and the answers themselves.
+
+    Both have the model's temperature; `of_eval` are the model's probabilities, [N, classes].
+    """
+    splits = task.training, task.evaluation
+    labels, groups = (
+        np.concatenate([getattr(split, name) for split in splits]) for name in ("labels", "groups")
+    )
+    answers = np.concatenate([of_train.probabilities, of_eval])
     right = answers.argmax(axis=1) == labels
-    overall = Estimate.of(right, everything.groups)
     classes = {
-        name: Estimate.of(right[labels == number], everything.groups[labels == number])
+        name: Estimate.of(right[labels == number], groups[labels == number])
         for number, name in enumerate(task.workload.labels)
         if (labels == number).any()
     }
-    estimates = CrossValidation(folds, overall, classes, round(time.monotonic() - began, 3))
+    overall = Estimate.of(right, groups)
+    estimates = CrossValidation(of_train.folds, overall, classes, of_train.seconds)
+    CROSS_VALIDATION.write(folder, estimates)
     files = (*task.training.files, *task.evaluation.files)
-    temperature = calibration.fit_temperature(answers, labels) if scales else None
-    answers = calibration.divide_logits(answers, temperature or 1.0)
-    return OutOfFold(estimates, _make_predictions(files, answers, labels, task.workload), temperature)
-
-
-def _concatenate(one: Split, other: Split) -> Split:
-    with tf.device("/cpu:0"):
-        inputs = tf.concat([one.inputs, other.inputs], axis=0)
-    labels, groups = (
-        np.concatenate([getattr(split, name) for split in (one, other)]) for name in ("labels", "groups")
-    )
-    return replace(one, files=(), counts=(len(labels),), labels=labels, groups=groups, inputs=inputs)
+    OUT_OF_FOLD.write(folder, _make_predictions(files, answers, labels, task.workload))
 
 
 def _assign_folds(labels: np.ndarray, groups: np.ndarray, folds: int) -> np.ndarray:

@@ -38,8 +38,6 @@ _SHARE_OF_MEMORY = 0.25
 _SHARE_OF_DISK = 0.5
 # Examples in the shuffle buffer, fewer if they are large.
 _SHUFFLE_BUFFER, _SHUFFLE_BUFFER_BYTES = 8192, 128 * 1024**2
-# A class with fewer groups than these gives none to the held-out split.
-_FEWEST_GROUPS = 3
 # Number of shards that are read in turn.
 _SHARDS_AT_ONCE = 4
 # Largest weight of an example, in means of its class, where groups count alike: else the only photo of a
@@ -153,11 +151,11 @@ def open_split(
 
 
 def hold_out(split: Split, share: float) -> tuple[Split, Split]:
-    """Splits a training split by group: one part to train on, and a held-out share to select by.
+    """Splits a training split by group: one part to train on, and a held-out share.
 
     Each group stands for the rarest class that it has, and each class gives a share of the groups that stand
-    for it: at least one if it has three, none if it has fewer. The digests of their names decide which. The
-    second part may be empty.
+    for it, rounded: of four groups, a tenth is none. The digests of their names decide which. The second part
+    may be empty.
     """
     shown = split.shown
     labels, (ids, group) = split.labels[shown], np.unique(split.groups[shown], return_inverse=True)
@@ -168,8 +166,7 @@ def hold_out(split: Split, share: float) -> tuple[Split, Split]:
     is_held = np.zeros(len(ids), bool)
     for class_rank in np.unique(rarest):
         members = np.flatnonzero(rarest == class_rank)
-        if len(members) >= _FEWEST_GROUPS:
-            is_held[members[: max(1, round(share * len(members)))]] = True
+        is_held[members[: int(share * len(members) + 0.5)]] = True
     is_out = np.zeros(len(split.labels), bool)
     is_out[shown] = is_held[group]
     rest = ~is_out if split.only is None else split.only & ~is_out

@@ -19,9 +19,9 @@ from trainer_module.training.input_pipeline import Split
 
 _FALSE_ALARMS = 0.05
 # Features of photos of 224 pixels take 40 ms each on a processor.
-_MOST_COMPONENTS, _MOST_EXAMPLES = 16, 1_000
-# In a split with fewer examples, only one is beyond the threshold.
-_FEWEST_EXAMPLES = 30
+_MOST_COMPONENTS, MOST_EXAMPLES = 16, 1_000
+# Fewer examples describe no class; and beyond the farthest of fewer held-out ones lie too many new ones.
+_FEWEST_TRAINED, _FEWEST_HELD_OUT = 30, 8
 # Features of the mean size are multiplied to this value before tanh.
 _GAIN = 2.0
 # Deviation of a feature by the rounding in an int8 file; no component is taken for more precise.
@@ -31,33 +31,33 @@ _FAR, _STEEPNESS = 2.0, 8.0
 _SEED = 30
 
 
-def are_enough(*splits: Split) -> bool:
-    """Tells whether all splits have enough examples for a distance and its threshold."""
-    return all(len(split.shown) >= _FEWEST_EXAMPLES for split in splits)
+def are_enough(training: Split, held_out: Split) -> bool:
+    """Tells whether both splits have enough examples for a distance and its threshold."""
+    return len(training.shown) >= _FEWEST_TRAINED and len(held_out.shown) >= _FEWEST_HELD_OUT
 
 
 def add_unlike(
-    model: keras.Model, features: keras.KerasTensor, training: Split, evaluation: Split, batch_size: int
+    model: keras.Model, features: keras.KerasTensor, training: Split, held_out: Split, batch_size: int
 ) -> keras.Model:
     """Returns a trained model with a second output, float32 [N, 1] in 0..1.
 
     It is computed from `features`, a tensor in it, [N, features]. Of the examples that the model was not
-    trained on, `evaluation`, 5 % get more than 0.5; of large splits, a sample is taken.
+    trained on, `held_out`, 5 % get more than 0.5, of 20 and fewer none; of large splits, a sample is taken.
     """
-    reader, (training, evaluation) = keras.Model(model.input, features), map(_sample, (training, evaluation))
+    reader, (training, held_out) = keras.Model(model.input, features), map(_sample, (training, held_out))
     trained = calibration.predict(reader, training, batch_size)
     gain = _GAIN / max(float(np.abs(trained).mean()), 1e-6)
     space = _fit(np.tanh(gain * trained), training.labels[training.shown])
-    new = space.measure(np.tanh(gain * calibration.predict(reader, evaluation, batch_size)))
+    new = space.measure(np.tanh(gain * calibration.predict(reader, held_out, batch_size)))
     middles = np.median(new, axis=0) + 1e-6
-    threshold = np.quantile((new / middles).sum(axis=1), 1 - _FALSE_ALARMS)
+    threshold = np.quantile((new / middles).sum(axis=1), 1 - _FALSE_ALARMS, method="higher")
     scaled = keras.layers.Rescaling(gain, dtype="float32")(features)
     unlike = _Unlike(space, middles * threshold, name=UNLIKE, dtype="float32")(ops.tanh(scaled))
     return keras.Model(model.input, [model.output, unlike])
 
 
 def _sample(split: Split) -> Split:
-    chosen = np.random.default_rng(_SEED).permutation(split.shown)[:_MOST_EXAMPLES]
+    chosen = np.random.default_rng(_SEED).permutation(split.shown)[:MOST_EXAMPLES]
     return replace(split, only=np.isin(np.arange(len(split.labels)), chosen))
 
 

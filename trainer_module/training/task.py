@@ -24,8 +24,8 @@ _progress = logging.getLogger("edgeline.progress")
 # Fine-tuning ends with the mean of the weights after each of this many epochs, at most half of all: single
 # ones differ by a point or two.
 _AVERAGED = 6
-# Share of the groups of train that select an epoch, if early stopping is set.
-_SELECTION_SHARE = 0.1
+# Share of the groups of train that are held out, to calibrate the model and to select an epoch.
+_HELD_OUT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,14 @@ class Task:
     training: Split
     evaluation: Split
     seed: int
+    held_out: Split | None = None  # examples of train that the model does not learn from
+
+    def hold_out(self) -> "Task":
+        """Returns the task with a tenth of the groups of train held out; itself if these are too few."""
+        if self.held_out:
+            return self
+        rest, held_out = input_pipeline.hold_out(self.training, _HELD_OUT_SHARE)
+        return replace(self, training=rest, held_out=held_out) if len(held_out.shown) else self
 
 
 def open_task(
@@ -80,8 +88,8 @@ def train_model(
 ) -> Trained:
     """Builds the workload's model and trains it.
 
-    `task.evaluation` has no part in the model: if `early_stopping_patience` is set, groups that are held out
-    of `task.training` select the epoch.
+    `task.evaluation` has no part in the model: if `early_stopping_patience` is set, `task.held_out` selects
+    the epoch; it is taken from `task.training` if there is none.
 
     The global batch size is `batch_size` times the replicas. A training with the same arguments resumes from
     the folder `checkpoints`. A budget counts from `began`, by `time.monotonic`; unless `exactly`, one epoch
@@ -96,12 +104,10 @@ def train_model(
     budget = Budget(settings.budget_s, began, checkpoints, replicas, overrun_s) if settings.budget else None
     selection = None
     if settings.early_stopping_patience:
-        rest, selection = input_pipeline.hold_out(task.training, _SELECTION_SHARE)
-        if len(selection.shown):
-            task = replace(task, training=rest)
-        else:
-            _progress.info("No class has three groups: all epochs are trained, without early stopping.")
-            selection = None
+        task = task.hold_out()
+        selection = task.held_out
+        if selection is None:
+            _progress.info("No class has five groups: all epochs are trained, without early stopping.")
     with devices.set_precision(settings):
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
         settings = prepared.settings
@@ -139,7 +145,7 @@ def train_model(
         )
     model = prepared.model
     if settings.precision != "float32":
-        model = _build_model(task, model_settings)
+        model = build_model(task, model_settings)
         model.set_weights(prepared.model.get_weights())
     return Trained(model, outcome, settings, (*notes, *(budget.notes if budget else ())))
 
@@ -189,7 +195,7 @@ def prepare(
     steps = input_pipeline.steps_per_epoch(training, batch_size)
     keras.utils.set_random_seed(task.seed)
     with replicas.scope():
-        model = _build_model(task, model_settings)
+        model = build_model(task, model_settings)
     augment = workload_module.find(task.workload.module, "augment")
     augment = augment and partial(augment, settings=settings)
     counts = np.bincount(training.labels[training.shown], minlength=len(labels)).tolist()
@@ -249,7 +255,8 @@ def prepare(
     )
 
 
-def _build_model(task: Task, settings: ModelSettings) -> keras.Model:
+def build_model(task: Task, settings: ModelSettings) -> keras.Model:
+    """Builds the workload's model, with weights that no example has changed."""
     module = workload_module.load(task.workload.module)
     model: keras.Model = module.build_model(task.workload.labels, settings, task.transform)
     return model

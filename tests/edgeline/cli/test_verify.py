@@ -184,7 +184,7 @@ def test_json_has_the_releases_their_problems_and_their_signer(verify, push, key
     signer = load_public_key(str(keys / PUBLIC))
     code, out = verify("--json", "--key", keys / PUBLIC)
     facts = {"push": str(push), "model": "shelf", "versions": [1, 2], "problems": [], "signed_by": signer}
-    facts["golden"] = "has no golden vectors"
+    facts |= {"golden": "has no golden vectors", "least_runtimes": {"fp16": "2.3", "int8": "2.3"}}
     assert code == 0 and json.loads(out) == facts
     bundle = str(push / "edge/shelf/1")
     code, out = verify(bundle, "--json", "--key", keys / PUBLIC)
@@ -245,6 +245,7 @@ def test_golden_vectors_of_production_and_of_a_bundle_are_run(verify, bundle):
     for arguments in ([], ["1"], [bundle]):
         code, out = verify(*arguments)
         assert code == 0 and expected in out
+        assert "shelf 1: runs on TFLite of these versions and newer: 2.3 (fp16), 2.3 (int8)." in out
     assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
 
 

@@ -113,11 +113,12 @@ def convert_here(
     variants: Sequence[str],
     output: Path,
     calibration: NDArray[Any] | None = None,
+    oldest_runtime: str = "",
 ) -> dict[str, str | None]:
     """Runs the worker in this process, where TensorFlow is loaded already; returns the errors by variant."""
     np.save(output / "calibration.npy", exported.images if calibration is None else calibration)
     paths = [str(output / name) for name in ("calibration.npy", "", "journal")]
-    conversion_worker.main([str(exported.folder), signature, *paths, "600", *variants])
+    conversion_worker.main([str(exported.folder), signature, *paths, "600", oldest_runtime, *variants])
     entries = [json.loads(line) for line in (output / "journal").read_text().splitlines()]
     return {entry["variant"]: entry["error"] for entry in entries}
 

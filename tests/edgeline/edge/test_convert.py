@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeline.edge.inspect import find_problems, inspect
+from edgeline.edge.inspect import find_problems, find_runtime_problems, inspect
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.variants import VARIANTS
 from edgeline.records.edge import Conversion
 from tests.edgeline.edge.conftest import Exported, convert_here
+from tests.trainer_module.samples import save_model
 from trainer_module.export.convert import convert
 
 pytestmark = pytest.mark.e2e
@@ -44,6 +45,26 @@ def test_a_heavy_tail_of_the_calibration_examples_leaves_int8_its_steps(exported
     probabilities = EdgeModel(tmp_path / "model_int8.tflite").predict(exported.images.astype(np.float32))
 
     np.testing.assert_allclose(probabilities, exported.probabilities, rtol=0, atol=_TOLERANCE["int8"])
+
+
+def test_a_dynamic_file_for_an_old_runtime_needs_no_newer_one(tmp_path: Path):
+    """TensorFlow 2.21 otherwise quantises each output of a dense layer alone, which needs TFLite 2.17."""
+    import keras
+
+    keras.utils.set_random_seed(20)
+    image = keras.Input((8, 8, 1), name="image")
+    hidden = keras.layers.Dense(64, activation="relu")(keras.layers.Flatten()(image))
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(hidden))
+    saved = save_model(model, "serve_image", tmp_path / "saved")
+    images = np.random.default_rng(1).random((50, 8, 8, 1), np.float32)
+    exported = Exported(saved, images, np.zeros(50, int), model(images).numpy())
+
+    convert_here(exported, "serve_image", ["dynamic"], tmp_path, oldest_runtime="2.14")
+    file = tmp_path / VARIANTS["dynamic"].file_name
+
+    assert find_runtime_problems(inspect(file), "2.14") == find_problems(inspect(file), "dynamic") == []
+    probabilities = EdgeModel(file).predict(images)
+    np.testing.assert_allclose(probabilities, exported.probabilities, rtol=0, atol=_TOLERANCE["dynamic"])
 
 
 def test_a_killed_worker_costs_one_variant_and_another_makes_the_rest(conversions: dict[str, Conversion]):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeline.edge.inspect import TensorContract, find_problems, inspect
+from edgeline.edge.inspect import TensorContract, find_problems, find_runtime_problems, inspect
 from edgeline.errors import EdgelineError
 
 pytestmark = pytest.mark.e2e
@@ -27,8 +27,19 @@ def test_the_report_counts_operations_and_weights(files: dict[str, Path]):
     report = inspect(files["fp32"])
 
     assert report.ops["CONV_2D"] == 2 and report.ops["SOFTMAX"] == 1
+    assert report.op_versions.keys() == report.ops.keys() and report.least_runtime == "2.3"
     assert report.custom_ops == report.flex_ops == ()
     assert sum(report.weight_dtypes.values()) == pytest.approx(1.0)
+
+
+def test_a_file_that_the_oldest_runtime_cannot_run_is_a_problem(files: dict[str, Path]):
+    report = inspect(files["fp32"])
+    newer = replace(report, op_versions={**report.op_versions, "FULLY_CONNECTED": 12}, least_runtime="2.17")
+
+    assert find_runtime_problems(report, "2.14") == find_runtime_problems(newer, None) == []
+    assert find_runtime_problems(newer, "2.14") == [
+        "The file has FULLY_CONNECTED version 12, which needs TFLite 2.17; edge.oldest_runtime is 2.14."
+    ]
 
 
 def test_each_mixing_up_of_variants_is_caught(files: dict[str, Path]):

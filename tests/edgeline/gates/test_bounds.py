@@ -45,8 +45,8 @@ def make_answers(worse, better=0):
 
 
 def decide(candidate, baseline=None, bounds=(), beat_majority=True, answers=None, **settings):
-    """Returns the verdict; without `answers`, those of production are better beyond doubt."""
-    answers = answers or make_answers(worse=30)
+    """Returns the verdict; without `answers`, production's are better beyond doubt, a first model's right."""
+    answers = answers or make_answers(worse=30 if baseline else 0)
     if baseline is None:
         answers = replace(answers, baseline=None)
     settings = EvaluationSettings(bounds=bounds, beat_majority=beat_majority, **settings)
@@ -85,7 +85,7 @@ def test_a_bound_on_another_metric_names_it(kind, metric, words):
     figures, name = metrics(), {"overall": "all", "class": "damaged"}[kind]
     figures[kind][name][metric] = 0.4
     answers, bounds = replace(make_answers(worse=30), normal=0), [Bound(slice=kind, metric=metric, lower=0.5)]
-    (reason,) = decide(figures, None, bounds, answers=answers).reasons
+    (reason,) = decide(figures, None, bounds, answers=answers, beat_majority=False).reasons
     assert reason.startswith(words)
 
 
@@ -164,6 +164,27 @@ def test_a_model_has_to_beat_always_predicting_the_most_frequent_class(accuracy,
     assert verdict.passed == passed
     assert passed or "always predicting ok is right for 0.600" in verdict.reasons[0]
     assert decide(metrics(accuracy), None, [], beat_majority=False).passed
+
+
+def test_a_first_model_has_to_beat_the_most_frequent_class_beyond_noise():
+    """160 of 300 examples are `ok`, and 164 are answered right: 0.547 in 0.490 to 0.602."""
+    labels = np.repeat((0, 1), (160, 140))
+    right = np.r_[0:160, 0:140] < np.repeat((90, 74), (160, 140))
+    scores = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
+    answers = Answers(("ok", "damaged"), None, labels, np.arange(300), scores, None, {})
+    figures = compute_metrics(answers, "photo", 0.01)
+    first = judge(figures, EvaluationSettings(), answers)
+    assert first.slices == ("overall",)
+    assert first.reasons[0].startswith(
+        "Overall accuracy 0.547 on 300 eval examples (95 % CI 0.490 to 0.602) beats the majority class by no"
+        " more than noise: always predicting ok is right for 0.533, and as good as the model in "
+    )
+    assert judge(figures, EvaluationSettings(beat_majority=False), answers).passed
+    later = judge(
+        replace(figures, baseline=figures.candidate), EvaluationSettings(), replace(answers, baseline=scores)
+    )
+    assert later.passed and later.warnings[0] == first.reasons[0]
+    assert judge(figures, EvaluationSettings(confidence=0.5), answers).passed
 
 
 def test_an_accuracy_that_is_no_number_holds_no_bound():

@@ -175,6 +175,10 @@ def a_run(
                 seconds=101.0,
                 input_wait=0.012,
                 parameters=190803,
+                held_out=214,
+                temperature=0.87,
+                temperature_examples=214,
+                unlike_examples=210,
             ),
             CrossValidation(
                 5, Estimate(410, 90, 0.951, 0.93, 0.97), {"damaged": Estimate(51, 12, 0.8, 0.62, 0.94)}, 300.0

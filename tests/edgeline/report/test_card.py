@@ -39,6 +39,15 @@ def test_a_card_has_data_metrics_files_and_settings_and_loads_nothing(card):
     assert "script" not in tags.tags and len(tags.ids) == len({*tags.ids})
 
 
+def test_a_card_says_on_how_many_examples_the_temperature_was_fitted(card):
+    text = card.replace("\xa0", " ")
+    assert "Logits were divided by 0.87" in text
+    assert "fitted on 214 photos of train that the answering models did not learn from." in text
+    assert "The threshold of <code>unlike</code> is from 210." in text
+    assert "The model did not learn from 214 photos of train, which were held out for this." in text
+    assert '<th class="minor">Oldest TFLite</th>' in card
+
+
 def test_no_photo_nor_text_of_the_data_is_on_a_card(card):
     assert not {"mistakes", "quarantine", "label_issues", "photo_drift", "features"} & {*sections(card)}
     assert "<img" not in card and "data:image" not in card

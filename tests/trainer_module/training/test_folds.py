@@ -23,13 +23,13 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def folder(files, transform_output, tmp_path_factory):
     folder = tmp_path_factory.mktemp("folds")
-    run_fn.run_fn(run_arguments(files, transform_output, folder, folds=3))
+    run_fn.run_fn(run_arguments(files, transform_output, folder, folds=5))
     return folder
 
 
 def test_every_example_is_measured_by_a_model_that_was_not_trained_on_its_session(folder):
     result = CROSS_VALIDATION.read(folder / "run")
-    assert result.folds == 3
+    assert result.folds == 5
     assert result.overall.examples == TRAIN_EXAMPLES + EVAL_EXAMPLES
     assert sum(one.examples for one in result.classes.values()) == result.overall.examples
     assert 0.8 < result.overall.low <= result.overall.share <= result.overall.high <= 1
@@ -53,7 +53,7 @@ def test_folds_do_not_change_the_model_that_is_shipped(folder, run_dir):
 
 def test_tensorboard_has_only_the_training_that_is_shipped(folder):
     (training,) = (folder / "checkpoints").iterdir()
-    assert (training / "fold-2").is_dir()
+    assert (training / "fold-4").is_dir()
     assert list(training.rglob("tensorboard")) == [training / "tensorboard"]
 
 
@@ -69,14 +69,16 @@ def make_task(train: dict[str, int], evaluation: dict[str, int], dimensions: int
     return Task(SHELF, None, make_groups(train, 0), make_groups(evaluation, 1000), 20)
 
 
-MANY = {"ok": 50, "misplaced": 50, "damaged": 30}
+MANY = {"ok": 80, "misplaced": 80, "damaged": 60}
+FEW = {"ok": 50, "misplaced": 50, "damaged": 30}
+IN_EVAL = {"ok": 8, "misplaced": 8, "damaged": 5}
 
 
 @pytest.mark.parametrize(
     ("evaluation", "dimensions", "changes", "count", "message"),
     [
-        ({"ok": 8, "misplaced": 8, "damaged": 5}, 3, {}, 0, ""),
-        ({"ok": 8, "misplaced": 8, "damaged": 5}, 3, {"folds": 4}, 4, ""),
+        (IN_EVAL, 3, {}, 0, ""),
+        (IN_EVAL, 3, {"folds": 4}, 4, ""),
         ({"ok": 7, "misplaced": 7, "damaged": 5}, 3, {}, 5, ""),
         ({"ok": 40, "misplaced": 40, "damaged": 4}, 3, {}, 5, ""),
         ({"ok": 40, "misplaced": 40}, 3, {}, 5, ""),
@@ -93,11 +95,32 @@ def test_folds_are_trained_if_eval_has_few_groups_and_if_they_are_cheap(
     evaluation, dimensions, changes, count, message
 ):
     settings = TrainerSettings(**changes)
-    task = make_task(MANY, evaluation, dimensions)
-    folds_, note = folds.count_folds(task, settings, trained_s=10.0, left_s=settings.budget_s - 30.0)
-    assert folds_ == count
-    assert bool(note) == bool(message)
-    assert re.search(message, note)
+    plan = folds.plan_folds(make_task(MANY, evaluation, dimensions), settings)
+    plan = folds.keep_to_budget(plan, settings, trained_s=10.0, left_s=settings.budget_s - 30.0)
+    assert plan.folds == count
+    assert bool(plan.note) == bool(message)
+    assert re.search(message, plan.note)
+
+
+@pytest.mark.parametrize(
+    ("train", "dimensions", "changes", "calibrates"),
+    [
+        (MANY, 3, {}, False),
+        (MANY, 3, {"folds": 5}, True),
+        (FEW, 3, {}, True),
+        (FEW, 3, {"folds": 0}, False),
+        # Nobody knows before the training whether a budget has time for folds.
+        (FEW, 3, {"budget": "5m"}, False),
+        (FEW, 4, {}, False),
+    ],
+)
+def test_what_gives_the_temperature_does_not_depend_on_eval(train, dimensions, changes, calibrates):
+    settings = TrainerSettings(**changes)
+    for evaluation in (IN_EVAL, {"ok": 3}, {"damaged": 100}):
+        plan = folds.plan_folds(make_task(train, evaluation, dimensions), settings)
+        assert plan.calibrates == calibrates
+    # Out of fold, the model is judged only where eval is too small.
+    assert folds.plan_folds(make_task(FEW, IN_EVAL), TrainerSettings()) == folds.Plan(5, False, True)
 
 
 def test_a_fold_has_as_many_epochs_as_the_model(tmp_path, monkeypatch):
@@ -108,28 +131,28 @@ def test_a_fold_has_as_many_epochs_as_the_model(tmp_path, monkeypatch):
     settings = TrainerSettings(epochs=4, min_steps=600, max_steps=2, budget="5m")
     task = make_task(dict.fromkeys(LABELS, 5), dict.fromkeys(LABELS, 5))
     with pytest.raises(LookupError, match=r"^4$"):
-        folds.cross_validate(
-            task, ModelSettings(), settings, 3, tf.distribute.get_strategy(), tmp_path, False
-        )
+        folds.answer_out_of_fold(task, ModelSettings(), settings, 3, tf.distribute.get_strategy(), tmp_path)
 
 
 def test_there_are_no_more_folds_than_groups_and_none_with_two_groups():
-    four, two = make_task({"ok": 2, "damaged": 1}, {"ok": 1}), make_task({"ok": 1}, {"ok": 1})
-    assert folds.count_folds(four, TrainerSettings(), 1.0, 0.0) == (4, "")
-    count, note = folds.count_folds(four, TrainerSettings(folds=5), 1.0, 0.0)
-    assert (count, note) == (4, "trainer.folds is 5: there are only enough groups and examples for 4.")
-    few = make_task({"ok": 4, "damaged": 4, "misplaced": 3}, {"ok": 3, "damaged": 3, "misplaced": 3})
+    four, two = make_task({"ok": 3, "damaged": 1}, {"ok": 1}), make_task({"ok": 1, "damaged": 1}, {"ok": 1})
+    plan = folds.plan_folds(four, TrainerSettings())
+    assert (plan.folds, plan.note) == (4, "")
+    plan = folds.plan_folds(four, TrainerSettings(folds=5))
+    assert plan.folds == 4
+    assert plan.note == "trainer.folds is 5: there are only enough groups and examples for 4."
+    few = make_task({"ok": 7, "damaged": 7, "misplaced": 6}, {"ok": 3, "damaged": 3, "misplaced": 3})
     # The largest class has 14 examples.
-    assert folds.count_folds(few, TrainerSettings(folds=20), 1.0, 0.0)[0] == 14
-    count, note = folds.count_folds(two, TrainerSettings(), 1.0, 0.0)
-    assert count == 0 and "too few groups (2)" in note
+    assert folds.plan_folds(few, TrainerSettings(folds=20)).folds == 14
+    plan = folds.plan_folds(two, TrainerSettings())
+    assert plan.folds == 0 and "too few groups (2)" in plan.note
 
 
 def test_splits_too_large_for_memory_have_no_folds():
     task = make_task(MANY, {"ok": 3})
     streamed = replace(task, training=replace(task.training, inputs=None))
-    count, note = folds.count_folds(streamed, TrainerSettings(), 1.0, 0.0)
-    assert count == 0 and "do not fit into memory" in note
+    plan = folds.plan_folds(streamed, TrainerSettings())
+    assert plan.folds == 0 and "do not fit into memory" in plan.note
 
 
 def test_a_session_is_in_one_fold_and_a_class_in_all():

@@ -208,10 +208,10 @@ def make_split(labels: list[int], groups: list[int]) -> input_pipeline.Split:
     )
 
 
-def test_whole_groups_are_held_out_and_at_least_one_of_each_class_with_three():
-    """Class 0 has 40 groups, class 1 four and class 2 two; a group of class 1 has examples of class 0."""
-    groups = np.repeat(np.arange(46), 5)
-    labels = np.where(groups < 40, 0, np.where(groups < 44, 1, 2))
+def test_whole_groups_are_held_out_and_no_more_of_a_class_than_its_share():
+    """Class 0 has 40 groups, class 1 five and class 2 four; a group of class 1 has examples of class 0."""
+    groups = np.repeat(np.arange(49), 5)
+    labels = np.where(groups < 40, 0, np.where(groups < 45, 1, 2))
     labels[200:203] = 0
     rest, held_out = input_pipeline.hold_out(make_split(labels, groups), 0.1)
     assert not set(groups[rest.shown]) & set(groups[held_out.shown])
@@ -223,9 +223,11 @@ def test_whole_groups_are_held_out_and_at_least_one_of_each_class_with_three():
     assert len(second.shown) and not set(held_out.shown) & {*again.shown, *second.shown}
 
 
-def test_nothing_is_held_out_if_no_class_has_three_groups():
-    rest, held_out = input_pipeline.hold_out(make_split([0, 0, 1, 1], [1, 2, 3, 4]), 0.1)
-    assert len(rest.shown) == 4 and len(held_out.shown) == 0
+def test_nothing_is_held_out_if_the_share_of_each_class_is_less_than_half_a_group():
+    split = make_split([0, 0, 0, 0, 1, 1], [1, 2, 3, 4, 5, 6])
+    rest, held_out = input_pipeline.hold_out(split, 0.1)
+    assert len(rest.shown) == 6 and len(held_out.shown) == 0
+    assert len(input_pipeline.hold_out(split, 0.2)[1].shown) == 1
 
 
 def test_batches_have_the_examples_that_are_not_held_out_and_the_others_can_be_measured(train):
