@@ -79,7 +79,8 @@ class Group(Command, click.Group):
     command_class = Command
 
     def __init__(self, *args: Any, subcommand_metavar: str = "ACTION ...", **options: Any) -> None:
-        super().__init__(*args, subcommand_metavar=subcommand_metavar, **options)
+        options["subcommand_metavar"] = subcommand_metavar
+        super().__init__(*args, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of all commands."""

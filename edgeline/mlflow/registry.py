@@ -356,14 +356,14 @@ def _make_signature(contract: dict[str, Any], labels: Sequence[str]) -> Any:
 
     kind = contract.get("kind", "image")
     if kind == "row":
-        inputs = [ColSpec(AnyType(), name) for name in list_columns(contract)]
+        inputs: list[Any] = [ColSpec(AnyType(), name) for name in list_columns(contract)]
     elif kind == "tokens":
         inputs = [ColSpec(AnyType(), contract.get("column", contract["input"]))]
     else:
         inputs = [ColSpec(AnyType())]  # the only column, whatever its name
 
     scores = dict.fromkeys(("probability", *labels))
-    outputs = [ColSpec("string", "label"), *(ColSpec("double", name) for name in scores)]
+    outputs: list[Any] = [ColSpec("string", "label"), *(ColSpec("double", name) for name in scores)]
     if kind == "image":
         outputs.append(ColSpec("double", "unlike", required=False))
     return ModelSignature(Schema(inputs), Schema(outputs))
