@@ -118,7 +118,7 @@ def _make_import_error(module: str, error: Exception) -> UsageError:
     return UsageError(
         f"The workload's module {module} cannot be imported: {type(error).__name__}: {error}.",
         "No step can run without it.",
-        f"Correct it: python -c 'import {module}' shows where it fails.",
+        f"Correct it: .venv/bin/python -c 'import {module}' shows where it fails.",
     )
 
 
