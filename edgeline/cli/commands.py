@@ -78,9 +78,8 @@ class Group(Command, click.Group):
 
     command_class = Command
 
-    def __init__(self, *args: Any, subcommand_metavar: str = "ACTION ...", **options: Any) -> None:
-        options["subcommand_metavar"] = subcommand_metavar
-        super().__init__(*args, **options)
+    def __init__(self, *, subcommand_metavar: str = "ACTION ...", **options: Any) -> None:
+        super().__init__(subcommand_metavar=subcommand_metavar, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names of all commands."""

@@ -104,7 +104,7 @@ def check_module(module: str, functions: Sequence[str], page: str) -> None:
             raise ModuleNotFoundError(f"No module named {module!r}")
         if spec.origin is None or not spec.origin.endswith(".py"):
             return
-        nodes = list(ast.walk(ast.parse(Path(spec.origin).read_bytes())))
+        nodes = list(ast.walk(ast.parse(Path(spec.origin).read_bytes(), spec.origin)))
     except Exception as error:
         raise _make_import_error(module, error) from error
     names = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
@@ -118,7 +118,7 @@ def _make_import_error(module: str, error: Exception) -> UsageError:
     return UsageError(
         f"The workload's module {module} cannot be imported: {type(error).__name__}: {error}.",
         "No step can run without it.",
-        f"Correct it: python -c 'import {module}' shows where it fails.",
+        f"Correct it: .venv/bin/python -c 'import {module}' shows where it fails.",
     )
 
 

@@ -94,7 +94,7 @@ def _check_options(wanted: RunOptions, importing: ImportOptions) -> None:
         raise UsageError(
             f"--{first} is given without a source.",
             "It says how a source is read.",
-            f"Name the source: `edgeline run SRC --{first} ...`.",
+            f"Name the source before --{first}: `edgeline run SRC`.",
         )
     if wanted.source is None:
         return

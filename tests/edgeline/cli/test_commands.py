@@ -22,7 +22,7 @@ from tests.runners.cli.process import add_week
         (["step", "trainer"], "Did you mean Trainer?"),
         (["rollback"], "--reason"),
         (["rollback", "--reason", "r", "--to", "three"], "'three' is not a valid integer."),
-        (["run", "extra"], "unexpected extra argument (extra)."),
+        (["status", "extra"], "unexpected extra argument (extra)."),
         (["run", "--if-changed=yes"], "edgeline run: Option '--if-changed' does not take a value."),
         (["run", "--set"], "edgeline run: Option '--set' requires an argument."),
         (["kubeflow", "compile"], "Missing option '-o' / '--output'."),

@@ -138,7 +138,7 @@ def test_a_model_is_named_like_its_source(tmp_path, monkeypatch, source, name):
         (["."], "is a folder of spans", "edgeline run --data ."),
         (["a.yaml"], "a.yaml is a workload or a profile.", "Pass it with --workload or --profile."),
         (["日本.csv"], "No model can be named like", "--data DIR"),
-        (["--label", "kind"], "--label is given without a source.", "edgeline run SRC --label"),
+        (["--label", "kind"], "--label is given without a source.", "edgeline run SRC`."),
         (["my wine.csv", "--workload", "shelf"], "--workload is given with the source", "Leave out one"),
         (["my wine.csv", "--sample"], "--sample is given with the source", "Leave out one"),
         (["my wine.csv", "--data", "s3://b/x"], "--data is s3://b/x.", "Pass a folder"),

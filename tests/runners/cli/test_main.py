@@ -46,7 +46,7 @@ def test_light_commands_import_no_tensorflow(tmp_path, workspace):
 def test_the_summary_in_the_list_of_commands_is_that_of_the_command(name):
     command = load(name)
 
-    assert (command.name, command.help) == (name, COMMANDS[name][1])
+    assert (command.name, command.get_short_help_str()) == (name, COMMANDS[name][1])
 
 
 def test_the_help_lists_every_command_and_tells_the_exit_codes(command, monkeypatch):
