@@ -1,6 +1,6 @@
 """Compares what a run decides on an idle machine with what it decides on a busy one.
 
-    python -m benchmarks.bench_load [photos table sensors texts]
+    .venv/bin/python -m benchmarks.bench_load [photos table sensors texts]
 
 A small workload of each kind runs through the DAG twice, alone and beside four processes that compute without
 a pause. The verdicts with their sentences, the choices (the default file, the epochs, the judges of labels)

@@ -69,6 +69,7 @@ def find_documented():
 
 def parse(command):
     """Parses a command as the real command line does, and runs nothing."""
+    command = command.replace(f"--{FILLED_IN}", "--label=1")
     words = shlex.split(command.replace(FILLED_IN, "1").rstrip(".,"), comments=True)
     words = [re.sub(r"^[A-Z]+(_[A-Z]+)*$", "1", word) for word in words]
     name, *arguments = words[1:]
