@@ -7,11 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from edgeline.errors import EdgelineError, UsageError, speak_python, suggest
+from edgeline.errors import EdgelineError, UsageError, suggest
 from edgeline.failures import describe
 from edgeline.labels import join_names
 from edgeline.prediction.inputs import answer, check_kind, read_inputs
 from edgeline.project import import_from_project
+from edgeline.python_errors import speak_python
 from edgeline.records.evaluation import LABEL_ISSUES_CSV, PROBABILITIES
 from edgeline.release import store
 from edgeline.release.verify import foresee_phone

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.spans.layout import find_newest_spans
-from edgeline.errors import speak_python
+from edgeline.python_errors import speak_python
 from edgeline.store.locations import locate
 from runners.local.metadata_rows import METADATA, skip_used_ids
 from runners.shared import inputs

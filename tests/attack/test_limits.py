@@ -107,7 +107,8 @@ def test_a_file_over_a_limit_is_refused_before_the_work_that_the_limit_bounds(
     with start(tmp_path, *arguments) as process:
         _, errors = process.communicate()
     assert process.returncode == (4 if name == "a.zip" else 2) and message in errors
-    assert len(errors.splitlines()) == 3 and max(map(len, errors.splitlines())) < 300
+    first, *lines = errors.splitlines()
+    assert first.startswith("importing ") and len(lines) == 3 and max(map(len, lines)) < 300
     assert not (tmp_path / "data").exists() and not list((tmp_path / "tmp").iterdir())
 
 
@@ -261,7 +262,7 @@ def test_a_command_that_is_ended_removes_its_temporary_folder(tmp_path, number):
         assert len(list(temporary.iterdir())) == 1
         process.send_signal(number)
         _, errors = process.communicate()
-    assert (process.returncode, errors) == (130, "Interrupted.\n")
+    assert (process.returncode, errors) == (130, f"importing {tmp_path / 'a.csv'}\nInterrupted.\n")
     assert not list(temporary.iterdir()) and not find_spans(tmp_path / "data")
 
 

@@ -23,9 +23,8 @@ def test_the_last_few_answers_of_each_device_with_each_file_are_chosen():
 def test_a_device_whose_scores_differ_from_those_of_the_stored_file_is_found(tmp_path):
     push_with_golden(tmp_path)
     cells = {"celsius": ("21.5", "30")}
-    score = (
-        open_history(tmp_path / "workspace").model().predict({"celsius": list(cells["celsius"])})["bright"]
-    )
+    answer = open_history(tmp_path / "workspace").model().predict({"celsius": list(cells["celsius"])})
+    score = answer["probabilities"]["bright"]
     right = replace(ANSWER, score=score)
     ASKED.write(
         tmp_path,

@@ -145,8 +145,8 @@ def test_runs_and_releases_are_read_from_python_and_a_pipeline_needs_the_project
 import edgeline, json
 history = edgeline.open("workspace")
 run, model = history.run("2026"), history.model()
-cells = model.predict({"celsius": ["21.5", "30"]})
-print(json.dumps([run.id, run.outcome, [each.id for each in history.runs()], run.report().path.name, cells]))
+scores = model.predict({"celsius": ["21.5", "30"]})["probabilities"]
+print(json.dumps([run.id, run.outcome, [each.id for each in history.runs()], run.report().path.name, scores]))
 print(hasattr(edgeline, "pipeline"))
 try:
     edgeline.pipeline("shelf")

@@ -145,9 +145,7 @@ def test_a_source_without_photos_in_eval_is_a_warning(tmp_path, data_dir, split,
     assert any("a run will refuse them" in warning for warning in report.warnings) == warned
 
 
-def test_the_command_reports_as_json_and_uses_the_eval_share_of_the_workload(tmp_path, data_dir, monkeypatch):
-    # The network takes seconds to load, and so few photos of a class are compared without it.
-    monkeypatch.setattr("trainer_module.networks.photo_features.describe_photo", None)
+def test_the_command_reports_as_json_and_uses_the_eval_share_of_the_workload(tmp_path, data_dir):
     workload = "name: mine\nschema: schema.pbtxt\nsettings: {data: {eval_fraction: 0.5}}"
     write(data_dir, {"workload.yaml": workload})
     photos = number_photos("ok", range(10), 2) | number_photos("bad", range(10, 12), 1)

@@ -4,12 +4,14 @@ import os
 import sys
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from data.photos.labels_file import LabelRow, write_span
 from edgeline.cli.main import main
 from runners.shared.inputs import ROOT
 from runners.timers import systemd_units
 from runners.timers.scheduled_run import name_schedule
+from tests.edgeline.release.candidates import make_key
 
 EDGELINE = f"{sys.prefix}/bin/edgeline"
 BOTTLES = f"name: bottles\nschema: {ROOT}/schema/shelf.pbtxt\nmodule: trainer_module.workloads.photos\n"
@@ -88,7 +90,9 @@ def test_the_command_that_sends_alerts_follows_the_run(team, capsys, form):
 
 
 def test_a_warning_names_a_key_that_only_this_shell_has(team, capsys, monkeypatch):
-    for key, is_warned in (("", False), ("a key", True)):
+    forms = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem = make_key().private_bytes(*forms).decode()
+    for key, is_warned in (("", False), (pem, True)):
         monkeypatch.setenv("EDGELINE_SIGNING_KEY", key)
         assert main(["schedule", "--systemd", "--data", "photos"]) == 0
         assert ("does not see EDGELINE_SIGNING_KEY" in capsys.readouterr().err) == is_warned

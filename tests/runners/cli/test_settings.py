@@ -48,7 +48,10 @@ def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(run_s
 @pytest.mark.parametrize(
     ("name", "lines"),
     [
-        ("trainer.epochs", ["trainer.epochs = 16 (a whole number from 1 to 10,000)", "    Largest number"]),
+        (
+            "trainer.epochs",
+            ["trainer.epochs = 16 (a whole number from 1 to 10,000)", "    Number of"],
+        ),
         ("gate.severity", ['"label_shift": "block"', "each name one of schema,", "one of block, warn"]),
         ("workspace.max_gb", ["= null (a number above 0 or null)", "Null for no limit"]),
         ("evaluation.bounds.0.slice", ["evaluation.bounds[].slice has no default (a text)", "`overall`"]),

@@ -17,4 +17,4 @@ def test_a_signature_with_an_open_size_is_refused(tmp_path):
     tf.saved_model.save(model, str(tmp_path / "model"), {"serve": model.serve})
     np.save(tmp_path / "examples.npy", np.zeros((1, 2, 3), np.float32))
     with pytest.raises(EdgelineError, match=r"'serve' is float32 \[None, None, 3\]"):
-        _load_converter(tmp_path / "model", "serve", tmp_path / "examples.npy")
+        _load_converter(tmp_path / "model", "serve", tmp_path / "examples.npy", dense_per_tensor=False)

@@ -133,7 +133,7 @@ def test_the_shards_of_a_run_whose_data_is_refused_are_removed(tmp_path, bucket,
     names = ("data_verdict", "statistics", "anomalies", "quarantine", "schema", "inferred")
     for name in names:
         get_path(tmp_path, name).mkdir(exist_ok=True)
-    parameters = {**make_parameters(tmp_path), "data": "", "recorded": "{}"}
+    parameters = {**make_parameters(tmp_path), "data": "", "recorded": "{}", "source": ""}
     options = "--shards", f"{bucket}/shards"
     code = run_step(tmp_path, "DataGate", GATE, parameters, *options, **{name: name for name in names})
     assert (code, len(list_files_below(shards))) == (4 if result == "fail" else 0, count)
