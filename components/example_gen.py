@@ -93,7 +93,7 @@ def SpanExampleGen(
     about, limits = Workload.from_json(workload), _Settings.model_validate_json(settings).data
     module = load_source(about.source)
     place = locate(data)
-    spans = find_newest_spans(place, limits.window)
+    spans = find_newest_spans(place, limits.window, limits.until)
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     examples.span = spans[-1].number
     folder = Path(quarantine.uri)
@@ -183,7 +183,7 @@ def SpanExampleGen(
     shutil.rmtree(scratch)
     excluded = tuple(
         Excluded(decision.span, decision.who, decision.when, decision.reason)
-        for decision in find_excluded_in_window(place, spans, limits.window)
+        for decision in find_excluded_in_window(place, spans, limits.window, limits.until)
     )
     classes = {label: sum(n for key, n in counts.items() if key[1] == label) for label in about.labels}
     trained = {key[1] for key in counts if key[0] == "train"}

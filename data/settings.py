@@ -1,8 +1,17 @@
 """Settings of the spans that are read, and of the examples made from them."""
 
-from pydantic import Field, model_validator
+from typing import Annotated
 
+from pydantic import BeforeValidator, Field, model_validator
+
+from edgeline.records.ingest import SPAN_NAME
 from edgeline.settings_group import Group
+
+
+def _check_span(name: object) -> object:
+    if name is not None and not SPAN_NAME.fullmatch(str(name)):
+        raise ValueError(f"{name!r:.100} is not the name of a span, such as span-00012")
+    return name
 
 
 class DataSettings(Group):
@@ -10,6 +19,9 @@ class DataSettings(Group):
 
     window: int = Field(8, ge=1, le=1000)
     """Number of the newest spans that are read."""
+    until: Annotated[str | None, BeforeValidator(_check_span)] = None
+    """Last span that is read, such as span-00012: a run as on the day when it was the newest. Null for no
+    limit."""
     eval_fraction: float = Field(0.2, ge=0.01, le=0.9)
     """Share of the groups (not of the examples) that goes to the eval split, where the data does not name the
     split itself. An import of photos names it, so that eval has this share of each class."""

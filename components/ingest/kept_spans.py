@@ -26,7 +26,7 @@ from edgeline.records.workload import Workload
 
 _KEPT = JsonFile[dict[str, int]]("kept.json", dict[str, int])
 # These settings choose among spans and split their examples: the output for a span does not depend on them.
-_OF_THE_WINDOW = {"window", "eval_fraction"}
+_OF_THE_WINDOW = {"window", "until", "eval_fraction"}
 _CHUNK = 2**20
 
 log = logging.getLogger("edgeline.ingest")

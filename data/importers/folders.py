@@ -10,10 +10,10 @@ from pathlib import Path
 
 from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
-from data.spans.exclusions import SPAN_NAME
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused
 from edgeline.labels import join_names
+from edgeline.records.ingest import SPAN_NAME
 from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 
 # The names of splits; the first name of each that is there counts.

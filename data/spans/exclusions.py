@@ -5,7 +5,6 @@ DIR/excluded.jsonl has a JSON object a line; lines are only appended, and the ne
 {"action": "exclude", "span": "span-00042", "when": "2026-10-05T09:12:33Z", "who": "...", "reason": "..."}
 """
 
-import re
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from data.spans.decisions import append_entries, clean_reason, read_entries
 from edgeline.errors import UsageError, suggest
 from edgeline.journal import get_user_and_host, utc_now
 from edgeline.labels import format_count
+from edgeline.records.ingest import SPAN_NAME
 from edgeline.store.locations import Location
 
 FILE_NAME = "excluded.jsonl"
-SPAN_NAME = re.compile(r"span-(\d{5})")
 
 
 @dataclass(frozen=True)

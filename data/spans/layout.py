@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from data.spans.exclusions import SPAN_NAME, Decision, find_excluded_spans, read_decisions
+from data.spans.exclusions import Decision, find_excluded_spans, read_decisions
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.ingest import WITHOUT_EXAMPLES, describe_spans, name_span
+from edgeline.records.ingest import SPAN_NAME, WITHOUT_EXAMPLES, describe_spans, name_span
 from edgeline.store.locations import Location, add_path_to_errors, list_folders, list_names, write_atomically
 
 # A labels file of a million rows has a third of this; a larger file is not one.
@@ -70,18 +70,28 @@ def find_next_number(data_dir: Path, count: int = 1) -> int:
     return last + 1
 
 
-def find_newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
-    """Returns the newest `window` spans that are not excluded, oldest first.
+def find_newest_spans(data_dir: Location, window: int, until: str | None = None) -> tuple[Span, ...]:
+    """Returns the newest `window` spans that are not excluded, oldest first; none is newer than `until`.
 
-    Raises UsageError if there is no span at all, and DataRefused if all are excluded.
+    Raises UsageError if there is no span at all, or none named `until`, and DataRefused if all are excluded.
     """
-    spans, place = find_usable_spans(data_dir)[-window:], shlex.quote(str(data_dir))
-    if not spans and (excluded := [span.name for span in find_spans(data_dir)]):
+    every, excluded = find_spans(data_dir), find_excluded_spans(data_dir)
+    names, place = [span.name for span in every], shlex.quote(str(data_dir))
+    if every and until and until not in names:
+        raise UsageError(
+            f"data.until is {until}, and {data_dir} has no span of that name.",
+            "It names the last span that a run reads.",
+            f"Name one of {describe_spans(names)}, or leave it out.",
+        )
+    every = tuple(span for span in every if not until or span.name <= until)
+    spans = tuple(span for span in every if span.name not in excluded)[-window:]
+    if every and not spans:
         raise DataRefused(
-            f"Every span of {data_dir} is excluded: {describe_spans(excluded)}.",
+            f"Every span of {data_dir}{f' up to {until}' if until else ''} is excluded:"
+            f" {describe_spans([span.name for span in every])}.",
             "There is nothing to train on.",
             f"Read the reasons with `edgeline data list --data {place}`; include a span again with"
-            f" `edgeline data exclude {excluded[-1]} --undo --reason R --data {place}`, or import more.",
+            f" `edgeline data exclude {every[-1].name} --undo --reason R --data {place}`, or import more.",
         )
     if not spans:
         missing = isinstance(data_dir, Path) and not data_dir.is_dir()
@@ -95,12 +105,17 @@ def find_newest_spans(data_dir: Location, window: int) -> tuple[Span, ...]:
     return spans
 
 
-def find_excluded_in_window(data_dir: Location, spans: Sequence[Span], window: int) -> list[Decision]:
+def find_excluded_in_window(
+    data_dir: Location, spans: Sequence[Span], window: int, until: str | None = None
+) -> list[Decision]:
     """Returns the exclusions that made `find_newest_spans` return these `spans`, oldest span first."""
     excluded = find_excluded_spans(data_dir)
     oldest = spans[0].name if len(spans) == window else ""
+    names = (span.name for span in find_spans(data_dir))
     return [
-        excluded[span.name] for span in find_spans(data_dir) if span.name in excluded and span.name > oldest
+        excluded[name]
+        for name in names
+        if name in excluded and oldest < name and (not until or name <= until)
     ]
 
 

@@ -51,7 +51,7 @@ _COMPLETE = "_EDGELINE_COMPLETE"
 SECTIONS = {
     "Used most": ("run", "status", "report", "predict", "phone"),
     "Start": ("data", "plan", "step", "drill"),
-    "Look": ("runs", "show", "diff", "tensorboard", "ui"),
+    "Look": ("runs", "show", "diff", "reproduce", "tensorboard", "ui"),
     "Release": ("verify", "rollback", "rollout", "promote", "renew", "repair", "edge"),
     "Operate": ("schedule", "alert", "gc", "kubeflow"),
     "Set up": ("settings", "schema", "keys"),

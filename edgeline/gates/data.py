@@ -18,10 +18,13 @@ def select_spans(contents: Mapping[str, str], production: Mapping[str, str]) -> 
     """Returns the names of the spans to judge: the newest, and those that are not part of production.
 
     Both have digests by name, `contents` oldest span first. The spans of the release in production passed the
-    gate if they had the same content.
+    gate if they had the same content. In a window that ends before the release's, spans older than all of the
+    release are not new either.
     """
-    fresh = [name for name, content in contents.items() if production.get(name) != content]
-    return tuple(dict.fromkeys((*fresh, *list(contents)[-1:])))
+    newest = list(contents)[-1:]
+    oldest = min(production) if newest and production and max(production) > newest[0] else ""
+    fresh = [name for name, content in contents.items() if name >= oldest and production.get(name) != content]
+    return tuple(dict.fromkeys((*fresh, *newest)))
 
 
 def judge(

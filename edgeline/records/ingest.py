@@ -1,5 +1,6 @@
 """Names of spans, and the records that ingest writes about its window of data."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +9,10 @@ from edgeline.records.json_file import JsonFile
 # Files of a span that hold no examples: what phones had answered, and corrections of labels.
 SERVED, CORRECTIONS = "served.csv", "corrections.jsonl"
 WITHOUT_EXAMPLES = (SERVED, CORRECTIONS)
+
+
+# The name of a span; its group is the number.
+SPAN_NAME = re.compile(r"span-([0-9]{5})")
 
 
 def name_span(number: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from edgeline.errors import Problem
 from edgeline.labels import format_count
-from edgeline.records.ingest import Excluded, describe_spans
+from edgeline.records.ingest import SPAN_NAME, Excluded, describe_spans
 from edgeline.records.json_file import JsonFile
 from edgeline.records.outcome import Ending
 from edgeline.records.source import Source
@@ -15,7 +15,6 @@ from edgeline.records.source import Source
 # Runs with these outcomes ended before a verdict, so the next run resumes from their finished steps.
 UNFINISHED = ("failed", "interrupted", "killed")
 _MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_SPAN = re.compile(r"span-[0-9]{5}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Run:
         if not _MODEL.fullmatch(self.workload):
             raise ValueError(f"workload is {self.workload!r}, which is not a valid name")
         for span in (*self.spans, *self.new_spans, *self.missed_spans, *self.blamed_spans):
-            if not _SPAN.fullmatch(span):
+            if not SPAN_NAME.fullmatch(span):
                 raise ValueError(f"{span!r} is not the name of a span")
 
     @property
@@ -140,7 +139,9 @@ class Run:
         elif self.new_since is not None:
             count, names = format_count(len(self.new_spans), "new span"), describe_spans(self.new_spans)
             sentence = f"{count} since run {self.new_since}: {names} (read: {window})."
-        return [sentence, *(excluded.sentence for excluded in self.excluded_spans)]
+        until = self.settings.get("data", {}).get("until")
+        ends = [f"No span after {until} is read (data.until)."] if until else []
+        return [sentence, *ends, *(excluded.sentence for excluded in self.excluded_spans)]
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

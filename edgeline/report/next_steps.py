@@ -240,7 +240,7 @@ def _choose_findings(gate: Verdict) -> Sequence[Finding]:
 def _make_command(ending: _Ending, findings: Sequence[Finding]) -> str:
     """Returns the command of a run like this one, but without the rules of some findings."""
     run = ending.facts.run
-    overrides = {**_list_changed(run.changed, run.settings), **lift(findings, run.settings)}
+    overrides = {**list_overrides(run.changed, run.settings), **lift(findings, run.settings)}
     sets = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in overrides.items())
     workload = shlex.quote(run.workload_source or run.workload)
     return f"edgeline run --workload {workload} --data {ending.data}{ending.workspace}{sets}"
@@ -263,14 +263,14 @@ def lift(findings: Sequence[Finding], settings: Mapping[str, Any]) -> dict[str, 
         bounds[int(item["number"])][item["limit"]] = None
     for name, bounds in lists.items():
         kept = [bound for bound in bounds if any(bound.get(limit) is not None for limit in _LIMITS)]
-        lifted[name] = _to_yaml([{k: v for k, v in bound.items() if v is not None} for bound in kept])
+        lifted[name] = to_yaml([{k: v for k, v in bound.items() if v is not None} for bound in kept])
     return lifted
 
 
-def _list_changed(changed: Sequence[str], settings: Mapping[str, Any]) -> dict[str, str]:
+def list_overrides(changed: Sequence[str], settings: Mapping[str, Any]) -> dict[str, str]:
     """Returns settings by dotted name with their values; those inside a mapping as a whole one."""
     names = (".".join(name.split(".")[:2]) for name in changed)
-    return {name: _to_yaml(_find_setting(name, settings)) for name in names}
+    return {name: to_yaml(_find_setting(name, settings)) for name in names}
 
 
 def _find_setting(name: str, settings: Mapping[str, Any]) -> Any:
@@ -286,10 +286,11 @@ def _find_setting(name: str, settings: Mapping[str, Any]) -> Any:
 
 def _show_setting(name: str, settings: Mapping[str, Any]) -> str:
     value = _find_setting(name, settings)
-    return f"{name} ({_to_yaml(value)})" if isinstance(value, str | int | float) else name
+    return f"{name} ({to_yaml(value)})" if isinstance(value, str | int | float) else name
 
 
-def _to_yaml(value: Any) -> str:
+def to_yaml(value: Any) -> str:
+    """Returns the value of a setting as YAML for `--set`."""
     return value if isinstance(value, str) and _PLAIN.fullmatch(value) else json.dumps(value)
 
 

@@ -73,7 +73,8 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
         from data.spans.layout import find_newest_spans
 
         data = data.absolute()
-        inputs.check_spans(find_newest_spans(data, settings.data.window), workload)
+        spans = find_newest_spans(data, settings.data.window, settings.data.until)
+        inputs.check_spans(spans, workload)
         command += ["--data", str(data)]
     or_file = ", or set EnvironmentFile= with `systemctl edit`" if systemd else ""
     if is_url(str(data)) or is_url(str(settings.push.destination)):

@@ -9,16 +9,23 @@ from edgeline.records.run import Run
 from edgeline.store.locations import Location
 
 
-def add_spans(run: Run, data: Location, spans: Sequence[Span], window: int, earlier: Sequence[Run]) -> Run:
+def add_spans(
+    run: Run,
+    data: Location,
+    spans: Sequence[Span],
+    window: int,
+    earlier: Sequence[Run],
+    until: str | None = None,
+) -> Run:
     """Returns the record of a run with the spans that it reads, and which of them are new.
 
-    `spans` are those of `data` that the run reads, at most `window`, and `earlier` the earlier runs of its
-    workload, both oldest first.
+    `spans` are those of `data` that the run reads, at most `window` and none after `until`, and `earlier` the
+    earlier runs of its workload, both oldest first.
     """
     names = tuple(span.name for span in spans)
     excluded = tuple(
         Excluded(entry.span, entry.who, entry.when, entry.reason)
-        for entry in find_excluded_in_window(data, spans, window)
+        for entry in find_excluded_in_window(data, spans, window, until)
     )
     run = replace(run, spans=names, excluded_spans=excluded)
     judged = [run for run in earlier if run.spans and run.data == str(data) and run.has_verdict]
@@ -31,7 +38,7 @@ def add_spans(run: Run, data: Location, spans: Sequence[Span], window: int, earl
         run,
         new_since=last.id,
         new_spans=tuple(name for name in names if name not in judged_spans),
-        missed_spans=tuple(name for name in usable if max(last.spans) < name < names[0]),
+        missed_spans=tuple(name for name in usable if max(judged_spans) < name < names[0]),
     )
 
 

@@ -62,7 +62,7 @@ def pipeline(
     inputs.check_settings(chosen, values)
     place = data_folder or inputs.ensure_sample(folder, chosen, print)
     push = values.push.root(folder)
-    spans = find_newest_spans(place, values.data.window)
+    spans = find_newest_spans(place, values.data.window, values.data.until)
     commit = read_source(source)
     if values.push.require_clean:
         commit.check_clean()

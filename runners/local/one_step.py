@@ -56,7 +56,7 @@ def _run_step(options: StepOptions, folder: RunFolder, run: Run) -> tuple[Path, 
     check_path((options.out or Path()).absolute(), "--out")
     out = _make_folder(options, run)
     if options.step == "ExampleGen":  # It reads the data as they are now.
-        spans = find_newest_spans(locate(run.data), settings.data.window)
+        spans = find_newest_spans(locate(run.data), settings.data.window, settings.data.until)
         code = digest_step_files(workload.module, workload.source, settings.own_modules())
         digests = inputs.digest_inputs(spans, out / "window.json", workload, settings, run.push, code)
         run = replace(run, inputs=digests)

@@ -167,7 +167,8 @@ def _read_world(
     data = options.data.absolute() if options.data is not None else inputs.locate_sample(workspace, workload)
     code = digest_step_files(workload.module, workload.source, settings.own_modules())
     has_data = options.data is not None or Path(str(data)).is_dir()
-    spans = find_newest_spans(data, settings.data.window) if has_data else ()
+    limits = settings.data
+    spans = find_newest_spans(data, limits.window, limits.until) if has_data else ()
     # A workspace is created by its first run.
     cache = workspace / "window.json" if workspace.is_dir() else None
     digests = inputs.digest_inputs(spans, cache, workload, settings, push, code, earlier)

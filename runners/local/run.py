@@ -196,13 +196,13 @@ class _Session:
         """Runs the DAG and records the end; None if nothing changed and `--if-changed` was given."""
         last = earlier[-1] if earlier else None
         inputs.check_settings(self.workload, self.settings)
-        data, window = self._find_data(progress), self.settings.data.window
+        data, limits = self._find_data(progress), self.settings.data
         run = self._make_record(data)
         if self.settings.push.require_clean:
             run.source.check_clean()
         try:
-            spans = find_newest_spans(data, window)
-            run = catch_up.add_spans(run, data, spans, window, earlier)
+            spans = find_newest_spans(data, limits.window, limits.until)
+            run = catch_up.add_spans(run, data, spans, limits.window, earlier, limits.until)
             cache = self.workspace / "window.json"
             own = self.settings.own_modules()
             self.code = digest_step_files(self.workload.module, self.workload.source, own)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from edgeline.records.source import Source
@@ -16,13 +17,17 @@ _CODE = ("*.py", "*.yaml", "*.yml", "*.pbtxt", "*.toml")
 
 def read_source(workload: str) -> Source:
     """Returns the commit of the repository that a workload's file is in; of the project's, if in none."""
-    folders = [Path(workload).absolute().parent] if os.path.isfile(workload) else []
-    source = Source()
-    for folder in (*folders, ROOT):
-        source = _read_commit(folder)
-        if source.commit:
-            break
-    return source
+    return _read_commit(find_repository(workload))
+
+
+def find_repository(workload: str) -> Path:
+    """Returns a folder in the repository of a workload's file; the project's, if that is in none."""
+    folder = Path(workload).absolute().parent
+    if os.path.isfile(workload):
+        with suppress(OSError, subprocess.SubprocessError):
+            _git(folder, "rev-parse", "HEAD")
+            return folder
+    return ROOT
 
 
 def _read_commit(folder: Path) -> Source:

@@ -115,7 +115,7 @@ def suggest(src: Path, count: int, place: Place, run: Run, workload: Workload) -
     if not candidates:
         raise _make_nothing_error(src, pool, workload.nouns)
     sliced = next((name for name in workload.slices.values() if name in candidates[0].cells), "")
-    window = find_newest_spans(data, settings.window)
+    window = find_newest_spans(data, settings.window, settings.until)
     examples, labelled = read_labelled(window, workload, settings, bundle.contract, sliced)
     contents = [*(item.content for item in candidates), *(item.content for item in examples)]
     features = compute_features(bundle.contract, contents)

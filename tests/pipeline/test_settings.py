@@ -163,6 +163,9 @@ def test_every_mistake_is_in_the_one_error():
          "trainer.strategy: 'mirored' is not one of auto, mirrored, one_device, multi_worker, tpu"
          " (from --set). Did you mean mirrored?"),
         ("data.window=0", "data.window: 0 is not a whole number from 1 to 1,000 (from --set)."),
+        ("data.until=12", "data.until: 12 is not the name of a span, such as span-00012 (from --set)."),
+        ("data.until=week-12",
+         "data.until: 'week-12' is not the name of a span, such as span-00012 (from --set)."),
         ("trainer.epochs=1.5", "trainer.epochs: 1.5 is not a whole number from 1 to 10,000 (from --set)."),
         ("trainer.flip=1", "trainer.flip: 1 is not true or false (from --set)."),
         ("trainer.learning_rate=0", "trainer.learning_rate: 0 is not a number above 0 to 1 (from --set)."),

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from data.spans.exclusions import decide
-from data.spans.layout import add_span, find_newest_spans, find_spans
-from edgeline.errors import UsageError
+from data.spans.layout import add_span, find_excluded_in_window, find_newest_spans, find_spans
+from edgeline.errors import DataRefused, UsageError
 from edgeline.records.ingest import describe_spans
 
 
@@ -23,6 +23,31 @@ def test_spans_are_numbered_on_and_found_oldest_first(tmp_path):
     assert (span.name, span.number, os.listdir(span.path)) == ("span-00008", 8, ["rows.csv"])
     assert [span.number for span in find_spans(tmp_path)] == [7, 8]
     assert [span.number for span in find_newest_spans(tmp_path, 1)] == [8]
+
+
+def test_a_window_ends_at_a_span_that_is_named(tmp_path):
+    for number in range(1, 5):
+        (tmp_path / f"span-0000{number}").mkdir()
+    decide(tmp_path, "exclude", "span-00002", "r", ["span-00002"])
+    decide(tmp_path, "exclude", "span-00004", "r", ["span-00004"])
+
+    window = find_newest_spans(tmp_path, 2, "span-00003")
+
+    assert [span.number for span in window] == [1, 3]
+    assert find_newest_spans(tmp_path, 2, "span-00004") == window
+    (excluded,) = find_excluded_in_window(tmp_path, window, 2, "span-00003")
+    assert excluded.span == "span-00002"
+    assert [span.number for span in find_newest_spans(tmp_path, 1, "span-00001")] == [1]
+
+
+def test_a_window_cannot_end_at_a_span_that_is_missing_or_before_any_usable_one(tmp_path):
+    (tmp_path / "span-00001").mkdir()
+    (tmp_path / "span-00002").mkdir()
+    with pytest.raises(UsageError, match=r"no span of that name.*span-00001, span-00002"):
+        find_newest_spans(tmp_path, 2, "span-00003")
+    decide(tmp_path, "exclude", "span-00001", "r", ["span-00001"])
+    with pytest.raises(DataRefused, match="up to span-00001 is excluded: span-00001"):
+        find_newest_spans(tmp_path, 2, "span-00001")
 
 
 def test_no_span_is_written_after_the_last_number_also_where_that_was_excluded(tmp_path):

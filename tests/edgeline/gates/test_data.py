@@ -103,6 +103,15 @@ def test_a_span_is_judged_until_a_release_was_made_of_it_and_the_newest_always()
     assert select_spans(window, window) == ("span-00003",)
 
 
+def test_in_a_window_of_the_past_spans_older_than_those_of_production_are_not_new():
+    window = {"span-00001": "a", "span-00002": "b", "span-00003": "c"}
+    later = {"span-00002": "b", "span-00003": "c", "span-00004": "d"}
+    assert select_spans(window, later) == ("span-00003",)
+    assert select_spans({**window, "span-00002": "mended"}, later) == ("span-00002", "span-00003")
+    # A longer window than that of production has spans that nobody judged.
+    assert select_spans({**window, "span-00004": "d"}, later) == ("span-00001", "span-00004")
+
+
 def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_reach():
     def passes(distance, threshold, **settings):
         return decide(Drift("light", distance, threshold, span="span-00002"), **settings).passed

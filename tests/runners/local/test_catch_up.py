@@ -33,10 +33,11 @@ def exclude(data, number, reason="dirty lens"):
 def begin_run(tmp_path, make_run):
     """Begins a run after earlier ones, with a window of four spans."""
 
-    def begin_run(*earlier, window=4):
+    def begin_run(*earlier, window=4, until=None):
         data = tmp_path / "data"
-        spans = find_newest_spans(data, window)
-        return catch_up.add_spans(make_run(data=str(data)), data, spans, window, earlier)
+        spans = find_newest_spans(data, window, until)
+        run = make_run(data=str(data), settings={"data": {"until": until}})
+        return catch_up.add_spans(run, data, spans, window, earlier, until)
 
     return begin_run
 
@@ -69,6 +70,19 @@ def test_the_next_run_reads_three_weeks_without_a_run(first, begin_run, tmp_path
     assert run.notes == [
         "3 new spans since run 20261005-000000: span-00006 to span-00008 (read: span-00005 to span-00008)."
     ]
+
+
+def test_a_run_until_an_earlier_span_says_so_and_leaves_no_week_missed(first, begin_run, tmp_path):
+    past = begin_run(first, until=name_span(3))
+    assert past.spans == name_spans(1, 2, 3)
+    assert past.new_spans == name_spans(1)
+    assert past.notes[1] == "No span after span-00003 is read (data.until)."
+    add_weeks(tmp_path / "data", 4)
+
+    run = begin_run(first, end(past, "20261006-000000"))
+
+    assert run.spans == run.new_spans == name_spans(6, 7, 8, 9)
+    assert run.missed_spans == ()
 
 
 def test_an_excluded_week_is_named_and_not_missed(first, begin_run, tmp_path):
