@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from edgeline.errors import EdgelineError
-from edgeline.gates.served import Judgement, judge_served
+from edgeline.gates.served import Judgement, judge_served, select_blocking
 from edgeline.gates.settings import EvaluationSettings, ServedBound
 from edgeline.records.served import PushedVersion, Served
 from edgeline.records.verdict import ENDED_CANARY
@@ -47,7 +47,8 @@ def judge_canary(
             ),
         )
     pushed = find_pushed(push, model, [version]).get(version)  # a damaged one is judged, but not promoted
-    return rollout, judge_served(version, served.of(version) if served else None, bounds, pushed)
+    answers = served.of(version) if served else None
+    return rollout, judge_served(version, answers, select_blocking(bounds), pushed)
 
 
 def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, PushedVersion]:

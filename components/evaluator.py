@@ -29,7 +29,7 @@ from edgeline.gates.served import add_served, describe_skews
 from edgeline.gates.settings import ALARM_METRICS, EvaluationSettings, GateSettings, Severity
 from edgeline.gates.simple import compare
 from edgeline.records.edge import OUT_OF_FOLD
-from edgeline.records.evaluation import METRICS, REVIEWED, Confusion, Metrics
+from edgeline.records.evaluation import EARLIER, METRICS, REVIEWED, Confusion, Metrics
 from edgeline.records.ingest import TWINS
 from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.records.verdict import VERDICT, Finding, Verdict
@@ -96,6 +96,7 @@ class EvaluatorExecutor(Executor):
             else None,
         )
         METRICS.write(Path(evaluation), metrics)
+        EARLIER.write(Path(evaluation), EARLIER.find(Path(baseline.uri)) or ())
         cleared, unjudged = set(REVIEWED.find(Path(quarantine.uri)) or ()), ""
         if out_of_fold is not None:
             judged = _divide_out_of_fold(out_of_fold, on_eval.ids)

@@ -9,15 +9,18 @@ from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Model
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import Examples, Model
 from tfx.utils import path_utils
 
 from components.artifacts import PRODUCTION_EDGE, Quarantine
 from components.canary import find_pushed
+from components.earlier_releases import score_releases
 from components.skew import measure_skew
 from edgeline.errors import EdgelineError
 from edgeline.labels import parse_labels
 from edgeline.records.edge import LABELS_FILE_NAME
+from edgeline.records.evaluation import EARLIER
 from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.release import store
 from edgeline.release.verify import find_copy_problems
@@ -28,6 +31,7 @@ log = logging.getLogger("edgeline.production")
 
 @component
 def ProductionModel(
+    examples: InputArtifact[Examples],
     quarantine: InputArtifact[Quarantine],
     model: OutputArtifact[Model],
     push: Parameter[str],
@@ -45,7 +49,8 @@ def ProductionModel(
     `production` is the digest of the pointer to production, which keys the cache; empty where each step
     runs afresh. So do `settings`: by them, DataGate may have ended a canary since. Beside the model,
     `pushed.json` has the versions in the record of what phones answered that the store has too, and
-    `skew.json` how far scores are from those of its files; `quarantine` has that record.
+    `skew.json` how far scores are from those of its files; `quarantine` has that record. `earlier.json` has
+    how many eval examples of the newest span earlier releases answer right.
     """
     release = store.current(push, model_name)
     model.set_int_custom_property("has_model", int(release is not None))
@@ -79,6 +84,8 @@ def ProductionModel(
             log.warning("The bundle in production cannot be read: %s", error)
             file = ""
         model.set_string_custom_property("edge_file", file)
+        in_eval = artifact_utils.get_split_uri([examples], "eval")
+        EARLIER.write(Path(model.uri), tuple(score_releases(push, model_name, release.version, in_eval)))
     if served := SERVED.find(Path(quarantine.uri)):
         # The Evaluator names those that the store never had.
         versions = [version.version for version in served.versions]

@@ -70,10 +70,10 @@ class History:
         return [PastRun(self, run) for run in reversed(records)]
 
     def decay(self) -> list[dict[str, Any]]:
-        """Returns how production did on each newest span that it had not seen, a dictionary a run.
+        """Returns how releases did on newest spans that they had not seen, a dictionary a run and release.
 
-        Keys: run, version (in production), weeks (spans since the newest that it was trained on), examples,
-        production and retrained, the accuracies of the two models on these, 0..1.
+        Keys: run, version, weeks (spans since the newest that it was trained on), examples, released and
+        retrained, the accuracies of the two models on these, 0..1.
         """
         return [vars(aged) for aged in find_aged([make_row(run.facts, None) for run in self.runs()[::-1]])]
 

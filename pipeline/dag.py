@@ -181,6 +181,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         custom_config=configure("Trainer"),
     )
     production = ProductionModel(
+        examples=ingest.outputs["examples"],
         quarantine=ingest.outputs["quarantine"],
         **store,
         production=observed.production,

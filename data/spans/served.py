@@ -1,4 +1,4 @@
-"""Reads `served.csv` of a span: what phones answered. `data/importers/phone.py` describes its columns.
+"""Reads and counts `served.csv` of spans: what phones answered. `data/importers/phone.py` has its columns.
 
 A phone can be wrong about anything, and a span is worth more than this file: nothing in it stops a run.
 """
@@ -7,17 +7,25 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from data.spans.layout import Span
+from data.spans.corrections import correct_label, read_corrections
+from data.spans.layout import Span, find_newest_spans
+from data.spans.source import Row, load_source
 from edgeline.errors import DataRefused
 from edgeline.labels import find_fault
 from edgeline.records.columns import DAY_S, parse_time
 from edgeline.records.ingest import SERVED
-from edgeline.records.served import Answer
-from edgeline.store.locations import list_names
+from edgeline.records.served import Answer, Served, Truth, count_served
+from edgeline.records.workload import Workload
+from edgeline.store.locations import Location, list_names
 from edgeline.tables.rows import read_lines
 from edgeline.tables.sheets import unmark_cell
+
+if TYPE_CHECKING:
+    from data.settings import DataSettings
 
 COLUMNS = ("example", "version", "variant", "said", "score", "captured_at", "device", "chosen")
 _CHOSEN = ("random", "person", "")
@@ -71,6 +79,31 @@ def read_served(span: Span) -> Iterator[Answer | str]:
                 yield answer
     except DataRefused as error:
         yield f"{place}, from there to its end: {error.found.rstrip('.')}"
+
+
+def count_answers(data: Location, workload: Workload, settings: "DataSettings") -> Served | None:
+    """Counts what phones answered in the spans that a run would read; None where no span has an answer.
+
+    Labels are read, and no example is made: an example that a run would put in quarantine counts as checked,
+    and classes are the only slices. Raises as the source does, UsageError without a span, and DataRefused.
+    """
+    spans = find_newest_spans(data, settings.window)
+    answers = [row for span in spans for row in read_served(span)]
+    if not answers:
+        return None
+
+    checked = {row.example for row in answers if isinstance(row, Answer) and row.chosen}
+    truths: dict[str, Truth] = {}
+    with closing(load_source(workload.source).open_source(workload, settings)) as source:
+        for span in spans:
+            if not any(example.startswith(f"{span.name}/") for example in checked):
+                continue
+            corrections = read_corrections(span)
+            for row in source.rows(span):
+                if isinstance(row, Row) and (example := f"{span.name}/{row.id}") in checked:
+                    label = correct_label(row, corrections, workload.labels).label
+                    truths[example] = Truth(label, row.group)
+    return count_served(answers, truths, workload.noun)
 
 
 def _list_cells(line: str, separator: str) -> list[str]:

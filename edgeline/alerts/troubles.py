@@ -15,10 +15,15 @@ from statistics import median
 
 from edgeline.alerts.settings import AlertSettings
 from edgeline.errors import Problem
+from edgeline.gates.served import judge_served
+from edgeline.gates.settings import ServedBound
 from edgeline.journal import parse_time
+from edgeline.labels import join_names
 from edgeline.records.outcome import Outcome
+from edgeline.records.served import PushedVersion, Served
 from edgeline.release.pointer import Pointer
 from edgeline.release.releases import Release
+from edgeline.report.changes import find_changed_libraries
 from edgeline.report.facts import Facts
 from edgeline.report.words import percent
 from edgeline.store.locations import Location
@@ -60,6 +65,7 @@ class Situation:
     unreadable: str = ""  # why it is not known what is in production
     pointer: Pointer | None = None  # to the release in production
     refused: Problem | None = None  # why phones refuse the pointer
+    served: Served | None = None  # what phones answered, counted since the last run; None for its own count
 
 
 def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
@@ -72,6 +78,8 @@ def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) 
             _check_accuracy(last, situation.place, settings.max_drop),
             _check_quarantine(last, before, settings.max_quarantine_rise),
             _check_durations(last, before, settings.slow_factor),
+            _check_libraries(last, before, situation.place),
+            _check_served(last, situation),
         ]
     return dict(chain(*findings, _check_store(situation)))
 
@@ -143,6 +151,38 @@ def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Fin
             usually = f"the median of {len(took)} earlier runs is {format_duration(usual)}"
             what = f"{step.name} took {format_duration(step.seconds)}; {usually}."
             yield f"slow {step.name}", Trouble(what) if is_slow else None
+
+
+def _check_libraries(last: Facts, before: Sequence[Facts], place: str) -> Findings:
+    """Compares the libraries of the last run with those of the run before it; some runs name none."""
+    earlier = next((facts.run for facts in reversed(before) if facts.run.libraries), None)
+    if earlier is None or not last.run.libraries:
+        return
+    changes = find_changed_libraries(last.run, earlier)
+    what = f"Libraries changed since run {earlier.id}: {join_names(changes, 8)}."
+    why = ("The same data and settings may give another model.",)
+    do = f"edgeline diff {earlier.id} latest {place}"
+    yield "libraries", Trouble(what, why, do, same=what) if changes else None
+
+
+def _check_served(last: Facts, situation: Situation) -> Findings:
+    """Judges what phones answered with production by the bounds of the last run, those that only warn too."""
+    served, release = situation.served or last.served, situation.release
+    bounds = last.run.settings.get("evaluation", {}).get("served", ())
+    if release is None or served is None or not bounds:
+        return
+
+    answers = served.of(release.version)
+    pushed = PushedVersion.of(release.manifest.created, release.manifest.metrics)
+    group = last.evaluation.group if last.evaluation else "group"
+    parsed = [ServedBound.model_validate(bound) for bound in bounds]
+    judged = judge_served(release.version, answers, parsed, pushed, group)
+    what = f"Version {release.version}, in production, is worse on phones than evaluation.served allows."
+    do = f'Label more of what came back, or go back: edgeline rollback --reason "WHY" {situation.place}'
+    if judged.result == "bad":
+        yield "served", Trouble(what, judged.sentences, do, same=str(release.version))
+    elif judged.result == "good" or answers is None or answers.total.checked is None:
+        yield "served", None
 
 
 def _check_releases(situation: Situation, settings: AlertSettings, now: datetime) -> Findings:

@@ -1,6 +1,7 @@
 """`edgeline alert`: reports trouble between runs, and tests the channels."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from pydantic import ValidationError
 from edgeline.alerts.channels import Message, send
 from edgeline.alerts.settings import AlertSettings
 from edgeline.alerts.telling import look_at_store, look_at_workspace, name_host, send_new_alerts
+from edgeline.alerts.troubles import Situation
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, say
 from edgeline.errors import UsageError
+from edgeline.records.run import Run
+from edgeline.records.served import Served
 from edgeline.release.releases import models
 from edgeline.settings_group import Group
 from edgeline.settings_layers import describe_mistakes, merge_layers
@@ -80,13 +84,15 @@ def send_alerts(
     store: str | None,
     test: bool,
     look_further: Callable[[], list[str]] | None = None,
+    count_served: Callable[[Run], Served | None] | None = None,
 ) -> int:
     """Sends the alerts on a model, and prints them; returns the exit code.
 
     Without a `store`, the place where a cluster pushes to, the runs of `workspace` and the releases in `push`
     are looked at. If `test` is True, only test messages are sent. `look_further` is called first, sends
-    alerts of its own, and returns its warnings; the place may have neither a run nor a release then. Raises
-    UsageError if there is no channel, or nothing to look at.
+    alerts of its own, and returns its warnings; the place may have neither a run nor a release then.
+    `count_served` gets the last run, and counts what phones answered since. Raises UsageError if there is no
+    channel, or nothing to look at.
     """
     if not settings.channels:
         raise UsageError(
@@ -112,8 +118,15 @@ def send_alerts(
     look = partial(look_at_workspace, workspace, model, push)
     if store is not None:
         look = partial(look_at_store, locate(store) / "runs" / model)
+
+    def look_and_count() -> Situation:
+        situation = look()
+        if count_served is None or not situation.history:
+            return situation
+        return replace(situation, served=count_served(situation.history[-1].run))
+
     further = look_further() if look_further else []
-    troubles, warnings = send_new_alerts(settings, look)
+    troubles, warnings = send_new_alerts(settings, look_and_count)
     warnings += further
     for trouble in troubles.values():
         say(trouble.what)

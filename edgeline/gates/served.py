@@ -43,13 +43,18 @@ def judge_served(
         for finding in _judge_slices(bound, f"version {version}", served, pushed, group)
     ]
     if not verdicts:
-        return Judgement("too_few", ("No bound on what is served is set: evaluation.served.",))
+        return Judgement("too_few", ("evaluation.served has no bound that blocks.",))
     result = max((item.result for item in verdicts), key=_RANK.index)
     return Judgement(
         result,
         tuple(sentence for item in verdicts if item.result == result for sentence in item.sentences),
         tuple(name for item in verdicts for name in item.slices),
     )
+
+
+def select_blocking(bounds: Sequence[ServedBound]) -> list[ServedBound]:
+    """Returns the bounds that hold a model back and end a canary, without those that only warn."""
+    return [bound for bound in bounds if bound.severity == "block"]
 
 
 def add_served(
@@ -75,13 +80,18 @@ def add_served(
         for version, release in pushed.items()
         if release.damage
     ]
-    version = metrics.baseline_version
-    if bounds and version:
-        judged = judge_served(version, served.of(version), bounds, pushed.get(version), metrics.group)
+    if version := metrics.baseline_version:
+        answers, release = served.of(version), pushed.get(version)
+        blocking = select_blocking(bounds)
+        judged = judge_served(version, answers, blocking, release, metrics.group)
         if judged.result == "bad":
             found = zip(judged.sentences, judged.slices, strict=True)
             verdict = verdict.add([Finding(text, "evaluation.served=[]", name) for text, name in found])
-        elif judged.result == "too_few":
+        elif judged.result == "too_few" and blocking:
+            warnings += judged.sentences
+        others = [bound for bound in bounds if bound not in blocking]
+        judged = judge_served(version, answers, others, release, metrics.group)
+        if judged.result == "bad":
             warnings += judged.sentences
     return replace(verdict, warnings=(*verdict.warnings, *warnings))
 

@@ -97,8 +97,8 @@ class Bound(Group):
 class ServedBound(Group):
     """A bound on the answers of phones that were drawn at random and checked.
 
-    The model in production breaks it if the whole 95 % interval of its accuracy is below; then no model is
-    pushed, since its evaluation had promised more.
+    The model in production breaks it if the whole 95 % interval of its accuracy is below, although its
+    evaluation had promised more.
     """
 
     slice: str = "overall"
@@ -114,6 +114,9 @@ class ServedBound(Group):
     """Smallest number of checked answers of a slice that is judged."""
     min_groups: int = Field(3, ge=1, le=1_000_000)
     """Smallest number of groups (sessions, machines, authors) that these are from."""
+    severity: Literal["block", "warn"] = "block"
+    """Whether a production that breaks it has no model pushed and ends a canary, or is a warning. Both send
+    an alert."""
 
     @model_validator(mode="after")
     def _require_a_limit(self) -> "ServedBound":
@@ -132,7 +135,9 @@ class EvaluationSettings(Group):
 
     bounds: Annotated[tuple[Bound, ...], Field(strict=False)] = ()
     """Bounds on the metrics of slices; all of them have to hold."""
-    served: Annotated[tuple[ServedBound, ...], Field(strict=False)] = ()
+    served: Annotated[tuple[ServedBound, ...], Field(strict=False)] = (
+        ServedBound(max_drop=0.05, severity="warn"),
+    )
     """Bounds on what phones answered with the model in production, as `served.csv` of the spans tells; empty
     for none."""
     max_served_difference: Fraction = 0.05

@@ -88,10 +88,25 @@ def update_mlflow(
         text = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
         raise EdgelineError(
             f"MLflow at {uri} lacks runs or releases: {text.rstrip('.') or type(error).__name__}.",
-            "MLflow only mirrors them: no run, push or rollback is affected.",
+            f"{_describe_server(uri)}MLflow only mirrors them: no run, push or rollback is affected.",
             f"{error.do if isinstance(error, EdgelineError) else ''} The next run, promote, rollback or"
             " `edgeline ui` adds what is missing.".lstrip(),
         ) from error
+
+
+def _describe_server(uri: str) -> str:
+    """Returns a sentence on a server of another version than the installed MLflow; else an empty text."""
+    if not uri.startswith("http"):
+        return ""
+    import requests
+
+    own, theirs, place = version("mlflow"), "", f"{uri.rstrip('/')}/version"
+    # As a stream, of which only the beginning is read: the server may be anything.
+    with suppress(requests.RequestException), requests.get(place, timeout=5, stream=True) as answer:
+        theirs = next(answer.iter_content(100), b"").decode(errors="replace").strip()
+    if theirs == own or not re.fullmatch(r"\d+\.[\w.+-]+", theirs):
+        return ""
+    return f"The server is MLflow {theirs}, and the installed one is {own}. "
 
 
 class Registry:

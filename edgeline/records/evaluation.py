@@ -121,6 +121,18 @@ LABEL_ISSUES = JsonFile[LabelIssues]("label_issues.json", LabelIssues)
 REVIEWED = JsonFile[tuple[str, ...]]("reviewed.json", tuple[str, ...])
 
 
+@dataclass(frozen=True)
+class EarlierRelease:
+    """The answers of a release before the one in production to eval examples of the newest span."""
+
+    version: int
+    examples: int
+    right: int
+
+
+EARLIER = JsonFile[tuple[EarlierRelease, ...]]("earlier.json", tuple[EarlierRelease, ...])
+
+
 # The photos have drifted if surely more than this share is unlike earlier ones, three times that by chance.
 _MOST_UNLIKE = 0.03
 

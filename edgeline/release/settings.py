@@ -51,8 +51,8 @@ class PushSettings(Group):
     unless a run, a push or `edgeline renew` signed the pointer again."""
     canary_percent: float | None = Field(None, ge=MIN_PERCENT, le=MAX_PERCENT)
     """Share of phones, in per cent, that run a new release first. The next run puts it in production if its
-    answers keep the bounds of `evaluation.served`, withdraws it if they break one, and pushes nothing while
-    too few came back. Null for all phones at once."""
+    answers keep the bounds of `evaluation.served` that block, withdraws it if they break one, and pushes
+    nothing while too few came back. Null for all phones at once."""
     min_app_version: Annotated[str, BeforeValidator(_check_app_version)] | None = None
     """Oldest version of the app that can use the bundle, three numbers such as 2.4.0; null for any."""
     rollback_epoch: int = Field(0, ge=0, le=2**31 - 1)

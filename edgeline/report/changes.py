@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from edgeline.records.run import Run
 from edgeline.report.facts import Facts, Feature
 from edgeline.report.words import UNKNOWN, count, latency, megabytes, percent, seconds
 
@@ -119,6 +120,12 @@ def pair_lines(first: Mapping[str, Lines], second: Mapping[str, Lines], section:
     is_counted = section != "Data" or (before and now)
     absent = _ABSENT.get(section, UNKNOWN) if is_counted else UNKNOWN
     return tuple(Change(what, before.get(what, absent), now.get(what, absent)) for what in {**before, **now})
+
+
+def find_changed_libraries(run: Run, before: Run) -> list[str]:
+    """Returns the libraries that differ from those of an earlier run, `numpy 1.26.4 -> 2.0.2` each."""
+    changes = pair_lines(*({"Libraries": dict(item.libraries)} for item in (before, run)), "Libraries")
+    return [f"{it.what} {it.before} -> {it.now}" for it in changes if it.before != it.now]
 
 
 def find_changes(facts: Facts, before: Facts) -> tuple[Change, ...]:

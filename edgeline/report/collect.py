@@ -9,7 +9,7 @@ from edgeline.errors import EdgelineError
 from edgeline.intervals import compute_wilson_interval
 from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, LABELS_FILE_NAME, MISTAKES, PREDICTIONS, Prediction
-from edgeline.records.evaluation import LABEL_ISSUES, METRICS, PHOTO_DRIFT, Metrics
+from edgeline.records.evaluation import EARLIER, LABEL_ISSUES, METRICS, PHOTO_DRIFT, Metrics
 from edgeline.records.ingest import INGEST, THUMBNAILS, TWINS, Ingest
 from edgeline.records.json_file import UNREADABLE
 from edgeline.records.run import Run
@@ -68,6 +68,7 @@ def collect(sources: Sources, run: Run) -> facts.Facts:
         served=read("What phones answered", lambda: SERVED.find(at.quarantine), None),
         pushed=read("The served versions", lambda: PUSHED.find(at.evaluation) or {}, {}),
         skews=read("The differences of served scores", lambda: SKEW.find(at.evaluation) or (), ()),
+        earlier=read("The scores of earlier releases", lambda: EARLIER.find(at.evaluation) or (), ()),
         photo_drift=read("The drift of photos", lambda: PHOTO_DRIFT.find(at.evaluation), None),
         label_issues=read("The suspect labels", lambda: LABEL_ISSUES.find(at.evaluation), None),
         edge=read("The edge files", lambda: EDGE_FILES.find(at.edge_verdict), None),

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from edgeline.records.edge import EdgeFiles, Mistake
-from edgeline.records.evaluation import Confusion, Importance, LabelIssues, PhotoDrift, SimpleModel
+from edgeline.records.evaluation import (
+    Confusion,
+    EarlierRelease,
+    Importance,
+    LabelIssues,
+    PhotoDrift,
+    SimpleModel,
+)
 from edgeline.records.ingest import Ingest, Quarantined
 from edgeline.records.run import Run
 from edgeline.records.served import PushedVersion, Served, Skew, Tally
@@ -181,6 +188,7 @@ class Facts:
     served: Served | None = None  # None where no phone reported its answers
     pushed: Mapping[int, PushedVersion] = field(default_factory=dict)  # the served versions
     skews: tuple[Skew, ...] = ()  # where served scores were computed again
+    earlier: tuple[EarlierRelease, ...] = ()
     photo_drift: PhotoDrift | None = None
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from edgeline.labels import format_count
+from edgeline.records.evaluation import EarlierRelease
 from edgeline.records.ingest import Excluded
 from edgeline.report import words
 from edgeline.report.changes import Lines, describe
@@ -56,6 +57,7 @@ class Row(Struct, frozen=True):
     newest_span: int = 0  # its number
     newest: Slice | None = None  # the slice of that span
     baseline: int | None = None  # the version in production that its model was compared with
+    earlier: tuple[EarlierRelease, ...] = ()  # others, on that span
     served: tuple[ServedSlice, ...] = ()  # by version
 
     @property
@@ -108,6 +110,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
         newest_span=number,
         newest=next((span for span in evaluation.of("span") if span.name == str(number)), None),
         baseline=evaluation.baseline_version,
+        earlier=facts.earlier,
         served=tuple(
             item for item in list_served(facts.served, facts.pushed) if item.drawn.kind == "overall"
         ),

@@ -117,7 +117,7 @@ def test_while_a_canary_waits_a_new_model_is_held_and_the_same_one_is_unchanged(
     assert outcome == "held" and reasons == [
         "A canary of version 2 was open, and a new model waits until that has ended: with more answers, or"
         " by `edgeline promote 2 --reason R` or `edgeline rollback --to 1 --reason R`.",
-        "No bound on what is served is set: evaluation.served.",
+        "evaluation.served has no bound that blocks.",
     ]
     outcome, version, reasons = Run(tmp_path / "4", "second", run="run-4").push_to(push)
     assert (outcome, version) == ("unchanged", 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import (
     Examples,
@@ -165,11 +166,13 @@ def first_release(store_with_release, push):
 
 def run_production_model(root, folder, served=None):
     model, quarantine = artifact(Model, folder), artifact(Quarantine, folder.with_name("ingested"))
+    examples = artifact(Examples, folder.with_name("examples"))
+    examples.split_names = artifact_utils.encode_split_names(["train", "eval"])
     if served:
         SERVED.write(Path(quarantine.uri), served)
     execute(
         ProductionModel,
-        {"quarantine": quarantine},
+        {"examples": examples, "quarantine": quarantine},
         {"model": model},
         folder,
         push=str(root),

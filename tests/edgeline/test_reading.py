@@ -66,7 +66,7 @@ def test_the_age_of_production_is_rows_too(history, monkeypatch):
     monkeypatch.setattr(edgeline.reading.History, "runs", lambda self: [*map(a_past_run, facts[::-1])])
     (row,) = history.decay()
     assert row == {
-        **{"run": "r3", "version": 1, "weeks": 2, "examples": 50, "production": 0.8, "retrained": 0.9}
+        **{"run": "r3", "version": 1, "weeks": 2, "examples": 50, "released": 0.8, "retrained": 0.9}
     }
 
 

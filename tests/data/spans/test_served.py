@@ -2,9 +2,13 @@
 
 import pytest
 
+from data.photos.labels_file import LabelRow, write_span
+from data.settings import DataSettings
+from data.spans.corrections import Correction, add_corrections
 from data.spans.layout import Span
-from data.spans.served import COLUMNS, read_served
+from data.spans.served import COLUMNS, count_answers, read_served
 from edgeline.records.served import Answer, count_served
+from pipeline.workloads import find_workload, with_features
 
 HEADER = ",".join(COLUMNS)
 GOOD = "a.jpg,3,int8,ok,0.91,1970-01-02T00:00:00Z,d1,random"
@@ -41,6 +45,25 @@ def test_answers_with_a_day_as_their_time_are_no_repeats_of_each_other(tmp_path)
     assert (served.versions[0].total.answers, served.repeated) == (4, 2)
     again = [*read(tmp_path, f"{HEADER}\n{by_day * 3}"), *read(tmp_path, f"{HEADER}\n{by_day * 2}")]
     assert count_served(again, {}).repeated == 2
+
+
+def test_answers_are_counted_by_the_labels_of_the_spans_and_by_what_people_corrected(tmp_path):
+    workload, settings = with_features(find_workload("shelf")), DataSettings()
+    rows = [LabelRow(f"{n}.jpg", "ok", "lane-01", f"s{n}", "2026-10-05T09:12:33Z") for n in range(4)]
+    span = write_span(tmp_path, [(row, b"not decoded") for row in rows])
+    assert count_answers(tmp_path, workload, settings) is None
+
+    answers = [f"{n}.jpg,3,int8,ok,0.9,2026-10-05T09:12:33Z,d{n},random" for n in range(5)]
+    (span.path / "served.csv").write_text("\n".join([HEADER, *answers, ",3,int8,ok,1,1970-01-02,d1,"]) + "\n")
+    add_corrections(span, [Correction("0.jpg", "ok", "damaged", "2026-10-06T09:12:33Z", "me", "a dent")])
+    (version,) = count_answers(tmp_path, workload, settings).versions
+    # The photo of the fifth is not there, so it was not checked.
+    assert (version.total.answers, version.total.checked.examples, version.total.checked.share) == (
+        6,
+        4,
+        0.75,
+    )
+    assert {name: item.answers for name, item in version.slices["class"].items()} == {"damaged": 1, "ok": 3}
 
 
 def test_a_version_is_a_whole_number_also_as_pandas_writes_it(tmp_path):

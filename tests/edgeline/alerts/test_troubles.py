@@ -11,8 +11,10 @@ from edgeline.alerts.troubles import Situation, find_troubles
 from edgeline.errors import Problem
 from edgeline.records.ingest import Span
 from edgeline.records.run import Run, Step
+from edgeline.records.served import Served, ServedVersion
 from edgeline.release import store
 from edgeline.report.facts import Data, Evaluation, Facts
+from tests.edgeline.gates.test_served import tally
 from tests.edgeline.release.candidates import make_candidate, read_signed
 from tests.edgeline.report.runs import a_slice
 
@@ -144,6 +146,46 @@ def test_a_step_that_took_twice_its_median_is_reported_by_name():
 @pytest.mark.parametrize("seconds", [(60.0, 62.0, 61.0, 115.0), (10.0, 10.0, 10.0, 39.0)])
 def test_a_step_that_took_little_longer_is_in_order(seconds):
     assert find(*map(make_trained, seconds))["slow Trainer"] is None
+
+
+def test_libraries_that_changed_since_the_run_before_are_named():
+    versions = {"python": "3.11.2", "keras": "3.1.0", "numpy": "1.26.4"}
+    before, failed = a_run(libraries=versions), a_run("failed")
+    assert "libraries" not in find(before) and "libraries" not in find(before, failed)
+    assert find(before, failed, a_run(libraries=dict(reversed(versions.items()))))["libraries"] is None
+    changed = find(before, failed, a_run(libraries={**versions, "keras": "3.2.0", "tfx": "1.21.0"}))
+    trouble = changed["libraries"]
+    assert trouble.what == "Libraries changed since run run: keras 3.1.0 -> 3.2.0, tfx none -> 1.21.0."
+    assert trouble.do == "edgeline diff run latest --workspace w"
+
+
+def answer(right, checked, version=1):
+    return Served((ServedVersion(version, tally(right, checked)),))
+
+
+def test_a_release_that_is_surely_worse_on_phones_is_reported_until_it_is_good_again_or_replaced(release):
+    on_eval = release.manifest.metrics["overall"]["all"]["accuracy"]
+    run = a_run(settings={"evaluation": {"served": [{"max_drop": 0.05, "severity": "warn"}]}})
+    trouble = find(run, release=release, served=answer(100, 200))["served"]
+    assert trouble.what == "Version 1, in production, is worse on phones than evaluation.served allows."
+    (sentence,) = trouble.why
+    assert sentence.startswith("Of 200 answers of version 1 that were drawn at random, on 10 groups, 0.500")
+    assert trouble.do.endswith('edgeline rollback --reason "WHY" --workspace w')
+
+    good, few, chance = answer(200, 200), answer(3, 9), answer(round(200 * (on_eval - 0.06)), 200)
+    assert find(run, release=release, served=good)["served"] is None
+    assert find(run, release=release, served=answer(0, 200, version=2))["served"] is None
+    assert "served" not in find(run, release=release, served=few)
+    assert "served" not in find(run, release=release, served=chance)
+
+
+def test_without_newer_answers_those_that_the_last_run_counted_are_judged_by_its_bounds(release):
+    run = replace(a_run(settings={"evaluation": {"served": [{"lower": 0.9}]}}), served=answer(100, 200))
+    assert find(run, release=release)["served"] is not None
+    assert find(run, release=release, served=answer(200, 200))["served"] is None
+    assert "served" not in find(run)
+    without = replace(run, run=replace(run.run, settings={"evaluation": {"served": []}}))
+    assert "served" not in find(without, release=release)
 
 
 def test_runs_that_took_a_step_from_the_cache_say_nothing_of_its_time():

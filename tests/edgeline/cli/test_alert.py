@@ -1,11 +1,14 @@
 """`edgeline alert`, by a timer and by a person who tries the channels."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 
 import pytest
 
+from data.photos.labels_file import LabelRow, write_span
+from data.spans.served import COLUMNS
 from edgeline.alerts import telling
 from edgeline.cli.alert import alert
 from edgeline.cli.main import main
@@ -15,6 +18,8 @@ from edgeline.release import store
 from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.workspace.runs import RunFolder
+from pipeline.settings import load
+from tests.conftest import make_workspace
 from tests.edgeline.alerts.servers import SECRET
 from tests.edgeline.release.candidates import make_candidate
 
@@ -52,6 +57,50 @@ def test_without_a_name_every_model_is_looked_at(place, tmp_path, make_run, hook
     lines = capsys.readouterr().out.splitlines()
     assert lines[0::2] == ["pump:", "tank:"] and all("Held back" in line for line in lines[1::2])
     assert ["Too large." in text for text in hook.messages] == [True, False]
+
+
+@pytest.fixture
+def served_week(tmp_path, make_run):
+    """Makes a workspace with version 1 in production, and a week of answers that came after its run."""
+    workspace, data = tmp_path / "workspace", tmp_path / "photos"
+    store.push(str(workspace / "push"), "shelf", make_candidate(tmp_path / "candidate"))
+    rows = [LabelRow(f"{n}.jpg", "ok", "lane-01", f"s{n % 6}", "2026-10-05T09:12:33Z") for n in range(60)]
+    span = write_span(data, [(row, b"not decoded") for row in rows])
+    labels = ["damaged", "ok"]
+    lines = [f"{n}.jpg,1,int8,{labels[n % 2]},0.9,2026-10-05T09:12:33Z,d1,random" for n in range(60)]
+    (span.path / "served.csv").write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
+    make_workspace(
+        workspace,
+        make_run,
+        outcome="pushed",
+        version=1,
+        data=str(data),
+        settings=load({}).recorded(),
+        started_at=utc_now(),
+    )
+    return workspace, span.path
+
+
+def test_a_daily_timer_judges_the_answers_that_came_since_the_last_run(served_week, hook, capsys):
+    workspace, _ = served_week
+    for _ in range(2):
+        assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 0
+        worse = "Version 1, in production, is worse on phones than evaluation.served allows."
+        assert capsys.readouterr().out.strip() == worse
+    (text,) = hook.messages
+    assert "Of 60 answers of version 1 that were drawn at random, on 6 groups, 0.500 were right" in text
+
+
+def test_data_that_cannot_be_read_is_noted_and_hides_no_other_trouble(served_week, hook, capsys):
+    workspace, span = served_week
+    (span / "labels.csv").write_text("photo,label\n")
+    assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 0
+    out, err = capsys.readouterr()
+    assert "What phones answered since run 20261005-091233 was not counted: " in err
+    assert out == "No problems found.\n"
+    shutil.rmtree(span.parent)  # a timer may run on another machine than the one with the data
+    assert main(["alert", "--workspace", str(workspace), *WEBHOOK]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_check_that_fails_does_not_say_that_all_is_well(workspace, hook, capsys, monkeypatch):

@@ -78,7 +78,9 @@ def test_few_groups_are_too_few_and_so_is_nothing():
     for served in (ServedVersion(7, tally(50, 100, groups=2)), ServedVersion(7, Tally(9, 0.9)), None):
         verdict = judge(served, bound)
         assert verdict.result == "too_few" and "at least 50 on 3 sessions required." in verdict.sentences[0]
-    assert judge(ServedVersion(7, tally(200, 200))).sentences[0].startswith("No bound")
+    assert judge(ServedVersion(7, tally(200, 200))).sentences == (
+        "evaluation.served has no bound that blocks.",
+    )
 
 
 def test_production_that_is_bad_in_the_field_holds_a_good_model_back_with_the_reason():
@@ -122,7 +124,13 @@ def test_scores_that_the_stored_file_does_not_give_are_warned_of_by_file_and_dev
     assert "with fp16 of version 7" in second and describe_skews(skews, 0.3) == ()
 
 
-def test_a_bound_needs_a_limit_and_none_is_set_by_default():
-    assert EvaluationSettings().served == ()
+def test_a_bound_needs_a_limit_and_the_one_by_default_warns_and_holds_nothing():
+    passed, metrics = Verdict("evaluation", "pass"), Metrics({}, baseline_version=7)
+    for right, warnings in ((160, 1), (180, 0), (195, 0)):
+        served = Served((ServedVersion(7, tally(right, 200)),))
+        verdict = add_served(passed, served, {7: PUSHED}, metrics, EvaluationSettings().served)
+        assert (verdict.passed, len(verdict.warnings)) == (True, warnings)
+    # Most weeks have too few answers to judge.
+    assert add_served(passed, Served(), {}, metrics, EvaluationSettings().served) == passed
     with pytest.raises(ValueError, match="has no effect"):
         ServedBound(slice="class")

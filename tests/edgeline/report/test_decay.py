@@ -1,9 +1,12 @@
 """The cost of waiting, measured on newest spans that production was not trained on."""
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 
-from edgeline.report.decay import describe_cost, find_aged
+from edgeline.records.evaluation import EarlierRelease
+from edgeline.report.decay import Aged, describe_cost, find_aged
 from edgeline.report.facts import Slice
 from edgeline.report.index import render_index
 from edgeline.report.timelines import Row
@@ -39,6 +42,25 @@ def test_a_version_whose_data_are_not_known_has_no_age():
     assert [(each.version, each.weeks) for each in aged] == []
 
 
+def test_earlier_releases_age_beside_production():
+    earlier = (
+        EarlierRelease(1, 50, 45),
+        EarlierRelease(9, 50, 45),
+    )  # nobody knows what the second learned from
+    aged = find_aged([*HISTORY[:3], replace(HISTORY[3], earlier=earlier)])
+    assert [(each.version, each.weeks) for each in aged] == [(1, 1), (2, 1), (1, 3), (2, 2)]
+    assert (aged[2].released, aged[2].retrained, aged[2].examples) == (0.9, 0.95, 50)
+
+
+def test_releases_that_answer_the_same_examples_make_the_cost_no_surer():
+    four = [Aged(f"r{n}", 1, 1, 60, 0.95 - cost, 0.95) for n, cost in enumerate((0.0, 0.01, 0.02, 0.03))]
+    again = [dataclasses.replace(each, version=2) for each in four]
+    assert describe_cost([*four, *again]) == describe_cost(four)
+    assert describe_cost(four) == (
+        "A week without retraining costs 1.5 points of accuracy (95 % CI -0.6 to 3.6, from 4 runs)."
+    )
+
+
 def test_the_cost_of_a_week_is_described_with_its_interval():
     aged = find_aged(HISTORY)
     assert aged[-1].cost == pytest.approx(0.05)
@@ -50,5 +72,5 @@ def test_the_cost_of_a_week_is_described_with_its_interval():
 
 def test_the_page_of_all_runs_draws_the_age_if_there_is_any():
     page = render_index("shelf", HISTORY)
-    assert "<h2>Age</h2>" in page and "production after 5 weeks: 90.0% in 1 run<" in page
+    assert "<h2>Age</h2>" in page and "released after 5 weeks: 90.0%, mean of 1<" in page
     assert "<h2>Age</h2>" not in render_index("shelf", HISTORY[:1])
