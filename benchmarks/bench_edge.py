@@ -2,24 +2,21 @@
 
     .venv/bin/python -m benchmarks.bench_edge WORKSPACE...
 
-Measures the files of each run, TFLite's conversion without options and with `Optimize.DEFAULT` (weights of 8
-bits), and Keras' export of the same network for LiteRT (Keras 3.13 or newer). All predict the same eval
-examples, one at a time. Size and latency are also given relative to the conversion without options; a latency
-is the median of 100 runs.
+Measures the files of each run, and TFLite's conversion without options and with `Optimize.DEFAULT` (weights
+of 8 bits). All predict the same eval examples, one at a time. Size and latency are also given relative to the
+conversion without options; a latency is the median of 100 runs.
 """
 
 import argparse
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import edgeline
 from components.transformed_examples import read_examples
 from edgeline.edge.measure import measure
-from edgeline.labels import parse_labels
 from edgeline.reading import PastRun
-from edgeline.records.edge import CONVERSIONS, LABELS_FILE_NAME, Measurement
+from edgeline.records.edge import CONVERSIONS, Measurement
 from pipeline.workloads import find_workload, with_features
 
 _MOST_EXAMPLES = 1_000
@@ -37,29 +34,13 @@ def convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[
         yield name, path
 
 
-def export_by_keras(network: Any, saved_model: Any, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Gives a network the weights of a loaded SavedModel and exports it; yields nothing before Keras 3.13."""
-    import keras
-
-    if tuple(int(part) for part in keras.version().split(".")[:2]) < (3, 13):
-        return
-    for variable, trained in zip(network.variables, saved_model.variables, strict=True):
-        variable.assign(trained)
-    path = folder / "keras.tflite"
-    one = keras.InputSpec(network.inputs[0].dtype, (1, *network.input_shape[1:]))
-    network.export(str(path), format="litert", input_signature=[one], verbose=False)
-    yield "Keras' export", path
-
-
 def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
     """Measures all files of a run; returns them by name, `plain` first."""
     import tensorflow as tf
-    import tensorflow_transform as tft
     from tfx.types.standard_artifacts import Examples
     from tfx.utils import path_utils
 
     from trainer_module import workload_module
-    from trainer_module.settings import ModelSettings
 
     workload = with_features(find_workload(run.facts.run.workload_source))
     examples, graph = Examples(), run.step("Transform").artifacts["transform_graph"]
@@ -69,15 +50,10 @@ def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
     bundle = Path(run.step("EdgeConverter").artifacts["edge_models"])
     saved_model = path_utils.serving_model_path(run.step("Trainer").artifacts["model"])
     signature = workload_module.name_tensor_signature(workload.module)
-    loaded = tf.saved_model.load(saved_model)
-    serve = loaded.signatures[signature]
+    serve = tf.saved_model.load(saved_model).signatures[signature]
     ((argument, spec),) = serve.structured_input_signature[1].items()
     reference = serve(**{argument: tf.cast(sample.inputs, spec.dtype)})["probabilities"].numpy()
-    labels = parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME)
-    settings = ModelSettings.model_validate(run.facts.run.settings["model"])
-    module, transform = workload_module.load(workload.module), tft.TFTransformOutput(graph)
     files = dict(convert_plainly(saved_model, signature, folder))
-    files |= export_by_keras(module.build_model(labels, settings, transform), loaded, folder)
     files |= {variant.variant: bundle / variant.file for variant in CONVERSIONS.read(bundle) if variant.file}
     return {
         name: measure(path, sample.inputs, sample.labels, reference, {})[0] for name, path in files.items()
