@@ -124,7 +124,8 @@ def pair_lines(first: Mapping[str, Lines], second: Mapping[str, Lines], section:
 
 def find_changed_libraries(run: Run, before: Run) -> list[str]:
     """Returns the libraries that differ from those of an earlier run, `numpy 1.26.4 -> 2.0.2` each."""
-    changes = pair_lines(*({"Libraries": dict(item.libraries)} for item in (before, run)), "Libraries")
+    then, now = ({"Libraries": dict(item.libraries)} for item in (before, run))
+    changes = pair_lines(then, now, "Libraries")
     return [f"{it.what} {it.before} -> {it.now}" for it in changes if it.before != it.now]
 
 

@@ -37,8 +37,8 @@ _KINDS = {
     "leave-out": "a column to hide from the model; may be repeated",
 }
 _SOURCES = (
-    "photos: a folder per class, a CSV or JSONL manifest, TFRecord files; a table: CSV, .xlsx, Parquet, or"
-    " the URL of a database; texts: the same, or JSONL; what a phone's page exported"
+    "photos: a folder per class, a .zip or .tar of it, a CSV or JSONL manifest, TFRecord files; a table: CSV,"
+    " .xlsx, Parquet, or the URL of a database; texts: the same, or JSONL; what a phone's page exported"
 )
 # Limits of the process that describes photos, which no photo can reach: their pixels are decoded already.
 _SECONDS, _GIGABYTES = 3600, 10**6
@@ -108,20 +108,19 @@ def import_source(
         UsageError: It cannot be imported like that, or there is no terminal to ask on.
         DataRefused: Nothing in it can be imported.
     """
-    from data.importers import phone
+    from data.importers import archives, phone
 
     with show_progress(f"importing {source}") as progress:
         if Path(source).is_file() and phone.is_export(Path(source)):
             return _import_from_phone(Path(source), data)
+        if Path(source).is_file() and not options.find_first() and archives.holds_photos(Path(source)):
+            with archives.unpack_photos(Path(source)) as folder:
+                return replace(_import_photos(folder, data), source=Path(source))
         on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
         options = _complete(source, data, options, progress if on_terminal else None)
-        settings = _load_settings(data / WORKLOAD)
-        least = settings.gate.min_examples_per_class
         if not options.label:
-            from data.importers.importing import import_photos
-
-            with _start_describing() as describe:
-                return import_photos(Path(source), data, least, describe, settings.data)
+            return _import_photos(Path(source), data)
+        settings = _load_settings(data / WORKLOAD)
         from data.importers.tables import import_table
         from runners.cli.asking import ask_kind
 
@@ -135,12 +134,20 @@ def import_source(
             query=options.query,
             sheet=options.sheet,
             readings=options.readings or 0,
-            least=least,
+            least=settings.gate.min_examples_per_class,
             vocabulary=settings.model.vocabulary,
             decimal=options.decimal or "",
             chosen={name: option.replace("-", " ") for option, name in options.list_kinds()},
             ask=partial(ask_kind, progress) if on_terminal else None,
         )
+
+
+def _import_photos(source: Path, data: Path) -> "ImportReport":
+    from data.importers.importing import import_photos
+
+    settings = _load_settings(data / WORKLOAD)
+    with _start_describing() as describe:
+        return import_photos(source, data, settings.gate.min_examples_per_class, describe, settings.data)
 
 
 def _complete(source: str, data: Path, options: ImportOptions, progress: Progress | None) -> ImportOptions:

@@ -10,7 +10,7 @@ from edgeline.errors import UsageError, suggest
 from edgeline.store.locations import is_url
 from edgeline.workspace.workloads import find_workload_file, locate_data
 
-_PACKED = (".gz", ".zip")
+_PACKED = (".gz", ".bz2", ".xz", ".zip")
 _SETTINGS = (".yaml", ".yml")
 
 

@@ -1,9 +1,11 @@
 """`edgeline run SRC` imports what is new in a source into the workspace, and runs on it."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from runners.cli.data import load
 from runners.cli.run import run
@@ -179,6 +181,18 @@ def test_what_a_phone_exports_goes_to_the_data_of_its_model(tmp_path, command, r
     export(tmp_path / "b.zip", "other", texts_csv=checked)
     other = command("run", "b.zip")
     assert other.code == 2 and "was exported from other, and workspace/data/other has no spans" in other.err
+
+
+def test_an_archive_of_photos_is_a_source_by_its_name(tmp_path, command, runs):
+    for label in ("ok", "bad"):
+        for number in range(3):
+            image = Image.effect_noise((32, 32), 10 + 20 * number + (label == "ok"))
+            (tmp_path / "src" / label).mkdir(parents=True, exist_ok=True)
+            image.save(tmp_path / "src" / label / f"{number}.png")
+    shutil.make_archive(tmp_path / "My Photos", "gztar", tmp_path / "src")
+    result = command("run", "My Photos.tar.gz")
+    assert result.code == 0 and "My Photos.tar.gz is one folder per class" in result.out, result
+    assert runs[-1].data == Path("workspace/data/my-photos")
 
 
 def test_photos_are_not_imported_into_a_table_nor_a_table_into_photos(tmp_path, command, runs):
