@@ -151,4 +151,5 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     )
     TRAINING.write(folder, summary)
     shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD, dirs_exist_ok=True)
+    checkpoint.keep_results(checkpoints, folder)
     (checkpoints / FINISHED).touch()

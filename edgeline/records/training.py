@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # The folder of a training's TensorBoard logs in its `model_run` artifact; also the name of the event that
 # says where they are during the training.
 TENSORBOARD = "tensorboard"
+# The folder of a training's last epochs in that artifact, and of all trainings in a workspace.
+CHECKPOINTS = "checkpoints"
 # A file in the folder of a training's checkpoints once all outputs of the step are written.
 FINISHED = "finished"
 # A digest of weights and graph in a SavedModel, in the folder for extra files, which TF Serving ignores. Two

@@ -11,9 +11,7 @@ _SUMMARIES = {
     "data": "Makes, imports, lists, excludes and relabels spans, and suggests what to label.",
     "schema": "Compares a window with the curated schema, and widens the schema.",
     "alert": "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
-    "reproduce": (
-        "Prints the commit, settings and spans that make version V again (the one in production), or runs it."
-    ),
+    "reproduce": "Prints the commit, settings and spans that make version V again, or runs them.",
     "tensorboard": "Starts TensorBoard on the last run that trained, or on the runs that are named.",
     "ui": "Updates MLflow, and serves its pages of all runs and releases.",
     "gc": "Removes old releases, run folders, artifacts and records; never what is in use.",

@@ -23,7 +23,7 @@ from runners.shared.source import find_repository, read_source
 
 
 @click.command(cls=Command, epilog=options.EXIT_CODES)
-@click.argument("version", metavar="[V]", type=int, required=False)
+@click.argument("version", metavar="[V]", type=int, required=False, help="a version (that in production)")
 @click.option("--run", "runs", is_flag=True, help="make it here, and compare the result with V")
 @click.option(
     "--data", metavar="DIR_OR_URL", type=locate, help="the spans of examples (where the run of V read them)"
@@ -33,7 +33,7 @@ from runners.shared.source import find_repository, read_source
 )
 @options.releases_of
 def reproduce(version: int | None, runs: bool, data: Location | None, out: Path | None, place: Place) -> int:
-    """Prints the commit, settings and spans that make version V again (the one in production), or runs it."""
+    """Prints the commit, settings and spans that make version V again, or runs them."""
     recipe = read_recipe(place, version, data)
     release = recipe.release
     workspace = (out or Path(f"{release.model}-{release.version}-again")).absolute()
@@ -54,7 +54,7 @@ def reproduce(version: int | None, runs: bool, data: Location | None, out: Path 
         say(f"  git -C {repository} checkout {recipe.source.commit}")
     say(f"  {recipe.make_command(workspace)}")
     again = f"edgeline reproduce {release.version} --run"
-    say(f"`{again}` does the last, and compares the result. Neither pushes into {release.root}.")
+    say(f"`{again}` runs it and compares the result. Neither pushes into {release.root}.")
     return 0
 
 
@@ -63,7 +63,9 @@ def _describe(recipe: Recipe) -> Iterator[str]:
     yield f"Version {manifest.version} of {manifest.model} comes from run {manifest.run}."
     yield recipe.source.sentence
     libraries = [f"{name} {version}" for name, version in manifest.versions.items()]
-    same = "as here" if manifest.code.lock_digest == inputs.digest_lock() else "others than here"
+    same = "as here"
+    if manifest.code.lock_digest != inputs.digest_lock():
+        same = "others than here: `make setup` at that commit installs them"
     yield f"Libraries: {join_names(libraries)}; lock files {manifest.code.lock_digest[:12]}, {same}."
     yield f"Seed: {recipe.seed}."
     yield f"Spans: {describe_spans(manifest.data.spans)} of {recipe.data}."

@@ -9,6 +9,7 @@ The workspace itself stays as it is: no later run, report or release knows of it
 
 import itertools
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError, UsageError, suggest
 from edgeline.records.run import CODE, Run
+from edgeline.records.training import CHECKPOINTS
+from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder, find_run
@@ -60,6 +63,9 @@ def _run_step(options: StepOptions, folder: RunFolder, run: Run) -> tuple[Path, 
         code = digest_step_files(workload.module, workload.source, settings.own_modules())
         digests = inputs.digest_inputs(spans, out / "window.json", workload, settings, run.push, code)
         run = replace(run, inputs=digests)
+    model_run = Sources.of(run).model_run
+    if options.step == "Trainer" and model_run and (model_run / CHECKPOINTS).is_dir():
+        shutil.copytree(model_run / CHECKPOINTS, out / CHECKPOINTS)  # for another trainer.checkpoint
     run = replace(run, settings=settings.recorded(), outcome="running", ended_at=None, steps=(), artifacts=())
     run = replace(run, pid=os.getpid(), process=runs.identify_process(os.getpid()))
     own = RunFolder(out / "runs" / run.id)

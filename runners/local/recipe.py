@@ -11,7 +11,7 @@ from typing import Any
 from data.spans.layout import find_usable_spans
 from data.spans.window import compute_span_digests
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.records.ingest import name_span
+from edgeline.records.ingest import describe_spans, name_span
 from edgeline.records.run import Run, flatten
 from edgeline.records.source import Source
 from edgeline.release.layout import MOST_DOCUMENT_BYTES, PROVENANCE
@@ -102,6 +102,7 @@ def read_recipe(place: Place, version: int | None, data: Location | None) -> Rec
     settings = run.settings if run else _read_settings(release)
     workload = run.workload_source if run else _choose_workload(model, data)
     overrides = _list_overrides(workload, run, settings)
+    overrides |= _spare_known_spans(run, release, settings)
     overrides["data.until"] = name_span(release.manifest.data.last_span)
     return Recipe(release, run, data, workload, overrides, settings.get("seed", 0))
 
@@ -141,7 +142,15 @@ def _list_overrides(workload: str, run: Run | None, settings: Mapping[str, Any])
     for name, value in {**own, **flatten({"push": settings.get("push", {})})}.items():
         if name.startswith(_OUTSIDE) and name in usual and value != usual[name]:
             overrides[name] = to_yaml(usual[name])
-    # All spans are new in an empty workspace, but each was accepted when it came.
-    severity = settings.get("gate", {}).get("severity", {})
-    overrides["gate.severity"] = to_yaml({k: "warn" if v == "block" else v for k, v in severity.items()})
     return overrides
+
+
+def _spare_known_spans(run: Run | None, release: Release, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the setting with which no span stops the run, unless the release's run judged all of them too.
+
+    In a workspace without a release all spans are new, and some had passed when they came.
+    """
+    if run and run.inputs.get("unjudged") == describe_spans(release.manifest.data.spans):
+        return {}
+    severity = settings.get("gate", {}).get("severity", {})
+    return {"gate.severity": to_yaml({rule: "warn" for rule, how in severity.items() if how == "block"})}

@@ -18,6 +18,7 @@ from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.failures import CANNOT_WRITE, describe
 from edgeline.records.events import EventWriter, Failed, listen
 from edgeline.records.run import CODE
+from edgeline.records.training import CHECKPOINTS
 from edgeline.records.workload import load_module
 from edgeline.visible import guard_logs
 from edgeline.workspace.runs import RunFolder
@@ -80,7 +81,7 @@ def _prepare(folder: RunFolder, tell: EventWriter, step: str | None) -> "tuple[S
 
     code = CODE.read(folder.path)
     pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.source, run.inputs, code)
-    return StepRunner(run.id, tell, workspace / "checkpoints", step), pipeline
+    return StepRunner(run.id, tell, workspace / CHECKPOINTS, step), pipeline
 
 
 def _find_damage(folder: RunFolder) -> Problem | None:

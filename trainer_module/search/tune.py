@@ -218,7 +218,7 @@ class TrialSearch(BaseTuner):
         report(TrialReported(f"{self._name(trial)}: {values}"))
         keras.utils.clear_session()
         settings = self._settings.with_values(trial.values)
-        limits: dict[str, Any] = {"epochs": trial.epochs}
+        limits: dict[str, Any] = {"epochs": trial.epochs, "checkpoint": "best"}
         if self._tune.algorithm == "hyperband":
             limits["min_steps"] = None
         if is_short:

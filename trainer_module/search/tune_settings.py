@@ -29,6 +29,7 @@ NOT_SEARCHED = {
         ],
         "Transform uses it before the first trial; compare runs with --set instead",
     ),
+    "trainer.checkpoint": "each trial keeps its best epoch",
     "trainer.budget": "tune.budget limits the time of all trials",
     "trainer.precision": "the devices decide it before the first trial; compare runs with --set instead",
     **dict.fromkeys(

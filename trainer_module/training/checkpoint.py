@@ -1,8 +1,9 @@
-"""The checkpoint from which a killed training resumes."""
+"""The checkpoint from which a killed training resumes, and the weights after each of the last epochs."""
 
 import hashlib
 import json
 import logging
+import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgeline.records.training import CHECKPOINTS
 from edgeline.store.locations import write_atomically
 from trainer_module.training.loop import Tally
 
@@ -22,6 +24,7 @@ _log = logging.getLogger(__name__)
 # Raised by numpy and zipfile for damaged files; an unknown compression is a RuntimeError.
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 NAME = "checkpoint.npz"
+EPOCHS_KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,13 @@ def compute_training_key(
 
     With another number of replicas, an epoch has another number of steps.
     """
+    config = {name: value for name, value in custom_config.items() if name != "checkpoints"}
+    settings = json.loads(config["settings"])
+    settings["trainer"].pop("checkpoint", None)  # it chooses among the epochs of one training
+    config["settings"] = settings
     about = {
         "replicas": replicas,
-        "config": {name: value for name, value in custom_config.items() if name != "checkpoints"},
+        "config": config,
         "train_files": list(train_files),
         "transform_output": transform_output,
         "tensorflow": tf.__version__,
@@ -59,11 +66,15 @@ def list_training_variables(model: keras.Model) -> list[Any]:
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Replaces the checkpoint; a crash at any instant leaves the new one or the one before."""
     folder.mkdir(parents=True, exist_ok=True)
+    _write(checkpoint, folder / NAME)
+
+
+def _write(checkpoint: Checkpoint, path: Path) -> None:
     arrays: dict[str, Any] = {f"variable_{i}": array for i, array in enumerate(checkpoint.variables)}
     arrays |= {f"kept_{i}": array for i, array in enumerate(checkpoint.kept_weights)}
     arrays["history"] = np.array(json.dumps(list(checkpoint.history)))
     arrays["tally"] = np.array(json.dumps(asdict(checkpoint.tally)))
-    with write_atomically(folder / NAME, sync=True) as file:
+    with write_atomically(path, sync=True) as file:
         np.savez(file, **arrays)
 
 
@@ -88,6 +99,38 @@ def load(model: keras.Model, folder: Path) -> Checkpoint | None:
     for target, array in zip(targets, checkpoint.variables, strict=True):
         target.assign(array)
     return checkpoint
+
+
+def save_epoch(model: keras.Model, history: Sequence[Mapping[str, float]], folder: Path) -> None:
+    """Keeps the weights after the last epoch of `history`, and of the epochs before only the newest."""
+    epoch = len(history)
+    _write(Checkpoint(history, model.get_weights(), (), Tally()), folder / _name_epoch(epoch))
+    (folder / _name_epoch(epoch - EPOCHS_KEPT)).unlink(missing_ok=True)
+
+
+def load_epoch(model: keras.Model, epoch: int, folder: Path) -> Checkpoint | None:
+    """Restores the weights after an epoch; None, with the model unchanged, if they are not in the folder."""
+    try:
+        kept = _read(folder / _name_epoch(epoch))
+        model.set_weights(kept.variables)
+        return kept
+    except _UNREADABLE:
+        return None
+
+
+def keep_results(folder: Path, run_dir: Path) -> None:
+    """Copies the weights of the last epochs and the answers of folds to the outputs of a training.
+
+    From a copy of CHECKPOINTS in its `run_dir`, it exports another epoch and trains nothing.
+    """
+    target = run_dir / CHECKPOINTS / folder.name
+    target.mkdir(parents=True, exist_ok=True)
+    for path in (*folder.glob("epoch-*.npz"), *folder.glob("fold-*.npy")):
+        shutil.copyfile(path, target / path.name)
+
+
+def _name_epoch(epoch: int) -> str:
+    return f"epoch-{epoch:05d}.npz"
 
 
 def _read(path: Path) -> Checkpoint:

@@ -19,6 +19,8 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import confusion_matrix
 
+from edgeline.errors import UsageError
+from edgeline.labels import format_count
 from edgeline.records.events import EpochEnded, report
 from edgeline.records.training import TENSORBOARD
 from trainer_module.settings import TrainerSettings
@@ -116,8 +118,12 @@ def train(
     checkpoint and, with `board_data`, TensorBoard's files. Izmailov and others (2018, arXiv:1803.05407) and
     Kaddour (2022, arXiv:2209.14981) average weights.
 
+    With `checkpoint`, an epoch, the model has the weights after it, and where `folder` has these already
+    nothing is trained.
+
     Raises:
         HeldBack: The loss is no longer a finite number.
+        UsageError: The epoch is not one of those whose weights are kept.
         EdgelineError: Memory does not suffice for a batch.
     """
     model, replicas = loop.model, loop.replicas
@@ -157,7 +163,10 @@ def train(
         state.end_epoch(is_chief)
         epochs_done, steps_taken, finished = read_progress()
     seconds = time.monotonic() - started
-    if is_chief and state.kept_weights:
+    if is_chief and settings.checkpoint != "best":
+        state.choose_epoch(settings.checkpoint)
+        averaged = 1
+    elif is_chief and state.kept_weights:
         model.set_weights(state.kept_weights)
         if averaged > 1:
             state.end_average()
@@ -252,6 +261,10 @@ class _TrainingState:
         self.saved_at = time.monotonic()
         self.board: Board | None = None
         self.best_answers: np.ndarray | None = None
+        self.is_chosen = False  # the model has the weights of the epoch that the settings name
+        is_unfinished = (folder / checkpoint.NAME).exists()
+        if settings.checkpoint != "best" and devices.is_chief(loop.replicas) and not is_unfinished:
+            self._load_epoch(settings.checkpoint)
 
     @property
     def best_epoch(self) -> int:
@@ -260,15 +273,34 @@ class _TrainingState:
             return (logs["held_out_recall"] if self.settings.balanced else 0.0, -logs["held_out_loss"])
 
         last = len(self.history) - 1
-        return max(range(len(self.history)), key=score, default=0) if self.select else max(last, 0)
+        selects = self.select and not self.is_chosen
+        return max(range(len(self.history)), key=score, default=0) if selects else max(last, 0)
 
     @property
     def finished(self) -> bool:
         epochs = len(self.history)
-        if epochs >= self.settings.epochs:
+        if epochs >= self.settings.epochs or self.is_chosen:
             return True
         patience = self.settings.early_stopping_patience if self.select else 0
         return bool(epochs and patience) and epochs - 1 - self.best_epoch >= patience
+
+    def _load_epoch(self, epoch: int) -> None:
+        kept = checkpoint.load_epoch(self.loop.model, epoch, self.folder)
+        if kept is not None:
+            self.history, self.is_chosen = list(kept.history), True
+
+    def choose_epoch(self, epoch: int) -> None:
+        """Gives the model the weights after an epoch. Raises UsageError if they are not kept."""
+        if not self.is_chosen:
+            self._load_epoch(epoch)
+        if not self.is_chosen:
+            last = len(self.history)
+            raise UsageError(
+                f"trainer.checkpoint is {epoch}, and the training had {format_count(last, 'epoch')}.",
+                f"The weights after the last {checkpoint.EPOCHS_KEPT} epochs are kept.",
+                f"Set it to {last}, or one or two less, or to best.",
+            )
+        self.best_answers = None
 
     def take_steps(self, batches: Iterator[Any], steps: int, total: int) -> None:
         """Takes `steps` steps; `total` counts the steps of all epochs, including these."""
@@ -308,6 +340,7 @@ class _TrainingState:
             values = {**logs, "learning_rate": self.loop.learning_rate}
             self.board.epoch(len(self.history), values, evaluation.confusion)
         self._save()
+        checkpoint.save_epoch(self.loop.model, self.history, self.folder)
         epoch, epochs = len(self.history), self.settings.epochs
         loss, accuracy, val_loss, val_accuracy = (
             logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")

@@ -6,7 +6,7 @@ from tests.trainer_module.samples import assert_same
 from trainer_module.training import checkpoint, fit
 from trainer_module.training.loop import Tally
 
-CONFIG = {"seed": 1, "checkpoints": "here"}
+CONFIG = {"seed": 1, "checkpoints": "here", "settings": '{"trainer": {"checkpoint": "best"}}'}
 
 
 def model(units: int = 3) -> keras.Model:
@@ -82,6 +82,8 @@ def test_a_checkpoint_of_another_model_is_ignored(tmp_path):
 def test_the_key_depends_on_settings_data_and_replicas_and_not_on_the_folder():
     key = checkpoint.compute_training_key(CONFIG, ["a"], "t", 1)
     assert key == checkpoint.compute_training_key({**CONFIG, "checkpoints": "there"}, ["a"], "t", 1)
+    chosen = {**CONFIG, "settings": '{"trainer": {"checkpoint": 3}}'}
+    assert key == checkpoint.compute_training_key(chosen, ["a"], "t", 1)
     others = [({**CONFIG, "seed": 2}, ["a"], "t", 1), (CONFIG, ["b"], "t", 1), (CONFIG, ["a"], "u", 1)]
     # With another number of GPUs an epoch has other steps: the learning rate would end early or never.
     others.append((CONFIG, ["a"], "t", 2))

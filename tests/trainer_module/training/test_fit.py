@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgeline.errors import UsageError
 from tests.trainer_module.samples import assert_same, die_after, drop_times
 from trainer_module.settings import TrainerSettings
 from trainer_module.training import checkpoint, fit
@@ -155,6 +156,30 @@ def test_an_interrupted_training_ends_as_an_unbroken_one(tmp_path):
     assert outcome.resumed_from_epoch == 3
     assert drop_times(outcome.history) == drop_times(whole.history)
     assert_same(resumed.get_weights(), unbroken.get_weights())
+
+
+def test_the_last_three_epochs_are_kept_and_one_is_taken_without_training(tmp_path):
+    whole = train(linear_model(), settings(epochs=6), tmp_path / "whole")
+    shorter = linear_model()
+    train(shorter, settings(epochs=6, checkpoint=5), tmp_path / "trained")
+    checkpoint.keep_results(tmp_path / "whole", tmp_path)
+
+    taken = linear_model()
+    outcome = train(taken, settings(epochs=6, checkpoint=5), tmp_path / "checkpoints" / "whole")
+
+    assert sorted(path.name for path in tmp_path.glob("whole/epoch-*")) == [
+        *("epoch-00004.npz", "epoch-00005.npz", "epoch-00006.npz")
+    ]
+    assert (outcome.steps, outcome.best_epoch, len(outcome.history)) == (0, 4, 5)
+    assert drop_times(outcome.history) == drop_times(whole.history[:5])
+    assert_same(taken.get_weights(), shorter.get_weights())
+
+
+def test_an_epoch_that_is_not_kept_is_refused_and_a_killed_training_does_not_end_at_a_chosen_one(tmp_path):
+    with die_after(epochs=3):
+        train(linear_model(), settings(epochs=6, checkpoint=3), tmp_path)
+    with pytest.raises(UsageError, match=r"trainer\.checkpoint is 3, and the training had 6 epochs"):
+        train(linear_model(), settings(epochs=6, checkpoint=3), tmp_path)
 
 
 def test_an_interrupted_long_epoch_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
