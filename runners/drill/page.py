@@ -9,7 +9,6 @@ from edgeline.report import words
 from edgeline.report.drawing import BAD, CLASSES, GLYPHS, MARKERS, MUTED, WIDE, WIDTH, add_tooltip, render_svg
 from edgeline.report.page import Figure, render
 from runners.drill.faults import FAULTS
-from runners.drill.million import estimate_fleet
 from runners.drill.promises import PROMISES, find_false_alarms, find_first_broken
 from runners.drill.record import ARMS, Week, Year
 
@@ -49,7 +48,6 @@ def write_page(folder: Path, year: Year) -> Path:
         matrix=_draw_matrix(year) if any(week.scores for week in year.weeks) else "",
         rows=[_make_row(year, week) for week in year.weeks[::-1]],
         kinds=_count_kinds(year),
-        fleet=list(estimate_fleet(year)),
         promises=[(promise.__name__.replace("_", " "), promise.__doc__) for promise in PROMISES],
     )
     (folder / PAGE).write_text(page, encoding="utf-8")

@@ -29,13 +29,13 @@ from edgeline.records.json_file import decode
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.history import find_pointer, read_history
-from edgeline.release.layout import POINTER, PushFolder, hash_bytes
+from edgeline.release.layout import PushFolder, hash_bytes
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate, measure_size
 from edgeline.workspace import runs
 from runners.drill import forks
 from runners.drill.faults import CANARIES, COPIES, FAULTS, FILMED_AGAIN, Drawn, Effect, Plan
-from runners.drill.fleet import CLIENTS, SEEN, answer, follow
+from runners.drill.fleet import SEEN, answer, follow
 from runners.drill.forks import Fork
 from runners.drill.harm import Harm, make_harm, refuse_everybody
 from runners.drill.hidden_tests import SCORES, score_models
@@ -313,10 +313,6 @@ class Simulation:
                 "database": _measure_rows(self._workspace / "metadata.sqlite"),
                 "page": max(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
                 "status": round(self._time_status(), 3),
-                "releases": len(store.list_known_versions(str(self._push), WORKLOAD)),
-                "edge": measure_size(self._push / "edge"),
-                "bundle": measure_size(self._phones / CLIENTS[0]),
-                "pointer": measure_size(self._push / "edge" / WORKLOAD / POINTER),
             },
         )
 
