@@ -66,15 +66,13 @@ class Recipe:
 
     def check_source(self, here: Source) -> None:
         """Refuses other code than that of the release. Raises UsageError."""
-        if self.source.commit and (here.commit, here.difference) != (
-            self.source.commit,
-            self.source.difference,
-        ):
+        then, version = self.source, self.release.version
+        if then.commit and (here.commit, here.difference) != (then.commit, then.difference):
             raise UsageError(
-                f"Version {self.release.version} has another source than what is here. Then: "
-                f"{self.source.sentence} Here: {here.sentence}",
+                f"Version {version} has another source than what is here. Then: {then.sentence}"
+                f" Here: {here.sentence}",
                 "Other code may make another model.",
-                "Type the commands that `edgeline reproduce` prints without --run, first `git checkout`.",
+                f"Type the commands that `edgeline reproduce {version}` prints, first `git checkout`.",
             )
 
 

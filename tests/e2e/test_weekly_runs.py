@@ -141,16 +141,6 @@ def test_the_notebook_of_the_documentation_reads_the_run(
     assert "'ok':" in repr(scores)
 
 
-def test_the_first_version_is_made_again_byte_for_byte(
-    first_run: Ended, workspace: Path, tmp_path: Path
-) -> None:
-    place = ("--out", str(tmp_path / "again"), "--workspace", str(workspace))
-    result = edgeline(workspace, "reproduce", "1", "--run", *place)
-    assert result.code == 0, result.stderr
-    assert "SavedModel: the same weights and graph.\nmodel_fp16.tflite: equal bytes." in result.stdout
-    assert "(100.0" in result.stdout and get_production(workspace)["version"] == 1
-
-
 def run_cells(notebook: Path) -> list[Any]:
     """Runs the code of a notebook, which needs no Jupyter; returns the value that each cell shows."""
     names: dict[str, Any] = {}
