@@ -13,6 +13,7 @@ from edgeline.records.source import Source
 from edgeline.release import store
 from edgeline.release.manifest import Code, Data
 from pipeline.settings import find_changed
+from runners.cli import reproduce
 from runners.local import run as local
 from runners.shared.run_options import NamedSettings
 from runners.shared.source import read_source
@@ -109,6 +110,7 @@ def test_it_runs_at_the_commit_of_the_release_alone_and_never_in_its_workspace(
     release, command, tmp_path, monkeypatch
 ):
     release()
+    monkeypatch.setattr(reproduce, "read_source", lambda workload: Source("d" * 40, "main"))
     result = command("reproduce", "--run")
     assert result.code == 2 and f"Then: Commit {COMMIT.commit} of main. Here: " in result.err
     result = command("reproduce", "--run", "--out", "workspace")
