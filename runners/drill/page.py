@@ -45,7 +45,6 @@ def write_page(folder: Path, year: Year) -> Path:
         figures=figures,
         arms=list(zip(ARMS, CLASSES, GLYPHS, strict=False)),
         timelines=[_draw_arms(name, width, year) for name, width in (("wide", WIDE), ("narrow", WIDTH))],
-        matrix=_draw_matrix(year) if any(week.scores for week in year.weeks) else "",
         rows=[_make_row(year, week) for week in year.weeks[::-1]],
         kinds=_count_kinds(year),
         promises=[(promise.__name__.replace("_", " "), promise.__doc__) for promise in PROMISES],
@@ -120,24 +119,3 @@ def _draw_arms(name: str, width: int, year: Year) -> "Markup":
         axes.set(xlabel="week", ylabel="accuracy")
 
     return render_svg(f"{name}-arms", "Accuracy of each arm by week", draw, width, height=260)
-
-
-def _draw_matrix(year: Year) -> "Markup":
-    """Draws the accuracy of each trained model, a row, on each week's hidden test, a column."""
-    models = sorted({model for week in year.weeks for model in week.scores})
-    tests = [week.number for week in year.weeks]
-
-    def draw(axes: "Axes") -> None:
-        cells = [[year.accuracy(model, test) or float("nan") for test in tests] for model in models]
-        image = axes.imshow(cells, cmap="viridis", aspect="auto", vmin=0.5, vmax=1.0)
-        step = max(1, len(models) // 12)
-        axes.set_yticks(range(0, len(models), step), [m.removeprefix("week-") for m in models[::step]])
-        axes.set_xticks(
-            range(0, len(tests), max(1, len(tests) // 12)),
-            [str(n) for n in tests[:: max(1, len(tests) // 12)]],
-        )
-        axes.set(xlabel="week of the test", ylabel="week of the training")
-        axes.grid(False)
-        axes.figure.colorbar(image, format=lambda value, _: f"{100 * value:.0f} %")
-
-    return render_svg("matrix", "Accuracy by week of training and of test", draw, WIDE, height=420)

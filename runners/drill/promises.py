@@ -15,7 +15,7 @@ from runners.drill.record import ARMS, KEPT, Attempt, Broken, Week, Year
 
 _BAND = 0.05  # largest loss of production against the other arms
 _GROWTH, _BASE_WEEKS = 1.2, 8  # of sizes; as many weeks are compared with as many
-_MEASURED = ("workspace", "database", "page", "status")
+_MEASURED = ("workspace", "database", "page")
 _UNLIKELY = 0.01
 _WAITS = 4  # good weeks in which a canary may wait for answers: a phone has few in small weeks
 
@@ -169,7 +169,7 @@ def accuracy_stays_in_its_band(year: Year) -> str:
 
 
 def nothing_grows(year: Year) -> str:
-    """Sizes and start-up of eight weeks, in their median, are within 1.2 of the largest of the first eight.
+    """Sizes of eight weeks, in their median, are within 1.2 of the largest of the first eight.
 
     The first are those from the eighth week on in which something ran: before, phones have run few versions,
     and a page has a table of each. A single week varies by a third, with how many of the runs that gc keeps

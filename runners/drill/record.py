@@ -65,7 +65,7 @@ class Week:
     refused: Mapping[str, int] = field(default_factory=dict)  # updates that they refused, by reason
     arms: Mapping[str, str] = field(default_factory=dict)  # the model of each arm
     scores: Mapping[str, Mapping[int, Score]] = field(default_factory=dict)  # new ones, by model and test
-    sizes: Mapping[str, float] = field(default_factory=dict)  # bytes, and seconds of start-up
+    sizes: Mapping[str, float] = field(default_factory=dict)  # in bytes
     broken: tuple[Broken, ...] = ()
     seconds: float = 0.0
 

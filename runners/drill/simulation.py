@@ -2,11 +2,9 @@
 
 import os
 import random
-import resource
 import socket
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +40,6 @@ from runners.drill.hidden_tests import SCORES, score_models
 from runners.drill.photos import deliver
 from runners.drill.promises import find_broken
 from runners.drill.record import ARMS, KEPT, Attempt, Week, Year
-from runners.shared.inputs import ROOT
 from runners.shared.run_options import DrillOptions, NamedSettings, RunOptions
 
 _OURS, _NEVER, _STOCK = ARMS
@@ -87,7 +84,6 @@ class Simulation:
         self._push = self._workspace / "push"
         self._names: dict[str, str] = {}  # of models, by the digest of their file
         self._usual_s = 30.0  # seconds of the last run that pushed
-        self._version_s = 0.0  # seconds of a core that `edgeline --version` took at the first time
         self._environment: dict[str, str] = {}
         self._login = ""
         self._forks: list[Fork] = []
@@ -312,7 +308,6 @@ class Simulation:
                 "workspace": measure_size(self._workspace),
                 "database": _measure_rows(self._workspace / "metadata.sqlite"),
                 "page": max(measure_size(page) for page in self._workspace.glob("runs/**/*.html")),
-                "status": round(self._time_status(), 3),
             },
         )
 
@@ -340,24 +335,6 @@ class Simulation:
                 "The hidden tests could not be scored.", "", f"Read {self._logs / 'scores.log'}."
             )
         return replace(week, arms=arms, scores=SCORES.read(self._scratch))
-
-    def _time_status(self) -> float:
-        """Returns the seconds of a core that `edgeline status` takes in a new Python, the least of three.
-
-        Other work makes a core slower: they are scaled to the first time, by what `edgeline --version` takes.
-        """
-
-        def take(*words: str) -> float:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            command = [sys.executable, "-m", "runners.cli", *words]
-            subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-        words = ("status", "--json", "--workspace", str(self._workspace))
-        least, version = map(min, zip(*((take(*words), take("--version")) for _ in range(3)), strict=True))
-        self._version_s = self._version_s or version
-        return least * self._version_s / version
 
     def _call(self, at: datetime, *words: str) -> str:
         """Calls a command of `edgeline` at a time; returns its standard output."""

@@ -1,14 +1,10 @@
 """The effect of a fault on its week, which depends on the weeks before."""
 
-import resource
 import sqlite3
-import subprocess
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -70,20 +66,3 @@ def test_space_that_a_database_keeps_for_later_rows_is_not_counted(tmp_path: Pat
             rows.execute(change)
     assert (tmp_path / "rows.sqlite").stat().st_size > 100_000 > _measure_rows(tmp_path / "rows.sqlite")
     assert _measure_rows(tmp_path / "rows.sqlite") == before
-
-
-def test_the_start_up_time_of_status_does_not_depend_on_other_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used, slower = 0.0, 1.0
-
-    def run(words: Sequence[str], **_: object) -> None:
-        nonlocal used
-        used += slower * (0.2 if "status" in words else 0.1)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_utime=used, ru_stime=0.0))
-    simulation = Simulation(DrillOptions(2, 1, None, tmp_path, 60, ()), tmp_path, 0.2)
-    first, slower = simulation._time_status(), 1.6
-    assert first == pytest.approx(0.2)
-    assert simulation._time_status() == pytest.approx(first)
