@@ -60,7 +60,7 @@ class ModelSettings(Group):
     or a Keras file with weights of the backbone (.weights.h5, .keras, .h5)."""
     unlike: bool = True
     """Photos: whether files for phones say how unlike a photo is to those of training, as a second output;
-    where training has 30 photos and 8 others are held out of train for it."""
+    where training has 30 photos and 20 others are held out of train for it."""
     frozen_stages: Annotated[int, Field(ge=1, le=7)] | Literal["all"] = 3
     """Number of efficientnet_lite's seven stages that stay unchanged if training begins with weights. `all`,
     for any backbone: training changes nothing but the last layer."""

@@ -20,8 +20,8 @@ from trainer_module.training.input_pipeline import Split
 _FALSE_ALARMS = 0.05
 # Features of photos of 224 pixels take 40 ms each on a processor.
 _MOST_COMPONENTS, MOST_EXAMPLES = 16, 1_000
-# Fewer examples describe no class; and beyond the farthest of fewer held-out ones lie too many new ones.
-_FEWEST_TRAINED, _FEWEST_HELD_OUT = 30, 8
+# Fewer examples describe no class; and 5 % of fewer held-out ones is less than one.
+_FEWEST_TRAINED, _FEWEST_HELD_OUT = 30, 20
 # Features of the mean size are multiplied to this value before tanh.
 _GAIN = 2.0
 # Deviation of a feature by the rounding in an int8 file; no component is taken for more precise.
