@@ -132,8 +132,8 @@ class TrainerSettings(Group):
     that is held out of train chooses the epoch by loss (of balanced classes: by mean recall), and training
     stops after this many epochs without a better one."""
     checkpoint: Annotated[int, Field(ge=1)] | Literal["best"] = "best"
-    """Weights to export: `best`, or those after that epoch, one of the last three. `edgeline step Trainer`
-    takes them from the run that it names, without training again."""
+    """Weights to export: `best`, or those after that epoch, one of the last three. A step that is run again
+    takes those of its run, without training."""
     strategy: Literal["auto", "mirrored", "one_device", "multi_worker", "tpu"] = "auto"
     """Devices that train. `auto`: as `mirrored` where the machine has a GPU, else its CPU. `mirrored`: a
     replica on each GPU of the machine. `one_device`: a single device. `multi_worker`: the devices of

@@ -64,22 +64,23 @@ def test_a_misspelt_column_gets_the_nearest(reviews, tmp_path, capsys, column, n
     assert f"has no column {column}." in error and f"Did you mean {nearest}?" in error
 
 
-def test_the_error_for_a_zip_of_photos_has_the_command_that_unpacks_it(tmp_path, capsys):
+def test_a_zip_of_photos_is_no_table_and_the_error_has_the_command_that_unpacks_it(tmp_path, capsys):
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "my photos.zip", "w") as archive:
         for n in range(3):
             archive.writestr(f"ok/{n}.jpg", b"\xff\xd8\xff")
     src = str(tmp_path / "my photos.zip")
-    assert main(["data", "import", src, "--data", str(tmp_path / "data")]) == 2
+    assert main(["data", "import", src, "--label", "kind", "--data", str(tmp_path / "data")]) == 2
     error = capsys.readouterr().err
     assert "holds 3 photos." in error and f"unzip {shlex.quote(src)} -d photos" in error
 
 
 @pytest.mark.parametrize("name", ["photos.tar.gz", "tfrecords.tar.gz"])
-def test_a_packed_folder_is_no_tfrecord_and_is_to_be_unpacked(tmp_path, capsys, name):
+def test_a_packed_folder_is_no_table_and_is_to_be_unpacked(tmp_path, capsys, name):
     with tarfile.open(tmp_path / name, "w:gz") as archive:
         archive.add(__file__, "photos/ok/1.jpg")
-    assert main(["data", "import", str(tmp_path / name), "--data", str(tmp_path / "data")]) == 2
+    options = "--label", "kind", "--data", str(tmp_path / "data")
+    assert main(["data", "import", str(tmp_path / name), *options]) == 2
     error = capsys.readouterr().err
     assert "is a tar archive." in error and "Unpack it, and pass the table or the folder of photos" in error
