@@ -52,11 +52,11 @@ lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+HAS_NODE := { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } > /dev/null 2>&1
 # Last of the files that the build writes.
 PAGE := edgeline/phone/page/worker.js
 $(PAGE): $(shell find clients/web -name node_modules -prune -o -type f -print) edgeline/release/refusals.json
-	@{ command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } > /dev/null 2>&1 \
-		|| { printf '%s\n' 'Node 20 or newer was not found: npm and node have to be on the PATH.' \
+	@$(HAS_NODE) || { printf '%s\n' 'Node 20 or newer was not found: npm and node have to be on the PATH.' \
 		'It builds the page for phones, and no package is built without that page. Nothing was built.' \
 		'Install it, on Debian 13 by `sudo apt install npm`, else from nodejs.org, and run make again.' >&2; exit 1; }
 	@cd clients/web && npm ci --silent --ignore-scripts && npm run --silent build
@@ -64,7 +64,7 @@ $(PAGE): $(shell find clients/web -name node_modules -prune -o -type f -print) e
 phone: $(PAGE) ## build the web page for phones; needs Node
 
 phone-with-node:
-	@if command -v npm > /dev/null; then $(MAKE) phone; fi
+	@if $(HAS_NODE); then $(MAKE) phone; fi
 
 drill: setup ## a year of simulated Mondays with faults; options in ARGS="..."
 	@$(BIN)/edgeline drill --weeks 52 --seed 1 $(ARGS)
