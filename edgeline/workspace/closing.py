@@ -172,8 +172,9 @@ def describe_release(release: Release) -> Iterator[str]:
                 count = values.get("example_count")
                 yield f"{title} {accuracy:.3f}{f' on {count:.0f} examples' if count is not None else ''}"
     file = release.manifest.default
-    size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB, {words.latency(file)} here"
-    yield f"phones run {file.name}, {size}: {release.default_file}"
+    latency = words.latency(file).replace("\u00a0", " ")
+    size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB"
+    yield f"phones run {file.name}, {size}, {latency} here: {release.default_file}"
     yield from list_terms(release.manifest)
 
 
