@@ -238,10 +238,13 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
         (span,) = generate(tmp_path / str(rows), weeks=1, per_week=rows, seed=1, faults={})
         source = open_source(workload, DataSettings(readings=16, block_hours=168))
         assert count(span) == rows and len(list_columns(workload)) == 11
-        tracemalloc.start()
-        windows = sum(isinstance(row, Row) for row in source.rows(span))
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        attempts = []
+        for _ in range(2):  # other threads of this process, as of an earlier test's server, take memory too
+            tracemalloc.start()
+            windows = sum(isinstance(row, Row) for row in source.rows(span))
+            attempts.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        peaks.append(min(attempts))
         assert windows > rows / 2
     assert peaks[1] < 1.2 * peaks[0] < 2e6
 
