@@ -86,9 +86,10 @@ def update_mlflow(
             return f"/#/experiments/{registry.experiment}/runs?{view}"
     except Exception as error:  # Anything of MLflow, its database or the network: no decision rests on them.
         text = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
+        server = "" if isinstance(error, ImportError) else _describe_server(uri)
         raise EdgelineError(
             f"MLflow at {uri} lacks runs or releases: {text.rstrip('.') or type(error).__name__}.",
-            f"{_describe_server(uri)}MLflow only mirrors them: no run, push or rollback is affected.",
+            f"{server}MLflow only mirrors them: no run, push or rollback is affected.",
             f"{error.do if isinstance(error, EdgelineError) else ''} The next run, promote, rollback or"
             " `edgeline ui` adds what is missing.".lstrip(),
         ) from error
@@ -98,11 +99,18 @@ def _describe_server(uri: str) -> str:
     """Returns a sentence on a server of another version than the installed MLflow; else an empty text."""
     if not uri.startswith("http"):
         return ""
-    import requests
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking._tracking_service.utils import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+    from requests import RequestException
 
-    own, theirs, place = version("mlflow"), "", f"{uri.rstrip('/')}/version"
+    own, theirs, login = version("mlflow"), "", get_default_host_creds(uri)
     # As a stream, of which only the beginning is read: the server may be anything.
-    with suppress(requests.RequestException), requests.get(place, timeout=5, stream=True) as answer:
+    options = {"timeout": 5, "max_retries": 0, "stream": True}
+    with (
+        suppress(MlflowException, RequestException),
+        http_request(login, "/version", "GET", **options) as answer,
+    ):
         theirs = next(answer.iter_content(100), b"").decode(errors="replace").strip()
     if theirs == own or not re.fullmatch(r"\d+\.[\w.+-]+", theirs):
         return ""
