@@ -313,12 +313,13 @@ class _Session:
         def handle(event: Event) -> None:
             if isinstance(event, Planned):
                 self.start_seconds = round(time.monotonic() - self.started, 3)
+                # Imported while the worker is at work: at the end, the files may be those of another commit.
+                # Not before: a worker that is forked would keep the locks of this thread's imports.
+                threading.Thread(target=lambda: [*map(import_module, _AT_THE_END)], daemon=True).start()
             progress.handle(event)
             if self.console.file.is_lost:
                 raise KeyboardInterrupt
 
-        # Imported while the worker is at work: at the end, the files may be those of another commit.
-        threading.Thread(target=lambda: [*map(import_module, _AT_THE_END)], daemon=True).start()
         # MLflow is imported meanwhile too. If the run ends before that, the next run brings it there.
         if run.registry is not None and self.mirror is None:
             try:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import edgeline, run_dag
+from tests.e2e.conftest import edgeline, run_arguments
 
 pytestmark = pytest.mark.e2e
 
@@ -36,14 +36,15 @@ def test_one_line_imports_photos_and_trains_on_them_and_then_says_that_nothing_i
         "evaluation.bounds=[]",
         "edge.variants=[int8]",
     )
-    run = run_dag(workspace, str(photos), settings=settings)
+    line = ("run", *run_arguments(workspace, str(photos), settings=settings))
+    run = edgeline(workspace, *line)
     assert run.code == 0, run.stderr
     assert run.json["outcome"] == "pushed" and run.json["workload"] == "photos"
     assert "1 of 120 photos" in run.stderr
     (labels,) = (workspace / "push" / "edge").glob("*/1/labels.txt")
     assert sorted(labels.read_text(encoding="utf-8").splitlines()) == sorted(LABELS)
 
-    again = run_dag(workspace, str(photos), settings=settings)
+    again = edgeline(workspace, *line)
     assert again.code == 0, again.stderr
     assert "Nothing is new, and nothing was added." in again.stderr
     assert again.json["outcome"] == "unchanged" and again.json["id"] == run.json["id"]

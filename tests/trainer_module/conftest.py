@@ -77,8 +77,11 @@ def run_dir(files, transform_output, tmp_path_factory) -> Path:
 
     def train(folder: Path) -> Path:
         from trainer_module import run_fn
+        from trainer_module.training import novelty
 
-        run_fn.run_fn(run_arguments(files, transform_output, folder))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(novelty, "_FEWEST_HELD_OUT", 9)  # as many as are held out here
+            run_fn.run_fn(run_arguments(files, transform_output, folder))
         return folder
 
     return make_once(tmp_path_factory, "trained", train)

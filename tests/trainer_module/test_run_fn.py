@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from edgeline.records.edge import UNLIKE
 from edgeline.records.training import remove_finished
 from tests.examples import write_records
 from tests.trainer_module.samples import (
@@ -21,7 +22,7 @@ from tests.trainer_module.samples import (
     run_arguments,
 )
 from trainer_module import run_fn
-from trainer_module.training import calibration
+from trainer_module.training import calibration, novelty
 from trainer_module.workloads.photos import TENSOR_SIGNATURE
 
 # One fixture here runs four trainings, which take minutes each on a very busy machine.
@@ -133,8 +134,9 @@ def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, exampl
 
 
 def test_an_eval_split_of_other_photos_and_labels_changes_no_answer_of_the_model(
-    run_dir, files, transform_output, tmp_path
+    run_dir, files, transform_output, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(novelty, "_FEWEST_HELD_OUT", 9)  # as in `run_dir`
     labels = np.random.default_rng(1).permutation(LABELS * 20)
     others = [example(render("ok", 2000 + number), label) for number, label in enumerate(labels)]
     write_records(tmp_path / "eval-00000-of-00001.gz", others)
@@ -146,11 +148,11 @@ def test_an_eval_split_of_other_photos_and_labels_changes_no_answer_of_the_model
     )
     calibrated = ("held_out", "temperature", "temperature_examples", "unlike_examples")
     assert {name: ours[name] for name in calibrated} == {name: theirs[name] for name in calibrated}
-    assert ours["held_out"] == ours["temperature_examples"] == 9
-    assert ours["unlike_examples"] == 0  # too few for a threshold
+    assert ours["held_out"] == ours["temperature_examples"] == ours["unlike_examples"] == 9
     assert_same(read_weights(tmp_path), read_weights(run_dir))
     pixels = tf.constant(np.random.default_rng(2).integers(0, 256, (20, SIZE, SIZE, 1)), tf.float32)
     models = [tf.saved_model.load(str(folder / "Format-Serving")) for folder in (tmp_path, run_dir)]
     one, other = (model.signatures[TENSOR_SIGNATURE](image=pixels) for model in models)
-    assert {"probabilities"} == set(one) == set(other)
-    np.testing.assert_array_equal(one["probabilities"], other["probabilities"])
+    assert {"probabilities", UNLIKE} == set(one) == set(other)
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
