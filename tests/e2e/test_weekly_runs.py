@@ -230,7 +230,7 @@ def test_a_model_below_a_bound_is_held_back_and_production_stays(
     assert result.json["outcome"] == "held"
     assert any("at least 1.000 required" in reason for reason in result.json["reasons"])
     assert (result.states["Trainer"], result.states["Evaluator"]) == ("cached", "done")
-    assert "edgeline show" in result.stderr
+    assert "evaluation.bounds[0].lower" in result.stderr and "One run without" in result.stderr
     (text,) = hook.messages
     assert "Held back" in text and "at least 1.000 required" in text
     assert "In production: version 1, " in text and result.json["report"] in text
