@@ -80,7 +80,10 @@ def test_checkpoints_stay_until_the_step_is_published(run_dir, files, transform_
 
 
 def get_eval_loss(folder: Path, examples) -> float:
-    """Computes the loss of the SavedModel on the eval examples, without its temperature."""
+    """Computes the loss of the SavedModel on the eval examples, without its temperature.
+
+    The recorded one has three decimals, so that the loss is right to 1e-3.
+    """
     model = tf.saved_model.load(str(folder / "Format-Serving"))
     features = model.signatures["transform_features"](examples=tf.constant(examples["eval"]))
     answer = model.signatures["serving_default"](examples=tf.constant(examples["eval"]))
@@ -90,7 +93,7 @@ def get_eval_loss(folder: Path, examples) -> float:
 
 
 def test_the_saved_model_is_that_of_the_last_epoch(run_dir, examples):
-    assert get_eval_loss(run_dir, examples) == pytest.approx(read_history(run_dir)[-1]["val_loss"], abs=1e-4)
+    assert get_eval_loss(run_dir, examples) == pytest.approx(read_history(run_dir)[-1]["val_loss"], abs=1e-3)
 
 
 def test_a_run_killed_within_an_epoch_ends_with_the_weights_of_an_unbroken_one(
@@ -130,7 +133,7 @@ def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, exampl
     assert training["devices"] == ["CPU:0", "CPU:1"]
     assert training["global_batch_size"] == 8
     # The exported model is the one that training measured: no replica has averages of its own.
-    assert get_eval_loss(folder, examples) == pytest.approx(read_history(folder)[-1]["val_loss"], abs=1e-4)
+    assert get_eval_loss(folder, examples) == pytest.approx(read_history(folder)[-1]["val_loss"], abs=1e-3)
 
 
 def test_an_eval_split_of_other_photos_and_labels_changes_no_answer_of_the_model(
