@@ -5,7 +5,6 @@ import io
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,20 +68,6 @@ def test_a_run_whose_worker_cannot_be_started_is_recorded_with_the_reason(option
     (record,) = read_runs(options.workspace)
     assert record.outcome == "failed" and record.reasons == ("Resource temporarily unavailable.",)
     assert record.changed == ("trainer.epochs",) and record.settings["trainer"]["epochs"] == 3
-
-
-def test_the_code_of_alerts_is_imported_at_the_beginning_of_a_run(options, monkeypatch):
-    modules, end = [], time.monotonic() + 10
-
-    def start(*_):
-        while "edgeline.alerts.telling" not in modules and time.monotonic() < end:
-            time.sleep(0.01)
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-    monkeypatch.setattr("runners.local.run.import_module", modules.append)
-    named = NamedSettings("shelf", None, ("registry.enabled=false",))
-    assert run(replace(options, named=named), start) == 1
-    assert "edgeline.alerts.telling" in modules
 
 
 @pytest.mark.parametrize("outcome", ["refused", "held"])
