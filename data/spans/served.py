@@ -87,7 +87,7 @@ def count_answers(data: Location, workload: Workload, settings: "DataSettings") 
     Labels are read, and no example is made: an example that a run would put in quarantine counts as checked,
     and classes are the only slices. Raises as the source does, UsageError without a span, and DataRefused.
     """
-    spans = find_newest_spans(data, settings.window)
+    spans = find_newest_spans(data, settings.window, settings.until)
     answers = [row for span in spans for row in read_served(span)]
     if not answers:
         return None

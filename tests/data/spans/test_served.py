@@ -65,6 +65,13 @@ def test_answers_are_counted_by_the_labels_of_the_spans_and_by_what_people_corre
     )
     assert {name: item.answers for name, item in version.slices["class"].items()} == {"damaged": 1, "ok": 3}
 
+    later = write_span(tmp_path, [(row, b"not decoded") for row in rows])
+    others = [answer.replace("09:12:33", "10:12:33") for answer in answers]
+    (later.path / "served.csv").write_text("\n".join([HEADER, *others]) + "\n")
+    (both,) = count_answers(tmp_path, workload, settings).versions
+    until = DataSettings(until=span.name)
+    assert both.total.answers == 11 and count_answers(tmp_path, workload, until).versions == (version,)
+
 
 def test_a_version_is_a_whole_number_also_as_pandas_writes_it(tmp_path):
     rows = [GOOD.replace(",3,", f",{version},") for version in ("3.0", "3", "3.5")]
