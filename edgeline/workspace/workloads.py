@@ -19,15 +19,20 @@ def find_workload_file(named: str, workspace: Path) -> Path | None:
 
     `named` is the path of a file, the name of data in the workspace, or the model of an earlier run there.
     """
+    if file := _find_own_file(named, workspace):
+        return file
+    earlier = read_runs(workspace, named)
+    source = Path(earlier[-1].workload_source) if earlier else None
+    return source if source and source.is_file() else None
+
+
+def _find_own_file(named: str, workspace: Path) -> Path | None:
+    """Returns the file of that path, or beside the data of that name in the workspace; None if neither is."""
     path = Path(named).expanduser()
     if path.is_file() or path.suffix in (".yaml", ".yml"):
         return path
     imported = locate_data(workspace, path.name) / WORKLOAD
-    if path.name == named and imported.is_file():
-        return imported
-    earlier = read_runs(workspace, named)
-    source = Path(earlier[-1].workload_source) if earlier else path
-    return source if source.is_file() else None
+    return imported if path.name == named and imported.is_file() else None
 
 
 def resolve_model(named: str, workspace: Path) -> str:
@@ -35,7 +40,7 @@ def resolve_model(named: str, workspace: Path) -> str:
 
     Raises UsageError for a file that has no name or cannot be read.
     """
-    file = find_workload_file(named, workspace)
+    file = _find_own_file(named, workspace)
     if file is None or read_runs(workspace, named):
         return named
     import yaml
