@@ -9,6 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
+import numpy as np
+import tensorflow as tf
+
 from edgeline.records.training import (
     EPOCHS,
     FINISHED,
@@ -23,7 +27,7 @@ from trainer_module import workload_module
 from trainer_module.export import signatures
 from trainer_module.settings import LearningSettings
 from trainer_module.training import calibration, checkpoint, devices, folds, front, novelty, workers
-from trainer_module.training.task import build_model, open_task, train_model
+from trainer_module.training.task import Task, Trained, build_model, open_task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
 # The attributes of TFX's FnArgs that training needs; others cannot be sent to another process.
@@ -82,6 +86,7 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
         checkpoints,
     )
     folder, started = Path(fn_args.model_run_dir), time.monotonic()
+
     find_features = workload_module.find(task.workload.module, "find_features")
     doubts = bool(model_settings.unlike and find_features)
     plan, fitted = folds.plan_folds(task, settings), task
@@ -91,6 +96,7 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     trained = train_model(fitted, model_settings, settings, replicas, checkpoints, began)
     if not devices.is_chief(replicas):
         return
+
     model, outcome, notes = trained.model, trained.outcome, trained.notes
     # A training that was resumed took the time of its epochs in earlier processes too.
     resumed_s = sum(logs.get("seconds", 0.0) for logs in outcome.history) - outcome.seconds
@@ -106,17 +112,16 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
             task, model_settings, trained.settings, plan.folds, replicas, checkpoints
         )
     calibrating = None
-    if scales and out_of_fold and plan.calibrates:
-        calibrating = out_of_fold.probabilities, task.training.labels
-    elif scales and held_out:
-        answers = calibration.predict(model, held_out, settings.batch_size)
-        calibrating = answers, held_out.labels[held_out.shown]
-    elif scales:
-        text = "No temperature is fitted: no class of train has five {}s, of which one could be held out."
-        notes = (*notes, text.format(task.workload.group_noun))
+    if scales:
+        of_folds = out_of_fold if plan.calibrates else None
+        calibrating = _find_calibrating(model, fitted, of_folds, settings.batch_size)
+        if calibrating is None:
+            text = "No temperature is fitted: no class of train has five {}s, of which one could be held out."
+            notes = (*notes, text.format(task.workload.group_noun))
     temperature = calibration.fit_temperature(*calibrating) if calibrating else None
     if temperature is not None:
         model = calibration.set_temperature(model, temperature)
+
     if out_of_fold and plan.judges:
         scaled = calibration.divide_logits(out_of_fold.probabilities, temperature or 1.0)
         of_eval = calibration.predict(model, task.evaluation, settings.batch_size)
@@ -129,18 +134,10 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
 
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
-    waits = [logs["input_wait"] for logs in outcome.history]
-    names = tuple(device.split("/device:")[-1] for device in replicas.extended.worker_devices)
-    batch_size = settings.batch_size * replicas.num_replicas_in_sync
-    summary = TrainingSummary(
-        devices=names * (replicas.num_replicas_in_sync // len(names)),
-        global_batch_size=batch_size,
-        best_epoch=outcome.best_epoch + 1,
-        averaged=outcome.averaged,
-        resumed_from_epoch=outcome.resumed_from_epoch,
-        seconds=round(outcome.seconds, 3),
-        examples_per_second=round(outcome.steps * batch_size / outcome.seconds, 1),
-        input_wait=round(sum(waits) / len(waits), 4),
+    summary = _summarise(
+        trained,
+        replicas,
+        settings.batch_size,
         parameters=model.count_params(),
         variations=trained.settings.variations if front.split_model(model) else None,
         held_out=len(held_out.shown) if held_out else 0,
@@ -153,3 +150,39 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD, dirs_exist_ok=True)
     checkpoint.keep_results(checkpoints, folder)
     (checkpoints / FINISHED).touch()
+
+
+def _find_calibrating(
+    model: keras.Model, fitted: Task, of_folds: folds.OutOfFold | None, batch_size: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns the answers to examples of train by models that did not learn from them, and the labels.
+
+    They are those of the folds, or else those of the model to what was held out; None if there are neither.
+    """
+    if of_folds is not None:
+        return of_folds.probabilities, of_folds.labels
+    if fitted.held_out is None:
+        return None
+    answers = calibration.predict(model, fitted.held_out, batch_size)
+    return answers, fitted.held_out.labels[fitted.held_out.shown]
+
+
+def _summarise(
+    trained: Trained, replicas: tf.distribute.Strategy, batch_size: int, **others: Any
+) -> TrainingSummary:
+    """Returns the summary of a training; `batch_size` is that of a replica, `others` are more fields."""
+    outcome = trained.outcome
+    waits = [logs["input_wait"] for logs in outcome.history]
+    names = tuple(device.split("/device:")[-1] for device in replicas.extended.worker_devices)
+    global_batch_size = batch_size * replicas.num_replicas_in_sync
+    return TrainingSummary(
+        devices=names * (replicas.num_replicas_in_sync // len(names)),
+        global_batch_size=global_batch_size,
+        best_epoch=outcome.best_epoch + 1,
+        averaged=outcome.averaged,
+        resumed_from_epoch=outcome.resumed_from_epoch,
+        seconds=round(outcome.seconds, 3),
+        examples_per_second=round(outcome.steps * global_batch_size / outcome.seconds, 1),
+        input_wait=round(sum(waits) / len(waits), 4),
+        **others,
+    )

@@ -55,6 +55,7 @@ class OutOfFold:
     """The answers to the examples of train by models that did not learn from them."""
 
     probabilities: np.ndarray  # float32 [N, classes]
+    labels: np.ndarray  # [N]
     folds: int
     seconds: float
 
@@ -75,26 +76,33 @@ def plan_folds(task: Task, settings: TrainerSettings) -> Plan:
     if wanted == 0 or not (judges or calibrates):
         return Plan()
 
-    groups, examples = len(np.unique(training.groups)), len(training.labels)
-    folds = min(wanted or _FOLDS, groups, int(np.bincount(training.labels).max()))
-    because = ""
-    if settings.strategy == "multi_worker":
-        because = "trainer.strategy is multi_worker, but folds need a single process"
-    elif not isinstance(training.inputs, tf.Tensor):
-        because = "the examples do not fit into memory"
-    elif groups < _FEWEST_GROUPS:
-        because = f"train has too few groups ({groups})"
-    elif wanted is None and examples > _MOST_EXAMPLES:
-        because = f"they take long with {examples:,} examples"
-    elif wanted is None and not settings.budget and len(training.inputs.shape) == _PHOTO_RANK:
-        because = "they take long with photos, and trainer.budget is not set"
+    groups = len(np.unique(training.groups))
+    because = _find_obstacle(training, groups, settings)
     if because and wanted:
         return Plan(note=f"trainer.folds is {wanted}, but no folds are trained: {because}.")
     if because:
         note = f"Eval has only {few_in_eval}, and no folds are trained: {because}."
         return Plan(note=note if few_in_eval else "")
+    folds = min(wanted or _FOLDS, groups, int(np.bincount(training.labels).max()))
     fewer = f"trainer.folds is {wanted}: there are only enough groups and examples for {folds}."
     return Plan(folds, judges, calibrates, few_in_eval, fewer if folds < (wanted or 0) else "")
+
+
+def _find_obstacle(training: Split, groups: int, settings: TrainerSettings) -> str:
+    """Returns why folds cannot be trained, or take long and nobody asked for them; empty if nothing does."""
+    if settings.strategy == "multi_worker":
+        return "trainer.strategy is multi_worker, but folds need a single process"
+    if not isinstance(training.inputs, tf.Tensor):
+        return "the examples do not fit into memory"
+    if groups < _FEWEST_GROUPS:
+        return f"train has too few groups ({groups})"
+    if settings.folds is not None:
+        return ""
+    if (examples := len(training.labels)) > _MOST_EXAMPLES:
+        return f"they take long with {examples:,} examples"
+    if not settings.budget and len(training.inputs.shape) == _PHOTO_RANK:
+        return "they take long with photos, and trainer.budget is not set"
+    return ""
 
 
 def keep_to_budget(plan: Plan, settings: TrainerSettings, trained_s: float, left_s: float) -> Plan:
@@ -156,7 +164,7 @@ def answer_out_of_fold(
             with write_atomically(answers_file, sync=True) as file:
                 np.save(file, fold_answers)
         answers[fold_of == fold] = np.load(answers_file)
-    return OutOfFold(answers, folds, round(time.monotonic() - began, 3))
+    return OutOfFold(answers, training.labels, folds, round(time.monotonic() - began, 3))
 
 
 def write_estimates(folder: Path, task: Task, of_train: OutOfFold, of_eval: np.ndarray) -> None:
