@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", choices=[[], *_KINDS], help="by default all")
     kinds = parser.parse_args().kinds or list(_KINDS)
+
     differing = 0
     for kind in kinds:
         with tempfile.TemporaryDirectory() as folder:
@@ -51,6 +52,7 @@ def main() -> None:
                     began = time.monotonic()
                     _run(source, workspace, _KINDS[kind][2])
                     sides.append((_list_decisions(workspace), time.monotonic() - began))
+
         (alone, alone_s), (beside, beside_s) = sides
         names = sorted(name for name in {*alone, *beside} if alone.get(name) != beside.get(name))
         differing += bool(names)

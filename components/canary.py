@@ -46,6 +46,7 @@ def judge_canary(
                 f" `edgeline rollback --to {rollout.to_version} --reason R`.",
             ),
         )
+
     pushed = find_pushed(push, model, [version]).get(version)  # a damaged one is judged, but not promoted
     answers = served.of(version) if served else None
     return rollout, judge_served(version, answers, select_blocking(bounds), pushed)

@@ -24,7 +24,7 @@ from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.measure import measure
 from edgeline.edge.variants import RuntimeSettings
 from edgeline.errors import EdgelineError
-from edgeline.gates.answers import gather_answers
+from edgeline.gates.answers import Answers, gather_answers
 from edgeline.gates.bounds import judge_file
 from edgeline.gates.edge import judge, rest_on_time, warn_of_latency
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings
@@ -40,6 +40,8 @@ from edgeline.records.edge import (
     PREPROCESSING,
     UNLIKE,
     EdgeFiles,
+    FileReport,
+    Measurement,
     Variant,
 )
 from edgeline.records.verdict import VERDICT, Finding, Verdict, join_findings
@@ -113,16 +115,19 @@ def EdgeValidator(
         raw_examples, contract, lambda inputs: saved_model.answer(inputs)["probabilities"]
     )
     contents = [] if checked.problems else [example.content for example in raw_examples]
+
     before: NDArray[np.float32] | None = None
     production = ""
     if not checked.problems:
         before, production = _predict_with_production(production_model, examples, names)
+    then = None if before is None else gather_answers(list_predictions(sample, before, names), about)
     # Without a comparison, a sentence says why; it is a warning where there is something to compare with.
     has_production = bool(production_model.get_int_custom_property("has_model"))
     warnings: tuple[str, ...] = (production,) if production and has_production and before is None else ()
     default, compared, fell_by_time, unlimited = None, "", False, list[str]()
     variants: list[Variant] = []
     findings: list[Finding] = []
+
     for conversion in CONVERSIONS.read(bundle):
         inspection = measurement = None
         failures = [Finding(f"It could not be converted: {conversion.error}")]
@@ -132,24 +137,15 @@ def EdgeValidator(
             measurement, answers = measure(
                 file, sample.inputs, sample.labels, reference, sample.groups, contents, contract, unlike
             )
-            failures = [*map(Finding, find_problems(inspection, conversion.variant))]
-            too_new = find_runtime_problems(inspection, parsed.edge.oldest_runtime)
-            failures += [Finding(sentence, "edge.oldest_runtime=null") for sentence in too_new]
-            failures += judge(measurement, parsed.edge)
+            failures = _find_failures(inspection, measurement, conversion.variant, parsed.edge)
             # Beside a limit too, so that all that would hold the file is said at once.
-            if measurement.finite and default is None and before is not None:
-                now, then = (
-                    gather_answers(list_predictions(sample, side, names), about) for side in (answers, before)
-                )
+            if measurement.finite and default is None and then is not None:
+                now = gather_answers(list_predictions(sample, answers, names), about)
                 gates = judge_file(replace(now, baseline=then.candidate), parsed.evaluation, about.group_noun)
                 failures += gates.findings
                 if not failures:
                     warnings = gates.warnings
-                    right, right_before = (float(a.find_right(a.candidate).mean()) for a in (now, then))
-                    compared = (
-                        f"On the same {len(now.labels):,} eval examples {conversion.variant} was right on"
-                        f" {right:.3f}, and {production} on {right_before:.3f}."
-                    )
+                    compared = _compare(conversion.variant, now, production, then)
             if not failures and default is None and not checked.problems:
                 default = conversion.variant
                 unlimited = warn_of_latency(measurement, parsed.edge)
@@ -157,6 +153,7 @@ def EdgeValidator(
         fell_by_time |= rest_on_time(failures)
         reasons = join_findings(failures)
         variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
+
     if before is None:
         compared = production
     passed = {v.name: bundle / v.file for v in variants if default and v.file and not v.reasons}
@@ -174,6 +171,7 @@ def EdgeValidator(
         warnings = (*join_findings(findings), *unchecked, *unlimited, *warnings)
         outcome = Verdict("edge", "pass", reasons, warnings)
     outcome = replace(outcome, fell_by_time=fell_by_time)
+
     for warning in outcome.warnings:
         log.warning(warning)
     VERDICT.write(folder, outcome)
@@ -181,6 +179,27 @@ def EdgeValidator(
     PREDICTIONS.write(folder, list_predictions(sample, reference, names))
     write_mistakes(folder, examples, sample, reference, about)
     verdict.set_int_custom_property("passed", int(outcome.passed))
+
+
+def _find_failures(
+    inspection: FileReport, measurement: Measurement, variant: str, limits: _EdgeSettings
+) -> list[Finding]:
+    """Returns what keeps a file from shipping, whatever is in production."""
+    too_new = find_runtime_problems(inspection, limits.oldest_runtime)
+    return [
+        *map(Finding, find_problems(inspection, variant)),
+        *(Finding(sentence, "edge.oldest_runtime=null") for sentence in too_new),
+        *judge(measurement, limits),
+    ]
+
+
+def _compare(variant: str, now: Answers, production: str, then: Answers) -> str:
+    """Returns a sentence on the accuracies of a file and of the one in production on the same examples."""
+    right, right_before = (float(side.find_right(side.candidate).mean()) for side in (now, then))
+    return (
+        f"On the same {len(now.labels):,} eval examples {variant} was right on {right:.3f}, and {production}"
+        f" on {right_before:.3f}."
+    )
 
 
 def _predict_with_production(

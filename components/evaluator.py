@@ -97,19 +97,16 @@ class EvaluatorExecutor(Executor):
         )
         METRICS.write(Path(evaluation), metrics)
         EARLIER.write(Path(evaluation), EARLIER.find(Path(baseline.uri)) or ())
+
         cleared, unjudged = set(REVIEWED.find(Path(quarantine.uri)) or ()), ""
         if out_of_fold is not None:
             judged = _divide_out_of_fold(out_of_fold, on_eval.ids)
         else:
-            judged = [Judged("the network", "eval", on_eval.ids, on_eval.labels, on_eval.candidate)]
-            accuracy = float(on_eval.find_right(on_eval.candidate).mean())
-            of_train = simple.judge_train(on_eval.labels, accuracy)
-            if isinstance(of_train, Judged):
-                judged.append(of_train)
-                cleared |= find_cleared(of_train, saved_model, splits["train"], workload)
-            else:
-                unjudged = of_train
+            judged, unjudged = _judge_labels(on_eval, simple)
+            for part in judged[1:]:
+                cleared |= find_cleared(part, saved_model, splits["train"], workload)
         bad_spans = write_label_issues(Path(evaluation), examples, judged, cleared, workload, unjudged)
+
         verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, distinct)
         verdict = _add_bad_spans(verdict, bad_spans, gate.severity["labels"])
         if simple.photos:
@@ -125,15 +122,20 @@ class EvaluatorExecutor(Executor):
             verdict = add_served(verdict, served, pushed, metrics, settings.evaluation.served)
             skewed = describe_skews(skews, settings.evaluation.max_served_difference)
             verdict = replace(verdict, warnings=(*verdict.warnings, *skewed))
+
         for warning in verdict.warnings:
             log.warning(warning)
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        VERDICT.write(Path(blessing.uri), verdict)
-        name, value = constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE
-        if verdict.passed:
-            name, value = constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE
-        Path(blessing.uri, name).touch()
-        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
+        _bless(artifact_utils.get_single_instance(output_dict["blessing"]), verdict)
+
+
+def _bless(blessing: Any, verdict: Verdict) -> None:
+    """Writes the verdict into the artifact, and whether it blesses the model, as TFX's Evaluator does."""
+    VERDICT.write(Path(blessing.uri), verdict)
+    name, value = constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE
+    if verdict.passed:
+        name, value = constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE
+    Path(blessing.uri, name).touch()
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
 
 
 def _add_bad_spans(verdict: Verdict, bad_spans: Mapping[str, str], severity: Severity) -> Verdict:
@@ -144,6 +146,19 @@ def _add_bad_spans(verdict: Verdict, bad_spans: Mapping[str, str], severity: Sev
         )
     sentences = bad_spans.values() if severity == "warn" else ()
     return replace(verdict, warnings=(*verdict.warnings, *sentences))
+
+
+def _judge_labels(on_eval: Answers, simple: SimpleModels) -> tuple[list[Judged], str]:
+    """Returns the eval examples with the network's answers, and those of train with a simple model's.
+
+    Where no simple model can judge train, a sentence says why.
+    """
+    of_eval = Judged("the network", "eval", on_eval.ids, on_eval.labels, on_eval.candidate)
+    accuracy = float(on_eval.find_right(on_eval.candidate).mean())
+    of_train = simple.judge_train(on_eval.labels, accuracy)
+    if isinstance(of_train, str):
+        return [of_eval], of_train
+    return [of_eval, of_train], ""
 
 
 def _divide_out_of_fold(out_of_fold: Answers, eval_ids: Sequence[str]) -> list[Judged]:

@@ -126,11 +126,7 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
         scaled = calibration.divide_logits(out_of_fold.probabilities, temperature or 1.0)
         of_eval = calibration.predict(model, task.evaluation, settings.batch_size)
         folds.write_estimates(folder, task, replace(out_of_fold, probabilities=scaled), of_eval)
-    doubting = None
-    if doubts and held_out and novelty.are_enough(fitted.training, held_out):
-        doubting = novelty.add_unlike(
-            model, find_features(model), fitted.training, held_out, settings.batch_size
-        )
+    doubting = _add_unlike(model, find_features(model), fitted, settings.batch_size) if doubts else None
     signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
 
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
@@ -165,6 +161,16 @@ def _find_calibrating(
         return None
     answers = calibration.predict(model, fitted.held_out, batch_size)
     return answers, fitted.held_out.labels[fitted.held_out.shown]
+
+
+def _add_unlike(
+    model: keras.Model, features: keras.KerasTensor, fitted: Task, batch_size: int
+) -> keras.Model | None:
+    """Returns the model with the output `unlike`; None where too few examples are held out for that."""
+    held_out = fitted.held_out
+    if held_out is None or not novelty.are_enough(fitted.training, held_out):
+        return None
+    return novelty.add_unlike(model, features, fitted.training, held_out, batch_size)
 
 
 def _summarise(

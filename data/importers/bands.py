@@ -28,12 +28,15 @@ def suggest_bands(shown: str, column: ColumnProfile) -> str:
             numbers[parse_cell(cell, form)] += count
         except ValueError:
             continue  # a typing error
+
     bounds = _find_bounds(numbers)
     labels = _NAMES if len(bounds) > 1 else (_NAMES[0], _NAMES[-1])
     band = f"{name}_band"
+
     if is_url(shown):
         cases = " ".join(f"WHEN {name} < {b} THEN '{n}'" for b, n in zip(bounds, labels, strict=False))
         return f"Write bands into the query, in place of the column: CASE {cases} ELSE 'high' END AS {band}."
+
     if path.suffix.lower() == ".csv" and path.is_file() and form == NUMBER:
         target = str(path.with_name(f"{path.stem}_bands.csv"))
         texts = {"path": shown, "band": band, "name": name, "labels": labels, "target": target}
@@ -41,6 +44,7 @@ def suggest_bands(shown: str, column: ColumnProfile) -> str:
         script = _SCRIPT.format(bounds=", ".join(bounds), **quoted)
         learn = f"import {target} with --label {shlex.quote(band)}"
         return f"Make bands of it with this command, and {learn}: .venv/bin/python -c {shlex.quote(script)}"
+
     parts = [f"{name} below {bound}" for name, bound in zip(labels, bounds, strict=False)]
     return f"Put a column of bands in its place ({', '.join(parts)}, else high), and name that with --label."
 

@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -79,19 +79,25 @@ def open_folders(root: Path, folders: Sequence[Path], domain: Collection[str]) -
     folder_of = {side: folder for side, folder in zip(SPLITS, sides, strict=True) if folder}
     classes = {side if all(sides) else "": _list_folders(folder) for side, folder in folder_of.items()}
     source = _open_class_folders(root, classes, domain)
-    parts = [f"{folder.name}/ is {side}" for side, folder in folder_of.items()] if all(sides) else []
-    parts += [
-        f"{folder.name}/ ({len(find_photos(folder))} photos) is left out for trying the pushed model"
-        for folder in splits.values()
-        if folder not in folder_of.values()
-    ]
-    parts += [f"{name}/ is left out, as its photos have no label" for name in unlabelled]
+    read = folder_of if all(sides) else {}
+    parts = [f"{folder.name}/ is {side}" for side, folder in read.items()]
+    parts += _describe_left_out(
+        [each for each in splits.values() if each not in folder_of.values()], unlabelled
+    )
     about = f": {', '.join(parts)}" if parts else ""
     return replace(
         source,
         layout=f"one folder per split, each with {source.layout}{about}",
         offers=chain(source.offers, _refuse_unlabelled(root, folder_of.values())),
     )
+
+
+def _describe_left_out(folders: Iterable[Path], unlabelled: Iterable[str]) -> Iterator[str]:
+    """Yields a sentence's part for each split that no run reads, and for each without labels."""
+    for folder in folders:
+        yield f"{folder.name}/ ({len(find_photos(folder))} photos) is left out for trying the pushed model"
+    for name in unlabelled:
+        yield f"{name}/ is left out, as its photos have no label"
 
 
 def _check_unlisted(root: Path, folders: Iterable[Path]) -> None:

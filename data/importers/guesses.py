@@ -63,12 +63,17 @@ def guess_columns(src: str, query: str, sheet: str, labels: Collection[str] = ()
     ]
     # A column called like a label is refused if it has many numbers, with the way out.
     numbers = [name for name, cells in columns.items() if name not in classes and _are_numbers(cells)]
-    named = [name for likely in _LABELS for name in (*classes, *numbers) if name.lower() == likely]
-    named.sort(key=numbers.__contains__)
+    named = [*_list_likely(classes), *_list_likely(numbers)]
     counts = {name: sum(cell in labels for cell in columns[name]) for name in classes}
     earlier = [name for name, count in counts.items() if count and count == max(counts.values())]
     label = (earlier or named or classes[-1:] or [""])[0]
     return Guess(table.shown, table.header, label, text, len(few) - 1 <= _FEW_OTHERS, photos)
+
+
+def _list_likely(names: Sequence[str]) -> list[str]:
+    """Returns the columns that are called like a label, the likeliest first."""
+    likely = [name for name in names if name.lower() in _LABELS]
+    return sorted(likely, key=lambda name: _LABELS.index(name.lower()))
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ label away, and text of many words.
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -72,6 +72,7 @@ from edgeline.tables.files import Table, check_columns, find_endings, open_table
 from edgeline.tables.rows import check_once, is_json
 
 _ROWS_A_MESSAGE = 1_000
+_Item = tuple[str, dict[str, str]] | Rejected  # a row of a table: its place and cells
 # Number of damaged rows that a message names.
 _EXAMPLES = 3
 # Largest number of sources of texts for which the report has a slice each.
@@ -141,8 +142,10 @@ def import_table(
             "A column is read as names, or as times.",
             "Leave out --group: rows of one block of time, such as a day, stay in one split without it.",
         )
-    content = f"{src} has {'texts' if text else 'rows'}"
-    check_kind(data_dir, content, *(("text",) if text else ("table", "sensor")))
+    if text:
+        check_kind(data_dir, f"{src} has texts", "text")
+    else:
+        check_kind(data_dir, f"{src} has rows", "table", "sensor")
     own = read_roles(data_dir)
     if not text:
         group, time = _keep_roles(data_dir, own, label, group, time)
@@ -480,6 +483,14 @@ def _list_large_categories(categories: Sequence[ColumnProfile], vocabulary: int)
             )
 
 
+def _report_rows(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yields the items, and reports how many there were."""
+    for number, item in enumerate(items, start=1):
+        if number % _ROWS_A_MESSAGE == 0:
+            report(Counted("rows", number))
+        yield item
+
+
 def _profile_table(
     table: Table, names: Sequence[str], label: str, texts: Collection[str], group: str
 ) -> TableProfile:
@@ -493,10 +504,8 @@ def _profile_table(
     for name in texts:
         columns[name].forms = ()
     rows, damaged, refused, unlabelled = 0, 0, list[str](), list[str]()
-    for item in table.rows(names):
+    for item in _report_rows(table.rows(names)):
         rows += 1
-        if rows % _ROWS_A_MESSAGE == 0:
-            report(Counted("rows", rows))
         if isinstance(item, Rejected):
             damaged += 1
             if damaged <= _EXAMPLES:

@@ -100,11 +100,10 @@ def send_alerts(
             "There is no channel to send alerts through.",
             "Set one in the workload's file, a profile, or here: --set 'alerts.webhook=$EDGELINE_WEBHOOK'.",
         )
+
     if test:
-        failures = send(settings, {channel: [Message(model, name_host())] for channel in settings.channels})
-        for channel, failure in failures.items():
-            say(f"{channel}: {f'not sent: {failure}' if failure else 'sent'}")
-        return 1 if any(failures.values()) else 0
+        return _send_test(settings, model)
+
     if store is None and not workspace.is_dir():
         why, do = "It has no runs to check.", "Pass another --workspace DIR, or a --store DIR_OR_URL."
         raise UsageError(f"There is no workspace {workspace}.", why, do)
@@ -115,6 +114,7 @@ def send_alerts(
             f"It has those of {', '.join(sorted(models))}." if models else "It has none of any model.",
             "Name the model with --workload, or the right place with --workspace or --store.",
         )
+
     look = partial(look_at_workspace, workspace, model, push)
     if store is not None:
         look = partial(look_at_store, locate(store) / "runs" / model)
@@ -128,6 +128,7 @@ def send_alerts(
     further = look_further() if look_further else []
     troubles, warnings = send_new_alerts(settings, look_and_count)
     warnings += further
+
     for trouble in troubles.values():
         say(trouble.what)
     for warning in warnings:
@@ -135,3 +136,11 @@ def send_alerts(
     if not troubles and not warnings:
         say("No problems found.")
     return 1 if warnings else 0
+
+
+def _send_test(settings: AlertSettings, model: str) -> int:
+    """Sends a test message through each channel, and prints how that went; returns the exit code."""
+    failures = send(settings, {channel: [Message(model, name_host())] for channel in settings.channels})
+    for channel, failure in failures.items():
+        say(f"{channel}: {f'not sent: {failure}' if failure else 'sent'}")
+    return 1 if any(failures.values()) else 0

@@ -55,6 +55,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
         note(outlook.sentence)
     bundle = load_bundle(release.manifest, release.read, variant, explain)
     check_kind(bundle)
+
     clipped: Counter[str] = Counter()
     with TemporaryDirectory() as scratch:
         sources = [source for name in files for source in find_sources(name, bundle.contract, Path(scratch))]
@@ -67,6 +68,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
             failed = _print_csv(answers, bundle)
         else:
             failed = _print_lines(answers, bundle, explain)
+
     numbers = {number["name"]: number for number in bundle.contract.get("numbers", ())}
     for name, rows in clipped.most_common():
         low, high = numbers[name]["low"], numbers[name]["high"]

@@ -106,7 +106,9 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     for verdict in facts.gates:
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
         # Those of a gate that stopped the run are above, where gates may share one.
-        for reason in verdict.reasons if verdict.passed or run.outcome not in ("held", "refused") else ():
+        if run.outcome in ("held", "refused") and not verdict.passed:
+            continue
+        for reason in verdict.reasons:
             if reason not in run.reasons:
                 say(f"  - {reason}")
     if run.outcome == "pushed" and run.push:

@@ -165,6 +165,7 @@ def _print_lines(check: _Check, own_key: str | None, golden: str, is_whole_store
         say(f"{check.where}: every file of {check.model} {check.versions[0]} matches its manifest.")
     release, signer = f"{check.model} {check.manifest.version}", check.manifest.signed_by
     say(f"{release}: {golden}.")
+
     if runtimes := _describe_runtimes(check.manifest):
         say(f"{release}: runs on TFLite of these versions and newer: {runtimes}.")
     if check.outlook:

@@ -33,10 +33,12 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
             f" differ by up to {measurement.max_difference:.3f}."
         )
         findings.append(Finding(text, "edge.min_agreement=0"))
+
     overall = GroupAccuracy(examples, measurement.accuracy, measurement.reference_accuracy)
     if _drop(overall) > limits.max_accuracy_drop + ROUNDING:
         findings.append(_describe_drop(name, overall, "", limits))
     findings += _find_lost_groups(measurement, limits)
+
     if (size := measurement.size_bytes / _BYTES_PER_MB) > limits.max_size_mb:
         shown, allowed = format_with_bound(size, limits.max_size_mb, 2)
         text = f"{name} is {shown} MB; at most {allowed} MB allowed."
@@ -45,6 +47,7 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
         latency, allowed = _describe_latency(measurement, limits.max_latency_ms)
         text = f"{latency}; at most {allowed} ms allowed."
         findings.append(Finding(text, "edge.max_latency_ms=null"))
+
     if (apart := measurement.unlike_difference) is not None and not apart <= _UNLIKE_APART:
         shown, allowed = format_with_bound(apart, _UNLIKE_APART)
         text = (

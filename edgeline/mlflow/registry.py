@@ -488,6 +488,7 @@ def _collect_tags(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "mlflow.note.content", "\n".join((f"**{describe_outcome(facts)}**", "", *points))
     yield "reasons", "\n".join(ours.reasons)
     yield "version", str(ours.version or "")
+
     yield "mlflow.source.name", f"edgeline ({ours.engine})"
     yield "mlflow.source.type", "LOCAL" if ours.engine == "local" else "JOB"
     if ours.source.commit:
@@ -495,6 +496,7 @@ def _collect_tags(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "mlflow.source.git.branch", ours.source.branch
         yield "mlflow.source.git.dirty", str(ours.source.is_dirty).lower()
         yield "digest.difference", ours.source.difference
+
     if facts.data is not None:
         yield "window", facts.data.window
         yield "spans", ", ".join(span.name for span in facts.data.spans)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ class _Ending:
     @cached_property
     def in_field(self) -> set[str]:
         """The slices of what phones answered: a hold by these alone is the fault of production."""
-        return {name for slices in self.evaluated for name in slices if name.startswith(SERVED_SLICE)}
+        names = chain.from_iterable(self.evaluated)
+        return {name for name in names if name.startswith(SERVED_SLICE)}
 
     @cached_property
     def is_bad_model(self) -> bool:
@@ -138,8 +140,9 @@ def _exclude_spans(ending: _Ending) -> Iterator[str]:
     if ending.drop:
         blamed.add(name_span(int(ending.drop.name)))
     spans = run.spans or (tuple(span.name for span in data.spans) if data else ())
-    # Without any span there is nothing to train on.
-    for span in sorted(blamed) if len(spans) > 1 else ():
+    if len(spans) < 2:  # without any there is nothing to train on
+        return
+    for span in sorted(blamed):
         command = f"edgeline data exclude {span} --reason R --data {ending.data}"
         yield f"If {span} is bad, leave it out and run again: `{command}`."
 

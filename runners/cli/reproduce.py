@@ -36,6 +36,7 @@ def reproduce(version: int | None, runs: bool, data: Location | None, out: Path 
     """Prints the commit, settings and spans that make version V again, or runs them."""
     recipe = read_recipe(place, version, data)
     release = recipe.release
+
     workspace = (out or Path(f"{release.model}-{release.version}-again")).absolute()
     if workspace == place.workspace.absolute():
         raise UsageError(
@@ -43,11 +44,13 @@ def reproduce(version: int | None, runs: bool, data: Location | None, out: Path 
             "What is made again would be pushed beside its releases.",
             "Name another folder with --out DIR.",
         )
+
     for line in _describe(recipe):
         say(line)
     if runs:
         recipe.check_source(read_source(recipe.workload))
         return _run(recipe, workspace)
+
     say("To make it again:")
     if recipe.source.commit:
         repository = shlex.quote(str(find_repository(recipe.workload)))

@@ -90,6 +90,7 @@ def _lock(descriptor: int, workspace: Path, wait: Callable[[str], None] | None) 
             if tries < _TRIES:
                 time.sleep(_INSTANT_S)
                 continue
+
             holder = _describe_holder(workspace)
             if wait is None or (began is not None and time.monotonic() - began > _LONGEST_WAIT_S):
                 raise WorkspaceLocked(

@@ -196,6 +196,7 @@ class _Session:
         """Runs the DAG and records the end; None if nothing changed and `--if-changed` was given."""
         last = earlier[-1] if earlier else None
         inputs.check_settings(self.workload, self.settings)
+
         data, limits = self._find_data(progress), self.settings.data
         run = self._make_record(data)
         if self.settings.push.require_clean:

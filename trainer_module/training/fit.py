@@ -163,13 +163,8 @@ def train(
         state.end_epoch(is_chief)
         epochs_done, steps_taken, finished = read_progress()
     seconds = time.monotonic() - started
-    if is_chief and settings.checkpoint != "best":
-        state.choose_epoch(settings.checkpoint)
-        averaged = 1
-    elif is_chief and state.kept_weights:
-        model.set_weights(state.kept_weights)
-        if averaged > 1:
-            state.end_average()
+    if is_chief:
+        averaged = state.choose_weights(averaged)
     if board_data and state.board:
         if state.best_answers is None:
             state.best_answers = state.evaluate().probabilities
@@ -288,6 +283,17 @@ class _TrainingState:
         kept = checkpoint.load_epoch(self.loop.model, epoch, self.folder)
         if kept is not None:
             self.history, self.is_chosen = list(kept.history), True
+
+    def choose_weights(self, averaged: int) -> int:
+        """Gives the model the weights to keep; returns of how many epochs they are the mean."""
+        if self.settings.checkpoint != "best":
+            self.choose_epoch(self.settings.checkpoint)
+            return 1
+        if self.kept_weights:
+            self.loop.model.set_weights(self.kept_weights)
+            if averaged > 1:
+                self.end_average()
+        return averaged
 
     def choose_epoch(self, epoch: int) -> None:
         """Gives the model the weights after an epoch. Raises UsageError if they are not kept."""
