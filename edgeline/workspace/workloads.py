@@ -6,6 +6,7 @@ from edgeline.errors import UsageError
 from edgeline.workspace.runs import read_runs
 
 WORKLOAD = "workload.yaml"
+YAML = (".yaml", ".yml")  # the suffixes of workloads and profiles
 _MOST_BYTES = 2**18
 
 
@@ -29,7 +30,7 @@ def find_workload_file(named: str, workspace: Path) -> Path | None:
 def _find_own_file(named: str, workspace: Path) -> Path | None:
     """Returns the file of that path, or beside the data of that name in the workspace; None if neither is."""
     path = Path(named).expanduser()
-    if path.is_file() or path.suffix in (".yaml", ".yml"):
+    if path.is_file() or path.suffix in YAML:
         return path
     imported = locate_data(workspace, path.name) / WORKLOAD
     return imported if path.name == named and imported.is_file() else None

@@ -109,21 +109,23 @@ def import_source(
         DataRefused: Nothing in it can be imported.
     """
     from data.importers import archives, phone
+    from data.importers.tables import import_table
+    from runners.cli.asking import ask_kind
 
+    path = Path(source)
     with show_progress(f"importing {source}") as progress:
-        if Path(source).is_file() and phone.is_export(Path(source)):
-            return _import_from_phone(Path(source), data)
-        if Path(source).is_file() and not options.find_first() and archives.holds_photos(Path(source)):
-            with archives.unpack_photos(Path(source)) as folder:
-                return replace(_import_photos(folder, data), source=Path(source))
+        if path.is_file() and phone.is_export(path):
+            return _import_from_phone(path, data)
+        if path.is_file() and not options.find_first() and archives.holds_photos(path):
+            with archives.unpack_photos(path) as folder:
+                return replace(_import_photos(folder, data), source=path)
+
         on_terminal = not as_json and sys.stdin.isatty() and sys.stderr.isatty()
         options = _complete(source, data, options, progress if on_terminal else None)
         if not options.label:
-            return _import_photos(Path(source), data)
-        settings = _load_settings(data / WORKLOAD)
-        from data.importers.tables import import_table
-        from runners.cli.asking import ask_kind
+            return _import_photos(path, data)
 
+        settings = _load_settings(data / WORKLOAD)
         return import_table(
             source,
             data,

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError, suggest
 from edgeline.store.locations import is_url
-from edgeline.workspace.workloads import find_workload_file, locate_data
+from edgeline.workspace.workloads import YAML, find_workload_file, locate_data
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
-_SETTINGS = (".yaml", ".yml")
 
 
 def parse_target(text: str) -> Path:
@@ -61,7 +60,7 @@ def check_source(source: str, workspace: Path) -> None:
     from pipeline.workloads import BUILT_IN
 
     path, quoted = Path(source), shlex.quote(source)
-    if path.is_file() and path.suffix.lower() in _SETTINGS:
+    if path.is_file() and path.suffix.lower() in YAML:
         raise UsageError(
             f"{source} is a workload or a profile.",
             "A source has examples to import.",
