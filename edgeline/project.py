@@ -1,5 +1,6 @@
 """The project around this package, which a machine may have without it."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,14 @@ from typing import Any
 from edgeline.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
+
+# A command in a text: its program, before the first word of its arguments.
+_PROGRAM = re.compile(r"(?<![\w./-])edgeline (?=--help|[a-z])")
+
+
+def spell_commands(text: str) -> str:
+    """Returns a text for a page or a mail, which is read elsewhere, with commands as the docs spell them."""
+    return _PROGRAM.sub(".venv/bin/edgeline ", text)
 
 
 def has_project() -> bool:

@@ -21,6 +21,7 @@ from edgeline.alerts.settings import AlertSettings, Channel
 from edgeline.alerts.troubles import COMPARED, RUN, Situation, Trouble, find_troubles
 from edgeline.errors import EdgelineError, Problem
 from edgeline.journal import utc_now
+from edgeline.project import spell_commands
 from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
 from edgeline.release import store
@@ -190,7 +191,8 @@ def _compose_message(situation: Situation, new: tuple[Trouble, ...], over: tuple
         production += f", eval accuracy {accuracy:.3f}" if accuracy is not None else ""
     facts = [f"In production: {production}.", f"Details: edgeline report latest {situation.place}"]
     facts += [f"Report: {situation.report}"] if situation.report else []
-    return Message(situation.model, name_host(), new, over, tuple(facts))
+    troubles = tuple(replace(trouble, do=spell_commands(trouble.do)) for trouble in new)
+    return Message(situation.model, name_host(), troubles, over, tuple(map(spell_commands, facts)))
 
 
 def name_host() -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgeline.journal import parse_time
 from edgeline.labels import format_count
+from edgeline.project import spell_commands
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -19,7 +20,7 @@ def code(text: str) -> "Markup":
     """Returns a text as HTML, in which words between backticks are code."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(spell_commands(text)))))
 
 
 def cut(text: str, most: int) -> str:

@@ -19,6 +19,7 @@ from edgeline.cli.stdout import print_json, say
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import format_count
 from edgeline.store.locations import Location, locate
+from edgeline.workspace.workloads import find_workload_file
 from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument
 from runners.cli.sources import parse_target
 from runners.shared.progress import show_progress
@@ -37,7 +38,10 @@ _target = click.option("--data", type=parse_target, required=True, metavar="DIR"
 _workload = click.option("--workload", default="shelf", metavar="NAME", help="workload of the sample (shelf)")
 _spans = click.option("--data", type=locate, required=True, metavar="DIR_OR_URL", help="the folder of spans")
 _workload_of_spans = click.option(
-    "--workload", metavar="NAME_OR_FILE", help="workload of the spans (DIR/workload.yaml, else shelf)"
+    "--workload",
+    default="",
+    metavar="NAME_OR_FILE",
+    help="workload of the spans (DIR/workload.yaml, else shelf)",
 )
 _reason = click.option("--reason", required=True, metavar="R", help="the reason, for the record")
 
@@ -170,15 +174,16 @@ def suggest(source: Path, count: int, out: Path, place: "Place", as_json: bool) 
 @data.command("list")
 @_spans
 @_workload_of_spans
+@options.workspace
 @options.as_json
-def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
+def list_spans(data: Location, workload: str, workspace: Path, as_json: bool) -> int:
     """Lists the spans of a data folder, which are excluded and why, and which cannot be read.
 
     It ends with 4 if one that cannot be read is not excluded.
     """
     from pipeline.workloads import with_features
 
-    definition = with_features(_find_workload(data, workload))
+    definition = with_features(_find_workload(data, workload, workspace))
     spans = find_spans(data)
     excluded = find_excluded_spans(data)
     entries = []
@@ -199,11 +204,12 @@ def list_spans(data: Location, workload: str | None, as_json: bool) -> int:
     return exit_code
 
 
-def _find_workload(data: Location, workload: str | None) -> "Workload":
-    """Returns the named workload, by default the one that the folder describes."""
+def _find_workload(data: Location, workload: str, workspace: Path) -> "Workload":
+    """Returns the named workload, which the workspace may have, by default the one in the data's folder."""
     from pipeline.workloads import find_workload
 
-    return find_workload(workload or find_own_workload(data))
+    file = find_workload_file(workload, workspace) if workload else None
+    return find_workload(str(file or workload or find_own_workload(data)))
 
 
 def _count_rows(span: Span, workload: "Workload") -> tuple[int | None, str | None]:
@@ -256,8 +262,9 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @_spans
 @_workload_of_spans
+@options.workspace
 @_reason
-def relabel(file: Path, data: Location, workload: str | None, reason: str) -> int:
+def relabel(file: Path, data: Location, workload: str, workspace: Path, reason: str) -> int:
     """Corrects or confirms labels by a CSV with the columns example, label, corrected.
 
     A run writes such a list of suspect labels. Rows without a corrected label are skipped.
@@ -265,7 +272,7 @@ def relabel(file: Path, data: Location, workload: str | None, reason: str) -> in
     from data.spans.relabelling import relabel as apply
     from pipeline.workloads import with_features
 
-    counts = apply(file, data, with_features(_find_workload(data, workload)), reason)
+    counts = apply(file, data, with_features(_find_workload(data, workload, workspace)), reason)
     earlier = f", {counts.earlier:,} corrected before" if counts.earlier else ""
     say(
         f"{format_count(counts.corrected, 'label')} corrected, {counts.confirmed:,} confirmed,"

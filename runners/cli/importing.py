@@ -65,6 +65,14 @@ class ImportOptions:
         columns = {"category": self.category, "number": self.number, "leave-out": self.leave_out}
         return [(option, name) for option, names in columns.items() for name in names]
 
+    def list_words(self) -> list[str]:
+        """Returns the options as the words of a command."""
+        words = []
+        for name, value in vars(self).items():
+            for each in value if isinstance(value, tuple) else [value] if value else []:
+                words += [f"--{name.replace('_', '-')}", str(each)]
+        return words
+
     def find_first(self) -> str:
         """Returns the name of the first option that was given; empty if none was."""
         return next((name.replace("_", "-") for name, value in vars(self).items() if value), "")

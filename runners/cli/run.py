@@ -17,8 +17,8 @@ from runners.cli.importing import (
     make_source_argument,
 )
 from runners.cli.options import RUN
-from runners.cli.sources import check_source, find_target, parse_target
-from runners.shared.run_options import NamedSettings, RunOptions, StepOptions, check_path
+from runners.cli.sources import check_options, locate_imported
+from runners.shared.run_options import NamedSettings, RunOptions, StepOptions
 
 _if_changed = click.option(
     "--if-changed", is_flag=True, help="exit at once if nothing changed since the last run"
@@ -71,12 +71,10 @@ def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
     """
     from runners.local.lock import hold
 
-    _check_options(wanted, importing)
+    check_options(wanted, importing)
     if wanted.source is None:
         return wanted
-    check_source(wanted.source, wanted.workspace)
-    own = wanted.data
-    data = find_target(wanted.source, wanted.workspace) if own is None else parse_target(str(own))
+    data = locate_imported(wanted, wanted.source)
     _check_settings(wanted.named, data / WORKLOAD)
     # Two imports at once would add the same examples twice.
     with hold(wanted.workspace, _note_holder if wanted.wait else None):
@@ -85,27 +83,6 @@ def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
     for sentence in report.sentences():
         print_line(sentence)
     return replace(wanted, source=None, data=data, if_changed=True)
-
-
-def _check_options(wanted: RunOptions, importing: ImportOptions) -> None:
-    """Refuses options that a source excludes, or the lack of one. Raises UsageError."""
-    first = importing.find_first()
-    if wanted.source is None and first:
-        raise UsageError(
-            f"--{first} is given without a source.",
-            "It says how a source is read.",
-            f"Name the source before --{first}: `edgeline run SRC`.",
-        )
-    if wanted.source is None:
-        return
-    check_path(wanted.workspace.absolute(), "--workspace")
-    for option, value in (("--workload", wanted.named.workload), ("--sample", wanted.sample)):
-        if value:
-            raise UsageError(
-                f"{option} is given with the source {wanted.source}.",
-                "A source has data and a workload of its own.",
-                "Leave out one of them. To train on what was imported: `edgeline run --workload NAME`.",
-            )
 
 
 def _check_settings(named: NamedSettings, workload: Path) -> None:

@@ -1,10 +1,13 @@
 """`edgeline schedule`: a run every week without a cluster, started by systemd or by cron."""
 
 import os
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from data.spans.layout import find_spans
 from edgeline import journal
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note, say, say_exactly
@@ -12,6 +15,8 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import is_url
 from runners.cli import options
+from runners.cli.importing import IMPORT, ImportOptions, make_source_argument
+from runners.cli.sources import check_options, locate_imported
 from runners.shared.code import resolve_python_path
 from runners.shared.run_options import RunOptions
 from runners.timers import systemd_units
@@ -30,8 +35,17 @@ from runners.timers.weekly_time import WeeklyTime, parse_weekly_time
 )
 @click.option("--install", is_flag=True, help="install the timer, in place of the previous one")
 @click.option("--remove", is_flag=True, help="remove the timer")
-@options.gather("wanted", RunOptions, *options.RUN)
-def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wanted: RunOptions) -> int:
+@options.gather("wanted", RunOptions, make_source_argument(required=False), *options.RUN)
+@options.gather("importing", ImportOptions, *IMPORT)
+def schedule(
+    systemd: bool,
+    cron: bool,
+    at: str,
+    install: bool,
+    remove: bool,
+    wanted: RunOptions,
+    importing: ImportOptions,
+) -> int:
     """Schedules a weekly run: prints a crontab line, or prints or installs systemd units."""
     if systemd == cron:
         raise click.UsageError("Exactly one of the options --systemd --cron is required.")
@@ -43,13 +57,39 @@ def schedule(systemd: bool, cron: bool, at: str, install: bool, remove: bool, wa
             "Edgeline does not change your crontab.",
             "Add or remove the line with `crontab -e`; --cron alone prints it.",
         )
+    check_options(wanted, importing)
+    imports = [] if wanted.source is None else _plan_import(wanted.source, importing)
+    on_imported = _find_imported(wanted, shlex.join(imports))
     if remove:
-        return _remove(wanted.named.workload, wanted.workspace)
-    run = _plan_run(parse_weekly_time(at), wanted, systemd)
+        return _remove(on_imported.named.workload, wanted.workspace)
+    run = _plan_run(parse_weekly_time(at), on_imported, imports, systemd)
     return _use_systemd(run, install) if systemd else _print_for_cron(run)
 
 
-def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun:
+def _plan_import(source: str, importing: ImportOptions) -> list[str]:
+    """Returns the words of `edgeline run` that import a source, which name it from any folder."""
+    return [source if is_url(source) else os.path.abspath(source), *importing.list_words()]
+
+
+def _find_imported(wanted: RunOptions, imports: str) -> RunOptions:
+    """Returns the options of a run on what an earlier one imported from the source, if there is one.
+
+    `imports` are the words that import it. Raises UsageError where nothing was: a first import asks, and a
+    timer cannot answer.
+    """
+    if wanted.source is None:
+        return wanted
+    data = locate_imported(wanted, wanted.source)
+    if not find_spans(data):
+        raise UsageError(
+            f"{wanted.source} was not imported into {data} before.",
+            "A first import may ask, and a timer cannot answer.",
+            f"Run it once: `edgeline run {imports}`.",
+        )
+    return replace(wanted, source=None, data=data)
+
+
+def _plan_run(at: WeeklyTime, wanted: RunOptions, imports: list[str], systemd: bool) -> ScheduledRun:
     """Returns the run to schedule; refuses one that could not start now, before a timer finds out."""
     from pipeline.settings import PROFILES
     from runners.shared import inputs
@@ -57,16 +97,18 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
     named, data, workspace = wanted.named.with_whole_path(), wanted.data, wanted.workspace.absolute()
     workload, settings = named.load()
     inputs.check_settings(workload, settings)
-    command = ["--workload", named.workload, "--workspace", str(workspace)]
+    # A source has the workload of its data.
+    model = ["--workload", named.workload]
+    place = ["--workspace", str(workspace)]
     if named.profile is not None:
         is_built_in = (PROFILES / f"{named.profile}.yaml").is_file()
         profile = named.profile if is_built_in else str(Path(named.profile).expanduser().absolute())
-        command += ["--profile", profile]
+        place += ["--profile", profile]
     overrides = [word for override in named.overrides for word in ("--set", override)]
     # A timer does not see the folders of a custom workload.
     folders = resolve_python_path()
     start = ["/usr/bin/env", f"PYTHONPATH={folders}", find_program()] if folders else [find_program()]
-    after = [*start, "alert", *command, *overrides] if settings.alerts.channels else []
+    after = [*start, "alert", *model, *place, *overrides] if settings.alerts.channels else []
     if data is None:
         inputs.locate_sample(workspace, workload)  # refuses a workload without a sample
     else:
@@ -75,7 +117,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
         data = data.absolute()
         spans = find_newest_spans(data, settings.data.window, settings.data.until)
         inputs.check_spans(spans, workload)
-        command += ["--data", str(data)]
+        place += ["--data", str(data)]
     or_file = ", or set EnvironmentFile= with `systemctl edit`" if systemd else ""
     if is_url(str(data)) or is_url(str(settings.push.destination)):
         note(
@@ -95,7 +137,7 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, systemd: bool) -> ScheduledRun
     return ScheduledRun(
         name=name_schedule(workload.name, workspace),
         workload=workload.name,
-        command=(*start, "run", "--if-changed", "--wait", *command, *overrides),
+        command=(*start, "run", *(imports or ["--if-changed", *model]), "--wait", *place, *overrides),
         after=tuple(after),
         folder=Path.cwd(),
         workspace=workspace,

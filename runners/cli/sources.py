@@ -9,6 +9,8 @@ from data.spans.layout import find_spans
 from edgeline.errors import UsageError, suggest
 from edgeline.store.locations import is_url
 from edgeline.workspace.workloads import YAML, find_workload_file, locate_data
+from runners.cli.importing import ImportOptions
+from runners.shared.run_options import RunOptions, check_path
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
 
@@ -53,6 +55,36 @@ def find_target(source: str, workspace: Path) -> Path:
         )
     # A model of one's own and that of a sample would replace each other in production.
     return locate_data(workspace, f"my-{name}" if name in BUILT_IN else name)
+
+
+def check_options(wanted: RunOptions, importing: ImportOptions) -> None:
+    """Refuses options that a source excludes, or the lack of one. Raises UsageError."""
+    first = importing.find_first()
+    if wanted.source is None and first:
+        raise UsageError(
+            f"--{first} is given without a source.",
+            "It says how a source is read.",
+            f"Name the source before --{first}: `edgeline run SRC`.",
+        )
+    if wanted.source is None:
+        return
+    check_path(wanted.workspace.absolute(), "--workspace")
+    for option, value in (("--workload", wanted.named.workload), ("--sample", wanted.sample)):
+        if value:
+            raise UsageError(
+                f"{option} is given with the source {wanted.source}.",
+                "A source has data and a workload of its own.",
+                "Leave out one of them. To train on what was imported: `edgeline run --workload NAME`.",
+            )
+
+
+def locate_imported(wanted: RunOptions, source: str) -> Path:
+    """Returns the folder of the spans of a source: the one that was named, else one in the workspace.
+
+    Raises UsageError for what is no source.
+    """
+    check_source(source, wanted.workspace)
+    return find_target(source, wanted.workspace) if wanted.data is None else parse_target(str(wanted.data))
 
 
 def check_source(source: str, workspace: Path) -> None:

@@ -82,7 +82,7 @@ def test_the_message_says_what_somebody_on_call_needs(workspace, hook, tmp_path)
     ]
     assert lines[5].startswith("In production: version 1, pushed 20")
     assert lines[6:] == [
-        f"Details: edgeline report latest {place}",
+        f"Details: .venv/bin/edgeline report latest {place}",
         f"Report: {workspace.path}/runs/20261005-090100/report.html",
     ]
 
@@ -169,7 +169,9 @@ def test_a_killed_run_that_left_no_page_is_sent_by_the_command_of_a_timer(worksp
     write_run(workspace.path, make_run(number=1, pid=2**22 + 1, started_at=utc_now()))
     troubles, _ = workspace.send_alerts()
     assert list(troubles) == ["run"] and "Killed" in hook.messages[0]
-    assert "Details: edgeline report latest" in hook.messages[0] and "Report:" not in hook.messages[0]
+    assert (
+        "Details: .venv/bin/edgeline report latest" in hook.messages[0] and "Report:" not in hook.messages[0]
+    )
 
 
 def test_alerts_that_could_not_be_sent_are_sent_by_the_next_run_before_new_ones(workspace, hook):

@@ -128,7 +128,11 @@ def plain(monkeypatch):
             "Look with `edgeline show --workspace 'my runs' latest`.",
         ),
         (["run", "--workspace=w"], "`edgeline show 1 --workspace v`", "`edgeline show 1 --workspace v`"),
-        (["run", "--workspace", "w"], "`edgeline data list --data d`", "`edgeline data list --data d`"),
+        (
+            ["run", "--workspace", "w"],
+            "`edgeline data exclude S --data d`",
+            "`edgeline data exclude S --data d`",
+        ),
         (["status", "--store", "s"], "`edgeline verify`, then", "`edgeline verify --store s`, then"),
         (
             ["kubeflow", "submit", "--settings", "c.yaml", "--workload", "text"],

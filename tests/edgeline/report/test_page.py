@@ -245,7 +245,7 @@ def test_a_held_run_says_what_to_do_next_and_one_without_mistakes_or_the_kept_ep
     page = render_run(replace(facts, edge=structs.replace(facts.edge, eval_examples=100)), {}, None)
     assert "the weights of epoch 12 kept," in page
     assert "no mistake on the eval photos that files were measured on (a sample of 400)." in page
-    next_step = "<code>edgeline diff production 20261005-030000 --workload shelf</code>"
+    next_step = "<code>.venv/bin/edgeline diff production 20261005-030000 --workload shelf</code>"
     assert "<h3>Next</h3>" in page and next_step in page
 
 

@@ -45,7 +45,7 @@ def test_the_units_start_this_environments_command_with_absolute_paths(team, cap
 
     output = capsys.readouterr()
     assert get_command(output.out) == (
-        f'{EDGELINE} run --if-changed --wait --workload shelf --workspace "{team}/workspace"'
+        f'{EDGELINE} run --if-changed --workload shelf --wait --workspace "{team}/workspace"'
         f' --profile "{team}/mine.yaml" --data "{team}/photos"'
     )
     assert f"WorkingDirectory={team}\n" in output.out
@@ -106,6 +106,23 @@ def test_cron_gets_the_same_time_and_a_warning_names_its_limits(team, capsys):
     assert "crontab -e" in output.err and f"{team}/workspace/schedule-shelf.log" in output.err
     assert "does not repeat a run that it missed" in output.err and "--at 03:00" in output.err
     assert (team / "workspace").is_dir()
+
+
+def test_the_source_of_a_run_is_scheduled_once_it_was_imported(team, capsys):
+    rows = [f"{number * 7 % 31},{'good' if number % 2 else 'bad'}" for number in range(200)]
+    (team / "pumps.csv").write_text("\n".join(["weight,state", *rows]))
+    line = ["schedule", "--systemd", "pumps.csv", "--label", "state"]
+    assert main(line) == 2
+    assert "A first import may ask, and a timer cannot answer." in capsys.readouterr().err
+
+    assert main(["data", "import", "pumps.csv", "--label", "state", "--data", "workspace/data/pumps"]) == 0
+    capsys.readouterr()
+    assert main(line) == 0
+
+    assert get_command(capsys.readouterr().out) == (
+        f'{EDGELINE} run "{team}/pumps.csv" --label state --wait'
+        f' --workspace "{team}/workspace" --data "{team}/workspace/data/pumps"'
+    )
 
 
 def test_text_for_a_file_is_printed_without_line_breaks(team, capsys, monkeypatch):
