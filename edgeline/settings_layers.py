@@ -178,29 +178,34 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
     mistakes = [mistake for mistake in mistakes if mistake["loc"] not in deeper]
     for mistake in mistakes[:_MOST_MISTAKES]:
         keys = [str(part) for part in mistake["loc"]]
-        is_unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
         dotted = _escape(".".join(key for key in keys if key != "[key]"))
-        # A value may be the secret itself instead of its place, so it is not shown.
-        value = "it" if keys[0] == "alerts" or "secrets" in keys else _cut(redact(repr(mistake["input"])))
         where = f" (from {tree.origin(dotted)})"
-        if is_unknown:
+        if mistake["type"] == "extra_forbidden" or keys[-1] == "[key]":
             sentences.append(f"{dotted}: there is no such setting{where}.{suggest_key(dotted, rules)}")
             continue
-        allowed = next((rules[pattern] for pattern in match_patterns(keys) if pattern in rules), None)
-        if mistake["type"] in ("value_error", "assertion_error"):
-            reason = str(mistake["msg"]).removeprefix("Value error, ")
-        elif mistake["type"] == "missing":
-            reason = f"it is required: {allowed}"
-        elif allowed:
-            reason = f"{value} is not {allowed}"
-        else:
-            group = [key for key in rules if key.startswith(f"{dotted}.") and "[]" not in key]
-            reason = f"{value} is not a group of settings: {', '.join(group)}"
         one_of = mistake["ctx"]["expected"] if mistake["type"] == "literal_error" else ""
         hint = suggest(str(mistake["input"]), re.findall("'(.*?)'", one_of))
+        reason = _explain_mistake(mistake, keys, dotted, rules)
         sentences.append(f"{dotted}: {reason}{where}. {hint}".rstrip())
     more = len(mistakes) - _MOST_MISTAKES
     return [*sentences, f"and {more:,} more."] if more > 0 else sentences
+
+
+def _explain_mistake(
+    mistake: Mapping[str, Any], keys: Sequence[str], dotted: str, rules: Mapping[str, str]
+) -> str:
+    """Returns why the value of a known setting is wrong; `rules` say what each one may be."""
+    if mistake["type"] in ("value_error", "assertion_error"):
+        return str(mistake["msg"]).removeprefix("Value error, ")
+    allowed = next((rules[pattern] for pattern in match_patterns(keys) if pattern in rules), None)
+    if mistake["type"] == "missing":
+        return f"it is required: {allowed}"
+    # A value may be the secret itself instead of its place, so it is not shown.
+    value = "it" if keys[0] == "alerts" or "secrets" in keys else _cut(redact(repr(mistake["input"])))
+    if allowed:
+        return f"{value} is not {allowed}"
+    group = [key for key in rules if key.startswith(f"{dotted}.") and "[]" not in key]
+    return f"{value} is not a group of settings: {', '.join(group)}"
 
 
 def match_patterns(keys: Sequence[str]) -> list[str]:

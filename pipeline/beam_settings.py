@@ -1,6 +1,8 @@
 """The settings of the engine that runs the Beam steps, and its Beam flags, which are set nowhere else."""
 
 import re
+from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -83,33 +85,38 @@ class BeamSettings(Group):
 
     @model_validator(mode="after")
     def _check_engine(self) -> "BeamSettings":
-        # A job server needs the same settings whatever engine is behind it.
-        needed, allowed = _ENGINES["portable" if self.endpoint and self._has_job_server else self.engine]
-        if self.engine == "spark" and self.master and not self.master.startswith(("local", "k8s")):
-            needed += ("spill",)
-        names = {name for name in type(self).model_fields if getattr(self, name) is not None}
-        mistakes = [
-            f"beam.{' or beam.'.join(keys)} is required"
-            for keys in (need.split("|") for need in needed)
-            if not names & {*keys}
-        ]
-        if self._has_job_server and not self.endpoint and not self.master:
-            mistakes[0] = "beam.master or, for Beam's job server, beam.endpoint is required"
-        applicable = {"engine", "flags", *allowed, *(key for need in needed for key in need.split("|"))}
-        mistakes += [
-            f"beam.{name} does not apply" for name in type(self).model_fields if name in names - applicable
-        ]
-        if self.in_pods and self.spill:
-            mistakes.append("where beam.master is k8s://, set kubeflow.spill instead of beam.spill")
-        if self.engine == "spark" and self.master and not _SPARK.fullmatch(self.master):
-            mistakes.append("beam.master is not one of spark://HOST:PORT, k8s://..., yarn, local[N]")
-        if self.engine == "flink" and self.master and not _ADDRESS.fullmatch(self.master):
-            mistakes.append("beam.master is not HOST:PORT")
-        if self.engine == "dataflow" and self.spill and not self.spill.startswith("gs://"):
-            mistakes.append("beam.spill is not a gs:// URL")
-        if mistakes:
+        if mistakes := [*self._list_wrong_keys(), *self._list_wrong_places()]:
             raise ValueError(f"engine is {self.engine}: {', '.join(mistakes)}")
         return self
+
+    def _list_wrong_keys(self) -> Iterator[str]:
+        """Yields the settings that this engine lacks, and those that do not apply to it."""
+        # A job server needs the same settings whatever engine is behind it.
+        needed, allowed = _ENGINES["portable" if self.endpoint and self._has_job_server else self.engine]
+        choices = [need.split("|") for need in needed]
+        if self.engine == "spark" and self.master and not self.master.startswith(("local", "k8s")):
+            choices.append(["spill"])
+        present = [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+        if self._has_job_server and not self.endpoint and not self.master:
+            yield "beam.master or, for Beam's job server, beam.endpoint is required"
+            choices = choices[1:]
+        for keys in choices:
+            if not {*keys} & {*present}:
+                yield f"beam.{' or beam.'.join(keys)} is required"
+        applicable = {"engine", "flags", *allowed, *chain.from_iterable(choices)}
+        yield from (f"beam.{name} does not apply" for name in present if name not in applicable)
+
+    def _list_wrong_places(self) -> Iterator[str]:
+        """Yields the addresses and folders that are not of the form that this engine takes."""
+        if self.in_pods and self.spill:
+            yield "where beam.master is k8s://, set kubeflow.spill instead of beam.spill"
+        if self.engine == "spark" and self.master and not _SPARK.fullmatch(self.master):
+            yield "beam.master is not one of spark://HOST:PORT, k8s://..., yarn, local[N]"
+        if self.engine == "flink" and self.master and not _ADDRESS.fullmatch(self.master):
+            yield "beam.master is not HOST:PORT"
+        if self.engine == "dataflow" and self.spill and not self.spill.startswith("gs://"):
+            yield "beam.spill is not a gs:// URL"
 
     @property
     def _has_job_server(self) -> bool:

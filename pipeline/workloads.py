@@ -3,7 +3,7 @@
 import os
 import re
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -229,31 +229,8 @@ def _read_workload(path: Path) -> Workload:
             f"{path} cannot be read as YAML.", " ".join(str(error).split()), "Correct the file."
         ) from None
     entries = dict(content) if isinstance(content, Mapping) else {}
-    mistakes = [f"{key}: missing, but required" for key in _REQUIRED if key not in entries]
-    mistakes += [f"{key}: not one of {', '.join(_WRITTEN)}" for key in entries if key not in _WRITTEN]
-    columns = entries.get("columns")
-    mistakes += [
-        f"columns.{feature}.{key}: not one of {', '.join(_OF_COLUMN)}"
-        for feature, column in (columns.items() if isinstance(columns, Mapping) else ())
-        for key in (column if isinstance(column, Mapping) else ())
-        if key not in _OF_COLUMN
-    ]
+    mistakes = list(_list_mistakes(entries))
     kind = entries.pop("kind", "photos")
-    if not isinstance(kind, str) or kind not in KINDS:
-        mistakes.append(f"kind: {kind!r} is not one of {', '.join(KINDS)}")
-    elif lacking := [key for key in ("module", "source") if key not in {**KINDS[kind], **entries}]:
-        mistakes += [f"{key}: missing, but required for kind {kind}" for key in lacking]
-    name = entries.get("name")
-    if isinstance(name, str) and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
-        mistakes.append(
-            f"name: {name!r} is not 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"
-        )
-    slices = entries.get("slices")
-    mistakes += [
-        f"slices.{name}: every workload has slices of that name"
-        for name in ("overall", "class", "span")
-        if isinstance(slices, Mapping) and name in slices
-    ]
     types = get_type_hints(Workload)
     for key in [key for key in entries if key in _WRITTEN]:
         try:
@@ -268,6 +245,35 @@ def _read_workload(path: Path) -> Workload:
         )
     workload = _merge_kind(KINDS[kind], entries)
     return replace(workload, schema=os.path.realpath(path.parent / workload.schema))
+
+
+def _list_mistakes(entries: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what is wrong with the entries of a workload file, beside the types of their values."""
+    yield from (f"{key}: missing, but required" for key in _REQUIRED if key not in entries)
+    yield from (f"{key}: not one of {', '.join(_WRITTEN)}" for key in entries if key not in _WRITTEN)
+    for feature, column in _get_mapping(entries, "columns").items():
+        unknown = [key for key in column if key not in _OF_COLUMN] if isinstance(column, Mapping) else []
+        yield from (f"columns.{feature}.{key}: not one of {', '.join(_OF_COLUMN)}" for key in unknown)
+
+    kind = entries.get("kind", "photos")
+    if not isinstance(kind, str) or kind not in KINDS:
+        yield f"kind: {kind!r} is not one of {', '.join(KINDS)}"
+    else:
+        lacking = [key for key in ("module", "source") if key not in {**KINDS[kind], **entries}]
+        yield from (f"{key}: missing, but required for kind {kind}" for key in lacking)
+
+    name = entries.get("name")
+    if isinstance(name, str) and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
+        yield f"name: {name!r} is not 1 to 64 of a-z, 0-9, _ and -, starting with a letter or digit"
+    for name in ("overall", "class", "span"):
+        if name in _get_mapping(entries, "slices"):
+            yield f"slices.{name}: every workload has slices of that name"
+
+
+def _get_mapping(entries: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Returns the value of a key if it is a mapping, else an empty one."""
+    value = entries.get(key)
+    return value if isinstance(value, Mapping) else {}
 
 
 def with_features(workload: Workload) -> Workload:

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,8 +25,8 @@ from edgeline.records.training import (
 from edgeline.records.workload import Workload
 from trainer_module import workload_module
 from trainer_module.export import signatures
-from trainer_module.settings import LearningSettings
-from trainer_module.training import calibration, checkpoint, devices, folds, front, novelty, workers
+from trainer_module.settings import LearningSettings, TrainerSettings
+from trainer_module.training import calibration, checkpoint, devices, fit, folds, front, novelty, workers
 from trainer_module.training.task import Task, Trained, build_model, open_task, train_model
 
 _progress = logging.getLogger("edgeline.progress")
@@ -68,15 +68,9 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     """Trains in this process, alone or as one of several workers; a budget counts from `began`."""
     config = fn_args.custom_config
     learning = LearningSettings.model_validate_json(config["settings"])
-    model_settings, settings = learning.model, learning.trainer
+    settings = learning.trainer
     replicas = devices.make_strategy(settings)
-    key = checkpoint.compute_training_key(
-        config, fn_args.train_files, fn_args.transform_output, replicas.num_replicas_in_sync
-    )
-    remove_finished(Path(config["checkpoints"]), stays=key)
-    checkpoints = Path(config["checkpoints"]) / key
-    if not checkpoints.is_dir() and any(checkpoints.parent.glob(f"*/{checkpoint.NAME}")):
-        _progress.info("Training starts anew: an unfinished one had other data, settings, code or libraries.")
+    checkpoints = _prepare_checkpoints(fn_args, replicas.num_replicas_in_sync)
     task = open_task(
         Workload.from_json(config["workload"]),
         fn_args.transform_output,
@@ -87,65 +81,110 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     )
     folder, started = Path(fn_args.model_run_dir), time.monotonic()
 
+    # The model learns from train, but for what is held out of it.
     find_features = workload_module.find(task.workload.module, "find_features")
-    doubts = bool(model_settings.unlike and find_features)
-    plan, fitted = folds.plan_folds(task, settings), task
+    doubts = bool(learning.model.unlike and find_features)
+    plan = folds.plan_folds(task, settings)
     needs_held_out = bool(settings.early_stopping_patience) or doubts
-    if needs_held_out or (not plan.calibrates and calibration.can_scale(build_model(task, model_settings))):
-        fitted = task.hold_out()
-    trained = train_model(fitted, model_settings, settings, replicas, checkpoints, began)
+    if not needs_held_out and not plan.calibrates:
+        needs_held_out = calibration.can_scale(build_model(task, learning.model))
+    fitted = task.hold_out() if needs_held_out else task
+    trained = train_model(fitted, learning.model, settings, replicas, checkpoints, began)
     if not devices.is_chief(replicas):
         return
+    model, notes = trained.model, trained.notes
 
-    model, outcome, notes = trained.model, trained.outcome, trained.notes
+    # Others learn from the folds, if the time suffices.
+    plan = _keep_to_budget(plan, trained.outcome, settings, began, started)
+    out_of_fold = None
+    if plan.judges or (plan.calibrates and calibration.can_scale(model)):
+        out_of_fold = folds.answer_out_of_fold(
+            task, learning.model, trained.settings, plan.folds, replicas, checkpoints
+        )
+
+    # The temperature and the threshold are of examples that their models did not learn from.
+    scaling = _scale(model, fitted, out_of_fold if plan.calibrates else None, settings.batch_size)
+    if out_of_fold and plan.judges:
+        scaled = calibration.divide_logits(out_of_fold.probabilities, scaling.temperature or 1.0)
+        of_eval = calibration.predict(scaling.model, task.evaluation, settings.batch_size)
+        folds.write_estimates(folder, task, replace(out_of_fold, probabilities=scaled), of_eval)
+    doubting = None
+    if doubts:
+        doubting = _add_unlike(scaling.model, find_features(scaling.model), fitted, settings.batch_size)
+    signatures.export(scaling.model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
+
+    # Records for the report, and for the next training.
+    held_out = len(fitted.held_out.shown) if fitted.held_out else 0
+    history = enumerate(trained.outcome.history, start=1)
+    EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in history))
+    summary = _summarise(
+        trained,
+        replicas,
+        settings.batch_size,
+        parameters=scaling.model.count_params(),
+        variations=trained.settings.variations if front.split_model(scaling.model) else None,
+        held_out=held_out,
+        temperature=scaling.temperature and round(scaling.temperature, 3),
+        temperature_examples=scaling.examples,
+        unlike_examples=min(held_out, novelty.MOST_EXAMPLES) if doubting else 0,
+        notes=tuple(filter(None, (*notes, plan.note, scaling.note))),
+    )
+    TRAINING.write(folder, summary)
+    shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD, dirs_exist_ok=True)
+    checkpoint.keep_results(checkpoints, folder)
+    (checkpoints / FINISHED).touch()
+
+
+def _prepare_checkpoints(fn_args: SimpleNamespace, replicas: int) -> Path:
+    """Returns the folder of this training's checkpoints; removes those of trainings that ended."""
+    config = fn_args.custom_config
+    key = checkpoint.compute_training_key(config, fn_args.train_files, fn_args.transform_output, replicas)
+    root = Path(config["checkpoints"])
+    remove_finished(root, stays=key)
+    if not (root / key).is_dir() and any(root.glob(f"*/{checkpoint.NAME}")):
+        _progress.info("Training starts anew: an unfinished one had other data, settings, code or libraries.")
+    return root / key
+
+
+def _keep_to_budget(
+    plan: folds.Plan, outcome: fit.Outcome, settings: TrainerSettings, began: float, started: float
+) -> folds.Plan:
+    """Returns the plan of folds that the rest of the budget allows, and says so where it is another one.
+
+    The budget counts from `began`; a fold takes about as long as the training, which began at `started`.
+    """
     # A training that was resumed took the time of its epochs in earlier processes too.
     resumed_s = sum(logs.get("seconds", 0.0) for logs in outcome.history) - outcome.seconds
     now = time.monotonic() + max(resumed_s, 0.0)
     plan = folds.keep_to_budget(plan, settings, now - started, settings.budget_s - (now - began))
     if plan.note:
         _progress.info(plan.note)
-        notes = (*notes, plan.note)
+    return plan
 
-    held_out, out_of_fold, scales = fitted.held_out, None, calibration.can_scale(model)
-    if plan.judges or (plan.calibrates and scales):
-        out_of_fold = folds.answer_out_of_fold(
-            task, model_settings, trained.settings, plan.folds, replicas, checkpoints
+
+@dataclass(frozen=True)
+class _Scaling:
+    """A model with the temperature that it got, None for none, from so many examples."""
+
+    model: keras.Model
+    temperature: float | None = None
+    examples: int = 0
+    note: str = ""
+
+
+def _scale(model: keras.Model, fitted: Task, of_folds: folds.OutOfFold | None, batch_size: int) -> _Scaling:
+    """Fits a temperature, by the answers of the folds or else by what was held out."""
+    if not calibration.can_scale(model):
+        return _Scaling(model)
+    calibrating = _find_calibrating(model, fitted, of_folds, batch_size)
+    if calibrating is None:
+        noun = fitted.workload.group_noun
+        note = (
+            f"No temperature is fitted: no class of train has five {noun}s, of which one could be held out."
         )
-    calibrating = None
-    if scales:
-        of_folds = out_of_fold if plan.calibrates else None
-        calibrating = _find_calibrating(model, fitted, of_folds, settings.batch_size)
-        if calibrating is None:
-            text = "No temperature is fitted: no class of train has five {}s, of which one could be held out."
-            notes = (*notes, text.format(task.workload.group_noun))
-    temperature = calibration.fit_temperature(*calibrating) if calibrating else None
-    if temperature is not None:
-        model = calibration.set_temperature(model, temperature)
-
-    if out_of_fold and plan.judges:
-        scaled = calibration.divide_logits(out_of_fold.probabilities, temperature or 1.0)
-        of_eval = calibration.predict(model, task.evaluation, settings.batch_size)
-        folds.write_estimates(folder, task, replace(out_of_fold, probabilities=scaled), of_eval)
-    doubting = _add_unlike(model, find_features(model), fitted, settings.batch_size) if doubts else None
-    signatures.export(model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
-
-    EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in enumerate(outcome.history, start=1)))
-    summary = _summarise(
-        trained,
-        replicas,
-        settings.batch_size,
-        parameters=model.count_params(),
-        variations=trained.settings.variations if front.split_model(model) else None,
-        held_out=len(held_out.shown) if held_out else 0,
-        temperature=None if temperature is None else round(temperature, 3),
-        temperature_examples=len(calibrating[1]) if calibrating else 0,
-        unlike_examples=min(len(held_out.shown), novelty.MOST_EXAMPLES) if doubting and held_out else 0,
-        notes=notes,
-    )
-    TRAINING.write(folder, summary)
-    shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD, dirs_exist_ok=True)
-    checkpoint.keep_results(checkpoints, folder)
-    (checkpoints / FINISHED).touch()
+        return _Scaling(model, note=note)
+    temperature = calibration.fit_temperature(*calibrating)
+    return _Scaling(calibration.set_temperature(model, temperature), temperature, len(calibrating[1]))
 
 
 def _find_calibrating(

@@ -172,29 +172,24 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
         truths: By example, those of the examples in the data.
         noun: The noun for an example.
     """
-    unique: dict[object, Answer] = {}
-    repeated: Counter[str] = Counter()
-    rows = list(rows)
-    faults = [row for row in rows if isinstance(row, str)]
-    for key, answer in _identify(row for row in rows if not isinstance(row, str)):
-        if first := unique.get(key):
-            repeated[answer.device] += 1
-            if (answer.example in truths, answer.chosen) <= (first.example in truths, first.chosen):
-                continue
-        unique[key] = answer
-    answers_once = list(unique.values())
-    middle = median(answer.at for answer in answers_once) if answers_once else 0.0
-    is_dated = {answer: abs(answer.at - middle) <= _MOST_SECONDS_OFF for answer in answers_once}
-    undated = Counter(answer.device for answer in answers_once if not is_dated[answer])
-    doubted = [a for a in answers_once if a.chosen == "person" and a.example not in truths]
-    unmatched = [a.example or f"one of {a.device}" for a in doubted]
-    random = [a.example for a in answers_once if a.chosen == "random" and a.example]
-    unknown = [example for example in random if example not in truths]
-    by_version = _group(answers_once, lambda answer: answer.version)
-    checked = Counter(a.version for a in answers_once if a.chosen and a.example in truths)
+    answered, faults = list[Answer](), list[str]()
+    for row in rows:
+        if isinstance(row, str):
+            faults.append(row)
+        else:
+            answered.append(row)
+    answers, repeated = _drop_repeated(answered, truths)
+
+    middle = median(answer.at for answer in answers) if answers else 0.0
+    is_dated = {answer: abs(answer.at - middle) <= _MOST_SECONDS_OFF for answer in answers}
+    undated = Counter(answer.device for answer in answers if not is_dated[answer])
+
+    by_version = _group(answers, lambda answer: answer.version)
+    checked = Counter(a.version for a in answers if a.chosen and a.example in truths)
     # A phone can invent answers, but not that a person checked them.
     most_used = sorted(by_version, key=lambda version: (-checked[version], -len(by_version[version])))
     others = sum(len(by_version[version]) for version in most_used[_MOST_VERSIONS:])
+
     warnings = (
         (len(faults), "Rows of served.csv that are not answers, left out", f" ({join_names(faults, 3)})"),
         (repeated.total(), "Answers that came again, and count once", f", from {_name(repeated)}"),
@@ -203,16 +198,7 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
             "Answers more than a year from the others by the clock of the phone, which count for no week",
             f", from {_name(undated)}",
         ),
-        (
-            len(unmatched),
-            f"Checked answers whose {noun}s are not among the usable data",
-            f" ({join_names(unmatched, 3)})",
-        ),
-        (
-            len(unknown) if 2 * len(unknown) > len(random) else 0,
-            f"More than half of the answers drawn at random have {noun}s that are not among the usable data",
-            f" ({join_names(unknown, 3)})",
-        ),
+        *_list_unmatched(answers, truths, noun),
         (others, f"Answers by other versions than the {_MOST_VERSIONS} most used, left out", ""),
     )
     return Served(
@@ -224,6 +210,36 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
         len(faults),
         tuple(f"{what}: {count:,}{names}." for count, what, names in warnings if count),
     )
+
+
+def _drop_repeated(
+    answers: Iterable[Answer], truths: Mapping[str, Truth]
+) -> tuple[list[Answer], Counter[str]]:
+    """Returns each answer once, checked if it was, and how many came again by device."""
+    unique: dict[object, Answer] = {}
+    repeated: Counter[str] = Counter()
+    for key, answer in _identify(answers):
+        if first := unique.get(key):
+            repeated[answer.device] += 1
+            if (answer.example in truths, answer.chosen) <= (first.example in truths, first.chosen):
+                continue
+        unique[key] = answer
+    return list(unique.values()), repeated
+
+
+def _list_unmatched(
+    answers: Sequence[Answer], truths: Mapping[str, Truth], noun: str
+) -> Iterator[tuple[int, str, str]]:
+    """Yields the counts of answers without an example in the data, each with its sentence and examples."""
+    checked = [a for a in answers if a.chosen == "person" and a.example not in truths]
+    named = [a.example or f"one of {a.device}" for a in checked]
+    what = f"Checked answers whose {noun}s are not among the usable data"
+    yield len(named), what, f" ({join_names(named, 3)})"
+
+    random = [a.example for a in answers if a.chosen == "random" and a.example]
+    unknown = [example for example in random if example not in truths]
+    what = f"More than half of the answers drawn at random have {noun}s that are not among the usable data"
+    yield (len(unknown) if 2 * len(unknown) > len(random) else 0), what, f" ({join_names(unknown, 3)})"
 
 
 def _identify(answers: Iterable[Answer]) -> Iterator[tuple[object, Answer]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from edgeline.labels import join_names
-from edgeline.report.facts import Facts
+from edgeline.report.facts import Evaluation, Facts
 from edgeline.report.page import View, render
 from edgeline.report.words import count, day, percent
 
@@ -42,19 +42,8 @@ def list_limits(facts: Facts, nouns: str) -> Iterator[str]:
     """Yields the limits of a model that its run measured, a sentence each."""
     if facts.data and facts.data.spans:
         yield f"It learned from {facts.data.span_ranges}; nothing is known of {nouns} unlike these."
-    if evaluation := facts.evaluation:
-        for kind in (other for other in evaluation.kinds[1:] if other != evaluation.group):
-            if worst := evaluation.worst(kind):
-                interval = f"95 % CI {percent(worst.low)} to {percent(worst.high)}"
-                if worst.groups == 1:  # there is no interval
-                    interval = f"of one {evaluation.group}"
-                share = f"{percent(worst.accuracy)} of {count(worst.examples)} {nouns} ({interval})"
-                yield f"Weakest {kind}: {worst.name}, right on {share}."
-            if few := [item.name for item in evaluation.of(kind) if item.examples < _FEW]:
-                yield f"Measured on fewer than {_FEW} {nouns}, by {kind}: {join_names(few, 10)}."
-        matrix, present = evaluation.confusion, {item.name for item in evaluation.of("class")}
-        if absent := [label for label in (matrix.labels if matrix else ()) if label not in present]:
-            yield f"Not measured, for lack of eval {nouns}: {join_names(absent, 10)}."
+    if facts.evaluation:
+        yield from _list_weak_slices(facts.evaluation, nouns)
     if facts.label_issues and facts.label_issues.total:
         total, judged = count(facts.label_issues.total), count(facts.label_issues.judged)
         yield f"{total} of {judged} labels of its data are suspect."
@@ -66,3 +55,23 @@ def list_limits(facts: Facts, nouns: str) -> Iterator[str]:
             f" {percent(measured.agreement)} of {count(measured.examples)} {nouns}; its times are of {cpu},"
             " not of a phone."
         )
+
+
+def _list_weak_slices(evaluation: Evaluation, nouns: str) -> Iterator[str]:
+    """Yields the weakest slice of each kind, those with few examples, and the classes that eval lacks."""
+    for kind in evaluation.kinds[1:]:
+        if kind == evaluation.group:
+            continue
+        if worst := evaluation.worst(kind):
+            interval = f"95 % CI {percent(worst.low)} to {percent(worst.high)}"
+            if worst.groups == 1:  # there is no interval
+                interval = f"of one {evaluation.group}"
+            share = f"{percent(worst.accuracy)} of {count(worst.examples)} {nouns} ({interval})"
+            yield f"Weakest {kind}: {worst.name}, right on {share}."
+        if few := [item.name for item in evaluation.of(kind) if item.examples < _FEW]:
+            yield f"Measured on fewer than {_FEW} {nouns}, by {kind}: {join_names(few, 10)}."
+
+    labels = evaluation.confusion.labels if evaluation.confusion else ()
+    present = {item.name for item in evaluation.of("class")}
+    if absent := [label for label in labels if label not in present]:
+        yield f"Not measured, for lack of eval {nouns}: {join_names(absent, 10)}."

@@ -79,42 +79,52 @@ class Row(Struct, frozen=True):
 
 def make_row(facts: Facts, link: str | None) -> Row:
     """Makes the row of a run; `link` is that of its page."""
-    run, data, evaluation = facts.run, facts.data or Data(), facts.evaluation or Evaluation()
-    overall, worst = evaluation.overall, evaluation.worst("class")
-    last = data.spans[-1] if data.spans else None
-    number = last.number if last else 0
+    run = facts.run
+    has_pushed = run.outcome == "pushed" or run.has_pushed
+    variants = facts.edge.variants if facts.edge else ()
+    served = list_served(facts.served, facts.pushed)
     return Row(
         run=run.id,
         link=link,
         outcome=run.outcome,
         started_at=run.started_at,
-        accuracy=overall.accuracy if overall else None,
-        before=overall.before if overall else None,
-        weakest=f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
-        examples=sum(data.splits.values()) if facts.data else None,
-        quarantined=last.quarantined if last else None,
-        version=run.version if run.outcome == "pushed" or run.has_pushed else None,
+        examples=sum(facts.data.splits.values()) if facts.data else None,
+        version=run.version if has_pushed else None,
         seconds=run.seconds,
         reason="" if run.outcome == "pushed" else " ".join(run.reasons[:1]),
-        slices=tuple(
-            replace(item, measures={}) for item in evaluation.slices if item.kind in ("overall", "class")
-        ),
-        sizes={
-            variant.name: variant.measured.size_bytes
-            for variant in (facts.edge.variants if facts.edge else ())
-            if variant.measured
-        },
+        sizes={variant.name: variant.measured.size_bytes for variant in variants if variant.measured},
         steps={step.name: step.seconds for step in run.steps if step.seconds is not None},
-        excluded=data.excluded,
         said=describe(facts),
-        newest_span=number,
-        newest=next((span for span in evaluation.of("span") if span.name == str(number)), None),
-        baseline=evaluation.baseline_version,
         earlier=facts.earlier,
-        served=tuple(
-            item for item in list_served(facts.served, facts.pushed) if item.drawn.kind == "overall"
-        ),
+        served=tuple(item for item in served if item.drawn.kind == "overall"),
+        **_list_data_fields(facts.data or Data()),
+        **_list_scores(facts.evaluation or Evaluation(), facts.data or Data()),
     )
+
+
+def _list_data_fields(data: Data) -> dict[str, Any]:
+    """Returns the fields of a row that say what the run read."""
+    last = data.spans[-1] if data.spans else None
+    return {
+        "quarantined": last.quarantined if last else None,
+        "newest_span": last.number if last else 0,
+        "excluded": data.excluded,
+    }
+
+
+def _list_scores(evaluation: Evaluation, data: Data) -> dict[str, Any]:
+    """Returns the fields of a row that say how good its model is."""
+    overall, worst = evaluation.overall, evaluation.worst("class")
+    newest = str(data.spans[-1].number) if data.spans else "0"
+    kept = (item for item in evaluation.slices if item.kind in ("overall", "class"))
+    return {
+        "accuracy": overall.accuracy if overall else None,
+        "before": overall.before if overall else None,
+        "weakest": f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
+        "slices": tuple(replace(item, measures={}) for item in kept),
+        "newest": next((span for span in evaluation.of("span") if span.name == newest), None),
+        "baseline": evaluation.baseline_version,
+    }
 
 
 # A run with its start; the time and the kind of an action, see `Mark`.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 
 from edgeline.errors import EdgelineError, Problem
 from edgeline.journal import parse_time
@@ -14,7 +15,7 @@ from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
 from edgeline.records.served import PUSHED, SERVED
 from edgeline.records.training import SEARCH, TUNED
-from edgeline.records.verdict import PUSH, VERDICT, list_reasons
+from edgeline.records.verdict import PUSH, VERDICT, Push, Verdict, list_reasons
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
 from edgeline.release.reader import Outlook
@@ -83,39 +84,63 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
     """
     run = folder.add_events(run)
     sources = Sources.of(run)
-    folders = filter(None, (sources.data_verdict, sources.blessing, sources.edge_verdict))
-    verdicts = [verdict for folder in folders if (verdict := VERDICT.find_readable(folder)) is not None]
+    verdicts = _read_verdicts(sources)
     push = PUSH.find_readable(sources.pushed_model) if sources.pushed_model else None
     search = SEARCH.find_readable(sources.search) if sources.search else None
-    failed = [verdict for verdict in verdicts if not verdict.passed]
     version = find_pushed_version(run)
+
     if problem is None and push is not None:
-        notes = (reason for verdict in verdicts if verdict.passed for reason in verdict.reasons)
-        outcome = Outcome(push.outcome, version, _drop_repeats([*push.reasons, *notes]))
+        outcome, failed = _conclude_push(push, version, verdicts)
     else:
         problem = problem or _NO_OUTCOME
-        outcome = Outcome.of_problem(problem)
-        if outcome.outcome not in ("held", "refused"):
-            failed = []  # something else ended the run
-        if failed:
-            outcome = replace(outcome, reasons=list_reasons(failed))
+        outcome, failed = _conclude_problem(problem, verdicts)
     assert outcome.outcome != "done"
+
     release = None if version else find_release(run)
-    blamed = _drop_repeats(span for verdict in failed for span in verdict.spans)
+    in_production = release.version if release else None
+    # A worker that was killed could not report that its step failed.
+    steps = (replace(step, state="failed") if step.state == "running" else step for step in run.steps)
+    blamed = _drop_repeats(chain.from_iterable(verdict.spans for verdict in failed))
     return replace(
         run,
         outcome=outcome.outcome,
         exit_code=outcome.exit_code,
-        # A worker that was killed could not report that its step failed.
-        steps=tuple(replace(step, state="failed") if step.state == "running" else step for step in run.steps),
+        steps=tuple(steps),
         tuned=search.found.values if search else {},
-        version=version or (release.version if release else None),
+        version=version or in_production,
         has_pushed=version is not None and outcome.outcome in ("failed", "interrupted"),
         reasons=outcome.reasons,
-        warnings=_drop_repeats([*warnings, *(text for verdict in verdicts for text in verdict.warnings)]),
+        warnings=_drop_repeats(chain(warnings, *(verdict.warnings for verdict in verdicts))),
         blamed_spans=blamed or (problem.spans if problem else ()),
         error=problem,
     )
+
+
+def _read_verdicts(sources: Sources) -> list[Verdict]:
+    """Returns the verdicts on data, model and edge files, as far as there are any."""
+    folders = filter(None, (sources.data_verdict, sources.blessing, sources.edge_verdict))
+    verdicts = map(VERDICT.find_readable, folders)
+    return [verdict for verdict in verdicts if verdict is not None]
+
+
+def _conclude_push(
+    push: Push, version: int | None, verdicts: Iterable[Verdict]
+) -> tuple[Outcome, list[Verdict]]:
+    """Returns the outcome of a run whose last step recorded it, and the verdicts that did not pass."""
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    notes = chain.from_iterable(verdict.reasons for verdict in verdicts if verdict.passed)
+    return Outcome(push.outcome, version, _drop_repeats([*push.reasons, *notes])), failed
+
+
+def _conclude_problem(problem: Problem, verdicts: Iterable[Verdict]) -> tuple[Outcome, list[Verdict]]:
+    """Returns the outcome of a run that a problem ended, and the verdicts that did, if any."""
+    outcome = Outcome.of_problem(problem)
+    if outcome.outcome not in ("held", "refused"):
+        return outcome, []
+    failed = [verdict for verdict in verdicts if not verdict.passed]
+    if failed:
+        outcome = replace(outcome, reasons=list_reasons(failed))
+    return outcome, failed
 
 
 def find_release(run: Run) -> Release | None:

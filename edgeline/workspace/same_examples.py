@@ -18,6 +18,9 @@ from edgeline.report.sources import Sources
 # With fewer changed answers not even a sign test is sure, if all changed to one side: 2 x 0.5^5 = 0.06.
 _LEAST_CHANGED = 6
 _CHANCE = 0.025  # on each side
+
+# A prediction by its example, and whether it is right.
+Side = dict[str, tuple[Prediction, bool]]
 _RIGHT, _WRONG = [1.0, 0.0], [0.0, 1.0]
 
 
@@ -30,24 +33,19 @@ def compare_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ..
     Returns no slices if those examples are fewer than half of either model's, or if answers are missing.
     """
     try:
-        sides = [
-            {prediction.example_id: (prediction, right) for prediction, _, right in read_answers(side)}
-            for side in (first, second)
-        ]
+        sides = _read_side(first), _read_side(second)
     except UNREADABLE:
         return (), 0
-    both = sides[0].keys() & sides[1].keys()
-    # With a label that a person corrected in between, one of two equal answers would be wrong.
-    shared = sorted(name for name in both if sides[0][name][0].label == sides[1][name][0].label)
-    reviewed = {name for side in (first, second) for name in REVIEWED.find(side.quarantine) or ()}
-    changed = {name.partition("/")[0] for name in both - {*shared} - reviewed if ROW.fullmatch(name)}
-    shared = [name for name in shared if name.partition("/")[0] not in changed or not ROW.fullmatch(name)]
+    reviewed = {*(REVIEWED.find(first.quarantine) or ()), *(REVIEWED.find(second.quarantine) or ())}
+    shared = _list_shared(*sides, reviewed)
     if len(shared) * 2 < max(map(len, sides)) or not shared:
         return (), 0
+
     right = np.array([[side[name][1] for name in shared] for side in sides])
     # An example without a group is a group of its own.
     named = [(sides[0][name][0].group or sides[1][name][0].group, name) for name in shared]
     groups = np.unique([group or f"alone {name}" for group, name in named], return_inverse=True)[1]
+
     members: dict[tuple[str, str], list[int]] = {}
     for number, name in enumerate(shared):
         for key in _list_slices(sides[1][name][0]):
@@ -57,6 +55,22 @@ def compare_slices(first: Sources, second: Sources) -> tuple[tuple[SlicePair, ..
         _compare(*key, right[:, chosen], groups[chosen])
         for key, chosen in sorted(members.items(), key=lambda item: (order.get(item[0][0], 9), item[0]))
     ), len(shared)
+
+
+def _read_side(sources: Sources) -> Side:
+    return {prediction.example_id: (prediction, right) for prediction, _, right in read_answers(sources)}
+
+
+def _list_shared(first: Side, second: Side, reviewed: set[str]) -> list[str]:
+    """Returns the names of the examples that both models answered, with the same label in both runs.
+
+    With a label that a person corrected in between (`reviewed`), one of two equal answers would be wrong.
+    """
+    both = first.keys() & second.keys()
+    shared = sorted(name for name in both if first[name][0].label == second[name][0].label)
+    rows = [name for name in both - {*shared} - reviewed if ROW.fullmatch(name)]
+    changed = {name.partition("/")[0] for name in rows}
+    return [name for name in shared if name.partition("/")[0] not in changed or not ROW.fullmatch(name)]
 
 
 def _list_slices(prediction: Prediction) -> list[tuple[str, str]]:

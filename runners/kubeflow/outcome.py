@@ -10,7 +10,7 @@ its outputs. The API restarts no step that counts as done.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeline.errors import EdgelineError
@@ -131,30 +131,42 @@ def _conclude_success(run: str, logs: _Logs, steps: Sequence[Step], store: _Stor
 
 def _find_loss(run: str, steps: Sequence[Step], logs: _Logs) -> StepLost | None:
     """Finds the lost step because of which an ended run pushed nothing; None if there is none."""
-
-    def conclude(step: str, problem: str) -> StepLost:
-        reason = f"{step} was counted as done but {problem}: its pod was lost."
-        do = f"Run `edgeline kubeflow retry {run}`: it starts a new run with the same pipeline and settings."
-        return StepLost("failed", None, (reason,), do)
-
     done = {step.name: step for step in steps if step.state == "done"}
     suspects = list(done)
-    for step in (step for step in steps if step.state == "failed"):
-        for line in logs.read_driver(step):
-            if (match := _MISSING.search(line)) and (producer := find_step(match["step"])) in done:
-                return conclude(producer, f"left no {match['output']}")
+    for step in steps:
+        if step.state != "failed":
+            continue
+        if missing := _find_missing(step, done, logs):
+            return _make_loss(run, *missing)
         if logs.has_pod(step) or logs.read_step(step):
             # The step began, and failed by itself, or because one of its helper pods was lost.
             suspects = [name for name in done if find_helped_step(name) == step.name]
             break
-    if not suspects:
-        return None
+    unended = _find_unended(suspects, done, logs) if suspects else None
+    return _make_loss(run, unended, "had not ended") if unended else None
+
+
+def _make_loss(run: str, step: str, problem: str) -> StepLost:
+    reason = f"{step} was counted as done but {problem}: its pod was lost."
+    do = f"Run `edgeline kubeflow retry {run}`: it starts a new run with the same pipeline and settings."
+    return StepLost("failed", None, (reason,), do)
+
+
+def _find_missing(failed: Step, done: Mapping[str, Step], logs: _Logs) -> tuple[str, str] | None:
+    """Returns the step that left no output for a failed one, and a sentence's end that names the output."""
+    for line in logs.read_driver(failed):
+        if (match := _MISSING.search(line)) and (producer := find_step(match["step"])) in done:
+            return producer, f"left no {match['output']}"
+    return None
+
+
+def _find_unended(suspects: Sequence[str], done: Mapping[str, Step], logs: _Logs) -> str | None:
+    """Returns the first of the suspects whose log has no good outcome; None also where logs are cut off."""
     outcomes = {name: find_outcome(log, name) for name, step in done.items() if (log := logs.read_step(step))}
     if not any(outcomes.values()):
-        return None  # Logs that are cut off tell of no step.
+        return None
     logged = ((name, outcomes[name]) for name in suspects if name in outcomes)
-    failed = (name for name, outcome in logged if outcome is None or outcome.exit_code)
-    return next((conclude(name, "had not ended") for name in failed), None)
+    return next((name for name, outcome in logged if outcome is None or outcome.exit_code), None)
 
 
 def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
@@ -187,6 +199,16 @@ def _conclude_failed_step(step: Step, again: str, logs: _Logs, pods: Sequence[Po
     if last is not None and not last.ended_by_itself:
         ending = explain_ending(last)
         return Outcome("failed", None, (ending.found,), ending.do or again)
+    return _explain_without_outcome(step, again, logs, last, is_silent=outcome is None)
+
+
+def _explain_without_outcome(
+    step: Step, again: str, logs: _Logs, last: Pod | None, is_silent: bool
+) -> Outcome:
+    """Returns the outcome of a failed step by what logs and the pod that ran last say.
+
+    `is_silent` says that its program logged no outcome.
+    """
     log = logs.read_step(step)
     stops_as = STEPS[step.name].stops_as if step.name in STEPS else None
     if stops_as is not None and not log and (last is None or last.runs_step):
@@ -194,7 +216,7 @@ def _conclude_failed_step(step: Step, again: str, logs: _Logs, pods: Sequence[Po
         return Outcome(stops_as, None, (reason,))
     fatal = _find_fatal(log) or _find_fatal(logs.read_driver(step))
     reason = f"{step.name} failed: {fatal}" if fatal else f"{step.name} failed and logged no reason."
-    silent = (f"Its program ended before it logged an outcome, {_OLDER}",) if log and outcome is None else ()
+    silent = (f"Its program ended before it logged an outcome, {_OLDER}",) if log and is_silent else ()
     pod = f" Read its log with `kubectl logs {last.id} -c main`." if last is not None else ""
     return Outcome("failed", None, (reason[:_MOST_CHARACTERS], *silent), f"{again}{pod}")
 

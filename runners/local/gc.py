@@ -126,20 +126,22 @@ class Inventory:
             ids |= {item.manifest.run for item in self._releases[name] if item.version not in releases[name]}
             old[name] = archive.find_old(self._records[name], in_store, ids)
             ids |= {facts.run.id for at, facts in self._records[name] if at not in old[name]}
-        pages = (
-            self._workspace / "reports" / name / at.name for name, places in old.items() for at in places
-        )
-        leftovers = (*_find_leftovers(self._workspace, kept), *filter(Path.exists, pages))
+        leftovers = (*_find_leftovers(self._workspace, kept), *self._find_pages(old))
+        artifacts = self._artifacts.items()
         return Waste(
-            artifacts={
-                path: size for path, size in self._artifacts.items() if _key_of(str(path)) not in keys
-            },
+            artifacts={path: size for path, size in artifacts if _key_of(str(path)) not in keys},
             runs={path: measure_size(path) for path in removed},
             mlflow={path: size for path, (run, size) in self._mlflow_files.items() if run not in ids},
             leftovers={path: measure_size(path) for path in leftovers},
             releases=releases,
             records=old,
         )
+
+    def _find_pages(self, old: Mapping[str, Mapping[Location, int]]) -> Iterator[Path]:
+        """Yields the pages that were rendered from these records of the store."""
+        for name, places in old.items():
+            pages = (self._workspace / "reports" / name / at.name for at in places)
+            yield from filter(Path.exists, pages)
 
     @cached_property
     def _artifacts(self) -> dict[Path, int]:

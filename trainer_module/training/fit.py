@@ -165,11 +165,8 @@ def train(
     seconds = time.monotonic() - started
     if is_chief:
         averaged = state.choose_weights(averaged)
-    if board_data and state.board:
-        if state.best_answers is None:
-            state.best_answers = state.evaluate().probabilities
-        state.board.mistakes(board_data.inputs, state.best_answers, board_data.true)
-        state.board.close()
+    if board_data:
+        state.close_board(board_data)
     resumed_from = epochs_before if resumed else None
     return Outcome(state.history, state.best_epoch, resumed_from, steps_here, seconds, averaged)
 
@@ -353,6 +350,15 @@ class _TrainingState:
         )
         eta_s = 0.0 if self.finished else seconds * (epochs - epoch)
         report(EpochEnded(epoch, epochs, loss, accuracy, val_loss, val_accuracy, eta_s))
+
+    def close_board(self, data: BoardData) -> None:
+        """Writes the mistakes of the weights that are kept, if this process writes TensorBoard's files."""
+        if self.board is None:
+            return
+        if self.best_answers is None:
+            self.best_answers = self.evaluate().probabilities
+        self.board.mistakes(data.inputs, self.best_answers, data.true)
+        self.board.close()
 
     def _add_to_average(self, count: int) -> None:
         """Adds the weights to the mean of those after `count - 1` epochs; a count below 1 is not averaged."""
