@@ -209,7 +209,8 @@ def _find_unknown_names(
             yield f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {names}."
     kinds = ("overall", *(slices or ()))
     in_field = (*(kind for kind in kinds if kind != "span"), *name_kinds_of_phones(kinds))
-    for name, allowed in (("bounds", kinds), ("served", in_field)) if slices is not None else ():
+    checked = {} if slices is None else {"bounds": kinds, "served": in_field}
+    for name, allowed in checked.items():
         for number, bound in enumerate(getattr(settings.evaluation, name)):
             if bound.slice not in allowed:
                 place = f"evaluation.{name}.{number}.slice"

@@ -40,10 +40,12 @@ class _Settings(Group, extra="ignore"):
 def alert(place: Place, profile: str | None, overrides: Sequence[str], test: bool) -> int:
     """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
     settings, names = _read_settings(profile, overrides), _list_models(place)
+    if test:
+        names = names[:1]
     codes = []
-    for name in names[:1] if test else names:
+    for name in names:
         _, push, model = resolve_place(Place(place.workspace, name))
-        if len(names) > 1 and not test:
+        if len(names) > 1:
             say(f"{model}:")
         codes.append(send_alerts(settings, model, push, place.workspace, place.store, test))
     return max(codes)

@@ -431,8 +431,9 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
         yield f"{prefix}accuracy_of_production", item.before
         for name, value in item.measures.items():
             yield f"{prefix}{name}", value
-    for model in facts.evaluation.simple_models if facts.evaluation else ():
-        yield f"simple/{model.name}/accuracy", model.accuracy
+    if facts.evaluation is not None:
+        for model in facts.evaluation.simple_models:
+            yield f"simple/{model.name}/accuracy", model.accuracy
     if facts.edge is None:
         return
     for variant in facts.edge.variants:

@@ -91,7 +91,8 @@ class Site:
         shutil.copytree(_PAGE, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_WORKER))
         shutil.copy(_PAGE / _WORKER, out)
         names = []
-        for version in self._change.versions if self._change else ():
+        versions = self._change.versions if self._change else ()
+        for version in versions:
             for home in (f"{version}/", f"{version}/{GOLDEN_FOLDER}/"):
                 listed = list_names(self._place / home)
                 names += [f"{home}{name}" for name in listed if name != GOLDEN_FOLDER]

@@ -115,7 +115,9 @@ def draw_training(name: str, epochs: Sequence[Epoch], figure: str, best: int | N
             values = [getattr(epoch, key) for epoch in epochs]
             axes.plot(numbers, values, color=colour, linewidth=2)
             points = [(at, value) for at, value in zip(numbers, values, strict=True) if value is not None]
-            for number, value in points if len(epochs) <= _MOST_POINTS else ():
+            if len(epochs) > _MOST_POINTS:
+                points = []
+            for number, value in points:
                 [point] = axes.plot([number], [value], "o", color=colour, markersize=3.5)
                 text = f"{value:.1%}" if figure == "accuracy" else f"{value:.4g}"
                 add_tooltip(point, f"epoch {number}, {'eval' if key != figure else 'train'}: {figure} {text}")

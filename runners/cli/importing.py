@@ -69,7 +69,8 @@ class ImportOptions:
         """Returns the options as the words of a command."""
         words = []
         for name, value in vars(self).items():
-            for each in value if isinstance(value, tuple) else [value] if value else []:
+            given = value if isinstance(value, tuple) else [value]
+            for each in filter(None, given):
                 words += [f"--{name.replace('_', '-')}", str(each)]
         return words
 

@@ -156,9 +156,11 @@ class Inventory:
             for name in self._models
             for path in _list_own(self._workspace / "mlflow", f"{name}/*/artifacts")
         ]
+        if not folders:
+            return {}
         own = f"sqlite:///{self._workspace / 'mlflow.db'}"
         ids: dict[str, str] = {}
-        for uri in {own, *(run.registry for _, run in self.known if run.registry)} if folders else ():
+        for uri in {own, *(run.registry for _, run in self.known if run.registry)}:
             ids |= registry.read_ids(uri)
         return {
             path: (ids[path.parent.name], measure_size(path)) for path in folders if path.parent.name in ids

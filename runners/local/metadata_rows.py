@@ -125,7 +125,9 @@ def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry
             rows.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()[0]
             for table, condition in _ROWS.items()
         ]
-        for table, condition in () if dry_run else _ROWS.items():
+        if dry_run:
+            return sum(counts)
+        for table, condition in _ROWS.items():
             rows.execute(f"DELETE FROM {table} WHERE {condition}")
         return sum(counts)
 

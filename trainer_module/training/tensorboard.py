@@ -115,7 +115,8 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(count), names, rotation=90, fontsize=8)
         axes.set_yticks(range(count), names, fontsize=8)
-        for (row, column), number in np.ndenumerate(confusion) if count <= _MOST_NUMBERED else ():
+        numbered = np.ndenumerate(confusion) if count <= _MOST_NUMBERED else ()
+        for (row, column), number in numbered:
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(number), ha="center", va="center", color=colour)
         figure.savefig(file, format="png")

@@ -98,8 +98,10 @@ def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     for kind, needed in _ITEM_KEYS.items():
         for item in contract.get(kind, ()):
             mismatches += [f"{key} of {item.get('name')!r} is missing" for key in needed if key not in item]
+    if mismatches:
+        raise make_contract_error("; ".join(mismatches))
     columns = []
-    for number in () if mismatches else contract["numbers"]:
+    for number in contract["numbers"]:
         try:
             columns.append(Column(**number["column"]))
         except (TypeError, ValueError) as error:

@@ -193,7 +193,8 @@ def _join_pods(options: Namespace, run: str, executor_input: Json) -> Iterator[N
     os.environ["TF_CONFIG"] = meet(meeting, options.pod, options.pods)
     try:
         with TemporaryDirectory() as folder:
-            for name, kind in _TRAINED.items() if options.pod else ():
+            unused_outputs = _TRAINED if options.pod else {}
+            for name, kind in unused_outputs.items():
                 unused = {"name": name, "uri": f"{folder}/{name}", "type": {"schemaTitle": kind}}
                 executor_input["outputs"].setdefault("artifacts", {})[name] = {"artifacts": [unused]}
             yield

@@ -96,8 +96,8 @@ def mirror_records(uri: str, place: str) -> None:
                 text=True,
                 timeout=_PATIENCE_S,
             )
-        for line in process.stderr.strip().splitlines()[-1:] if process.returncode else ():
-            _log.warning("%s", line)
+        if process.returncode and process.stderr.strip():
+            _log.warning("%s", process.stderr.strip().splitlines()[-1])
     except subprocess.TimeoutExpired:
         _log.warning(
             "MLflow at %s lacks this run: no answer within %g s. The next run adds it.", uri, _PATIENCE_S
