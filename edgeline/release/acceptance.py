@@ -5,29 +5,28 @@ from datetime import datetime, timezone
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
 from edgeline.release.history import Differing, read_history
-from edgeline.release.layout import PushFolder, Root
+from edgeline.release.layout import Store, open_folder
 from edgeline.release.manifest import Manifest
 from edgeline.release.releases import Release, find_lowest_epoch, read_newest_readable, releases
 from edgeline.release.signing import KEY_VARIABLE, Keys
 from edgeline.release.state import open_state
-from edgeline.store.locations import locate
 
 
 class PushRefused(UsageError):
     """A push that phones would refuse."""
 
 
-def check_writer(root: Root, model: str, keys: Keys) -> None:
+def check_writer(root: Store, model: str, keys: Keys) -> None:
     """Refuses a writer with these keys, or this clock, who cannot continue the state of a store.
 
     Of a missing key, `check_push` tells. Raises as `open_state` and `State.check_clock` do.
     """
-    folder = PushFolder(locate(root))
+    folder = open_folder(root)
     if keys["key"] or not read_history(folder, model).is_signed:
         open_state(folder, model, **keys).check_clock(None)
 
 
-def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> None:
+def check_push(root: Store, model: str, epoch: int, signed: bool, percent: float | None = None) -> None:
     """Refuses a push that phones would refuse.
 
     `epoch` is its rollback epoch, `signed` tells whether a key is set, and `percent` is its share of phones
@@ -45,7 +44,7 @@ def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float 
             "Phones refuse a release with a lower epoch. Nothing was pushed.",
             f"Set push.rollback_epoch={lowest} in the profile, so that every run uses it.",
         )
-    is_signed = read_history(PushFolder(locate(root)), model).is_signed
+    is_signed = read_history(open_folder(root), model).is_signed
     if not signed and (is_signed or any(item.manifest.signed_by for item in newest)):
         raise PushRefused(
             f"{model} in production is signed, but no key is set.",
@@ -56,7 +55,7 @@ def check_push(root: Root, model: str, epoch: int, signed: bool, percent: float 
         check_canary(newest[-1], epoch)
 
 
-def check_push_early(root: Root, model: str, epoch: int, signed: bool, percent: float | None = None) -> str:
+def check_push_early(root: Store, model: str, epoch: int, signed: bool, percent: float | None = None) -> str:
     """Does `check_push` if the store can be read; else returns the error as text: it may be so later."""
     try:
         check_push(root, model, epoch, signed, percent)
@@ -79,7 +78,7 @@ def check_canary(production: Release, epoch: int) -> None:
         )
 
 
-def check_switch(root: Root, release: Release) -> list[str]:
+def check_switch(root: Store, release: Release) -> list[str]:
     """Refuses a release that every phone would refuse; returns warnings, a sentence for each reason of some.
 
     Raises EdgelineError if its rollback epoch is lower than one that phones have seen.

@@ -337,6 +337,7 @@ def append_change(folder: PushFolder[Path], model: str, change: Change) -> None:
     if read_lines(folder, model)[0][-1:] != [change.to_line()]:
         with open(folder.history(model), "a+b", opener=open_without_links) as file:
             append_line(file, change.to_line() + b"\n")
+        folder.forget(folder.history(model))
 
 
 def find_previous_version(changes: Sequence[Change]) -> int | None:

@@ -25,7 +25,14 @@ from msgspec import Meta, to_builtins
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.json_file import convert
-from edgeline.store.locations import Location, check_size, list_names, open_without_links, read_bytes
+from edgeline.store.locations import (
+    Location,
+    check_size,
+    list_names,
+    locate,
+    open_without_links,
+    read_bytes,
+)
 from edgeline.store.store_errors import is_absent
 
 if TYPE_CHECKING:
@@ -39,8 +46,6 @@ PROVENANCE, BOM, CARD = "provenance.json", "mlbom.cdx.json", "model_card.html"
 
 Place = TypeVar("Place", Path, "UPath", "Path | UPath")
 
-# The root of a push folder as callers name it; a text is a folder or a URL.
-Root = str | Location
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PINS, POINTER, HISTORY = "models.config", "current.json", "history.jsonl"
@@ -55,13 +60,23 @@ _PUSH = re.compile(rf"push@({_NAME.pattern})@({_VERSION.pattern})")
 
 
 class PushFolder(Generic[Place]):
-    """The paths of one push folder."""
+    """The paths of one push folder.
 
-    def __init__(self, root: Place) -> None:
+    That of a writer, who holds its lock, `keeps` each document that it has read, until the writer changes it.
+    """
+
+    def __init__(self, root: Place, keeps: bool = False) -> None:
         self.root: Place = root
+        self.documents: dict[Location, bytes | None] | None = {} if keeps else None  # by path, as read
         self.lock: Place = root / ".lock"  # held by a writer
         self.scratch: Place = root / ".scratch"  # unfinished work, on the same file system as its target
         self.pins: Place = root / "serving" / PINS  # TF Serving's model configuration
+
+    def forget(self, *paths: Place) -> None:
+        """Forgets documents that the writer has changed; they are read again when they are needed."""
+        for path in paths:
+            if self.documents is not None:
+                self.documents.pop(path, None)
 
     def serving(self, model: str) -> Place:
         """Returns the folder that TF Serving calls the base path of `model`."""
@@ -110,6 +125,17 @@ class PushFolder(Generic[Place]):
         names = [name for name in list_names(self.root / "edge") if _NAME.fullmatch(name)]
         models = (name for name in names if _DOCUMENTS.intersection(list_names(self.edge(name))))
         return tuple(sorted(models))
+
+
+# The root of a push folder as callers name it; a text is a folder or a URL.
+Root = str | Location
+# A push folder to read, by its root or as a writer holds it.
+Store = Root | PushFolder
+
+
+def open_folder(root: Store) -> PushFolder:
+    """Returns the push folder at a root."""
+    return root if isinstance(root, PushFolder) else PushFolder(locate(root))
 
 
 def check_name(name: str, kind: str) -> str:
@@ -193,18 +219,26 @@ def read_document(folder: PushFolder, path: Location, most: int | None = None) -
 
     Raises Damaged if it cannot be read, or is a link.
     """
+    kept = folder.documents
+    if kept is not None and path in kept:
+        return kept[path]
+    raw = None
     try:
         if isinstance(path, Path):
             with open(path, "rb", buffering=0, opener=open_without_links) as file:
                 check_size(os.fstat(file.fileno()).st_size, most, path)
-                return file.readall()
-        return read_bytes(path, most)
+                raw = file.readall()
+        else:
+            raw = read_bytes(path, most)
     except FileNotFoundError:
-        return None
+        pass
     except OSError as error:
         is_link = error.errno == errno.ELOOP
         found = "a link" if is_link else f"a file that cannot be read ({error.strerror or error})"
         raise damaged(folder.relative(path), found, "a readable file") from error
+    if kept is not None:
+        kept[path] = raw
+    return raw
 
 
 def parse(raw: bytes, kind: type[T], where: str) -> T:

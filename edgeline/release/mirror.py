@@ -51,7 +51,7 @@ class Mirror:
     """The local copy of a push folder, for the one writer that holds its lock."""
 
     def __init__(self, remote: "UPath", local: Path, lease: Lease) -> None:
-        self.folder = PushFolder(local)
+        self.folder = PushFolder(local, keeps=True)
         self._remote, self._local, self._lease = remote, local, lease
         self._names: set[str] = set()
         self._documents: dict[str, bytes] = {}

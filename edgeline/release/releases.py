@@ -9,16 +9,17 @@ from edgeline.release.layout import (
     MANIFEST,
     MOST_DOCUMENT_BYTES,
     PushFolder,
-    Root,
+    Store,
     check_name,
     damaged,
     hash_bytes,
     make_missing_pointer_error,
+    open_folder,
     read_document,
 )
 from edgeline.release.manifest import Manifest, identity_of, parse_manifest, select_entries
 from edgeline.release.pointer import Production
-from edgeline.store.locations import Location, locate, read_bytes
+from edgeline.store.locations import Location, read_bytes
 from edgeline.store.store_errors import explain_errors
 
 
@@ -81,19 +82,19 @@ class Release:
         return content
 
 
-def models(root: Root) -> tuple[str, ...]:
+def models(root: Store) -> tuple[str, ...]:
     """Returns the models that were ever in production in `root`, a folder or the URL of a store, sorted."""
-    return PushFolder(locate(root)).models()
+    return open_folder(root).models()
 
 
-def current(root: Root, model: str) -> Release | None:
+def current(root: Store, model: str) -> Release | None:
     """Returns the release of `model` in production, or None before the first push.
 
     Raises:
         EdgelineError: The pointer is missing beside a history, it or the manifest that it names is damaged,
             or the store cannot be read.
     """
-    folder = PushFolder(locate(root))
+    folder = open_folder(root)
     pointer = read_pointer(folder, check_name(model, "model name"))
     # The first push may have ended meanwhile: its pointer comes before its line in the history.
     if pointer is None and model in folder.models() and (pointer := read_pointer(folder, model)) is None:
@@ -101,14 +102,14 @@ def current(root: Root, model: str) -> Release | None:
     return read_release(folder, model, pointer.to_version, pointer.manifest_sha256) if pointer else None
 
 
-def get(root: Root, model: str, version: int | None = None) -> Release:
+def get(root: Store, model: str, version: int | None = None) -> Release:
     """Returns a release of `model`, by default the one in production.
 
     Raises:
         UsageError: Nothing is in production, or there is no such version.
         EdgelineError: As `current` and `read_release` do.
     """
-    folder = PushFolder(locate(root))
+    folder = open_folder(root)
     if version is None:
         release = current(root, model)
     else:
@@ -151,22 +152,22 @@ def make_missing_release_error(
     return UsageError(found, f"`edgeline gc` removed its files to free their space. {choice}", do)
 
 
-def find_rollout(root: Root, model: str) -> Change | None:
+def find_rollout(root: Store, model: str) -> Change | None:
     """Returns the change that opened the open canary, or widened it; None if none is open."""
-    return read_history(PushFolder(locate(root)), check_name(model, "model name")).rollout
+    return read_history(open_folder(root), check_name(model, "model name")).rollout
 
 
-def find_collected(root: Root, model: str) -> Mapping[int, tuple[Collected, Change]]:
+def find_collected(root: Store, model: str) -> Mapping[int, tuple[Collected, Change]]:
     """Returns each collected version, with the change that collected it."""
-    return read_history(PushFolder(locate(root)), check_name(model, "model name")).collected
+    return read_history(open_folder(root), check_name(model, "model name")).collected
 
 
-def releases(root: Root, model: str) -> tuple[Release, ...]:
+def releases(root: Store, model: str) -> tuple[Release, ...]:
     """Returns all releases of `model` whose manifest is as the log says, oldest first.
 
     In a store without a key, those that the log does not name count too.
     """
-    folder = PushFolder(locate(root))
+    folder = open_folder(root)
     history, readable = read_history(folder, check_name(model, "model name")), []
     for version in sorted(list_released_versions(folder, model)):
         digest = history.manifests.get(version)
@@ -179,7 +180,7 @@ def releases(root: Root, model: str) -> tuple[Release, ...]:
     return tuple(readable)
 
 
-def find_version(root: Root, model: str, identity: str) -> int | None:
+def find_version(root: Store, model: str, identity: str) -> int | None:
     """Returns the newest version with this model (see `manifest.identity_of`), or None.
 
     A collected version counts only if it was rolled back: a model that was taken out of production does not
@@ -192,14 +193,14 @@ def find_version(root: Root, model: str, identity: str) -> int | None:
         for release in releases(root, model)
         if release.manifest.rollback_epoch >= lowest
     }
-    history = read_history(PushFolder(locate(root)), model)
+    history = read_history(open_folder(root), model)
     for version, (entry, _) in history.collected.items():
         if version in history.rolled_back:
             identities[version] = entry.identity or ""
     return max((version for version, other in identities.items() if other == identity), default=None)
 
 
-def find_version_of_run(root: Root, model: str, run: str) -> int | None:
+def find_version_of_run(root: Store, model: str, run: str) -> int | None:
     """Returns the newest version that a run pushed, or None. Raises as `current` does."""
     release = current(root, model)
     if release and release.manifest.run == run:  # mostly, and it takes one read
@@ -213,7 +214,7 @@ def find_lowest_epoch(accepted: Iterable[Release]) -> int:
     return max((release.manifest.rollback_epoch for release in accepted), default=0)
 
 
-def read_newest_readable(root: Root, model: str) -> tuple[Release, ...]:
+def read_newest_readable(root: Store, model: str) -> tuple[Release, ...]:
     """Returns the release in production, which has the highest epoch; if damaged, all undamaged ones."""
     try:
         release = current(root, model)

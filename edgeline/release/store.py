@@ -114,7 +114,8 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
         place, f"Pushing {model} to {place}", model, key, candidate.trusted_keys
     ) as writer:
         folder, state = writer
-        check_push(place, model, candidate.rollback_epoch, key is not None, percent)
+        released = _of_releases(place, folder)
+        check_push(released, model, candidate.rollback_epoch, key is not None, percent)
         last, version = state.last, state.choose_next_version(folder)
         if last and last.candidate:
             raise _make_open_error(model, last.to_version, last.candidate)
@@ -126,7 +127,7 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
                 f"Its model may be worse than version {last.to_version}.",
                 f"Start a new run, which compares its model with version {last.to_version}.",
             )
-        production = _read_production(place, state) if percent and last else None
+        production = _read_production(released, state) if percent and last else None
         digest, reason = hash_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
         if production and percent:
             opened = Canary(version, digest, float(percent))
@@ -355,13 +356,14 @@ def collect(
         WorkspaceLocked: Another writer held the push folder for too long.
     """
     place = locate(root)
-    if (sizes := _measure_removable(place, model, keep)) and not dry_run:
+    if (sizes := _measure_removable(PushFolder(place), model, keep)) and not dry_run:
         doing = f"Collecting releases of {model} in {place}"
         with _open_for_writing(place, doing, model, key, trusted) as (folder, state):
-            sizes = _measure_removable(place, model, keep)  # again, now that no other writer can interfere
+            released = _of_releases(place, folder)
+            sizes = _measure_removable(released, model, keep)  # again, now that no other writer can interfere
             last = state.last
             assert last is not None
-            identities = {release.version: release.identity for release in releases(place, model)}
+            identities = {release.version: release.identity for release in releases(released, model)}
             removed = [Collected(version, identities.get(version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
             change = state.make_change("collect", last.production, reason, removed, last.candidate)
@@ -369,9 +371,8 @@ def collect(
     return sizes
 
 
-def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]:
+def _measure_removable(folder: PushFolder, model: str, keep: int) -> dict[int, int]:
     """Returns the size in bytes of each version of a model that `collect` removes, by rising version."""
-    folder = PushFolder(place)
     if model not in folder.models():
         return {}
     history, pointer = read_history(folder, model), read_pointer(folder, model)
@@ -397,7 +398,7 @@ def _measure_removable(place: Location, model: str, keep: int) -> dict[int, int]
 def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Callable[[], None]]]:
     """Locks the push folder; yields it, or its local copy, and a function that publishes the changes."""
     if isinstance(place, Path):
-        folder = PushFolder(place)
+        folder = PushFolder(place, keeps=True)
         with durable.explain_errors(place, doing), durable.only_writer(folder.lock, LOCK_WAIT_S):
             refuse_links(folder)
             yield folder, lambda: None  # readers see each change as it is made
@@ -410,6 +411,11 @@ def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path]
         mirror = Mirror(place, Path(scratch), held_lease)
         mirror.fetch()
         yield mirror.folder, mirror.publish
+
+
+def _of_releases(place: Location, folder: PushFolder[Path]) -> PushFolder:
+    """Returns the folder to read releases from: the writer's own, or the store that it copied names from."""
+    return folder if isinstance(place, Path) else PushFolder(place, keeps=True)
 
 
 def read_store_clock(place: Location) -> datetime | None:
@@ -475,10 +481,11 @@ def _switch_to(
     doing = f"{action.capitalize()} of {model}"
     with _open_for_writing(place, doing, model, key, trusted) as (folder, state):
         target = _choose_target(folder, state, action, version, percent, seen)
-        release = _check_target(place, state, action, target)
+        released = _of_releases(place, folder)
+        release = _check_target(released, state, action, target)
 
         if action == "rollout":
-            production = _read_production(place, state)
+            production = _read_production(released, state)
             check_canary(production, release.manifest.rollback_epoch)
             opened = Canary(target, release.manifest_sha256, float(percent))
             change = state.make_change(action, production.named, reason.strip(), candidate=opened)
@@ -555,9 +562,9 @@ def _ends_canary(state: State, action: Action, target: int) -> bool:
     return target == (state.last.to_version if action == "rollback" else state.last.candidate.version)
 
 
-def _check_target(place: Location, state: State, action: Action, target: int) -> Release:
+def _check_target(folder: PushFolder, state: State, action: Action, target: int) -> Release:
     """Reads the release that is put in production. Raises EdgelineError if it may not be."""
-    model, folder = state.model, PushFolder(place)
+    model = state.model
     if state.signer and target not in state.history.manifests:
         raise Unvouched(
             f"{model} {target} is named by no signed line of {HISTORY}.",
@@ -579,18 +586,18 @@ def _check_target(place: Location, state: State, action: Action, target: int) ->
         )
 
     release = read_release(folder, model, target)
-    for warning in check_switch(place, release):
+    for warning in check_switch(folder, release):
         _LOG.warning("%s %s: %s", model, target, warning)
     if state.key is None and release.manifest.signed_by and state.pointer is None:
         raise make_no_key_error(model)
     return release
 
 
-def _read_production(place: Location, state: State) -> Release:
+def _read_production(folder: PushFolder, state: State) -> Release:
     """Reads the release that phones without the candidate of a canary run."""
     assert state.last is not None  # a model without a pointer or a history has no release to try
     named = state.last.production
-    return read_release(PushFolder(place), state.model, named.version, named.manifest_sha256)
+    return read_release(folder, state.model, named.version, named.manifest_sha256)
 
 
 def _make_open_error(model: str, production: int, tried: Canary) -> UsageError:
@@ -627,6 +634,7 @@ def _put_in_production(
             durable.move(folder.push_scratch(model, new) / part, target)
     durable.move(switch / "models.config", folder.pins)
     os.rename(switch / "current.json", folder.pointer(model))
+    folder.forget(folder.pins, folder.pointer(model))
     try:
         durable.sync_folder(folder.edge(model))
     except OSError as error:  # too late for an error: readers see the new release
@@ -647,6 +655,7 @@ def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
         durable.move(folder.scratch / "models.config", folder.pins)
+        folder.forget(folder.pins)
 
     unfinished = folder.unfinished_pushes()
     alive = {(model, version) for model, version in unfinished if not is_over(model)}

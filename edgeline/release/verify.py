@@ -22,10 +22,11 @@ from edgeline.release.layout import (
     SIGNATURE,
     TOP_NAMES,
     PushFolder,
-    Root,
+    Store,
     check_name,
     find_link,
     hash_bytes,
+    open_folder,
 )
 from edgeline.release.manifest import (
     FileEntry,
@@ -48,14 +49,14 @@ from edgeline.release.releases import (
 )
 from edgeline.release.signing import is_signed
 from edgeline.store import locations
-from edgeline.store.locations import Location, list_names, locate, read_bytes
+from edgeline.store.locations import Location, list_names, read_bytes
 from edgeline.store.objects import measure_file
 
 # Files of a release in a store that are read at the same time.
 _READS_AT_ONCE = 8
 
 
-def verify(root: Root, model: str, version: int | None = None, keys: Sequence[str] = ()) -> list[str]:
+def verify(root: Store, model: str, version: int | None = None, keys: Sequence[str] = ()) -> list[str]:
     """Returns all problems of the releases of a model, or of one of them, one sentence each.
 
     Without `version` it checks every release with a folder or in the audit log, the pointer, the pins for TF
@@ -71,7 +72,7 @@ def verify(root: Root, model: str, version: int | None = None, keys: Sequence[st
     return [outlook.sentence] if outlook.does == "refuses" else []
 
 
-def find_problems(root: Root, model: str, version: int | None = None) -> list[str]:
+def find_problems(root: Store, model: str, version: int | None = None) -> list[str]:
     """Returns the problems that `verify` does, but for what a phone would do.
 
     Raises:
@@ -79,7 +80,7 @@ def find_problems(root: Root, model: str, version: int | None = None) -> list[st
         NewerManifest: This code is too old for a manifest.
         EdgelineError: The object store cannot be read.
     """
-    folder = PushFolder(locate(root))
+    folder = open_folder(root)
     if check_name(model, "model name") not in folder.models():
         raise make_missing_model_error(folder, model)
     if link := find_link(folder, model):
@@ -100,13 +101,13 @@ def find_problems(root: Root, model: str, version: int | None = None) -> list[st
     return problems
 
 
-def foresee_phone(root: Root, model: str, keys: Sequence[str] = ()) -> Outlook:
+def foresee_phone(root: Store, model: str, keys: Sequence[str] = ()) -> Outlook:
     """Returns what a new phone that trusts these public keys would do now.
 
     Without keys it trusts the one that the release in production names, where nobody signed the pointer.
     A pointer that is older than what was signed from here is refused, as by phones that have seen that.
     """
-    folder, now = PushFolder(locate(root)), datetime.now(timezone.utc)
+    folder, now = open_folder(root), datetime.now(timezone.utc)
     outlook, signed = foresee(folder, model, keys, now), recall(folder.root, model)
     if signed and outlook.pointer and is_older(outlook.pointer, outlook.key, signed):
         return refuse_replay(outlook.pointer.counter, signed.counter)
@@ -117,9 +118,9 @@ def foresee_phone(root: Root, model: str, keys: Sequence[str] = ()) -> Outlook:
     return outlook
 
 
-def list_known_versions(root: Root, model: str) -> tuple[int, ...]:
+def list_known_versions(root: Store, model: str) -> tuple[int, ...]:
     """Returns all versions with a folder or in the audit log, sorted, but no unfinished or collected ones."""
-    folder = PushFolder(locate(root))
+    folder = open_folder(root)
     return tuple(sorted({*list_released_versions(folder, model), *read_history(folder, model).manifests}))
 
 

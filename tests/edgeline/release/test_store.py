@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,11 +14,24 @@ import pytest
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
 from edgeline.records.json_file import decode
-from edgeline.release import durable, manifest, releases, store
+from edgeline.release import durable, layout, manifest, releases, store
 from edgeline.release.history import read_pointer
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import identify_model
 from tests.edgeline.release.candidates import find_problems, make_candidate, snapshot
+
+
+def test_a_push_reads_pointer_and_log_once_to_decide_and_the_new_pointer_once(copy, tmp_path, monkeypatch):
+    reads: Counter[str] = Counter()
+
+    def count(path: Path, *arguments: object, **options: object) -> object:
+        reads[Path(path).name] += 1
+        return open(path, *arguments, **options)
+
+    candidate = make_candidate(tmp_path / "four", "four")
+    monkeypatch.setattr(layout, "open", count, raising=False)
+    store.push(copy, "shelf", candidate)
+    assert (reads["current.json"], reads["history.jsonl"]) == (2, 1)
 
 
 def test_a_push_puts_both_parts_and_the_pointer_where_readers_look(root, candidate):
