@@ -1,5 +1,8 @@
 """Our TFX components, one a file, each a thin shell around one of the rooms below.
 
+A component is a function under TFX's `@component`, whose body is its stages by name. One that goes on from a
+component of TFX's is a class with an executor of ours: Transform, Tuner and Evaluator.
+
 A parameter means the same in all of them: `workload` is a `Workload`, `settings` the settings that the
 component reads, and `recorded` those of the run, all as JSON; `code` is the digest of the code that it runs,
 which keys its cache; `push` is the root of the release store, a folder or URL, and `model_name` the model's

@@ -1,4 +1,4 @@
-"""The executor of the Evaluator: TFX's own, with an optional production model and a verdict in sentences.
+"""Evaluator: TFX's own, with an optional production model and a verdict in sentences.
 
 TFMA computes the metrics by slice, `edgeline/gates/bounds.py` judges them; the blessing is TFX's standard
 artifact.
@@ -6,7 +6,7 @@ artifact.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,15 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tfx.components.evaluator import constants
 from tfx.components.evaluator.executor import Executor
-from tfx.types import artifact_utils
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+from tfx.types import Artifact, Channel, artifact_utils
+from tfx.types import standard_artifacts as kinds
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
 from components import answers
+from components.artifacts import Quarantine
 from components.importance import measure_importance
 from components.label_issues import Judged, find_cleared, write_label_issues
 from components.photo_drift import write_photo_drift
@@ -44,88 +49,213 @@ class _Settings(Group):
     gate: GateSettings
 
 
+@dataclass(frozen=True)
+class _Evidence:
+    """All that a model is judged by: the inputs of the step, and what the models answered."""
+
+    inputs: Mapping[str, Artifact]
+    evaluation: Path  # the folder of the output
+    workload: Workload
+    settings: _Settings
+    on_eval: Answers
+    out_of_fold: Answers | None  # None if the Trainer made no folds
+    distinct: Answers | None  # those without near twins of train, if there are too many of these
+    simple: SimpleModels
+
+    def read(self, name: str) -> Path:
+        """Returns the folder of an input."""
+        return Path(self.inputs[name].uri)
+
+    def locate_split(self, split: str) -> str:
+        """Returns the folder of the examples of a split."""
+        folder: str = artifact_utils.get_split_uri([self.inputs["examples"]], split)
+        return folder
+
+    @property
+    def saved_model(self) -> str:
+        """The candidate's SavedModel."""
+        folder: str = path_utils.serving_model_path(self.inputs["model"].uri)
+        return folder
+
+    @property
+    def has_baseline(self) -> bool:
+        """True if a model is in production."""
+        return bool(self.inputs["baseline_model"].get_int_custom_property("has_model") == 1)
+
+
 class EvaluatorExecutor(Executor):
     """An executor that evaluates with TFMA, then judges."""
 
     def Do(
         self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
     ) -> None:
-        """Evaluates as described at `components.tfx_steps.Evaluator`."""
-        baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
-        has_baseline = baseline.get_int_custom_property("has_model") == 1
-        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        """Evaluates the candidate and the model in production, judges, and blesses."""
+        inputs = {name: artifact_utils.get_single_instance(channel) for name, channel in input_dict.items()}
         workload = Workload.from_json(exec_properties["workload"])
-        exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
-        own_flags = answers.make_beam_flags(evaluation, workload)
-        self._beam_pipeline_args: list[str] = [*self._beam_pipeline_args, *own_flags]
-        (model_run,), (quarantine,) = input_dict["model_run"], input_dict["quarantine"]
-        not_for_tfma = {"model_run", "quarantine", *(() if has_baseline else ("baseline_model",))}
-        tfma_inputs = {key: value for key, value in input_dict.items() if key not in not_for_tfma}
-        super().Do(tfma_inputs, output_dict, exec_properties)
-
         settings = _Settings.model_validate_json(exec_properties["settings"])
-        # TFMA drops the name of a single model.
-        candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
-        on_eval = answers.read_answers(Path(evaluation), workload)
-        lines = list(OUT_OF_FOLD.read(Path(model_run.uri)))
-        out_of_fold = gather_answers(lines, workload) if lines else None
-        twins = TWINS.find(Path(quarantine.uri))
-        distinct = None
-        gate = settings.gate
-        if twins and gate.severity["twins"] != "off" and twins.share > gate.max_twin_fraction:
-            twin_ids = [twin.example_id for twin in twins.found]
-            distinct = answers.read_answers(Path(evaluation), workload, without=twin_ids)
-        group, rate = workload.group_noun, settings.evaluation.false_alarm_rate
-        (examples,) = input_dict["examples"]
-        splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
-        simple = SimpleModels(splits, Path(quarantine.uri), workload, on_eval.ids)
-        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
-        metrics = Metrics(
-            candidate=candidate,
-            baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,
-            baseline_version=baseline.get_int_custom_property("version"),
-            confusion=confusion,
-            group=group,
-            estimates=estimate_accuracies(on_eval),
-            worst_groups=find_worst_groups(on_eval),
-            simple_models=compare(on_eval, simple.answers),
-            importance=measure_importance(saved_model, splits["eval"], workload),
-            out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
-            without_twins=compute_metrics(distinct, group, rate)
-            if distinct and len(distinct.labels)
-            else None,
-        )
-        METRICS.write(Path(evaluation), metrics)
-        EARLIER.write(Path(evaluation), EARLIER.find(Path(baseline.uri)) or ())
+        evaluation = Path(artifact_utils.get_single_uri(output_dict["evaluation"]))
+        self._run_tfma(input_dict, output_dict, exec_properties, workload)
 
-        cleared, unjudged = set(REVIEWED.find(Path(quarantine.uri)) or ()), ""
-        if out_of_fold is not None:
-            judged = _divide_out_of_fold(out_of_fold, on_eval.ids)
-        else:
-            judged, unjudged = _judge_labels(on_eval, simple)
-            for part in judged[1:]:
-                cleared |= find_cleared(part, saved_model, splits["train"], workload)
-        bad_spans = write_label_issues(Path(evaluation), examples, judged, cleared, workload, unjudged)
+        evidence = _gather_evidence(inputs, evaluation, workload, settings)
+        metrics = _measure(evidence)
+        METRICS.write(evaluation, metrics)
+        EARLIER.write(evaluation, EARLIER.find(evidence.read("baseline_model")) or ())
 
-        verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, distinct)
-        verdict = _add_bad_spans(verdict, bad_spans, gate.severity["labels"])
-        if simple.photos:
-            drift = write_photo_drift(Path(evaluation), examples, simple.photos, workload)
-            if drift and drift.has_drifted:
-                cause = "A new camera, another place, a dirty lens?"
-                verdict = replace(verdict, warnings=(*verdict.warnings, f"{drift.sentence} {cause}"))
-        if served := SERVED.find(Path(quarantine.uri)):
-            pushed = PUSHED.find(Path(baseline.uri)) or {}
-            skews = SKEW.find(Path(baseline.uri)) or ()
-            PUSHED.write(Path(evaluation), pushed)
-            SKEW.write(Path(evaluation), skews)
-            verdict = add_served(verdict, served, pushed, metrics, settings.evaluation.served)
-            skewed = describe_skews(skews, settings.evaluation.max_served_difference)
-            verdict = replace(verdict, warnings=(*verdict.warnings, *skewed))
-
+        on_eval, out_of_fold = evidence.on_eval, evidence.out_of_fold
+        verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, evidence.distinct)
+        verdict = _add_bad_spans(verdict, _find_label_issues(evidence), settings.gate.severity["labels"])
+        verdict = _add_photo_drift(verdict, evidence)
+        verdict = _add_served_answers(verdict, evidence, metrics)
         for warning in verdict.warnings:
             log.warning(warning)
         _bless(artifact_utils.get_single_instance(output_dict["blessing"]), verdict)
+
+    def _run_tfma(
+        self,
+        input_dict: dict[str, Any],
+        output_dict: dict[str, Any],
+        exec_properties: dict[str, Any],
+        workload: Workload,
+    ) -> None:
+        """Runs TFX's executor, which knows no further inputs, and no artifact without a model."""
+        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        own_flags = answers.make_beam_flags(evaluation, workload)
+        self._beam_pipeline_args: list[str] = [*self._beam_pipeline_args, *own_flags]
+        known = {name: input_dict[name] for name in ("examples", "model")}
+        (baseline,) = input_dict["baseline_model"]
+        if baseline.get_int_custom_property("has_model"):
+            known["baseline_model"] = [baseline]
+        super().Do(known, output_dict, {**exec_properties, "custom_extractors": answers.EXTRACTORS})
+
+
+class EvaluatorSpec(ComponentSpec):
+    """The parameters, inputs and outputs of `Evaluator`."""
+
+    PARAMETERS = {
+        name: ExecutionParameter(type=str) for name in ("eval_config", "workload", "settings", "code")
+    }
+    INPUTS = {
+        "examples": ChannelParameter(type=kinds.Examples),
+        "model": ChannelParameter(type=kinds.Model),
+        "model_run": ChannelParameter(type=kinds.ModelRun),
+        "quarantine": ChannelParameter(type=Quarantine),
+        "baseline_model": ChannelParameter(type=kinds.Model),
+    }
+    OUTPUTS = {
+        "evaluation": ChannelParameter(type=kinds.ModelEvaluation),
+        "blessing": ChannelParameter(type=kinds.ModelBlessing),
+    }
+
+
+class Evaluator(BaseBeamComponent):
+    """A step that evaluates the candidate and the model in production on the split `eval`, and judges.
+
+    `eval_config` is a `tfma.EvalConfig` as JSON. `model_run` may have answers out of fold, which are judged
+    too, and `quarantine` near twins: if these are too many by the settings `gate`, the model is judged
+    without them.
+    """
+
+    SPEC_CLASS = EvaluatorSpec
+    EXECUTOR_SPEC = BeamExecutorSpec(EvaluatorExecutor)
+
+    def __init__(self, **arguments: Any) -> None:
+        evaluation, blessing = Channel(type=kinds.ModelEvaluation), Channel(type=kinds.ModelBlessing)
+        super().__init__(EvaluatorSpec(**arguments, evaluation=evaluation, blessing=blessing))
+
+
+def _gather_evidence(
+    inputs: Mapping[str, Artifact], evaluation: Path, workload: Workload, settings: _Settings
+) -> _Evidence:
+    """Reads the answers that TFMA's pipeline wrote, and makes those of the simple models."""
+    quarantine = Path(inputs["quarantine"].uri)
+    on_eval = answers.read_answers(evaluation, workload)
+    lines = list(OUT_OF_FOLD.read(Path(inputs["model_run"].uri)))
+    splits = {split: artifact_utils.get_split_uri([inputs["examples"]], split) for split in ("train", "eval")}
+    return _Evidence(
+        inputs=inputs,
+        evaluation=evaluation,
+        workload=workload,
+        settings=settings,
+        on_eval=on_eval,
+        out_of_fold=gather_answers(lines, workload) if lines else None,
+        distinct=_leave_out_twins(quarantine, evaluation, workload, settings.gate),
+        simple=SimpleModels(splits, quarantine, workload, on_eval.ids),
+    )
+
+
+def _leave_out_twins(
+    quarantine: Path, evaluation: Path, workload: Workload, gate: GateSettings
+) -> Answers | None:
+    """Reads the answers to examples without a near twin in train; None if there are few twins."""
+    twins = TWINS.find(quarantine)
+    if twins is None or gate.severity["twins"] == "off" or twins.share <= gate.max_twin_fraction:
+        return None
+    return answers.read_answers(evaluation, workload, without=[twin.example_id for twin in twins.found])
+
+
+def _measure(evidence: _Evidence) -> Metrics:
+    """Returns the metrics of both models, and what they are compared with."""
+    workload, on_eval = evidence.workload, evidence.on_eval
+    out_of_fold, distinct = evidence.out_of_fold, evidence.distinct
+    group, rate = workload.group_noun, evidence.settings.evaluation.false_alarm_rate
+    baseline, evaluation = evidence.inputs["baseline_model"], str(evidence.evaluation)
+    # TFMA drops the name of a single model.
+    name = "candidate" if evidence.has_baseline else ""
+    candidate, confusion = read_metrics(evaluation, name, workload)
+    return Metrics(
+        candidate=candidate,
+        baseline=read_metrics(evaluation, "baseline", workload)[0] if evidence.has_baseline else None,
+        baseline_version=baseline.get_int_custom_property("version"),
+        confusion=confusion,
+        group=group,
+        estimates=estimate_accuracies(on_eval),
+        worst_groups=find_worst_groups(on_eval),
+        simple_models=compare(on_eval, evidence.simple.answers),
+        importance=measure_importance(evidence.saved_model, evidence.locate_split("eval"), workload),
+        out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
+        without_twins=compute_metrics(distinct, group, rate) if distinct and len(distinct.labels) else None,
+    )
+
+
+def _find_label_issues(evidence: _Evidence) -> Mapping[str, str]:
+    """Writes the labels that look wrong; returns the spans with too many of them, a sentence each."""
+    cleared, unjudged = set(REVIEWED.find(evidence.read("quarantine")) or ()), ""
+    if evidence.out_of_fold is not None:
+        judged = _divide_out_of_fold(evidence.out_of_fold, evidence.on_eval.ids)
+    else:
+        judged, unjudged = _judge_labels(evidence.on_eval, evidence.simple)
+        train = evidence.locate_split("train")
+        for part in judged[1:]:
+            cleared |= find_cleared(part, evidence.saved_model, train, evidence.workload)
+    examples, workload = evidence.inputs["examples"], evidence.workload
+    return write_label_issues(evidence.evaluation, examples, judged, cleared, workload, unjudged)
+
+
+def _add_photo_drift(verdict: Verdict, evidence: _Evidence) -> Verdict:
+    """Writes how far photos drifted; returns the verdict with a warning of it."""
+    if not evidence.simple.photos:
+        return verdict
+    examples = evidence.inputs["examples"]
+    drift = write_photo_drift(evidence.evaluation, examples, evidence.simple.photos, evidence.workload)
+    if drift is None or not drift.has_drifted:
+        return verdict
+    cause = "A new camera, another place, a dirty lens?"
+    return replace(verdict, warnings=(*verdict.warnings, f"{drift.sentence} {cause}"))
+
+
+def _add_served_answers(verdict: Verdict, evidence: _Evidence, metrics: Metrics) -> Verdict:
+    """Returns the verdict with what phones answered, if that is known, and copies its record."""
+    served = SERVED.find(evidence.read("quarantine"))
+    if not served:
+        return verdict
+    production, limits = evidence.read("baseline_model"), evidence.settings.evaluation
+    pushed = PUSHED.find(production) or {}
+    skews = SKEW.find(production) or ()
+    PUSHED.write(evidence.evaluation, pushed)
+    SKEW.write(evidence.evaluation, skews)
+    verdict = add_served(verdict, served, pushed, metrics, limits.served)
+    skewed = describe_skews(skews, limits.max_served_difference)
+    return replace(verdict, warnings=(*verdict.warnings, *skewed))
 
 
 def _bless(blessing: Any, verdict: Verdict) -> None:

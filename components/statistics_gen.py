@@ -1,4 +1,4 @@
-"""The executor of StatisticsGen."""
+"""StatisticsGen: statistics of each split, and those that drift is measured on."""
 
 import json
 from collections.abc import Sequence
@@ -6,9 +6,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import tensorflow_data_validation as tfdv
-from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.dsl.component.experimental.annotations import (
+    BeamComponentParameter,
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import Examples, ExampleStatistics
 from tfx_bsl.public.tfxio import TFExampleRecord
 
 from components.transformed_examples import read_raw_features
@@ -30,42 +38,53 @@ from edgeline.release import store
 _SAMPLED = 5_000
 
 
-class StatisticsExecutor(BaseBeamExecutor):
-    """An executor that adds to the statistics of each split those that drift is measured on."""
+@component(use_beam=True)
+def StatisticsGen(
+    examples: InputArtifact[Examples],
+    statistics: OutputArtifact[ExampleStatistics],
+    features: Parameter[str],
+    push: Parameter[str],
+    model_name: Parameter[str],
+    unjudged: Parameter[str],
+    code: Parameter[str],
+    beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
+) -> None:
+    """Computes statistics of each split, for all spans and, for drift, by span.
 
-    def Do(
-        self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]
-    ) -> None:
-        """Computes the statistics as described at `components.tfx_steps.StatisticsGen`."""
-        (examples,), (statistics,) = input_dict["examples"], output_dict["statistics"]
-        statistics.split_names, statistics.span = examples.split_names, examples.span
-        release = store.current(exec_properties["push"], exec_properties["model_name"])
-        contents = json.loads(examples.get_string_custom_property("spans"))
-        judged = select_spans(contents, release.manifest.data.spans if release else {})
-        statistics.set_string_custom_property("judged", json.dumps(judged))
-        features = json.loads(exec_properties["features"])
-        newest = tfdv.experimental_get_feature_value_slicer({"newest_span": None})
-        measured = make_stats_options(features["measured"], features["uncounted"], newest, SHOWN_QUANTILES)
-        others = choose_others([*contents], judged)
-        compared = make_stats_options(["span", *features["compared"]], (), make_slicer(others))
-        with self._make_beam_pipeline() as pipeline:
-            for split in artifact_utils.decode_split_names(examples.split_names):
-                folder = Path(artifact_utils.get_split_uri([statistics], split))
-                folder.mkdir(parents=True, exist_ok=True)
-                pattern = f"{artifact_utils.get_split_uri([examples], split)}/*.gz"
-                batches = pipeline | f"Read {split}" >> TFExampleRecord(pattern, ["edgeline"]).BeamSource()
-                for name, options in ((ALL_FEATURES, measured), (FOR_DRIFT, compared)):
-                    # Drift is measured in train; which of several spans has an anomaly is found in all.
-                    if split == "train" or options is measured or len(judged) > 1:
-                        counted = batches | f"Count {split} {name}" >> tfdv.GenerateStatistics(options)
-                        path = str(folder / name)
-                        _ = counted | f"Write {split} {name}" >> tfdv.WriteStatisticsToBinaryFile(path)
-        if others:
-            (group,) = features["group"]
-            train = artifact_utils.get_split_uri([examples], "train")
-            columns = _read_columns(train, ["span", group, *features["compared"]])
-            folder = Path(artifact_utils.get_split_uri([statistics], "train"))
-            GROUP_VARIANCES.write(folder, measure_group_variances(columns, others, group))
+    `features` is the JSON of `edgeline.gates.drift.select_features`. The release store tells which spans the
+    model in production was made from: the other spans and the newest are judged, and their drift from those
+    is measured. `unjudged` names the spans to judge, which keys the cache; empty where each step runs afresh.
+    """
+    statistics.split_names, statistics.span = examples.split_names, examples.span
+    release = store.current(push, model_name)
+    contents = json.loads(examples.get_string_custom_property("spans"))
+    judged = select_spans(contents, release.manifest.data.spans if release else {})
+    statistics.set_string_custom_property("judged", json.dumps(judged))
+
+    selected = json.loads(features)
+    newest = tfdv.experimental_get_feature_value_slicer({"newest_span": None})
+    measured = make_stats_options(selected["measured"], selected["uncounted"], newest, SHOWN_QUANTILES)
+    others = choose_others([*contents], judged)
+    compared = make_stats_options(["span", *selected["compared"]], (), make_slicer(others))
+    with beam_pipeline as pipeline:
+        for split in artifact_utils.decode_split_names(examples.split_names):
+            folder = Path(artifact_utils.get_split_uri([statistics], split))
+            folder.mkdir(parents=True, exist_ok=True)
+            pattern = f"{artifact_utils.get_split_uri([examples], split)}/*.gz"
+            batches = pipeline | f"Read {split}" >> TFExampleRecord(pattern, ["edgeline"]).BeamSource()
+            for name, options in ((ALL_FEATURES, measured), (FOR_DRIFT, compared)):
+                # Drift is measured in train; which of several spans has an anomaly is found in all.
+                if split == "train" or options is measured or len(judged) > 1:
+                    counted = batches | f"Count {split} {name}" >> tfdv.GenerateStatistics(options)
+                    path = str(folder / name)
+                    _ = counted | f"Write {split} {name}" >> tfdv.WriteStatisticsToBinaryFile(path)
+
+    if others:
+        (group,) = selected["group"]
+        train = artifact_utils.get_split_uri([examples], "train")
+        columns = _read_columns(train, ["span", group, *selected["compared"]])
+        folder = Path(artifact_utils.get_split_uri([statistics], "train"))
+        GROUP_VARIANCES.write(folder, measure_group_variances(columns, others, group))
 
 
 def _read_columns(folder: str, names: Sequence[str]) -> dict[str, list[Any]]:

@@ -1,9 +1,11 @@
-"""The executor of the Tuner: TFX's own, which also writes the trials and the best settings for people."""
+"""Tuner: TFX's own, which also writes the trials and the best settings for people."""
 
 from pathlib import Path
 from typing import Any
 
+from tfx import components as tfx
 from tfx.components.tuner import executor
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as spec
 
@@ -20,3 +22,9 @@ class TunerExecutor(executor.Executor):
         folder = Path(artifact_utils.get_single_uri(output_dict[spec.TUNER_RESULTS_KEY]))
         SEARCH.write(folder, tuner.result)
         (folder / TUNED).write_text(tuner.result.as_profile(), encoding="utf-8")
+
+
+class Tuner(tfx.Tuner):
+    """A step that searches for better settings."""
+
+    EXECUTOR_SPEC = ExecutorClassSpec(TunerExecutor)

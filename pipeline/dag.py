@@ -7,6 +7,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tfx.components import ExampleValidator, SchemaGen, Trainer
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
@@ -15,21 +16,16 @@ from components.data_gate import DataGate
 from components.data_validator import DataValidator
 from components.edge_converter import EdgeConverter
 from components.edge_validator import EdgeValidator
+from components.evaluator import Evaluator
 from components.example_gen import SpanExampleGen
 from components.import_schema_gen import ImportSchemaGen
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
 from components.run_report import RunReport
-from components.tfx_steps import (
-    Evaluator,
-    ExampleValidator,
-    SchemaGen,
-    StatisticsGen,
-    Trainer,
-    Transform,
-    Tuner,
-)
+from components.statistics_gen import StatisticsGen
+from components.transform import Transform
+from components.tuner import Tuner
 from edgeline.errors import UsageError
 from edgeline.gates.drift import select_features
 from edgeline.records.workload import Workload
@@ -123,7 +119,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         unjudged=observed.unjudged,
         code=observed.code_of("StatisticsGen"),
     )
-    inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=1)
+    inferred = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
     curated = ImportSchemaGen(text=Path(workload.schema).read_text(encoding="utf-8"))
     anomalies = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=curated.outputs["schema"]
@@ -151,8 +147,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         examples=ingest.outputs["examples"],
         schema=curated.outputs["schema"],
         preprocessing_fn=f"{workload.module}.preprocessing_fn",
-        custom_config=json.dumps(transform_config),
-        disable_statistics=1,
+        custom_config=transform_config,
+        materialize=False,
+        disable_analyzer_cache=True,
+        disable_statistics=True,
     )
     transform.add_upstream_node(gate)
     learning_inputs = {
@@ -163,8 +161,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "eval_args": EvalArgs(splits=["eval"]),
     }
 
-    def configure(step: str) -> str:
-        return json.dumps({**take(step), "weights": observed.weights, "checkpoints": paths.checkpoints})
+    def configure(step: str) -> dict[str, str]:
+        return {**take(step), "weights": observed.weights, "checkpoints": paths.checkpoints}
 
     tuner, hyperparameters = None, {}
     if settings.tune.max_trials:

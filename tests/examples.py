@@ -46,8 +46,7 @@ def transform(
     from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
     from tfx_bsl.tfxio import tf_example_record
 
-    from components.tfx_steps import speed_up_beam
-    from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
+    from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE, speed_up_beam
 
     schema = text_format.Parse(schema_text, schema_pb2.Schema())
     tfxio = tf_example_record.TFExampleBeamRecord("inmem", ["test"], schema=schema)

@@ -28,12 +28,7 @@ _IMPORTED = (
 
 def import_pipeline(module: str) -> None:
     """Imports all that a worker needs, and the module of a workload."""
-    from components.light_tfx import complete_tfx, import_light_tfx
-
-    import_module(module)
-    import_light_tfx()
-    complete_tfx()
-    for name in (_WORKER, *_IMPORTED):
+    for name in (module, _WORKER, *_IMPORTED):
         import_module(name)
     # Forks share the memory of what was imported only as long as no garbage collection writes to it.
     gc.freeze()

@@ -90,8 +90,10 @@ def build(
     Makes ML Metadata's database where there are outputs without one, so that no step meets their folders.
     Raises as `pipeline.dag.create_pipeline` does.
     """
+    from pipeline.beam_settings import speed_up_beam
     from pipeline.dag import Observed, Paths, create_pipeline
 
+    speed_up_beam()
     skip_used_ids(workspace / METADATA, workspace / "artifacts")
     paths = Paths(
         data=data,

@@ -19,7 +19,6 @@ from edgeline.failures import CANNOT_WRITE, describe
 from edgeline.records.events import EventWriter, Failed, listen
 from edgeline.records.run import CODE
 from edgeline.records.training import CHECKPOINTS
-from edgeline.records.workload import load_module
 from edgeline.visible import guard_logs
 from edgeline.workspace.runs import RunFolder
 from pipeline.workloads import find_workload, with_features
@@ -68,17 +67,11 @@ def _prepare(folder: RunFolder, tell: EventWriter, step: str | None) -> "tuple[S
 
     absl_logging.set_verbosity(absl_logging.INFO)
 
-    from components.light_tfx import import_light_tfx
     from pipeline.settings import Settings
-
-    settings = Settings.model_validate_json(json.dumps(run.settings))
-    # These come first: a module that imports TFX itself needs all of it.
-    for module in (workload.module, *settings.own_modules().values()):
-        load_module(module, [], "")
-    import_light_tfx()
     from runners.local.dag import build
     from runners.local.step_runner import StepRunner
 
+    settings = Settings.model_validate_json(json.dumps(run.settings))
     code = CODE.read(folder.path)
     pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.source, run.inputs, code)
     return StepRunner(run.id, tell, workspace / CHECKPOINTS, step), pipeline

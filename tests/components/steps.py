@@ -14,7 +14,7 @@ from tfx.types.artifact import Artifact
 from components.artifacts import AcceptedData, Quarantine, Verdict
 from components.data_gate import DataGate
 from components.example_gen import SpanExampleGen
-from components.tfx_steps import StatisticsGen
+from components.statistics_gen import StatisticsGen
 from data.settings import DataSettings
 from edgeline.gates.drift import select_features
 from edgeline.records.workload import Workload

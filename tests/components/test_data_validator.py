@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tfx.components import ExampleValidator
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, Schema
 
 from components.artifacts import Quarantine, Verdict
 from components.data_validator import DataValidator
 from components.import_schema_gen import ImportSchemaGen
-from components.tfx_steps import ExampleValidator
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import GateSettings
 from edgeline.records.verdict import VERDICT

@@ -9,8 +9,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, 
 
 from components.answers import read_answers
 from components.artifacts import Quarantine
-from components.evaluator import _add_bad_spans, read_metrics
-from components.tfx_steps import Evaluator
+from components.evaluator import Evaluator, _add_bad_spans, read_metrics
 from edgeline.gates.answers import build_measure
 from edgeline.gates.settings import Bound, EvaluationSettings, ServedBound
 from edgeline.records.edge import OUT_OF_FOLD, Prediction

@@ -1,7 +1,12 @@
+from pathlib import Path
+
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.worker import statecache
 
 from edgeline.errors import UsageError
-from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
+from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE, speed_up_beam
 from pipeline.settings import load
 
 POOL = ("--environment_type=EXTERNAL", "--environment_config=here:50000", "--sdk_container_image=none")
@@ -67,3 +72,17 @@ def test_a_missing_or_wrong_setting_of_an_engine_is_refused_with_its_key(setting
         make_flags(*settings)
     assert message in caught.value.found
     assert caught.value.why.strip() == "Nothing was run."
+
+
+def test_beam_measures_no_size_of_side_inputs(tmp_path: Path, monkeypatch):
+    """A new Beam may drop the setting for it, which no other test would notice."""
+    measurements = []
+    monkeypatch.setattr(statecache, "get_deep_size", lambda *values: measurements.append(values) or 1)
+    speed_up_beam()
+    with beam.Pipeline(options=PipelineOptions(list(FASTEST_ON_ONE_MACHINE))) as pipeline:
+        numbers = pipeline | beam.Create([1, 2, 3])
+        total = beam.pvalue.AsSingleton(numbers | beam.CombineGlobally(sum))
+        sums = numbers | beam.Map(lambda number, total: str(number + total), total)
+        _ = sums | beam.io.WriteToText(str(tmp_path / "sums"), shard_name_template="")
+    assert sorted((tmp_path / "sums").read_text().split()) == ["7", "8", "9"]
+    assert not measurements

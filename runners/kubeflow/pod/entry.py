@@ -10,7 +10,6 @@ sentence.
 """
 
 import argparse
-import importlib.util
 import json
 import logging
 import os
@@ -18,17 +17,13 @@ import shutil
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
-from typing import Any
 
-from components.light_tfx import import_light_tfx, replace_modules
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.failures import describe, walk_chain
 from edgeline.records.outcome import Outcome
@@ -36,6 +31,7 @@ from edgeline.records.shards import find_cause
 from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
 from edgeline.records.verdict import PUSH
 from edgeline.visible import guard_logs
+from pipeline.beam_settings import speed_up_beam
 from runners.kubeflow import parameters
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID
 from runners.kubeflow.pod import handover, pages
@@ -48,21 +44,8 @@ from runners.shared import inputs
 from runners.shared.code import digest, digest_step_files
 from trainer_module.workload_module import load
 
-# TFX's runner imports TFMA for an output of TFX's own Evaluator, which ours never writes.
-_UNUSED: Mapping[str, Mapping[str, Any]] = {
-    "tfx.components.evaluator.executor": {"Executor": type("Executor", (), {})},
-    "tfx.types.standard_component_specs": {"BLESSING_KEY": "blessing"},
-}
-# These steps run no pipeline of Beam, which takes as long to import as all the rest.
-WITHOUT_BEAM = ("ImportSchemaGen", "DataGate", "ProductionModel", "Pusher", "RunReport", "ReleaseGate")
 # The outputs in TFX of the Trainer, the step that can have several pods.
 _TRAINED = {"model": "tfx.Model", "model_run": "tfx.ModelRun"}
-# TFX's runner writes text to binary files, which only TensorFlow's files accept. These are text files.
-_FILES = SimpleNamespace(
-    exists=os.path.exists,
-    makedirs=partial(os.makedirs, exist_ok=True),
-    open=lambda path, mode: open(path, mode.replace("b", ""), encoding="utf-8"),  # noqa: SIM115
-)
 
 
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
@@ -156,16 +139,10 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), places)
 
         # TFX is imported only now, so that a wrong input is reported at once.
-        load(options.module)  # Comes first: a module that imports TFX itself needs all of it.
-        import_light_tfx(beam=options.step not in WITHOUT_BEAM)
-        unused = {} if "tensorflow" in sys.modules else _UNUSED  # all of TFX's components are imported then
-        # TFX's runner imports the messages of kfp, which need no clients of kfp and Kubernetes.
-        kfp = importlib.util.find_spec("kfp")
-        assert kfp is not None
-        with replace_modules({**unused, "kfp": {"__path__": kfp.submodule_search_locations}}):
-            from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
-        kubeflow_v2_run_executor.fileio = _FILES
+        load(options.module)
+        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
+        speed_up_beam()
         store = f"{options.shards}/{run}" if options.shards else None
         moved_shards = move_shards(find_helped_step(options.step), executor_input, store)
         with _join_pods(options, run, executor_input), moved_shards:

@@ -17,7 +17,6 @@ from runners.kubeflow.pod import entry as kubeflow_entry
 from runners.kubeflow.pod import pages as kubeflow_pages
 from runners.kubeflow.pod.handover import Locations
 from tests.edgeline.release.candidates import make_candidate
-from tests.runners.cli.process import python
 
 ADMISSION = "components.release_gate.ReleaseGate_Executor"
 GATE = "components.data_gate.DataGate_Executor"
@@ -95,19 +94,6 @@ def test_a_step_that_ends_well_says_so_and_leaves_its_outputs_where_the_launcher
     schema = read_output(tmp_path, "schema")
     assert schema["uri"] == f"{FOLDER}/ImportSchemaGen/schema"
     assert schema["metadata"]["step_seconds"] >= 0
-
-
-def test_steps_that_need_neither_tensorflow_nor_beam_import_none(tmp_path):
-    modules = [re.sub("(?<!^)(?=[A-Z])", "_", step).lower() for step in kubeflow_entry.WITHOUT_BEAM]
-    code = (
-        "import importlib, sys\nfrom pathlib import Path\n"
-        "from tests.runners.kubeflow.pod import test_entry as pod\n"
-        "code = pod.run_step(Path(sys.argv[1]), 'ImportSchemaGen', pod.SCHEMA, {'text': ''})\n"
-        "print(code, *{'tensorflow', 'apache_beam', 'kubernetes', 'pydantic'} & set(sys.modules))\n"
-        f"for name in {modules}: importlib.import_module(f'components.{{name}}')\n"
-        "print('all', *{'tensorflow', 'apache_beam'} & set(sys.modules))"
-    )
-    assert python("-c", code, tmp_path).stdout.split() == ["0", "all"]
 
 
 def test_a_run_that_is_held_back_ends_with_its_reason_in_one_line_and_no_traceback(tmp_path, capfd):
