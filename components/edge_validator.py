@@ -1,8 +1,8 @@
 """EdgeValidator: measures the files that would ship, and compares them with SavedModel and production."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types import artifact_utils
+from tfx.types import Artifact, artifact_utils
 from tfx.types.standard_artifacts import Examples, Model, TransformGraph
 from tfx.utils import path_utils
 
@@ -39,6 +39,8 @@ from edgeline.records.edge import (
     PREDICTIONS,
     PREPROCESSING,
     UNLIKE,
+    ContractCheck,
+    Conversion,
     EdgeFiles,
     FileReport,
     Measurement,
@@ -71,6 +73,45 @@ class _Settings(Group):
     evaluation: EvaluationSettings
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """The SavedModel on the eval examples, which files are measured against, and what came before it."""
+
+    workload: Workload
+    sample: TransformedExamples
+    labels: Sequence[str]
+    probabilities: NDArray[np.float32]  # [n, classes]
+    unlike: NDArray[np.float32] | None  # how unlike each example is to those of training
+    contract: Mapping[str, Any]  # the content of preprocessing.json
+    raw_examples: Sequence[RawExample]  # those whose raw input was kept
+    checked: ContractCheck
+    settings: _Settings
+
+    def gather(self, probabilities: NDArray[np.float32]) -> Answers:
+        """Returns the answers of a file to the sample."""
+        return gather_answers(list_predictions(self.sample, probabilities, self.labels), self.workload)
+
+
+@dataclass(frozen=True)
+class _Production:
+    """The default file in production."""
+
+    name: str = ""
+    answers: Answers | None = None  # None if it was not run
+    lacks: str = ""  # why it was not run
+    has_model: bool = False
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A file with what keeps it from shipping, and for one that may ship what is to say of it."""
+
+    variant: Variant
+    failures: Sequence[Finding]
+    compared: str = ""  # how it compares with the file in production
+    warnings: tuple[str, ...] = ()
+
+
 @component
 def EdgeValidator(
     examples: InputArtifact[Examples],
@@ -97,88 +138,140 @@ def EdgeValidator(
         EdgelineError: The labels are not those of the schema, one for each output of the model; or a file
             is damaged.
     """
-    bundle, folder = Path(edge_models.uri), Path(verdict.uri)
-    about = Workload.from_json(workload)
-    sample = read_examples(examples, transform_graph.uri, "eval", _MOST_EXAMPLES, about)
-    signature = name_tensor_signature(about.module)
-    saved_model = ServedModel(path_utils.serving_model_path(model.uri), signature)
-    outputs = saved_model.answer(sample.inputs)
-    reference = outputs["probabilities"]
-    unlike = outputs[UNLIKE][:, 0] if UNLIKE in outputs else None
-    raw = (bundle / LABELS_FILE_NAME).read_bytes()
-    names = parse_labels(raw, LABELS_FILE_NAME, reference.shape[1], about.labels)
-    parsed = _Settings.model_validate_json(settings)
-    contract = PREPROCESSING.read(bundle)
-    is_known = contract["kind"] in TOLERANCES
-    raw_examples = _read_raw_examples(examples.uri, sample, reference, names) if is_known else []
-    checked = check_contract(
-        raw_examples, contract, lambda inputs: saved_model.answer(inputs)["probabilities"]
+    folder, bundle = Path(verdict.uri), Path(edge_models.uri)
+    reference = _run_saved_model(
+        examples, transform_graph.uri, model.uri, bundle, Workload.from_json(workload), settings
     )
-    contents = [] if checked.problems else [example.content for example in raw_examples]
+    production = _Production()
+    if not reference.checked.problems:
+        production = _run_production(production_model, examples, reference)
 
-    before: NDArray[np.float32] | None = None
-    production = ""
-    if not checked.problems:
-        before, production = _predict_with_production(production_model, examples, names)
-    then = None if before is None else gather_answers(list_predictions(sample, before, names), about)
-    # Without a comparison, a sentence says why; it is a warning where there is something to compare with.
-    has_production = bool(production_model.get_int_custom_property("has_model"))
-    warnings: tuple[str, ...] = (production,) if production and has_production and before is None else ()
-    default, compared, fell_by_time, unlimited = None, "", False, list[str]()
-    variants: list[Variant] = []
-    findings: list[Finding] = []
-
+    judged: list[_Judged] = []
+    default: _Judged | None = None
     for conversion in CONVERSIONS.read(bundle):
-        inspection = measurement = None
-        failures = [Finding(f"It could not be converted: {conversion.error}")]
-        if conversion.file is not None:
-            file = bundle / conversion.file
-            inspection = inspect(file)
-            measurement, answers = measure(
-                file, sample.inputs, sample.labels, reference, sample.groups, contents, contract, unlike
-            )
-            failures = _find_failures(inspection, measurement, conversion.variant, parsed.edge)
-            # Beside a limit too, so that all that would hold the file is said at once.
-            if measurement.finite and default is None and then is not None:
-                now = gather_answers(list_predictions(sample, answers, names), about)
-                gates = judge_file(replace(now, baseline=then.candidate), parsed.evaluation, about.group_noun)
-                failures += gates.findings
-                if not failures:
-                    warnings = gates.warnings
-                    compared = _compare(conversion.variant, now, production, then)
-            if not failures and default is None and not checked.problems:
-                default = conversion.variant
-                unlimited = warn_of_latency(measurement, parsed.edge)
-        findings += (replace(finding, file=conversion.variant) for finding in failures)
-        fell_by_time |= rest_on_time(failures)
-        reasons = join_findings(failures)
-        variants.append(Variant(conversion.variant, conversion.file, reasons, inspection, measurement))
+        # Later files are for those who ask for them: only the default takes the place of that in production.
+        judged.append(_judge_file(conversion, bundle, reference, None if default else production))
+        if default is None and not judged[-1].failures and not reference.checked.problems:
+            default = judged[-1]
 
-    if before is None:
-        compared = production
-    passed = {v.name: bundle / v.file for v in variants if default and v.file and not v.reasons}
-    outcome = Verdict.fail("edge", (*map(Finding, checked.problems), *findings))
+    checked = reference.checked
     if default is not None:
-        if parsed.edge.golden_examples and raw_examples:
-            chosen = choose_examples(raw_examples, parsed.edge.golden_examples)
-            write_vectors(folder / GOLDEN_FOLDER, chosen, contract, passed)
-            checked = replace(checked, shipped=len(chosen))
-        unchecked = () if raw_examples else (_NOT_CHECKED,)
-        reasons = (
-            f"{default} is the default variant.",
-            *([compared] if has_production and compared not in warnings else []),
-        )
-        warnings = (*join_findings(findings), *unchecked, *unlimited, *warnings)
-        outcome = Verdict("edge", "pass", reasons, warnings)
-    outcome = replace(outcome, fell_by_time=fell_by_time)
-
+        checked = _write_golden_vectors(folder / GOLDEN_FOLDER, bundle, judged, reference)
+    outcome = _conclude(default, judged, reference, production)
     for warning in outcome.warnings:
         log.warning(warning)
     VERDICT.write(folder, outcome)
-    EDGE_FILES.write(folder, EdgeFiles(default, len(sample.labels), tuple(variants), checked, compared))
-    PREDICTIONS.write(folder, list_predictions(sample, reference, names))
-    write_mistakes(folder, examples, sample, reference, about)
+    compared = production.lacks or (default.compared if default else "")
+    name = default.variant.name if default else None
+    variants = tuple(each.variant for each in judged)
+    EDGE_FILES.write(folder, EdgeFiles(name, len(reference.sample.labels), variants, checked, compared))
+    predictions = list_predictions(reference.sample, reference.probabilities, reference.labels)
+    PREDICTIONS.write(folder, predictions)
+    write_mistakes(folder, examples, reference.sample, reference.probabilities, reference.workload)
     verdict.set_int_custom_property("passed", int(outcome.passed))
+
+
+def _run_saved_model(
+    examples: Artifact, transform_graph: str, model: str, bundle: Path, workload: Workload, settings: str
+) -> _Reference:
+    """Answers the eval examples, and checks preprocessing.json on those whose raw input was kept."""
+    sample = read_examples(examples, transform_graph, "eval", _MOST_EXAMPLES, workload)
+    signature = name_tensor_signature(workload.module)
+    saved_model = ServedModel(path_utils.serving_model_path(model), signature)
+    outputs = saved_model.answer(sample.inputs)
+    probabilities = outputs["probabilities"]
+    raw = (bundle / LABELS_FILE_NAME).read_bytes()
+    labels = parse_labels(raw, LABELS_FILE_NAME, probabilities.shape[1], workload.labels)
+
+    contract = PREPROCESSING.read(bundle)
+    raw_examples: list[RawExample] = []
+    if contract["kind"] in TOLERANCES:
+        raw_examples = _read_raw_examples(examples.uri, sample, probabilities, labels)
+    checked = check_contract(
+        raw_examples, contract, lambda inputs: saved_model.answer(inputs)["probabilities"]
+    )
+    return _Reference(
+        workload=workload,
+        sample=sample,
+        labels=labels,
+        probabilities=probabilities,
+        unlike=outputs[UNLIKE][:, 0] if UNLIKE in outputs else None,
+        contract=contract,
+        raw_examples=raw_examples,
+        checked=checked,
+        settings=_Settings.model_validate_json(settings),
+    )
+
+
+def _judge_file(
+    conversion: Conversion, bundle: Path, reference: _Reference, production: _Production | None
+) -> _Judged:
+    """Measures a file, and judges it by the limits and, if one is given, by the file in production."""
+    if conversion.file is None:
+        failures = [Finding(f"It could not be converted: {conversion.error}")]
+        return _Judged(Variant(conversion.variant, reasons=join_findings(failures)), failures)
+
+    file, sample, limits = bundle / conversion.file, reference.sample, reference.settings.edge
+    inspection = inspect(file)
+    measurement, probabilities = measure(
+        file,
+        sample.inputs,
+        sample.labels,
+        reference.probabilities,
+        sample.groups,
+        [] if reference.checked.problems else [example.content for example in reference.raw_examples],
+        reference.contract,
+        reference.unlike,
+    )
+    failures = _find_failures(inspection, measurement, conversion.variant, limits)
+
+    compared, warnings = "", tuple(warn_of_latency(measurement, limits))
+    # Beside a limit too, so that all that would hold the file is said at once.
+    if measurement.finite and production is not None and production.answers is not None:
+        now = reference.gather(probabilities)
+        against = replace(now, baseline=production.answers.candidate)
+        gates = judge_file(against, reference.settings.evaluation, reference.workload.group_noun)
+        failures += gates.findings
+        warnings += gates.warnings
+        compared = _compare(conversion.variant, now, production.name, production.answers)
+    reasons = join_findings(failures)
+    variant = Variant(conversion.variant, conversion.file, reasons, inspection, measurement)
+    return _Judged(variant, failures, compared, warnings)
+
+
+def _write_golden_vectors(
+    folder: Path, bundle: Path, judged: Sequence[_Judged], reference: _Reference
+) -> ContractCheck:
+    """Writes examples with the answers of each file that passed; returns the check with their number."""
+    most = reference.settings.edge.golden_examples
+    if not most or not reference.raw_examples:
+        return reference.checked
+    variants = [each.variant for each in judged if not each.failures]
+    passed = {variant.name: bundle / variant.file for variant in variants if variant.file}
+    chosen = choose_examples(reference.raw_examples, most)
+    write_vectors(folder, chosen, reference.contract, passed)
+    return replace(reference.checked, shipped=len(chosen))
+
+
+def _conclude(
+    default: _Judged | None, judged: Sequence[_Judged], reference: _Reference, production: _Production
+) -> Verdict:
+    """Returns the verdict on all files; it passes if one of them can be the default."""
+    findings = [replace(finding, file=each.variant.name) for each in judged for finding in each.failures]
+    fell_by_time = any(rest_on_time(each.failures) for each in judged)
+    if default is None:
+        problems = [Finding(problem) for problem in reference.checked.problems]
+        return replace(Verdict.fail("edge", (*problems, *findings)), fell_by_time=fell_by_time)
+    reasons = [f"{default.variant.name} is the default variant."]
+    if default.compared:
+        reasons.append(default.compared)
+    warnings = [*join_findings(findings)]
+    if not reference.raw_examples:
+        warnings.append(_NOT_CHECKED)
+    warnings += default.warnings
+    if production.has_model and production.lacks:
+        warnings.append(production.lacks)
+    return Verdict("edge", "pass", tuple(reasons), tuple(warnings), fell_by_time=fell_by_time)
 
 
 def _find_failures(
@@ -202,40 +295,47 @@ def _compare(variant: str, now: Answers, production: str, then: Answers) -> str:
     )
 
 
-def _predict_with_production(
-    production: Any, examples: Any, labels: Sequence[str]
-) -> tuple[NDArray[np.float32] | None, str]:
-    """Runs the default file in production on the eval examples, which its own Transform graph prepares.
-
-    Returns:
-        Its probabilities, float32 [n, classes], and its name; or None, and why there are none.
-    """
+def _run_production(production: Artifact, examples: Artifact, reference: _Reference) -> _Production:
+    """Runs the default file in production on the eval examples, which its own Transform graph prepares."""
     import tensorflow as tf
 
     version = production.get_int_custom_property("version")
     if not production.get_int_custom_property("has_model"):
-        return None, "Nothing was in production before, so there was no file to compare with."
+        why = "Nothing was in production before, so there was no file to compare with."
+        return _Production(lacks=why)
     file = production.get_string_custom_property("edge_file")
     none = f"The files were not compared with the file in production, of version {version}"
     if not file:
-        return None, f"{none}: its bundle cannot be read; see `edgeline verify {version}`."
-    name, bundle = f"{file} of version {version}", Path(production.uri, artifacts.PRODUCTION_EDGE)
+        why = f"{none}: its bundle cannot be read; see `edgeline verify {version}`."
+        return _Production(lacks=why, has_model=True)
     try:
-        model = EdgeModel(bundle / file)
-        parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME, model.classes, labels)
-        loaded = tf.saved_model.load(path_utils.serving_model_path(production.uri))
-        transform, rows = loaded.signatures["transform_features"], []
-        records = open_records(artifact_utils.get_split_uri([examples], "eval"))
-        for batch in records.take(_MOST_EXAMPLES).batch(_BATCH):
-            features = transform(examples=batch)
-            (inputs,) = (tensor for feature, tensor in features.items() if feature != LABEL)
-            rows.append(model.predict(inputs.numpy()))
+        probabilities = _predict(production, file, examples, reference.labels)
     except EdgelineError as error:
-        return None, f"{none}: {error.found} {error.why}"
+        return _Production(lacks=f"{none}: {error.found} {error.why}", has_model=True)
     except (tf.errors.OpError, KeyError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        return None, f"{none}: its SavedModel cannot read the examples of today ({reason})."
-    return np.concatenate(rows), name
+        why = f"{none}: its SavedModel cannot read the examples of today ({reason})."
+        return _Production(lacks=why, has_model=True)
+    return _Production(f"{file} of version {version}", reference.gather(probabilities), has_model=True)
+
+
+def _predict(
+    production: Artifact, file: str, examples: Artifact, labels: Sequence[str]
+) -> NDArray[np.float32]:
+    """Returns the probabilities of a file in production, float32 [n, classes]."""
+    import tensorflow as tf
+
+    bundle = Path(production.uri, artifacts.PRODUCTION_EDGE)
+    model = EdgeModel(bundle / file)
+    parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME, model.classes, labels)
+    loaded = tf.saved_model.load(path_utils.serving_model_path(production.uri))
+    transform, rows = loaded.signatures["transform_features"], []
+    records = open_records(artifact_utils.get_split_uri([examples], "eval"))
+    for batch in records.take(_MOST_EXAMPLES).batch(_BATCH):
+        features = transform(examples=batch)
+        (inputs,) = (tensor for feature, tensor in features.items() if feature != LABEL)
+        rows.append(model.predict(inputs.numpy()))
+    return np.concatenate(rows)
 
 
 def _read_raw_examples(

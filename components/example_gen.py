@@ -7,8 +7,8 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from data.settings import DataSettings
 from data.spans.corrections import read_corrections
 from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
 from data.spans.served import read_served
-from data.spans.source import SPLITS, load_source
+from data.spans.source import SPLITS, Source, load_source
 from data.spans.split import Ends
 from data.spans.window import compute_span_digests, compute_window_digest, has_links
 from edgeline.errors import DataRefused
@@ -49,7 +49,7 @@ from edgeline.records.photo_features import write_features
 from edgeline.records.served import ASKED, SERVED, Answer, Truth, count_served
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
-from edgeline.store.locations import locate
+from edgeline.store.locations import Location, locate
 
 _EXAMPLES_PER_SHARD, _MOST_SHARDS = 2_000, 256
 
@@ -58,6 +58,37 @@ log = logging.getLogger("edgeline.ingest")
 
 class _Settings(Group):
     data: DataSettings
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A window of spans, and how it is read."""
+
+    workload: Workload
+    limits: DataSettings
+    place: Location
+    spans: Sequence[Span]  # oldest first
+    scratch: Path  # a folder of each span, see `example_shards.py`
+    source: Source
+    served: Sequence[Answer | str]  # what phones answered
+    cache: KeptSpans | None
+    contents: Mapping[str, str]  # digests of the files of each span, if they are needed before reading
+    fresh: Sequence[Span]  # those that no earlier run has read
+    listed: Mapping[Span, int]  # the number of rows of each span
+
+    def read(self, pattern: str, kind: Any) -> Iterator[Any]:
+        """Reads what the workers left in the scratch."""
+        return read_all(self.scratch, pattern, kind)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """The rows and examples of a window."""
+
+    quarantined: Sequence[Quarantined]  # those that are listed
+    rejected: Counter[tuple[str, str]]  # rows by span and reason
+    reads: Mapping[str, SpanRead]  # by name of the span
+    examples: Counter[tuple[str, str, str]]  # by split, label and name of the span
 
 
 @component(use_beam=True)
@@ -90,137 +121,110 @@ def SpanExampleGen(
         UsageError: There is no span.
         DataRefused: A span cannot be read, the examples cannot be split, or a split has none.
     """
-    about, limits = Workload.from_json(workload), _Settings.model_validate_json(settings).data
-    module = load_source(about.source)
-    place = locate(data)
-    spans = find_newest_spans(place, limits.window, limits.until)
-    examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-    examples.span = spans[-1].number
     folder = Path(quarantine.uri)
-    scratch = folder / "scratch"
+    examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
+    scratch = _make_folders(folder / "scratch", [*folders.values()])
+    about, limits = Workload.from_json(workload), _Settings.model_validate_json(settings).data
+    opened = _open_window(data, about, limits, workspace, code, scratch)
+    _run(beam_pipeline, _make_plan(opened, folders), opened)
+
+    counts = _count(opened)
+    contents = _check_contents(opened, window)
+    _write_served(opened, folder)
+    in_eval = choose_originals(opened.read(example_shards.IN_EVAL, list[Named]), opened.workload.labels)
+    write_originals(Path(examples.uri), in_eval, opened.spans, opened.source)
+    twins = find_twins(lambda: opened.read(example_shards.LOOKS, list[Look]))
+    write_features(folder, select_looks(opened.read(example_shards.LOOKS, list[Look])))
+    _keep_spans(opened, counts, contents)
+    shutil.rmtree(scratch)
+
+    summary = _summarize(opened, counts, contents)
+    write_quarantine(folder, counts.quarantined, opened.spans, opened.source, summary)
+    reviewed = [f"{span.name}/{id}" for span in opened.spans for id in read_corrections(span)]
+    REVIEWED.write(folder, tuple(reviewed))
+    if twins is not None:
+        TWINS.write(folder, twins)
+    examples.span = opened.spans[-1].number
+    examples.set_int_custom_property("first_span", opened.spans[0].number)
+    examples.set_int_custom_property("last_span", opened.spans[-1].number)
+    examples.set_string_custom_property("window", summary.window)
+    examples.set_string_custom_property("spans", json.dumps(contents))
+    if counts.quarantined:
+        total = sum(span.rows for span in summary.spans)
+        log.warning("%d of %d %s were quarantined.", counts.rejected.total(), total, opened.workload.nouns)
+
+
+def _make_folders(scratch: Path, folders: Sequence[str]) -> Path:
+    """Makes the folders of the splits, and an empty scratch; returns that."""
     shutil.rmtree(scratch, ignore_errors=True)  # left by an attempt that was killed
-    for directory in (scratch, *map(Path, folders.values())):
-        directory.mkdir(parents=True, exist_ok=True)
-    cache = KeptSpans.of(Path(workspace), about, limits, code) if workspace else None
-    is_remote = not isinstance(place, Path)
-    contents = compute_span_digests(spans, Path(workspace, "window.json")) if cache or is_remote else {}
+    for folder in (scratch, *map(Path, folders)):
+        folder.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
+def _open_window(
+    data: str, workload: Workload, limits: DataSettings, workspace: str, code: str, scratch: Path
+) -> _Window:
+    """Finds the newest spans, takes what earlier runs kept of them, and lists the rows of the others."""
+    module, place = load_source(workload.source), locate(data)
+    spans = find_newest_spans(place, limits.window, limits.until)
+    cache = KeptSpans.of(Path(workspace), workload, limits, code) if workspace else None
+    contents: dict[str, str] = {}
+    if cache or not isinstance(place, Path):
+        contents = compute_span_digests(spans, Path(workspace, "window.json"))
+
     fresh = [s for s in spans if cache is None or not cache.take(s.name, contents[s.name], scratch / s.name)]
     log.info("%d of %d spans are read; an earlier run read the others.", len(fresh), len(spans))
     for span in fresh:
         example_shards.list_span(scratch / span.name, module.count(span))
         if cache is not None:
             cache.take_parts(span.name, contents[span.name], scratch / span.name)
-    listed = dict(zip(spans, read_all(scratch, example_shards.LISTED, int), strict=True))
-    source = module.open_source(about, limits)
-    served = [row for span in spans for row in read_served(span)]
-    # Parts of a span are not worth keeping where examples take no time; the target of a link may change.
-    partly = [span for span in fresh if cache and source.spread and not has_links(span)]
-    plan = Plan(
-        source=source,
-        spans={span.name: span for span in fresh},
-        workload=about,
+    return _Window(
+        workload=workload,
+        limits=limits,
+        place=place,
+        spans=spans,
         scratch=scratch,
-        folders=folders,
-        shards=min(max(1, -(-sum(listed.values()) // _EXAMPLES_PER_SHARD)), _MOST_SHARDS),
-        newest=spans[-1].name,
-        eval_fraction=limits.eval_fraction,
+        source=module.open_source(workload, limits),
+        served=[row for span in spans for row in read_served(span)],
         cache=cache,
-        contents={span.name: contents[span.name] for span in partly},
-        checked=frozenset(row.example for row in served if isinstance(row, Answer) and row.chosen),
+        contents=contents,
+        fresh=fresh,
+        listed=dict(zip(spans, read_all(scratch, example_shards.LISTED, int), strict=True)),
     )
-    _run(beam_pipeline, plan, spans, fresh)
-
-    for refusal in read_all(scratch, example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
-        raise DataRefused(*refusal)
-    quarantined, rejected = select_listed(
-        read_all(scratch, example_shards.QUARANTINED, Quarantined),
-        read_all(scratch, example_shards.UNMADE, Quarantined),
-    )
-    reads = {item.name: item for item in read_all(scratch, example_shards.READ, SpanRead)}
-    Ends().merged(item.ends for item in reads.values()).check(about.nouns)
-    counts: Counter[Any] = Counter()
-    for counted in read_all(scratch, example_shards.COUNTS, list[tuple[str, str, str, int]]):
-        counts.update({tuple(key): count for *key, count in counted})
-    twins = find_twins(lambda: read_all(scratch, example_shards.LOOKS, list[Look]))
-    write_features(folder, select_looks(read_all(scratch, example_shards.LOOKS, list[Look])))
-    for split in SPLITS:
-        if not any(key[0] == split for key in counts):
-            where = f"the {split} split" if counts else "the window"
-            assigned = sorted({key[0] for key in counts})
-            raise _refuse_empty_split(where, assigned, rejected, listed, limits, about)
-    read_now = compute_span_digests(fresh)
-    all_contents = {**contents, **read_now}
-    digest = compute_window_digest(all_contents)
-    # Listing a store costs little, so it is done before and after.
-    if window not in ("", digest) or (
-        is_remote and any(contents[name] != read_now[name] for name in read_now)
-    ):
-        raise DataRefused(
-            f"The files of {spans[0].name} to {spans[-1].name} changed while they were read.",
-            "The release would name data that the model was not trained on.",
-            "Run again when nothing writes to the data folder.",
-        )
-    if served:
-        truths: dict[str, Truth] = {}
-        for shard in read_all(scratch, example_shards.TRUTHS, dict[str, Truth]):
-            truths |= shard
-        SERVED.write(folder, count_served(served, truths, about.noun))
-        answers = choose_answers(row for row in served if isinstance(row, Answer) and row.example in truths)
-        ASKED.write(folder, tuple(answers))
-        by_span: dict[str, list[Named]] = {}
-        for example, device in {answer.example: answer.device for answer in answers}.items():
-            name, _, id = example.partition("/")
-            by_span.setdefault(name, []).append((device, name, id))
-        write_originals(folder, by_span, spans, source)
-    in_eval = read_all(scratch, example_shards.IN_EVAL, list[Named])
-    write_originals(Path(examples.uri), choose_originals(in_eval, about.labels), spans, source)
-    if cache is not None:
-        unstable = {span for span, reason in rejected if reason == "unreadable"}  # perhaps readable next time
-        unstable |= {span.name for span in fresh if has_links(span)}
-        stable = [name for name in read_now if read_now[name] == contents[name] and name not in unstable]
-        cache.update(contents, [scratch / name for name in stable])
-    shutil.rmtree(scratch)
-    excluded = tuple(
-        Excluded(decision.span, decision.who, decision.when, decision.reason)
-        for decision in find_excluded_in_window(place, spans, limits.window, limits.until)
-    )
-    classes = {label: sum(n for key, n in counts.items() if key[1] == label) for label in about.labels}
-    trained = {key[1] for key in counts if key[0] == "train"}
-    summary = Ingest(
-        splits={split: sum(n for key, n in counts.items() if key[0] == split) for split in SPLITS},
-        classes=classes,
-        untrained=tuple(label for label, count in classes.items() if count and label not in trained),
-        spans=tuple(
-            replace(_count_span(span, count, reads, rejected, counts, about), content=all_contents[span.name])
-            for span, count in listed.items()
-        ),
-        window=digest,
-        excluded=excluded,
-        noun=about.noun,
-    )
-    write_quarantine(folder, quarantined, spans, plan.source, summary)
-    REVIEWED.write(folder, tuple(f"{span.name}/{id}" for span in spans for id in read_corrections(span)))
-    if twins is not None:
-        TWINS.write(folder, twins)
-    for name, value in (("first_span", spans[0].number), ("last_span", spans[-1].number)):
-        examples.set_int_custom_property(name, value)
-    examples.set_string_custom_property("window", digest)
-    examples.set_string_custom_property("spans", json.dumps(all_contents))
-    if quarantined:
-        total = sum(span.rows for span in summary.spans)
-        log.warning("%d of %d %s were quarantined.", rejected.total(), total, about.nouns)
 
 
-def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh: Sequence[Span]) -> None:
-    """Makes the examples of the `fresh` spans, and the shards of all spans."""
+def _make_plan(window: _Window, folders: Mapping[str, str]) -> Plan:
+    """Returns what the workers get; `folders` are those of the splits."""
+    # Parts of a span are not worth keeping where examples take no time; the target of a link may change.
+    keeps_parts = window.cache is not None and window.source.spread
+    partly = [span for span in window.fresh if keeps_parts and not has_links(span)]
+    rows = sum(window.listed.values())
+    return Plan(
+        source=window.source,
+        spans={span.name: span for span in window.fresh},
+        workload=window.workload,
+        scratch=window.scratch,
+        folders=folders,
+        shards=min(max(1, -(-rows // _EXAMPLES_PER_SHARD)), _MOST_SHARDS),
+        newest=window.spans[-1].name,
+        eval_fraction=window.limits.eval_fraction,
+        cache=window.cache,
+        contents={span.name: window.contents[span.name] for span in partly},
+        checked=frozenset(row.example for row in window.served if isinstance(row, Answer) and row.chosen),
+    )
+
+
+def _run(beam_pipeline: beam.Pipeline, plan: Plan, window: _Window) -> None:
+    """Makes the examples of the fresh spans, and the shards of all spans."""
     with beam_pipeline as pipeline:
-        rows = pipeline | "ListFresh" >> beam.Create(fresh) | "ReadRows" >> beam.ParDo(ReadRows(plan))
+        rows = pipeline | "ListFresh" >> beam.Create(window.fresh) | "ReadRows" >> beam.ParDo(ReadRows(plan))
         rows = rows | "SpreadRows" >> beam.Reshuffle() if plan.source.spread else rows
         examples = rows | "MakeExamples" >> beam.ParDo(MakeExamples(plan))
         parts = (
             pipeline
-            | "ListSpans" >> beam.Create([span.name for span in spans])
+            | "ListSpans" >> beam.Create([span.name for span in window.spans])
             | "ShardSpans" >> beam.ParDo(ShardSpan(plan), examples=beam.pvalue.AsIter(examples))
         )
         _ = (
@@ -230,16 +234,115 @@ def _run(beam_pipeline: beam.Pipeline, plan: Plan, spans: Sequence[Span], fresh:
         )
 
 
+def _count(window: _Window) -> _Counts:
+    """Counts rows and examples. Raises DataRefused if a span cannot be read, or a split has no example."""
+    for refusal in window.read(example_shards.REFUSED, tuple[str, str, str, tuple[str, ...]]):
+        raise DataRefused(*refusal)
+    quarantined, rejected = select_listed(
+        window.read(example_shards.QUARANTINED, Quarantined), window.read(example_shards.UNMADE, Quarantined)
+    )
+    reads = {item.name: item for item in window.read(example_shards.READ, SpanRead)}
+    Ends().merged(item.ends for item in reads.values()).check(window.workload.nouns)
+
+    examples: Counter[tuple[str, str, str]] = Counter()
+    for shard in window.read(example_shards.COUNTS, list[tuple[str, str, str, int]]):
+        examples.update({(split, label, span): count for split, label, span, count in shard})
+    for split in SPLITS:
+        if not any(key[0] == split for key in examples):
+            where = f"the {split} split" if examples else "the window"
+            raise _refuse_empty_split(where, sorted({key[0] for key in examples}), rejected, window)
+    return _Counts(quarantined, rejected, reads, examples)
+
+
+def _check_contents(window: _Window, expected: str) -> dict[str, str]:
+    """Returns the digests of the files of each span; `expected` is that of the window, if it is known.
+
+    Raises:
+        DataRefused: The files changed while they were read.
+    """
+    read = compute_span_digests(window.fresh)
+    contents = {**window.contents, **read}
+    has_changed = expected not in ("", compute_window_digest(contents))
+    if not isinstance(window.place, Path):  # listing a store costs little, so it is done before and after
+        has_changed |= any(window.contents[name] != digest for name, digest in read.items())
+    if has_changed:
+        raise DataRefused(
+            f"The files of {window.spans[0].name} to {window.spans[-1].name} changed while they were read.",
+            "The release would name data that the model was not trained on.",
+            "Run again when nothing writes to the data folder.",
+        )
+    return contents
+
+
+def _write_served(window: _Window, folder: Path) -> None:
+    """Writes the counts of what phones answered, and answers to compute again with their raw inputs."""
+    if not window.served:
+        return
+    truths: dict[str, Truth] = {}
+    for shard in window.read(example_shards.TRUTHS, dict[str, Truth]):
+        truths |= shard
+    SERVED.write(folder, count_served(window.served, truths, window.workload.noun))
+    checked = (row for row in window.served if isinstance(row, Answer) and row.example in truths)
+    answers = choose_answers(checked)
+    ASKED.write(folder, tuple(answers))
+    by_span: dict[str, list[Named]] = {}
+    for example, device in {answer.example: answer.device for answer in answers}.items():
+        name, _, id = example.partition("/")
+        by_span.setdefault(name, []).append((device, name, id))
+    write_originals(folder, by_span, window.spans, window.source)
+
+
+def _keep_spans(window: _Window, counts: _Counts, contents: Mapping[str, str]) -> None:
+    """Keeps the output for the fresh spans for the next run, where runs share a folder."""
+    if window.cache is None:
+        return
+    unstable = {
+        span for span, reason in counts.rejected if reason == "unreadable"
+    }  # perhaps readable next time
+    unstable |= {span.name for span in window.fresh if has_links(span)}
+    names = (span.name for span in window.fresh)
+    stable = [n for n in names if window.contents[n] == contents[n] and n not in unstable]
+    window.cache.update(window.contents, [window.scratch / name for name in stable])
+
+
+def _summarize(window: _Window, counts: _Counts, contents: Mapping[str, str]) -> Ingest:
+    """Returns the counts of the window for reports and gates."""
+    workload, limits = window.workload, window.limits
+    by_split, by_label = Counter[str](), Counter[str]()
+    by_span: dict[str, Counter[str]] = {span.name: Counter() for span in window.spans}
+    for (split, label, span_name), count in counts.examples.items():
+        by_split[split] += count
+        by_label[label] += count
+        by_span[span_name][label] += count
+
+    trained = {label for split, label, _ in counts.examples if split == "train"}
+    decisions = find_excluded_in_window(window.place, window.spans, limits.window, limits.until)
+    return Ingest(
+        splits={split: by_split[split] for split in SPLITS},
+        classes={label: by_label[label] for label in workload.labels},
+        untrained=tuple(label for label in workload.labels if by_label[label] and label not in trained),
+        spans=tuple(
+            _count_span(
+                span,
+                listed,
+                counts,
+                {label: by_span[span.name][label] for label in workload.labels},
+                contents[span.name],
+            )
+            for span, listed in window.listed.items()
+        ),
+        window=compute_window_digest(contents),
+        excluded=tuple(Excluded(each.span, each.who, each.when, each.reason) for each in decisions),
+        noun=workload.noun,
+    )
+
+
 def _refuse_empty_split(
-    where: str,
-    assigned: Collection[str],
-    rejected: Counter[tuple[str, str]],
-    spans: Mapping[Span, int],
-    limits: DataSettings,
-    workload: Workload,
+    where: str, assigned: Collection[str], rejected: Counter[tuple[str, str]], window: _Window
 ) -> DataRefused:
-    """Returns the refusal of a window without examples for a split; `spans` have their numbers of rows."""
-    names = [span.name for span in spans]
+    """Returns the refusal of a window without examples for a split."""
+    workload, limits, rows = window.workload, window.limits, sum(window.listed.values())
+    names = [span.name for span in window.spans]
     shown = " to ".join(dict.fromkeys((names[0], names[-1])))
     if assigned and not rejected.total():
         return DataRefused(
@@ -251,7 +354,7 @@ def _refuse_empty_split(
     for (_, reason), count in rejected.items():
         by_reason[reason] += count
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(by_reason.items())) or "none"
-    if rejected or limits.readings == 1 or not any(spans.values()):
+    if rejected or limits.readings == 1 or not rows:
         return DataRefused(
             f"No usable {workload.noun} is left for {where} ({rejected.total()} quarantined: {reasons}).",
             f"A model cannot be trained and judged without {workload.nouns} in both splits.",
@@ -259,33 +362,25 @@ def _refuse_empty_split(
         )
     hours, owner = limits.block_hours, f" of a {workload.group_column}" if workload.group_column else ""
     return DataRefused(
-        f"No {hours} hours{owner} have {limits.readings} of the {sum(spans.values()):,} rows.",
+        f"No {hours} hours{owner} have {limits.readings} of the {rows:,} rows.",
         f"An example is {limits.readings} rows (data.readings) within {hours} hours (data.block_hours).",
         "Set a higher data.block_hours, such as 168 for a week, or fewer data.readings.",
     )
 
 
 def _count_span(
-    span: Span,
-    listed: int,
-    reads: dict[str, SpanRead],
-    rejected: Counter[tuple[str, str]],
-    counts: Counter[Any],
-    workload: Workload,
+    span: Span, listed: int, counts: _Counts, classes: Mapping[str, int], content: str
 ) -> SpanCounts:
-    """Returns the counts of one span of `listed` rows, also for classes without an example."""
-    classes = {
-        label: sum(n for key, n in counts.items() if key[1:] == (label, span.name))
-        for label in workload.labels
-    }
-    usable = reads[span.name].usable if span.name in reads else 0
-    of_span = {reason: rejected[name, reason] for name, reason in sorted(rejected) if name == span.name}
+    """Returns the counts of one span of `listed` rows; `classes` has also those without an example."""
+    usable = counts.reads[span.name].usable if span.name in counts.reads else 0
+    rejected = {reason: n for (name, reason), n in sorted(counts.rejected.items()) if name == span.name}
     return SpanCounts(
         name=span.name,
         number=span.number,
-        rows=listed if usable or of_span else 0,  # too few for a window are none
+        rows=listed if usable or rejected else 0,  # too few for a window are none
         accepted=sum(classes.values()),
         classes=classes,
-        rejected=of_span,
+        rejected=rejected,
         usable=usable,
+        content=content,
     )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from msgspec import to_builtins
 from msgspec.structs import asdict
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
+from tfx.types import Artifact
 from tfx.types.standard_artifacts import (
     Examples,
     Model,
@@ -25,12 +27,13 @@ from components.artifacts import EdgeModels, Quarantine, Verdict
 from components.canary import ReleaseSettings, judge_canary, list_endings, renew_pointer
 from edgeline.edge.micro import HEADER, SOURCE
 from edgeline.errors import HeldBack
+from edgeline.gates.settings import ServedBound
 from edgeline.journal import list_libraries, read_library_versions, utc_now
 from edgeline.labels import parse_labels
 from edgeline.records.edge import EDGE_FILES, GOLDEN_FOLDER, LABELS_FILE_NAME, PREPROCESSING, ReleasedFile
-from edgeline.records.evaluation import METRICS
+from edgeline.records.evaluation import METRICS, Metrics
 from edgeline.records.run import Run
-from edgeline.records.served import SERVED
+from edgeline.records.served import SERVED, Served
 from edgeline.records.source import Source
 from edgeline.records.verdict import PUSH, VERDICT, Push, list_reasons
 from edgeline.release import store
@@ -38,10 +41,12 @@ from edgeline.release.acceptance import list_terms
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import Code, Data, identify_model
+from edgeline.release.settings import PushSettings
 from edgeline.release.signing import list_public_keys, load_signing_key
 from edgeline.release.verify import foresee_phone
 from edgeline.report.card import render_card
 from edgeline.report.collect import collect
+from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 
@@ -83,29 +88,16 @@ def Pusher(
     the settings or the environment name is read here and written nowhere.
     """
     made_with = json.loads(settings)
-    release_settings = ReleaseSettings.model_validate_json(settings)
-    push_settings, bounds = release_settings.push, release_settings.evaluation.served
+    rules = ReleaseSettings.model_validate_json(settings)
     made_with.pop("push")
-    verdicts = [VERDICT.read(Path(artifact.uri)) for artifact in (blessing, edge_verdict)]
     saved_model = Path(path_utils.serving_model_path(model.uri))
-    if not all(verdict.passed for verdict in verdicts):
-        reasons = list_reasons([verdict for verdict in verdicts if not verdict.passed])
-        outcome = Push("held", 0, reasons)
-    elif (number := store.find_version(push, model_name, identify_model(saved_model))) is not None:
-        store.repair(push)  # a push of this model may have been killed at its end
-        # A cluster repeats this step if its pod was lost after the push.
-        own = any(r.version == number and r.manifest.run == run for r in store.releases(push, model_name))
-        reason = _explain_unchanged(number, push, model_name)
-        outcome = Push("pushed" if own else "unchanged", number, (reason,))
-    elif opened := judge_canary(push, model_name, SERVED.find(Path(quarantine.uri)), bounds):
-        rollout, judgement = opened
-        wait = (
-            f"A canary of version {rollout.versions[1]} was open, and a new model waits until that has ended:"
-            f" with more answers, or by `edgeline promote {rollout.versions[1]} --reason R` or"
-            f" `edgeline rollback --to {rollout.to_version} --reason R`."
-        )
-        outcome = Push("held", 0, (wait, *judgement.sentences))
-    else:
+    served = SERVED.find(Path(quarantine.uri))
+    outcome = (
+        _hold_failed(Path(blessing.uri), Path(edge_verdict.uri))
+        or _find_earlier_push(saved_model, push, model_name, run)
+        or _wait_for_canary(push, model_name, served, rules.evaluation.served)
+    )
+    if outcome is None:
         sources = Sources(
             quarantine=Path(quarantine.uri),
             model_run=Path(model_run.uri),
@@ -124,52 +116,105 @@ def Pusher(
             source=Source.parse(source),
             inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
         )
-        facts = collect(sources, about)
         bundle = _read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels))
-        terms_of_use = (bundle["labels"], push_settings.licence, push_settings.data_statement)
-        metrics = METRICS.read(Path(evaluation.uri))
-        candidate = store.Candidate(
-            saved_model=saved_model,
-            **bundle,
-            metrics=metrics.candidate,
-            compared_with=metrics.baseline_version,
-            data=Data(
-                examples.get_int_custom_property("first_span"),
-                examples.get_int_custom_property("last_span"),
-                examples.get_string_custom_property("window"),
-                json.loads(examples.get_string_custom_property("spans")),
-            ),
-            code=Code(code, lock, about.source if about.source.commit else None),
-            versions=facts.run.libraries,
-            run=run,
-            **push_settings.model_dump(exclude={"key", "destination", "require_clean"}),
-            signing_key=load_signing_key(push_settings.key),
-            settings=made_with,
-            tuned=facts.run.tuned,
-            libraries=list_libraries(),
-            card=lambda version: render_card(facts, version, *terms_of_use),
-        )
-        try:
-            release = store.push(push, model_name, candidate)
-        except HeldBack as error:
-            current = store.current(push, model_name)
-            outcome = Push("held", current.version if current else 0, (error.found, error.why, error.do))
-        else:
-            tried = store.find_rollout(push, model_name)
-            state = f"Version {release.version} of {model_name} went into production."
-            if tried:
-                state = f"After this push, {tried.tried}"
-            outlook = foresee_phone(push, model_name, list_public_keys(push_settings.load_keys()))
-            reasons = (state, *list_terms(release.manifest), outlook.after_push)
-            outcome = Push("pushed", release.version, reasons)
+        metrics, facts = METRICS.read(Path(evaluation.uri)), collect(sources, about)
+        candidate = _make_candidate(saved_model, bundle, metrics, facts, _read_data(examples), rules.push)
+        outcome = _push(push, candidate, model_name, rules.push)
+
     outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
     if outcome.outcome != "pushed":
-        renew_pointer(push, model_name, push_settings)
+        renew_pointer(push, model_name, rules.push)
     for reason in outcome.reasons:
         log.info(reason)
     PUSH.write(Path(pushed_model.uri), outcome)
     pushed_model.set_string_custom_property("outcome", outcome.outcome)
     pushed_model.set_int_custom_property("version", outcome.version)
+
+
+def _hold_failed(*folders: Path) -> Push | None:
+    """Returns the outcome of a model with a verdict that is `fail`; None if all passed."""
+    failed = [verdict for verdict in map(VERDICT.read, folders) if not verdict.passed]
+    return Push("held", 0, list_reasons(failed)) if failed else None
+
+
+def _find_earlier_push(saved_model: Path, push: str, name: str, run: str) -> Push | None:
+    """Returns the outcome of a model that was pushed before; None if it is new."""
+    version = store.find_version(push, name, identify_model(saved_model))
+    if version is None:
+        return None
+    store.repair(push)  # a push of this model may have been killed at its end
+    # A cluster repeats this step if its pod was lost after the push.
+    is_own = any(r.version == version and r.manifest.run == run for r in store.releases(push, name))
+    return Push("pushed" if is_own else "unchanged", version, (_explain_unchanged(version, push, name),))
+
+
+def _wait_for_canary(
+    push: str, name: str, served: Served | None, bounds: Sequence[ServedBound]
+) -> Push | None:
+    """Returns the outcome of a model while a canary is open; None if none is."""
+    opened = judge_canary(push, name, served, bounds)
+    if opened is None:
+        return None
+    rollout, judgement = opened
+    wait = (
+        f"A canary of version {rollout.versions[1]} was open, and a new model waits until that has ended:"
+        f" with more answers, or by `edgeline promote {rollout.versions[1]} --reason R` or"
+        f" `edgeline rollback --to {rollout.to_version} --reason R`."
+    )
+    return Push("held", 0, (wait, *judgement.sentences))
+
+
+def _make_candidate(
+    saved_model: Path,
+    bundle: Mapping[str, Any],
+    metrics: Metrics,
+    facts: Facts,
+    data: Data,
+    settings: PushSettings,
+) -> store.Candidate:
+    """Joins the model and its bundle with the facts of the run that made them."""
+    run = facts.run
+    terms_of_use = (bundle["labels"], settings.licence, settings.data_statement)
+    return store.Candidate(
+        saved_model=saved_model,
+        **bundle,
+        metrics=metrics.candidate,
+        compared_with=metrics.baseline_version,
+        data=data,
+        code=Code(run.inputs["code"], run.inputs["lock"], run.source if run.source.commit else None),
+        versions=run.libraries,
+        run=run.id,
+        **settings.model_dump(exclude={"key", "destination", "require_clean"}),
+        signing_key=load_signing_key(settings.key),
+        settings=run.settings,
+        tuned=run.tuned,
+        libraries=list_libraries(),
+        card=lambda version: render_card(facts, version, *terms_of_use),
+    )
+
+
+def _push(push: str, candidate: store.Candidate, name: str, settings: PushSettings) -> Push:
+    """Pushes a candidate; the store holds it back if a newer version came into production meanwhile."""
+    try:
+        release = store.push(push, name, candidate)
+    except HeldBack as error:
+        current = store.current(push, name)
+        return Push("held", current.version if current else 0, (error.found, error.why, error.do))
+    state = f"Version {release.version} of {name} went into production."
+    if tried := store.find_rollout(push, name):
+        state = f"After this push, {tried.tried}"
+    outlook = foresee_phone(push, name, list_public_keys(settings.load_keys()))
+    return Push("pushed", release.version, (state, *list_terms(release.manifest), outlook.after_push))
+
+
+def _read_data(examples: Artifact) -> Data:
+    """Reads which spans the model was trained on."""
+    return Data(
+        examples.get_int_custom_property("first_span"),
+        examples.get_int_custom_property("last_span"),
+        examples.get_string_custom_property("window"),
+        json.loads(examples.get_string_custom_property("spans")),
+    )
 
 
 def _explain_unchanged(version: int, root: str, name: str) -> str:
