@@ -65,7 +65,8 @@ class RowReader:
             names = [first_text(example[workload.id]) for example in examples]
             if self._by_photo and most is not None:  # the features of a sample are kept
                 places = [i for i, name in enumerate(names) if name in self._by_photo]
-                examples, names = [examples[i] for i in places], [names[i] for i in places]
+                examples = [examples[i] for i in places]
+                names = [names[i] for i in places]
             ids += names
             labels += [read_label(example, workload) for example in examples]
             groups += [
@@ -77,7 +78,10 @@ class RowReader:
                 most = min(most, _MOST_CELLS // sum(self._widths.values()))
             if most is not None and len(ids) >= most:
                 break
-        about = ids, np.array(labels, np.int64), np.array(groups, object)
+        return self._join((ids, np.array(labels, np.int64), np.array(groups, object)), blocks)
+
+    def _join(self, about: tuple[Any, Any, Any], blocks: Sequence[Any]) -> Rows:
+        """Returns the rows of batches; `about` are their ids, labels and groups."""
         if not blocks or any(block is None for block in blocks):
             return Rows(*about, None, "table")
         if self._by_photo:
