@@ -221,6 +221,15 @@ STEPS: Mapping[str, StepInfo] = {
 }
 
 
+# A step of one's own, which may run a pipeline of Beam.
+_CUSTOM = StepInfo("A custom step.", opens=("spill",))
+
+
+def find_info(step: str) -> StepInfo:
+    """Returns the facts about a step of the DAG, or about any custom one."""
+    return STEPS.get(step, _CUSTOM)
+
+
 def name_helper(step: str, number: int) -> str:
     """Returns the task name of a pod that does a part of a step beside it."""
     return f"{step}{_HELPER}{number}"
@@ -270,8 +279,8 @@ def select_steps(searches: bool, own: Mapping[str, Any]) -> Mapping[str, StepInf
             [other for place in places if (other := place.partition(".")[0]) in steps]
             for places in (step["inputs"].values(), step["feeds"], step["before"])
         )
-        info = StepInfo(
-            "A custom step.",
+        info = replace(
+            _CUSTOM,
             code=(step["component"].rpartition(".")[0],),
             after=tuple(dict.fromkeys(sources)),
             settings=(f"steps.{name}",),

@@ -5,6 +5,7 @@ a recurring run whose steps are all served from the cache ends well without havi
 """
 
 import importlib.util
+import json
 import os
 import warnings
 from pathlib import Path
@@ -73,12 +74,6 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "Set them in a file, `--settings FILE`, or with `--set`, for example"
             " `--set kubeflow.push=pvc://edgeline/push`.",
         )
-    if settings.steps:
-        raise UsageError(
-            f"Custom steps are set: {', '.join(settings.steps)}.",
-            "A run on a cluster has the steps of the built-in DAG only.",
-            "Run them on one machine, or remove the setting `steps`.",
-        )
     if settings.push.key is not None:
         raise UsageError(
             f"push.key is {settings.push.key}.",
@@ -110,8 +105,9 @@ def _check(workload: "Workload", settings: "Settings") -> None:
     if spec is None:
         raise UsageError(
             f"The module {workload.module} of the workload {workload.name} was not found.",
-            f"Transform and Trainer import it from the image {kubeflow.image}, built from this project.",
-            "Put it into one of the project's folders, such as trainer_module/, and build the image again.",
+            f"Transform and Trainer import it, here and in the image {kubeflow.image}.",
+            "Put its folder into PYTHONPATH, and its files into an image on this project's:"
+            " FROM IMAGE, then COPY FOLDER /edgeline.",
         )
 
 
@@ -164,6 +160,8 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
     entry = ["python", "-m", "runners.kubeflow.pod.entry", "--records", paths.records]
     entry += ["--module", workload.module, "--source", workload.source]
+    if settings.steps:
+        entry += ["--own", json.dumps(settings.own_modules())]
     if settings.alerts.channels:
         entry += ["--alerts", escape(settings.alerts.model_dump_json(exclude_defaults=True))]
     if kubeflow.shards:

@@ -4,21 +4,22 @@ A group is a pipeline of its own below the root: what its tasks read from outsid
 other groups read from them are its outputs. It begins when the groups that it reads from have ended.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from edgeline.records.steps import STEPS, find_helped_step, find_step
+from edgeline.records.steps import find_helped_step, find_step
 
-# The groups, each with its first step in the order of `STEPS`.
+# The groups, each with its first step in the order of the DAG.
 _GROUPS = {"ExampleGen": "Data", "Transform": "Train", "EdgeConverter": "Edge", "Pusher": "Release"}
 
 Spec = dict[str, Any]
 
 
-def group_tasks(spec: Spec) -> None:
-    """Moves the tasks of a pipeline spec into groups, in place."""
+def group_tasks(spec: Spec, order: Sequence[str]) -> None:
+    """Moves the tasks of a pipeline spec into groups, in place; the steps are in their `order` in the DAG."""
     tasks, components = spec["root"]["dag"]["tasks"], spec["components"]
-    owners = {task: _find_group(task) for task in tasks}
+    owners = {task: _find_group(task, order) for task in tasks}
     groups: Spec = {}
     for group in _GROUPS.values():
         groups[group] = {"taskInfo": {"name": group}, "componentRef": {"name": group}, "inputs": {}}
@@ -47,10 +48,10 @@ def group_tasks(spec: Spec) -> None:
     spec["root"]["dag"]["tasks"] = groups
 
 
-def _find_group(task: str) -> str:
-    steps = list(STEPS)
-    before = steps[: steps.index(find_helped_step(find_step(task))) + 1]
-    return [_GROUPS[step] for step in before if step in _GROUPS][-1]
+def _find_group(task: str, order: Sequence[str]) -> str:
+    before = order[: order.index(find_helped_step(find_step(task))) + 1]
+    # A custom step may come before the first one.
+    return ["Data", *(_GROUPS[step] for step in before if step in _GROUPS)][-1]
 
 
 def _pass_out(component: Spec, output: Spec, kind: Spec) -> str:

@@ -73,9 +73,9 @@ def read_defaults(recorded: Mapping[str, Any]) -> Values:
 def take_apart(step: str, constants: Mapping[str, Any]) -> tuple[Values, Values]:
     """Splits the constants that TFX gives a step into those that the UI shows and those that it does not.
 
-    Values that are parameters of the run are in neither.
+    Values that are parameters of the run are in neither. Texts of a custom step stay texts.
     """
-    shown, unshown = _split(constants, (dict, list))
+    shown, unshown = _split(constants, (dict, list) if step in STEPS else ())
     for *keys, last in _find_places(step).values():
         if keys[0] in shown:
             del _look_up(shown, keys)[last]
@@ -140,7 +140,7 @@ def _split(values: Mapping[str, Any], objects: tuple[type, ...]) -> tuple[Values
         is_marked = isinstance(value, str) and any(mark in value for mark in _MARKS)
         if value == "" or name == _RECORDED or is_marked:
             unshown[name] = value
-        elif name == _CUSTOM:
+        elif name == _CUSTOM and isinstance(value, dict):
             assert not any(isinstance(item, dict) for item in value.values()), "it would become a text"
             shown[name], inside = _split(value, (dict,))
             unshown |= {name: inside} if inside else {}

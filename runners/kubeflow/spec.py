@@ -9,7 +9,15 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from edgeline.records.steps import STEPS, StepInfo, find_helped_step, name_helper, name_task
+from edgeline.records.steps import (
+    STEPS,
+    StepInfo,
+    find_helped_step,
+    find_info,
+    name_helper,
+    name_task,
+    select_steps,
+)
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, locate_mount, split_claim
 from runners.kubeflow.groups import group_tasks
@@ -64,12 +72,12 @@ def finish(
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
         if name == step:
-            _add_ui_outputs(component, STEPS[step])
+            _add_ui_outputs(component, find_info(step))
         _require_gate(task, component, spec["components"])
         _drop_implied(task)
         # A step served from last week's cache would read no new data; see also compiler.py.
         task["cachingOptions"] = {"enableCache": False}
-        if settings.retries and STEPS[step].repeatable:
+        if settings.retries and find_info(step).repeatable:
             task["retryPolicy"] = {
                 "maxRetryCount": settings.retries,
                 "backoffDuration": f"{settings.retry_backoff_s}s",
@@ -85,7 +93,8 @@ def finish(
             platform[label] = config
     _rename_gates(spec["root"]["dag"]["tasks"])
     if settings.groups:
-        group_tasks(spec)
+        steps = select_steps(recorded["tune"]["max_trials"] > 0, recorded["steps"])
+        group_tasks(spec, list(steps))
         for group in spec["root"]["dag"]["tasks"].values():
             _drop_implied(group)
     document = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
@@ -217,7 +226,7 @@ def _make_kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
 
 def _list_claims(step: str, settings: KubeflowSettings) -> Iterable[str]:
     """Returns the claims that a step mounts, each once: a pod that mounts one twice is refused."""
-    locations = [getattr(settings, name) for name in STEPS[step].opens]
+    locations = [getattr(settings, name) for name in find_info(step).opens]
     if settings.push_in_every_step:
         locations.append(settings.push)
     claims = [split_claim(location) for location in locations if location]

@@ -85,14 +85,14 @@ def _compile_once(target: Target, scratch: Path) -> Path:
     It is kept in the user's cache, `$XDG_CACHE_HOME/edgeline/pipelines`; in `scratch` if that cannot be made.
     """
     workload, settings = target.workload, target.settings
-    compiler = {"compiler": "runners.kubeflow.compiler"}
+    own = {"compiler": "runners.kubeflow.compiler", **settings.own_modules()}
     key = digest(
         {
             "workload": [workload.to_json(), workload.settings, Path(workload.schema).read_text("utf-8")],
             # Some defaults depend on whether another setting is given.
             "settings": [settings.model_dump(mode="json", exclude_unset=given) for given in (False, True)],
             # Compiling also checks that the workload's modules can be imported and have their functions.
-            "code": digest_step_files(workload.module, workload.source, compiler),
+            "code": digest_step_files(workload.module, workload.source, own),
             "libraries": [sys.prefix, digest_lock()],
         }
     )

@@ -60,6 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "gestures_model.py",
         "gestures_steps.py",
         "limit.yaml",
+        "notebook.py",
     ]
     for week in (1, 2):
         write_span(folder / "spans" / f"span-0000{week}", week)
@@ -135,14 +136,32 @@ from tfx.v1.orchestration import LocalDagRunner
 import edgeline
 
 workload, profile, *settings = sys.argv[1:]
-LocalDagRunner().run(edgeline.pipeline(workload, data="spans", profile=profile, settings=settings))
+LocalDagRunner().run(
+    edgeline.pipeline(workload, data="spans", workspace="stock", profile=profile, settings=settings)
+)
 """
     files = [str(world / "gestures" / name) for name in ("workload.yaml", "limit.yaml")]
-    more = ["evaluation.bounds=[]", "seed=7"]
 
-    result = run_warm([script, *files, *QUICK, *more], world, "python")
+    # The workspace is a new one, so that no step comes from the cache.
+    result = run_warm([script, *files, *QUICK, "evaluation.bounds=[]"], world, "python")
 
     assert result.code == 0, result.stderr
-    assert (world / "workspace" / "push" / "edge" / "gestures" / "2" / "model_int8.tflite").is_file()
-    status = run_in(world, "-m", "runners.cli", "status")
+    assert (world / "stock" / "push" / "edge" / "gestures" / "1" / "model_int8.tflite").is_file()
+    status = run_in(world, "-m", "runners.cli", "status", "--workspace", "stock")
     assert status.code == 0, status.stderr
+
+
+def test_a_notebook_runs_the_first_steps_one_by_one(world: Path) -> None:
+    script = """
+import sys
+import IPython
+
+sys.path.insert(0, "gestures")
+IPython.start_ipython(argv=["--quick", "gestures/notebook.py"])
+"""
+    result = run_warm([script], world, "python")
+
+    assert result.code == 0, result.stderr
+    assert "Traceback" not in result.stdout
+    assert [*(world / "interactive" / "StatisticsGen").rglob("FeatureStats.pb")]
+    assert [*(world / "interactive" / "SchemaGen").rglob("schema.pbtxt")]

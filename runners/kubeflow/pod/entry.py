@@ -1,12 +1,12 @@
 """The program in the container of each step on Kubeflow, in front of TFX's own runner.
 
 `python -m runners.kubeflow.pod.entry --records PLACE --module M --source M --step STEP`, for one of
-several pods of a step `--meeting FOLDER --pods N --pod I`, with settings of alerts `--alerts JSON`, with
-a server of MLflow `--registry URL`, with a place for shards of examples `--shards URL`, with parameters
-that no UI shows `--unshown JSON`, for the first step with all settings `--settings JSON`, and then the
-arguments of TFX's runner. The last two lines of the log have the step's outcome: as JSON for `edgeline`,
-which follows the run (see `edgeline/records/outcome.py`), and last, where a person looks first, as a
-sentence.
+several pods of a step `--meeting FOLDER --pods N --pod I`, with the modules of custom steps `--own JSON`,
+with settings of alerts `--alerts JSON`, with a server of MLflow `--registry URL`, with a place for shards of
+examples `--shards URL`, with parameters that no UI shows `--unshown JSON`, for the first step with all
+settings `--settings JSON`, and then the arguments of TFX's runner. The last two lines of the log have the
+step's outcome: as JSON for `edgeline`, which follows the run (see `edgeline/records/outcome.py`), and last,
+where a person looks first, as a sentence.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     executor_input = json.loads(options.json_serialized_invocation_args)
     run, problem = "", None
     try:
-        run = handover.read_run_id(executor_input, options.step)
+        run = handover.read_run_id(executor_input, options.step, json.loads(options.own))
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
@@ -114,6 +114,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     parser.add_argument("--unshown", default="{}")
+    parser.add_argument("--own", default="{}")
     for name in ("settings", "alerts", "registry", "shards", "meeting"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--pods", type=int)
@@ -126,7 +127,8 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
     foreign = handover.take_foreign_outputs(executor_input)
     fillings = {RUN_ID: run}
     if CODE_OF_IMAGE in options.unshown:
-        fillings[CODE_OF_IMAGE] = digest(digest_step_files(options.module, options.source, {}))
+        files = digest_step_files(options.module, options.source, json.loads(options.own))
+        fillings[CODE_OF_IMAGE] = digest(files)
         fillings[LOCK_OF_IMAGE] = inputs.digest_lock()
     arguments = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeline.errors import EdgelineError
 from edgeline.records.shards import bring_back, move_to_store, remove_from_store
-from edgeline.records.steps import STEPS
+from edgeline.records.steps import find_info
 from runners.kubeflow.pod.handover import Json, Locations, artifacts
 
 _log = logging.getLogger("edgeline.kubeflow")
@@ -23,7 +23,7 @@ def move_shards(step: str, executor_input: Json, place: str | None) -> Iterator[
     Raises:
         EdgelineError: The store cannot be used.
     """
-    if "spill" in STEPS[step].opens:
+    if "spill" in find_info(step).opens:
         for _, artifact in artifacts(executor_input.get("inputs", {})):
             for folder in Path(artifact["uri"]).glob("Split-*"):
                 bring_back(folder)
@@ -52,7 +52,7 @@ def share_with_executors(
     `executor_input` are still those of the backend.
     """
     values = dict(flag.partition("=")[::2] for flag in flags)
-    if "spill" not in STEPS[step].opens or not values.get("--spark_master", "").startswith("k8s://"):
+    if "spill" not in find_info(step).opens or not values.get("--spark_master", "").startswith("k8s://"):
         yield launcher
         return
     place = Path(values["--spark_spill"], f"{run}-{step}")

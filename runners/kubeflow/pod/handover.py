@@ -13,7 +13,7 @@ An input that already has the form of TFX is not changed. All functions take the
 the nested dictionaries of its JSON.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,20 +59,23 @@ def artifacts(side: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
             yield name, entries[0]
 
 
-def read_run_id(executor_input: Json, step: str) -> str:
+def read_run_id(executor_input: Json, step: str, own: Collection[str] = ()) -> str:
     """Returns the id of the run, which stands before the step's name in the URIs of its outputs.
 
-    For a step without outputs, it is the part before the name of the step that an input comes from.
+    For a step without outputs, it is the part before the name of the step that an input comes from. It is
+    empty for one of one's `own` steps that has neither.
 
     Raises:
         EdgelineError: No URI has it.
     """
-    for side, steps in (("outputs", {step}), ("inputs", STEPS)):
+    for side, steps in (("outputs", {step}), ("inputs", {*STEPS, *own})):
         for _, artifact in artifacts(executor_input.get(side, {})):
             parts = urlsplit(artifact["uri"]).path.split("/")
             for before, part in reversed([*pairwise(parts[1:])]):
                 if find_step(part) in steps:
                     return before
+    if step in own:
+        return ""
     raise EdgelineError(
         f"Neither the outputs of {step} nor its inputs are in a folder that is named after a step.",
         "The name of the folder above it is the id of the run.",

@@ -22,6 +22,7 @@ from pipeline.settings import Settings, load
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline, require_gpus
 from runners.kubeflow.run_steps import order_steps
+from tests.pipeline.test_own_steps import CHECK, CLEAN, MODULE
 
 PLATFORM = {
     "image": "registry.example/edgeline:7",
@@ -463,11 +464,30 @@ def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_ex
             r"Trainer has 2 pods, and kubeflow\.checkpoints is not set",
             "kubeflow.checkpoints=pvc://CLAIM/path",
         ),
-        ({"steps": {"Clean": {"component": "own.Clean"}}}, {}, "Custom steps are set: Clean", "remove"),
     ],
-    ids=["Spark without a shared folder", "a key in a file", "no place to meet", "steps of one's own"],
+    ids=["Spark without a shared folder", "a key in a file", "no place to meet"],
 )
 def test_settings_that_no_pod_can_follow_are_refused(tmp_path, groups, changes, message, do):
     with pytest.raises(UsageError, match=message) as caught:
         compile_documents(tmp_path, load_settings(*groups.items(), **changes))
     assert do in caught.value.do
+
+
+def test_a_component_of_ones_own_is_a_task_between_the_steps_in_its_group(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_task.py").write_text(MODULE, encoding="utf-8")
+    clean = {**CLEAN, "component": "own_task.Clean", "parameters": {"most": 1.0}}
+    check = {**CHECK, "component": "own_task.Check"}
+    own = ("steps", {"Clean": clean, "Check": check})
+    spec, platform = compile_documents(tmp_path, load_settings(own, groups=True))
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    tasks = spec["components"]["Data"]["dag"]["tasks"]
+    cleaned, checked = tasks["Clean"]["inputs"], tasks["Check"]["inputs"]["artifacts"]
+    assert cleaned["artifacts"]["examples"]["taskOutputArtifact"]["producerTask"] == "ExampleGen"
+    assert cleaned["parameters"]["most"]["runtimeValue"]["constant"] == 1.0
+    assert checked["gate"]["taskOutputArtifact"]["producerTask"] == "refused-if-red"
+    trainer = spec["components"]["Train"]["dag"]["tasks"]["Trainer"]
+    assert trainer["inputs"]["artifacts"]["examples"] == {"componentInputArtifact": "Clean-cleaned"}
+    command = spec["deploymentSpec"]["executors"]["Clean_executor"]["container"]["command"]
+    assert json.loads(command[command.index("--own") + 1]) == {"Clean": "own_task", "Check": "own_task"}
+    assert index_by_step(platform)["Clean"]["imagePullPolicy"] == "IfNotPresent"
