@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import tensorflow as tf
+
 from components.serving import ServedModel
 from components.transformed_examples import open_records
 from edgeline.errors import EdgelineError
@@ -31,8 +33,6 @@ def score_releases(push: str, model: str, current: int, folder: str) -> Iterator
 
     `folder` is that of the split eval. Releases that cannot be read, or cannot read the examples, are logged.
     """
-    import tensorflow as tf
-
     changes = read_history(PushFolder(locate(push)), model).changes
     left_out = {current, *(change.from_version for change in changes if change.action == "rollback")}
     releases = [release for release in store.releases(push, model) if release.version not in left_out]
@@ -65,11 +65,9 @@ def _answer(release: Release, records: list[bytes]) -> list[str]:
 
 def _read_newest(folder: str) -> tuple[list[bytes], list[str]]:
     """Returns the first examples of the newest span, which are a random sample, and their labels."""
-    from tensorflow.core.example.example_pb2 import Example
-
     records, labels = [], []
     for record in open_records(folder).as_numpy_iterator():
-        features = Example.FromString(record).features.feature
+        features = tf.train.Example.FromString(record).features.feature
         if features["newest_span"].int64_list.value[0]:
             records.append(record)
             labels.append(first_text(features[LABEL]))

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from tensorflow_transform import TFTransformOutput
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model, TransformGraph
@@ -47,8 +48,6 @@ def EdgeConverter(
     The labels and the preprocessing contract are written beside the files; for rows, which microcontrollers
     read too, int8 also as C source.
     """
-    from tensorflow_transform import TFTransformOutput
-
     parsed = _Settings.model_validate_json(settings)
     folder = Path(edge_models.uri)
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -297,8 +298,6 @@ def _compare(variant: str, now: Answers, production: str, then: Answers) -> str:
 
 def _run_production(production: Artifact, examples: Artifact, reference: _Reference) -> _Production:
     """Runs the default file in production on the eval examples, which its own Transform graph prepares."""
-    import tensorflow as tf
-
     version = production.get_int_custom_property("version")
     if not production.get_int_custom_property("has_model"):
         why = "Nothing was in production before, so there was no file to compare with."
@@ -323,8 +322,6 @@ def _predict(
     production: Artifact, file: str, examples: Artifact, labels: Sequence[str]
 ) -> NDArray[np.float32]:
     """Returns the probabilities of a file in production, float32 [n, classes]."""
-    import tensorflow as tf
-
     bundle = Path(production.uri, artifacts.PRODUCTION_EDGE)
     model = EdgeModel(bundle / file)
     parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME, model.classes, labels)

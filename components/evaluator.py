@@ -53,7 +53,11 @@ class _Settings(Group):
 class _Evidence:
     """All that a model is judged by: the inputs of the step, and what the models answered."""
 
-    inputs: Mapping[str, Artifact]
+    examples: Artifact
+    baseline: Artifact  # the model in production, if there is one
+    saved_model: str  # the candidate
+    splits: Mapping[str, str]  # folders of the examples
+    quarantine: Path
     evaluation: Path  # the folder of the output
     workload: Workload
     settings: _Settings
@@ -61,26 +65,6 @@ class _Evidence:
     out_of_fold: Answers | None  # None if the Trainer made no folds
     distinct: Answers | None  # those without near twins of train, if there are too many of these
     simple: SimpleModels
-
-    def read(self, name: str) -> Path:
-        """Returns the folder of an input."""
-        return Path(self.inputs[name].uri)
-
-    def locate_split(self, split: str) -> str:
-        """Returns the folder of the examples of a split."""
-        folder: str = artifact_utils.get_split_uri([self.inputs["examples"]], split)
-        return folder
-
-    @property
-    def saved_model(self) -> str:
-        """The candidate's SavedModel."""
-        folder: str = path_utils.serving_model_path(self.inputs["model"].uri)
-        return folder
-
-    @property
-    def has_baseline(self) -> bool:
-        """True if a model is in production."""
-        return bool(self.inputs["baseline_model"].get_int_custom_property("has_model") == 1)
 
 
 class EvaluatorExecutor(Executor):
@@ -94,12 +78,20 @@ class EvaluatorExecutor(Executor):
         workload = Workload.from_json(exec_properties["workload"])
         settings = _Settings.model_validate_json(exec_properties["settings"])
         evaluation = Path(artifact_utils.get_single_uri(output_dict["evaluation"]))
-        self._run_tfma(input_dict, output_dict, exec_properties, workload)
+
+        own_flags = answers.make_beam_flags(str(evaluation), workload)
+        self._beam_pipeline_args: list[str] = [*self._beam_pipeline_args, *own_flags]
+        # TFX's executor knows no further inputs, and takes no artifact without a model.
+        names = ["examples", "model"]
+        if inputs["baseline_model"].get_int_custom_property("has_model"):
+            names.append("baseline_model")
+        properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
+        super().Do({name: input_dict[name] for name in names}, output_dict, properties)
 
         evidence = _gather_evidence(inputs, evaluation, workload, settings)
         metrics = _measure(evidence)
         METRICS.write(evaluation, metrics)
-        EARLIER.write(evaluation, EARLIER.find(evidence.read("baseline_model")) or ())
+        EARLIER.write(evaluation, EARLIER.find(Path(evidence.baseline.uri)) or ())
 
         on_eval, out_of_fold = evidence.on_eval, evidence.out_of_fold
         verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, evidence.distinct)
@@ -109,23 +101,6 @@ class EvaluatorExecutor(Executor):
         for warning in verdict.warnings:
             log.warning(warning)
         _bless(artifact_utils.get_single_instance(output_dict["blessing"]), verdict)
-
-    def _run_tfma(
-        self,
-        input_dict: dict[str, Any],
-        output_dict: dict[str, Any],
-        exec_properties: dict[str, Any],
-        workload: Workload,
-    ) -> None:
-        """Runs TFX's executor, which knows no further inputs, and no artifact without a model."""
-        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-        own_flags = answers.make_beam_flags(evaluation, workload)
-        self._beam_pipeline_args: list[str] = [*self._beam_pipeline_args, *own_flags]
-        known = {name: input_dict[name] for name in ("examples", "model")}
-        (baseline,) = input_dict["baseline_model"]
-        if baseline.get_int_custom_property("has_model"):
-            known["baseline_model"] = [baseline]
-        super().Do(known, output_dict, {**exec_properties, "custom_extractors": answers.EXTRACTORS})
 
 
 class EvaluatorSpec(ComponentSpec):
@@ -167,12 +142,16 @@ def _gather_evidence(
     inputs: Mapping[str, Artifact], evaluation: Path, workload: Workload, settings: _Settings
 ) -> _Evidence:
     """Reads the answers that TFMA's pipeline wrote, and makes those of the simple models."""
-    quarantine = Path(inputs["quarantine"].uri)
+    examples, quarantine = inputs["examples"], Path(inputs["quarantine"].uri)
+    splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
     on_eval = answers.read_answers(evaluation, workload)
     lines = list(OUT_OF_FOLD.read(Path(inputs["model_run"].uri)))
-    splits = {split: artifact_utils.get_split_uri([inputs["examples"]], split) for split in ("train", "eval")}
     return _Evidence(
-        inputs=inputs,
+        examples=examples,
+        baseline=inputs["baseline_model"],
+        saved_model=path_utils.serving_model_path(inputs["model"].uri),
+        splits=splits,
+        quarantine=quarantine,
         evaluation=evaluation,
         workload=workload,
         settings=settings,
@@ -198,20 +177,20 @@ def _measure(evidence: _Evidence) -> Metrics:
     workload, on_eval = evidence.workload, evidence.on_eval
     out_of_fold, distinct = evidence.out_of_fold, evidence.distinct
     group, rate = workload.group_noun, evidence.settings.evaluation.false_alarm_rate
-    baseline, evaluation = evidence.inputs["baseline_model"], str(evidence.evaluation)
+    evaluation = str(evidence.evaluation)
+    has_baseline = evidence.baseline.get_int_custom_property("has_model") == 1
     # TFMA drops the name of a single model.
-    name = "candidate" if evidence.has_baseline else ""
-    candidate, confusion = read_metrics(evaluation, name, workload)
+    candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
     return Metrics(
         candidate=candidate,
-        baseline=read_metrics(evaluation, "baseline", workload)[0] if evidence.has_baseline else None,
-        baseline_version=baseline.get_int_custom_property("version"),
+        baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,
+        baseline_version=evidence.baseline.get_int_custom_property("version"),
         confusion=confusion,
         group=group,
         estimates=estimate_accuracies(on_eval),
         worst_groups=find_worst_groups(on_eval),
         simple_models=compare(on_eval, evidence.simple.answers),
-        importance=measure_importance(evidence.saved_model, evidence.locate_split("eval"), workload),
+        importance=measure_importance(evidence.saved_model, evidence.splits["eval"], workload),
         out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
         without_twins=compute_metrics(distinct, group, rate) if distinct and len(distinct.labels) else None,
     )
@@ -219,24 +198,23 @@ def _measure(evidence: _Evidence) -> Metrics:
 
 def _find_label_issues(evidence: _Evidence) -> Mapping[str, str]:
     """Writes the labels that look wrong; returns the spans with too many of them, a sentence each."""
-    cleared, unjudged = set(REVIEWED.find(evidence.read("quarantine")) or ()), ""
+    cleared, unjudged = set(REVIEWED.find(evidence.quarantine) or ()), ""
     if evidence.out_of_fold is not None:
         judged = _divide_out_of_fold(evidence.out_of_fold, evidence.on_eval.ids)
     else:
         judged, unjudged = _judge_labels(evidence.on_eval, evidence.simple)
-        train = evidence.locate_split("train")
         for part in judged[1:]:
-            cleared |= find_cleared(part, evidence.saved_model, train, evidence.workload)
-    examples, workload = evidence.inputs["examples"], evidence.workload
-    return write_label_issues(evidence.evaluation, examples, judged, cleared, workload, unjudged)
+            cleared |= find_cleared(part, evidence.saved_model, evidence.splits["train"], evidence.workload)
+    folder, examples = evidence.evaluation, evidence.examples
+    return write_label_issues(folder, examples, judged, cleared, evidence.workload, unjudged)
 
 
 def _add_photo_drift(verdict: Verdict, evidence: _Evidence) -> Verdict:
     """Writes how far photos drifted; returns the verdict with a warning of it."""
     if not evidence.simple.photos:
         return verdict
-    examples = evidence.inputs["examples"]
-    drift = write_photo_drift(evidence.evaluation, examples, evidence.simple.photos, evidence.workload)
+    folder, examples = evidence.evaluation, evidence.examples
+    drift = write_photo_drift(folder, examples, evidence.simple.photos, evidence.workload)
     if drift is None or not drift.has_drifted:
         return verdict
     cause = "A new camera, another place, a dirty lens?"
@@ -245,10 +223,10 @@ def _add_photo_drift(verdict: Verdict, evidence: _Evidence) -> Verdict:
 
 def _add_served_answers(verdict: Verdict, evidence: _Evidence, metrics: Metrics) -> Verdict:
     """Returns the verdict with what phones answered, if that is known, and copies its record."""
-    served = SERVED.find(evidence.read("quarantine"))
+    served = SERVED.find(evidence.quarantine)
     if not served:
         return verdict
-    production, limits = evidence.read("baseline_model"), evidence.settings.evaluation
+    production, limits = Path(evidence.baseline.uri), evidence.settings.evaluation
     pushed = PUSHED.find(production) or {}
     skews = SKEW.find(production) or ()
     PUSHED.write(evidence.evaluation, pushed)

@@ -124,7 +124,11 @@ def SpanExampleGen(
     folder = Path(quarantine.uri)
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
-    scratch = _make_folders(folder / "scratch", [*folders.values()])
+    scratch = folder / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # left by an attempt that was killed
+    for directory in (scratch, *map(Path, folders.values())):
+        directory.mkdir(parents=True, exist_ok=True)
+
     about, limits = Workload.from_json(workload), _Settings.model_validate_json(settings).data
     opened = _open_window(data, about, limits, workspace, code, scratch)
     _run(beam_pipeline, _make_plan(opened, folders), opened)
@@ -153,14 +157,6 @@ def SpanExampleGen(
     if counts.quarantined:
         total = sum(span.rows for span in summary.spans)
         log.warning("%d of %d %s were quarantined.", counts.rejected.total(), total, opened.workload.nouns)
-
-
-def _make_folders(scratch: Path, folders: Sequence[str]) -> Path:
-    """Makes the folders of the splits, and an empty scratch; returns that."""
-    shutil.rmtree(scratch, ignore_errors=True)  # left by an attempt that was killed
-    for folder in (scratch, *map(Path, folders)):
-        folder.mkdir(parents=True, exist_ok=True)
-    return scratch
 
 
 def _open_window(

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.serving import ServedModel
@@ -30,8 +31,6 @@ def measure_importance(saved_model: str, folder: str, workload: Workload) -> tup
     columns = [name for name in columns if name not in workload.unmeasured]
     if not 2 <= len(columns) <= _MOST_COLUMNS:
         return ()
-    import tensorflow as tf
-
     model = ServedModel(saved_model)
 
     def predict(examples: Sequence[Any]) -> NDArray[np.float32]:

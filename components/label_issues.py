@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.predictions import write_previews
@@ -60,14 +61,12 @@ def find_cleared(part: Judged, saved_model: str, folder: str, workload: Workload
     The network learned from them, and may repeat a wrong label; but the mistakes of a simple model are far
     more than those of the network.
     """
-    from tensorflow.core.example.example_pb2 import Example
-
     label_of = {issue.example: issue.label for issue in part.find_issues(workload.labels)}
     suspects = dict[str, bytes]()
     for record in open_records(folder).as_numpy_iterator():
         if len(suspects) == len(label_of):
             break
-        name = first_text(Example.FromString(record).features.feature[workload.id])
+        name = first_text(tf.train.Example.FromString(record).features.feature[workload.id])
         if name in label_of:
             suspects[name] = record
     if not suspects:

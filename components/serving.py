@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 _BATCH = 64
@@ -13,15 +14,11 @@ class ServedModel:
     """A SavedModel, served by its signature for raw examples, or by another one with a single input."""
 
     def __init__(self, folder: str, signature: str = "serving_default") -> None:
-        import tensorflow as tf
-
         self._loaded = tf.saved_model.load(folder)  # the signatures alone do not keep the variables alive
         self._serve = self._loaded.signatures[signature]
 
     def answer(self, inputs: NDArray[Any] | Sequence[bytes]) -> dict[str, NDArray[np.float32]]:
         """Returns the model's outputs by name, float32 [n, ...], for tensors or for serialized examples."""
-        import tensorflow as tf
-
         ((name, spec),) = self._serve.structured_input_signature[1].items()
         batches = (inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH))
         answers = [self._serve(**{name: tf.cast(batch, spec.dtype)}) for batch in batches]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
 from numpy.typing import NDArray
 from tfx.types import artifact_utils
 
@@ -12,6 +14,7 @@ from data.spans.tfrecords import list_values
 from edgeline.records.shards import find_shards
 from edgeline.records.workload import Workload
 from trainer_module.raw_features import first_text
+from trainer_module.training.input_pipeline import read_records
 from trainer_module.workload_module import LABEL, find, find_input
 
 _BATCH = 64
@@ -47,9 +50,6 @@ def read_examples(
 
     With `each_label`, reads as many of each label as there are of each, as far as `_MOST_READ` records go.
     """
-    import tensorflow as tf
-    import tensorflow_transform as tft
-
     transform = tft.TFTransformOutput(transform_graph_uri)
     layer, spec = transform.transform_features_layer(), transform.raw_feature_spec()
     name = find_input(transform)
@@ -79,13 +79,11 @@ def read_examples(
 
 def _choose_of_each_label(records: Iterable[bytes], limit: int, labels: Sequence[str]) -> list[bytes]:
     """Returns `limit` records, or all: as many of each label, filled up with others, in file order."""
-    from tensorflow.core.example.example_pb2 import Example
-
     share, counts = -(-limit // len(labels)), dict.fromkeys(labels, 0)
     early: list[tuple[int, int, bytes]] = []  # with the count of their label so far
     late: list[tuple[int, int, bytes]] = []
     for number, record in enumerate(records):
-        label = first_text(Example.FromString(record).features.feature["label"])
+        label = first_text(tf.train.Example.FromString(record).features.feature["label"])
         counts[label] = counts.get(label, 0) + 1
         if counts[label] <= share:
             early.append((counts[label], number, record))
@@ -117,16 +115,12 @@ def read_raw_features(folder: str) -> Iterator[Mapping[str, Any]]:
 
     The order is by digest, so the first ones are a random sample.
     """
-    from tensorflow.core.example.example_pb2 import Example
-
     for record in open_records(folder).as_numpy_iterator():
-        yield Example.FromString(record).features.feature
+        yield tf.train.Example.FromString(record).features.feature
 
 
 def open_records(folder: str) -> Any:
     """Returns the serialized examples in the folder of a split, in file order, as a `tf.data.Dataset`."""
-    from trainer_module.training.input_pipeline import read_records
-
     return read_records(find_shards([f"{folder}/*"]))
 
 

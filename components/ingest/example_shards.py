@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 import apache_beam as beam
 import msgspec
+import tensorflow as tf
 
 from components.ingest.kept_spans import KeptSpans
 from components.ingest.originals import MOST_OF_LABEL, Named
@@ -266,8 +267,6 @@ class MergeShard(_Worker):
 
     def process(self, shard: int, parts: Any) -> None:
         """Writes the files of a shard; `parts` has Beam wait for all parts. Yields nothing."""
-        import tensorflow as tf
-
         plan = self._plan
         ends = Ends().merged(item.ends for item in read_all(plan.scratch, READ, SpanRead))
         # Concatenated messages of protocol buffers are read as one merged message, see "Last One Wins" on
@@ -375,8 +374,6 @@ def _write_json(folder: Path, name: str, value: Any) -> None:
 
 
 def _read_truth(part: _Part, label: str, workload: Workload) -> Truth:
-    import tensorflow as tf
-
     features = tf.train.Example.FromString(part.example).features.feature
     values = {kind: list_values(features[name]) for kind, name in workload.slices.items()}
     slices = {kind: format_value(listed[0]) for kind, listed in values.items() if listed}
@@ -385,8 +382,6 @@ def _read_truth(part: _Part, label: str, workload: Workload) -> Truth:
 
 def _serialize(values: Mapping[str, Value]) -> bytes:
     """Returns values as a serialized tf.Example."""
-    import tensorflow as tf
-
     features = {name: _make_feature(value) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
         deterministic=True
@@ -394,8 +389,6 @@ def _serialize(values: Mapping[str, Value]) -> bytes:
 
 
 def _make_feature(value: Value) -> Any:
-    import tensorflow as tf
-
     values = [value] if isinstance(value, bytes | str | int | float) else list(value)
     if not values:  # a list of no texts, such as the words of emoji, is read as a list of numbers otherwise
         return tf.train.Feature()
