@@ -94,14 +94,15 @@ def test_the_files_of_the_pages_are_a_workload_with_a_step_of_its_own_that_is_pu
     steps = list(result.states)
     assert steps.index("DataGate") < steps.index("Limit") < steps.index("Transform")
     # Transform computed the deviation of the limited readings.
-    assert find_largest(world, "Limit") == 8.0 < find_largest(world, "ExampleGen")
+    artifacts = world / "workspace" / "artifacts"
+    assert find_largest(artifacts / "Limit") == 8.0 < find_largest(artifacts / "ExampleGen")
 
 
-def find_largest(world: Path, step: str) -> float:
-    """Returns the largest reading in the examples of a step."""
+def find_largest(folder: Path) -> float:
+    """Returns the largest reading in the examples below a folder."""
     import tensorflow as tf
 
-    files = [str(file) for file in (world / "workspace" / "artifacts" / step).rglob("Split-train/*.gz")]
+    files = [str(file) for file in folder.rglob("Split-train/*.gz")]
     assert files
     return max(
         max(tf.train.Example.FromString(record.numpy()).features.feature["samples"].float_list.value)

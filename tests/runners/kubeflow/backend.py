@@ -62,9 +62,11 @@ class Backend:
         executors = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if platform else {}
         self.mounts = {label: config.get("pvcMount", []) for label, config in executors.items()}
 
-    def go_on(self) -> None:
-        """Runs each step whose upstream steps ended well, as a retried run does."""
+    def go_on(self, until: str | None = None) -> None:
+        """Runs each step whose upstream steps ended well, as a retried run does; up to one step if named."""
         for step in self.iterate_in_order():
+            if until in self.results:
+                return
             done = {name for name, result in self.results.items() if result.code == 0}
             if self.find_upstream(step) <= done:
                 self.results[step] = self.run_step(step)

@@ -18,6 +18,7 @@ from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline
 from tests.e2e.conftest import SMALL
+from tests.e2e.test_own_workload import find_largest, write_files, write_span
 from tests.runners.cli.process import python
 from tests.runners.kubeflow.backend import Backend
 from tests.warm import fork_conversions
@@ -200,3 +201,29 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
     outcome = Outcome("pushed", 1, reasons, step="ReleaseGate")
     assert result.stderr.splitlines()[-2:] == [outcome.to_line(), f"Pushed: {' '.join(reasons)}"]
     assert "executor_class_path" not in result.stderr
+
+
+def test_a_workload_and_a_component_of_ones_own_lie_in_no_room_of_the_project(tmp_path, monkeypatch):
+    """Both modules are found by their names alone, as in an image on the project's; up to Transform."""
+    write_files(tmp_path / "gestures")
+    monkeypatch.syspath_prepend(tmp_path / "gestures")
+    cluster = Cluster(tmp_path / "cluster")
+    for week in (1, 2):
+        write_span(cluster.data / f"span-0000{week}", week)
+    workload = with_features(find_workload(str(tmp_path / "gestures" / "workload.yaml")))
+    limit = str(tmp_path / "gestures" / "limit.yaml")
+    settings = load(workload.settings, limit, [*PLATFORM, "gate.min_examples_per_class=5"])
+    pipeline = tmp_path / "gestures.yaml"
+    compile_pipeline(workload, settings, pipeline)
+
+    run = Backend(pipeline, cluster.folder, "run-1", "2.17")
+    run.go_on(until="Transform")
+
+    assert not get_errors(run)
+    assert run.results["Limit"].sentence.startswith("Done: Limit in ")
+    assert {"DataGate", "Transform"} <= set(run.results) and "Trainer" not in run.results
+    limited, whole = (
+        find_largest(run.locate(run.outputs[step, name]["uri"]))
+        for step, name in (("Limit", "limited"), ("ExampleGen", "examples"))
+    )
+    assert limited == 8.0 < whole
