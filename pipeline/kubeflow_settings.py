@@ -2,19 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from edgeline.records.steps import STEPS
 from edgeline.secrets import find_secret, names_secret
 from edgeline.settings_group import Group
 
-if TYPE_CHECKING:
-    StepName = str
-else:
-    # With the names as values, a mistyped step in the settings is answered with the nearest one.
-    StepName = Literal[tuple(STEPS)]
 DEFAULT_GPU_TYPE = "nvidia.com/gpu"
 _CLAIM = re.compile(r"pvc://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)((?:/[^/]+)*)/?")
 _ROOT = re.compile(r"(s3|minio|gs)://[^/\s]+(/\S*)?")
@@ -171,8 +165,8 @@ class KubeflowSettings(Group):
     begins when those before it have ended. Needs a backend of KFP 2.5 or newer."""
     every_step: Placement = Placement()
     """Resources and nodes of every step's pod."""
-    steps: Mapping[StepName, Placement] = {}
-    """Resources and nodes of single steps, by step, where they differ from `every_step`."""
+    steps: Mapping[str, Placement] = {}
+    """Resources and nodes of single steps, custom ones too, by step, where they differ from `every_step`."""
 
     @field_validator("env", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from data.settings import DataSettings
 from edgeline.alerts.settings import AlertSettings
 from edgeline.edge.variants import ConversionSettings
-from edgeline.errors import UsageError
+from edgeline.errors import UsageError, suggest
 from edgeline.gates.settings import ALARM_METRICS, EdgeLimits, EvaluationSettings, GateSettings
 from edgeline.records.run import flatten
 from edgeline.records.served import name_kinds_of_phones
@@ -225,6 +225,12 @@ def _find_unknown_names(
 
 def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
     """Yields a sentence for each setting that does not work with another one."""
+    steps = [*STEPS, *settings.steps]
+    for name in settings.kubeflow.steps:
+        if name not in steps:
+            place = f"kubeflow.steps.{name}"
+            problem = f"the DAG has no step of that name (from {tree.origin(place)})."
+            yield f"{place}: {problem} {suggest(name, steps)}".rstrip()
     if settings.model.frozen_stages == "all" and settings.model.weights == "none":
         yield (
             "model.frozen_stages: all keeps the weights that training begins with, but model.weights is none:"

@@ -157,8 +157,7 @@ def test_every_mistake_is_in_the_one_error():
          "gate.severity.labelshift: there is no such setting (from --set). Did you mean"
          " gate.severity.label_shift?"),
         ("kubeflow.steps={Traner: {gpu: 1}}",
-         "kubeflow.steps.Traner: there is no such setting (from --set). Did you mean"
-         " kubeflow.steps.Trainer?"),
+         "kubeflow.steps.Traner: the DAG has no step of that name (from --set). Did you mean Trainer?"),
         ("trainer.strategy=mirored",
          "trainer.strategy: 'mirored' is not one of auto, mirrored, one_device, multi_worker, tpu"
          " (from --set). Did you mean mirrored?"),

@@ -4,7 +4,6 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
@@ -14,10 +13,9 @@ from tfx.dsl.compiler.compiler import Compiler
 
 from edgeline.alerts.settings import AlertSettings
 from edgeline.errors import UsageError
-from edgeline.records.steps import find_step
+from edgeline.records.steps import STEPS, find_step
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.dag import Observed, Paths, create_pipeline
-from pipeline.kubeflow_settings import StepName
 from pipeline.settings import Settings, load
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline, require_gpus
@@ -160,7 +158,7 @@ def get_output_types(spec, step):
 def test_the_backend_can_parse_both_documents(documents, tasks):
     spec, platform = documents
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    assert {find_step(name) for name in parsed.root.dag.tasks} == set(tasks) == set(get_args(StepName))
+    assert {find_step(name) for name in parsed.root.dag.tasks} == set(tasks) == set(STEPS)
     assert parsed.schema_version == "2.1.0"
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
 
@@ -311,7 +309,7 @@ def test_the_claim_of_releases_is_mounted_in_every_step_that_leaves_a_page_when_
     releases = {"constant": "releases", "mountPath": "/mnt/releases"}
     pods = index_by_step(full[1])
     assert all(releases in config["pvcMount"] for config in pods.values())
-    assert set(pods) == {*get_args(StepName), "Trainer-worker-1", "Trainer-worker-2"} - {"Tuner"}
+    assert set(pods) == {*STEPS, "Trainer-worker-1", "Trainer-worker-2"} - {"Tuner"}
 
 
 def test_every_step_has_the_environment_the_secrets_and_the_way_to_its_image(spec, kubernetes):
@@ -389,7 +387,7 @@ def test_another_workload_compiles_to_the_same_steps_of_its_own_code(tmp_path):
     workload = with_features(find_workload("sensor"))
     settings = load({**workload.settings, "kubeflow": PLATFORM})
     compiled, _ = compile_documents(tmp_path, settings, workload)
-    assert set(get_args(StepName)) - set(map(find_step, compiled["root"]["dag"]["tasks"])) == {"Tuner"}
+    assert set(STEPS) - set(map(find_step, compiled["root"]["dag"]["tasks"])) == {"Tuner"}
     for container in get_containers(compiled).values():
         command = [*container["command"], *container["args"]]
         assert command[command.index("--module") + 1] == "trainer_module.workloads.tables"

@@ -2,12 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import get_args
 
 import kfp_server_api
 import pytest
 
-from pipeline.kubeflow_settings import StepName
+from edgeline.records.steps import STEPS
 from runners.kubeflow.pods import Pod, explain_ending, find_troubles, read_pods
 from runners.kubeflow.run_steps import compute_signature, is_pending, order_steps, read_steps
 
@@ -104,7 +103,7 @@ def test_the_plan_follows_artifacts_and_order_alone():
 
 
 def test_independent_steps_come_in_the_order_of_the_dag():
-    names = get_args(StepName)
+    names = tuple(STEPS)
     tasks = {name: {} for name in sorted(names)} | {"Transform": {"dependentTasks": ["DataGate"]}}
     assert order_steps({"root": {"dag": {"tasks": tasks}}}) == list(names)
 
