@@ -292,9 +292,8 @@ def _keep_spans(window: _Window, counts: _Counts, contents: Mapping[str, str]) -
     """Keeps the output for the fresh spans for the next run, where runs share a folder."""
     if window.cache is None:
         return
-    unstable = {
-        span for span, reason in counts.rejected if reason == "unreadable"
-    }  # perhaps readable next time
+    # What is unreadable may be readable next time.
+    unstable = {span for span, reason in counts.rejected if reason == "unreadable"}
     unstable |= {span.name for span in window.fresh if has_links(span)}
     names = (span.name for span in window.fresh)
     stable = [n for n in names if window.contents[n] == contents[n] and n not in unstable]
