@@ -226,7 +226,8 @@ def _judge_file(
     )
     failures = _find_failures(inspection, measurement, conversion.variant, limits)
 
-    compared, warnings = "", tuple(warn_of_latency(measurement, limits))
+    compared = ""
+    warnings = tuple(warn_of_latency(measurement, limits))
     # Beside a limit too, so that all that would hold the file is said at once.
     if measurement.finite and production is not None and production.answers is not None:
         now = reference.gather(probabilities)
@@ -326,7 +327,8 @@ def _predict(
     model = EdgeModel(bundle / file)
     parse_labels((bundle / LABELS_FILE_NAME).read_bytes(), LABELS_FILE_NAME, model.classes, labels)
     loaded = tf.saved_model.load(path_utils.serving_model_path(production.uri))
-    transform, rows = loaded.signatures["transform_features"], []
+    transform = loaded.signatures["transform_features"]
+    rows = []
     records = open_records(artifact_utils.get_split_uri([examples], "eval"))
     for batch in records.take(_MOST_EXAMPLES).batch(_BATCH):
         features = transform(examples=batch)

@@ -198,7 +198,8 @@ def _measure(evidence: _Evidence) -> Metrics:
 
 def _find_label_issues(evidence: _Evidence) -> Mapping[str, str]:
     """Writes the labels that look wrong; returns the spans with too many of them, a sentence each."""
-    cleared, unjudged = set(REVIEWED.find(evidence.quarantine) or ()), ""
+    cleared = set(REVIEWED.find(evidence.quarantine) or ())
+    unjudged = ""
     if evidence.out_of_fold is not None:
         judged = _divide_out_of_fold(evidence.out_of_fold, evidence.on_eval.ids)
     else:

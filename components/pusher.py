@@ -117,7 +117,8 @@ def Pusher(
             inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
         )
         bundle = _read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels))
-        metrics, facts = METRICS.read(Path(evaluation.uri)), collect(sources, about)
+        facts = collect(sources, about)
+        metrics = METRICS.read(Path(evaluation.uri))
         candidate = _make_candidate(saved_model, bundle, metrics, facts, _read_data(examples), rules.push)
         outcome = _push(push, candidate, model_name, rules.push)
 
