@@ -292,7 +292,7 @@ def _keep_spans(window: _Window, counts: _Counts, contents: Mapping[str, str]) -
     """Keeps the output for the fresh spans for the next run, where runs share a folder."""
     if window.cache is None:
         return
-    # What is unreadable may be readable next time.
+    # A row that is unreadable may be readable next time.
     unstable = {span for span, reason in counts.rejected if reason == "unreadable"}
     unstable |= {span.name for span in window.fresh if has_links(span)}
     names = (span.name for span in window.fresh)
