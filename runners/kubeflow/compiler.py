@@ -5,6 +5,7 @@ a recurring run whose steps are all served from the cache ends well without havi
 """
 
 import importlib.util
+import json
 import os
 import warnings
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 # Without a claim for checkpoints a training writes them here, and they are lost with the pod.
 _CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
+# Linux takes 131,072 bytes for one argument of a program, and a pod's arguments have its step's parameters
+# with some text around them (kubeflow/pipelines#12453, argoproj/argo-workflows#12190).
+_ARGUMENT_BYTES = 120_000
 
 
 def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -> dict[str, Any]:
@@ -97,6 +101,7 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "A step and its executors exchange files through a folder that all of them mount.",
             "Set kubeflow.spill=pvc://CLAIM/path, with a claim that several nodes can mount at once.",
         )
+    _check_schema_size(workload)
     if importlib.util.find_spec("kfp") is None:
         raise UsageError(
             "kfp, the client library of Kubeflow Pipelines, is not installed.",
@@ -112,6 +117,17 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             f"The module {workload.module} of the workload {workload.name} was not found.",
             f"Transform and Trainer import it from the image {kubeflow.image}, built from this project.",
             "Put it into one of the project's folders, such as trainer_module/, and build the image again.",
+        )
+
+
+def _check_schema_size(workload: "Workload") -> None:
+    schema = Path(workload.schema).read_text(encoding="utf-8")
+    size = len(json.dumps(schema, ensure_ascii=False).encode())
+    if size > _ARGUMENT_BYTES:
+        raise UsageError(
+            f"The schema of {workload.name} has {size:,} bytes: {workload.schema}.",
+            f"A step of a cluster takes it as an argument, which has {_ARGUMENT_BYTES:,} bytes at most.",
+            "Import the table with fewer columns (`--leave-out COLUMN`), or run it on one machine.",
         )
 
 
