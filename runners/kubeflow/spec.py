@@ -67,7 +67,8 @@ def finish(
             _add_ui_outputs(component, STEPS[step])
         _require_gate(task, component, spec["components"])
         _drop_implied(task)
-        # A step served from last week's cache would read no new data; see also compiler.py.
+        # A step served from last week's cache would read no new data; see also compiler.py. kfp's client
+        # drops `enable_caching` for a pipeline that is uploaded (kubeflow/pipelines#14253).
         task["cachingOptions"] = {"enableCache": False}
         if settings.retries and STEPS[step].repeatable:
             task["retryPolicy"] = {
