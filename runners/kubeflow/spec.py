@@ -12,7 +12,7 @@ from typing import Any
 from edgeline.records.steps import STEPS, StepInfo, find_helped_step, name_helper, name_task
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, locate_mount, split_claim
-from runners.kubeflow.groups import group_tasks
+from runners.kubeflow.groups import Spec, group_tasks
 from runners.kubeflow.parameters import FIRST, PARAMETERS, escape, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS
 
@@ -23,8 +23,6 @@ _GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
 _KINDS: Mapping[type, str] = {dict: "STRUCT", list: "LIST"}
 # The longest description that a backend promises to keep.
 _MOST_CHARACTERS = 1024
-
-Spec = dict[str, Any]
 
 
 def finish(
