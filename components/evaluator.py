@@ -52,7 +52,8 @@ class EvaluatorExecutor(Executor):
     ) -> None:
         """Evaluates as described at `components.tfx_steps.Evaluator`."""
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
-        has_baseline = baseline.get_int_custom_property("has_model") == 1
+        mismatch = baseline.get_string_custom_property("mismatch")
+        has_baseline = baseline.get_int_custom_property("has_model") == 1 and not mismatch
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         workload = Workload.from_json(exec_properties["workload"])
         exec_properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
@@ -109,6 +110,9 @@ class EvaluatorExecutor(Executor):
 
         verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, distinct)
         verdict = _add_bad_spans(verdict, bad_spans, gate.severity["labels"])
+        if mismatch:
+            uncompared = f"The model in production cannot answer these examples: {mismatch}"
+            verdict = replace(verdict, warnings=(*verdict.warnings, uncompared))
         if simple.photos:
             drift = write_photo_drift(Path(evaluation), examples, simple.photos, workload)
             if drift and drift.has_drifted:
