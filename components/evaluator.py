@@ -83,7 +83,7 @@ class EvaluatorExecutor(Executor):
         self._beam_pipeline_args: list[str] = [*self._beam_pipeline_args, *own_flags]
         # TFX's executor knows no further inputs, and takes no artifact without a model.
         names = ["examples", "model"]
-        if inputs["baseline_model"].get_int_custom_property("has_model"):
+        if _is_comparable(inputs["baseline_model"]):
             names.append("baseline_model")
         properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
         super().Do({name: input_dict[name] for name in names}, output_dict, properties)
@@ -96,6 +96,9 @@ class EvaluatorExecutor(Executor):
         on_eval, out_of_fold = evidence.on_eval, evidence.out_of_fold
         verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, evidence.distinct)
         verdict = _add_bad_spans(verdict, _find_label_issues(evidence), settings.gate.severity["labels"])
+        if mismatch := evidence.baseline.get_string_custom_property("mismatch"):
+            uncompared = f"The model in production cannot answer these examples: {mismatch}"
+            verdict = replace(verdict, warnings=(*verdict.warnings, uncompared))
         verdict = _add_photo_drift(verdict, evidence)
         verdict = _add_served_answers(verdict, evidence, metrics)
         for warning in verdict.warnings:
@@ -162,6 +165,12 @@ def _gather_evidence(
     )
 
 
+def _is_comparable(baseline: Artifact) -> bool:
+    """Returns whether there is a model in production, and it can answer these examples."""
+    has_model = baseline.get_int_custom_property("has_model") == 1
+    return has_model and not baseline.get_string_custom_property("mismatch")
+
+
 def _leave_out_twins(
     quarantine: Path, evaluation: Path, workload: Workload, gate: GateSettings
 ) -> Answers | None:
@@ -178,7 +187,7 @@ def _measure(evidence: _Evidence) -> Metrics:
     out_of_fold, distinct = evidence.out_of_fold, evidence.distinct
     group, rate = workload.group_noun, evidence.settings.evaluation.false_alarm_rate
     evaluation = str(evidence.evaluation)
-    has_baseline = evidence.baseline.get_int_custom_property("has_model") == 1
+    has_baseline = _is_comparable(evidence.baseline)
     # TFMA drops the name of a single model.
     candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
     return Metrics(

@@ -5,6 +5,7 @@ It reads the release store itself: open-source Kubeflow Pipelines has no resolve
 
 import json
 import logging
+import re
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -16,7 +17,9 @@ from tfx.utils import path_utils
 from components.artifacts import PRODUCTION_EDGE, Quarantine
 from components.canary import find_pushed
 from components.earlier_releases import score_releases
+from components.serving import ServedModel
 from components.skew import measure_skew
+from components.transformed_examples import open_records
 from edgeline.errors import EdgelineError
 from edgeline.labels import parse_labels
 from edgeline.records.edge import LABELS_FILE_NAME
@@ -43,9 +46,10 @@ def ProductionModel(
 ) -> None:
     """Copies the production SavedModel, its default edge file and labels out of the release store.
 
-    `model` has the custom properties `has_model` (1 or 0), `version` and `edge_file`, the name of the file in
+    `model` has the custom properties `has_model` (1 or 0), `version`, `edge_file`, the name of the file in
     the folder `edge` beside the SavedModel, empty if the bundle is damaged: a new release is what repairs
-    that. `labels` are those of today, as JSON: a SavedModel with others is given their ids, by name.
+    that; and `mismatch`, why the model cannot answer these examples, empty if it can. `labels` are those of
+    today, as JSON: a SavedModel with others is given their ids, by name.
     `production` is the digest of the pointer to production, which keys the cache; empty where each step
     runs afresh. So do `settings`: by them, DataGate may have ended a canary since. Beside the model,
     `pushed.json` has the versions in the record of what phones answered that the store has too, and
@@ -85,9 +89,27 @@ def ProductionModel(
             file = ""
         model.set_string_custom_property("edge_file", file)
         in_eval = artifact_utils.get_split_uri([examples], "eval")
+        model.set_string_custom_property("mismatch", _find_mismatch(target, in_eval))
         EARLIER.write(Path(model.uri), tuple(score_releases(push, model_name, release.version, in_eval)))
     if served := SERVED.find(Path(quarantine.uri)):
         # The Evaluator names those that the store never had.
         versions = [version.version for version in served.versions]
         PUSHED.write(Path(model.uri), find_pushed(push, model_name, versions))
         SKEW.write(Path(model.uri), tuple(measure_skew(push, model_name, Path(quarantine.uri))))
+
+
+def _find_mismatch(saved_model: Path, folder: str) -> str:
+    """Returns why a SavedModel cannot answer the examples in the folder of a split; empty if it can.
+
+    A column that was renamed or removed since would let no later model be evaluated (tensorflow/tfx#4390).
+    """
+    import tensorflow as tf
+
+    records = list(open_records(folder).take(1).as_numpy_iterator())
+    try:
+        if records:
+            ServedModel(str(saved_model)).answer(records)
+    except tf.errors.OpError as error:
+        feature = re.search("(?:Feature|Key): .*", error.message)
+        return feature.group() if feature else error.message.strip()
+    return ""

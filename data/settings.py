@@ -29,7 +29,7 @@ class DataSettings(Group):
     """Largest photo in megapixels; a larger one is quarantined before it is decoded."""
     min_side: int = Field(16, ge=1, le=4096)
     """Shortest side of a photo in pixels; a photo with a shorter one is quarantined."""
-    max_side: int = Field(512, ge=16, le=8192)
+    max_side: int = Field(512, ge=16, le=6000)
     """Longest side of a photo in pixels; a larger photo is first scaled down to it, on a phone too."""
     readings: int = Field(1, ge=1, le=4096)
     """Tables: number of rows of one group, up to the row that is judged, that make an example."""

@@ -1,4 +1,4 @@
-"""Users, times, library versions and appended lines, as records and audit logs have them."""
+"""Users, times, reasons, library versions and appended lines, as records and audit logs have them."""
 
 import getpass
 import os
@@ -8,6 +8,8 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import BinaryIO
+
+from edgeline.errors import UsageError
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -33,6 +35,15 @@ def format_utc(moment: datetime) -> str:
 def utc_now() -> str:
     """Returns the current time as `format_utc` formats it."""
     return format_utc(datetime.now(timezone.utc))
+
+
+def clean_reason(reason: str) -> str:
+    """Returns the reason of a decision as one line. Raises UsageError if it is empty."""
+    if not reason.strip():
+        raise UsageError(
+            "The reason is empty.", "Others need to know why this was done.", "Pass it with --reason R."
+        )
+    return " ".join(reason.split())
 
 
 def parse_time(text: str) -> datetime:

@@ -14,7 +14,7 @@ from edgeline.settings_group import Group
 # Without a flag that names a container or a package, TFX packs itself for remote workers, seconds a step.
 _NO_PACKAGE = "--sdk_container_image=none"
 FASTEST_ON_ONE_MACHINE = (
-    # FnApiRunner is named because DirectRunner first tries another engine, which Beam downloads.
+    # FnApiRunner is named because DirectRunner first tries Prism, which Beam downloads (apache/beam#34612).
     "--runner=FnApiRunner",
     "--direct_running_mode=in_memory",
     "--direct_num_workers=1",

@@ -17,6 +17,7 @@ from edgeline.edge.photo_pixels import READER_ERRORS, decode_upright, open_photo
 from edgeline.journal import format_utc
 
 # A larger photo would take a gigabyte to decode. A JPEG is scaled while it is decoded, and may have any size.
+# Photos that ingest stored have sides of `data.max_side` at most, whose bound keeps them below this.
 _MOST_PIXELS = 40_000_000
 # The first bytes of a TIFF, and the marks before EXIF in a JPEG, a PNG (two ways) and a WebP.
 _TIFF, _MARKS = (b"II", b"MM"), (b"Exif", b"eXIf", b"Raw profile type ", b"EXIF")

@@ -7,22 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.errors import DataRefused, EdgelineError
 from edgeline.journal import append_line
 from edgeline.records.json_file import convert
 from edgeline.store import objects
 from edgeline.store.locations import Location, read_bytes
 
 T = TypeVar("T")
-
-
-def clean_reason(reason: str) -> str:
-    """Returns the reason of a decision as one line. Raises UsageError if it is empty."""
-    if not reason.strip():
-        raise UsageError(
-            "The reason is empty.", "Others need to know why this was done.", "Pass it with --reason R."
-        )
-    return " ".join(reason.split())
 
 
 def read_entries(

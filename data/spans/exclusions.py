@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from data.spans.decisions import append_entries, clean_reason, read_entries
+from data.spans.decisions import append_entries, read_entries
 from edgeline.errors import UsageError, suggest
-from edgeline.journal import get_user_and_host, utc_now
+from edgeline.journal import clean_reason, get_user_and_host, utc_now
 from edgeline.labels import format_count
 from edgeline.records.ingest import SPAN_NAME
 from edgeline.store.locations import Location

@@ -7,11 +7,10 @@ from tempfile import TemporaryDirectory
 
 from data.settings import DataSettings
 from data.spans.corrections import Correction, add_corrections, digest_files_of_rows, read_corrections
-from data.spans.decisions import clean_reason
 from data.spans.layout import Span, find_spans
 from data.spans.source import Rejected, load_source
 from edgeline.errors import DataRefused, UsageError
-from edgeline.journal import get_user_and_host, utc_now
+from edgeline.journal import clean_reason, get_user_and_host, utc_now
 from edgeline.labels import join_names
 from edgeline.records.evaluation import CORRECTED, EXAMPLE, LABEL
 from edgeline.records.workload import Workload

@@ -117,6 +117,10 @@ def judge(
         summary.append(f"The model itself has an accuracy of {whole:.3f} on {on_eval.describe()}.")
     if metrics.baseline is None:
         none = "Nothing was in production before this model, so there was no baseline to compare it with."
+        if version := metrics.baseline_version:
+            none = (
+                f"Version {version} in production cannot answer these examples, so there was no comparison."
+            )
         return Verdict("evaluation", "no_baseline", (*summary, none), warnings)
     before = _read_value(metrics.baseline["overall"]["all"], "accuracy")
     production = f"The model in production had an accuracy of {before:.3f} on the same eval examples."

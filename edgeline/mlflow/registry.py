@@ -327,6 +327,7 @@ def _migrate_own_tables(uri: str, own: Path) -> None:
     if revision == script.get_current_head() or (is_empty and not is_own):
         return
     if not is_empty and (revision not in revisions or not is_own):
+        # MLflow itself says of newer tables only that it cannot locate their revision (mlflow/mlflow#6166).
         age = "an older" if revision in revisions else "a newer"
         raise EdgelineError(
             f"The tables of {uri} are of {age} MLflow ({revision}) than the installed {version('mlflow')}.",

@@ -2,7 +2,7 @@
 
 They are the version in production, and while a canary is open the candidate too. The labels `stable` and
 `canary` are there only while both are served. TF Serving refuses a file with a known label on a version that
-it has not loaded yet, so a `stable` that moved with each push would end all pushes.
+it has not loaded yet (tensorflow/serving#1608), so a `stable` that moved with each push would end all pushes.
 
 The file is declarative and total (TF Serving guide, "Serving multiple models"), so it is always written
 whole, from the pointers of all models in the push folder.

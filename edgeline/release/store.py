@@ -38,7 +38,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
-from edgeline.journal import parse_time
+from edgeline.journal import clean_reason, parse_time
 from edgeline.release import durable, lease
 from edgeline.release.acceptance import check_canary, check_push, check_switch
 from edgeline.release.candidate import Candidate, check, stage
@@ -225,7 +225,7 @@ def trust(
         EdgelineError: The store is not as it was when the person looked, or it cannot be written.
         WorkspaceLocked: Another writer held the push folder for too long.
     """
-    _check_reason(reason)
+    reason = clean_reason(reason)
     place = locate(root)
     with _lock_folder(place, f"Signing {model} in {place}") as (folder, publish):
         if make_claim(folder, PushFolder(place), model, key, trusted) != claim:
@@ -238,19 +238,10 @@ def trust(
         state.check_clock(read_store_clock(place))
         append_change(folder, model, claim.last)
         with _keep_in_line(place, folder, publish):
-            change = claim.make_change(state, reason.strip())
+            change = claim.make_change(state, reason)
             signed = _put_in_production(folder, state, change)
         remember(place, folder, model)
     return signed.read()[0]
-
-
-def _check_reason(reason: str) -> None:
-    if not reason.strip():
-        raise UsageError(
-            "The reason is empty.",
-            "The audit log records why production changed.",
-            'Add --reason "WHY".',
-        )
 
 
 def _is_due(state: State) -> bool:
@@ -473,7 +464,7 @@ def _switch_to(
     trusted: Collection[str] = (),
 ) -> Release:
     check_name(model, "model name")
-    _check_reason(reason)
+    reason = clean_reason(reason)
     place = locate(root)
     if model not in models(place):
         raise make_missing_model_error(PushFolder(place), model)
@@ -488,12 +479,12 @@ def _switch_to(
             production = _read_production(released, state)
             check_canary(production, release.manifest.rollback_epoch)
             opened = Canary(target, release.manifest_sha256, float(percent))
-            change = state.make_change(action, production.named, reason.strip(), candidate=opened)
+            change = state.make_change(action, production.named, reason, candidate=opened)
         else:
             # Nothing vouches for a manifest that was changed since: production keeps the digest of its push.
             stays = state.last is not None and target == state.last.to_version
             named = state.last.production if state.last and stays else release.named
-            change = state.make_change(action, named, reason.strip())
+            change = state.make_change(action, named, reason)
         _put_in_production(folder, state, change)
     return release
 

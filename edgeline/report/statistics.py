@@ -123,7 +123,8 @@ def _compare_ranges(schema: Any, statistics: Path) -> Iterator[Difference]:
     ranges = _read_ranges(statistics)
     for feature in schema.feature:
         kind = feature.WhichOneof("domain_info")
-        if kind not in ("int_domain", "float_domain") or feature.name not in ranges:
+        is_bounded = kind in ("int_domain", "float_domain") and feature.name in ranges
+        if not is_bounded or feature.name in _BOOKKEEPING:
             continue
         domain, (low, high) = getattr(feature, kind), ranges[feature.name]
         least = domain.min if domain.HasField("min") else None

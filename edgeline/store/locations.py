@@ -245,7 +245,8 @@ def _list_children(place: Location) -> list[tuple[str, bool]]:
     top = place.path.strip("/") + "/"
     infos = _query(place, lambda store: store.ls(place.path, detail=True))
     children = ((info["name"].strip("/") + "/", info["type"] == "directory") for info in infos)
-    # A store's web console makes a folder by an object with the folder's own name.
+    # A store's web console and TensorFlow make a folder by an object with the folder's own name
+    # (kubeflow/pipelines#13476).
     return [(name.removeprefix(top).rstrip("/"), is_folder) for name, is_folder in children if name != top]
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 # Without a claim for checkpoints a training writes them here, and they are lost with the pod.
 _CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
+# Linux takes 131,072 bytes for one argument of a program, and a pod's arguments have its step's parameters
+# with some text around them (kubeflow/pipelines#12453, argoproj/argo-workflows#12190).
+_ARGUMENT_BYTES = 120_000
 
 
 def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -> dict[str, Any]:
@@ -92,6 +95,7 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "A step and its executors exchange files through a folder that all of them mount.",
             "Set kubeflow.spill=pvc://CLAIM/path, with a claim that several nodes can mount at once.",
         )
+    _check_schema_size(workload)
     if importlib.util.find_spec("kfp") is None:
         raise UsageError(
             "kfp, the client library of Kubeflow Pipelines, is not installed.",
@@ -108,6 +112,17 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             f"Transform and Trainer import it, here and in the image {kubeflow.image}.",
             "Put its folder into PYTHONPATH, and its files into an image on this project's:"
             " FROM IMAGE, then COPY FOLDER /edgeline.",
+        )
+
+
+def _check_schema_size(workload: "Workload") -> None:
+    schema = Path(workload.schema).read_text(encoding="utf-8")
+    size = len(json.dumps(schema, ensure_ascii=False).encode())
+    if size > _ARGUMENT_BYTES:
+        raise UsageError(
+            f"The schema of {workload.name} has {size:,} bytes: {workload.schema}.",
+            f"A step of a cluster takes it as an argument, which has {_ARGUMENT_BYTES:,} bytes at most.",
+            "Import the table with fewer columns (`--leave-out COLUMN`), or run it on one machine.",
         )
 
 

@@ -20,7 +20,7 @@ from edgeline.records.steps import (
 )
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, locate_mount, split_claim
-from runners.kubeflow.groups import group_tasks
+from runners.kubeflow.groups import Spec, group_tasks
 from runners.kubeflow.parameters import FIRST, PARAMETERS, escape, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS
 
@@ -31,8 +31,6 @@ _GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
 _KINDS: Mapping[type, str] = {dict: "STRUCT", list: "LIST"}
 # The longest description that a backend promises to keep.
 _MOST_CHARACTERS = 1024
-
-Spec = dict[str, Any]
 
 
 def finish(
@@ -75,7 +73,8 @@ def finish(
             _add_ui_outputs(component, find_info(step))
         _require_gate(task, component, spec["components"])
         _drop_implied(task)
-        # A step served from last week's cache would read no new data; see also compiler.py.
+        # A step served from last week's cache would read no new data; see also compiler.py. kfp's client
+        # drops `enable_caching` for a pipeline that is uploaded (kubeflow/pipelines#14253).
         task["cachingOptions"] = {"enableCache": False}
         if settings.retries and find_info(step).repeatable:
             task["retryPolicy"] = {

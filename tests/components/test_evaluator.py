@@ -175,22 +175,24 @@ def test_the_resampled_metrics_are_those_of_tfma(worse_model):
     assert count == 2 * 5 * (1 + 3 + 2 + 4)
 
 
-def test_a_first_model_is_blessed_without_a_baseline_and_judged_without_its_many_near_twins(
+def test_a_model_is_blessed_without_a_comparable_baseline_and_judged_without_its_many_near_twins(
     trained, tmp_path
 ):
-    nothing = artifact(Model, tmp_path / "nothing", has_model=0, version=0)
+    older = artifact(Model, tmp_path / "older", has_model=1, version=7, mismatch="Feature: size is required.")
     ids = sorted(example_ids(sorted(map(str, Path(trained.examples.uri, "Split-eval").iterdir()))))
     pairs = tuple(Twin(name, "span-00001/other.jpg") for name in ids[: len(ids) // 2])
     bounds, twins = [Bound(slice="overall", max_drop=0.01)], Twins(len(ids), pairs, len(ids))
-    evaluation, blessing = evaluate(trained, nothing, tmp_path, bounds, twins=twins)
+    evaluation, blessing = evaluate(trained, older, tmp_path, bounds, twins=twins)
     metrics = json.loads(Path(evaluation.uri, "metrics.json").read_text())
     (session,), overall = metrics["worst_groups"], metrics["candidate"]["overall"]["all"]
     assert session["examples"] == overall["example_count"] and session["before"] is None
     assert session["accuracy"] == pytest.approx(overall["accuracy"])
     whole = {"examples": session["examples"], "sessions": 1, "low": 0.0, "high": 1.0}
     assert whole.items() <= metrics["estimates"]["overall"]["all"].items()
-    assert metrics["baseline"] is None and metrics["baseline_version"] == 0
-    assert VERDICT.read(Path(blessing.uri)).result == "no_baseline"
+    assert metrics["baseline"] is None and metrics["baseline_version"] == 7
+    verdict = VERDICT.read(Path(blessing.uri))
+    assert verdict.result == "no_baseline" and "Version 7 in production cannot answer" in verdict.reasons[-1]
+    assert any(warning.endswith("Feature: size is required.") for warning in verdict.warnings)
     assert blessing.get_int_custom_property("blessed") == 1
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "BLESSED"}
     without_twins = METRICS.read(Path(evaluation.uri)).without_twins

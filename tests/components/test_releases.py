@@ -47,6 +47,7 @@ from pipeline.settings import Settings
 from tests.components.steps import artifact, execute
 from tests.edgeline.gates.test_edge import GOOD
 from tests.edgeline.release.candidates import make_candidate, read_signed, snapshot
+from tests.examples import serialize, write_records
 
 VARIANTS = ("fp16", "int8")
 
@@ -191,6 +192,29 @@ def test_an_empty_store_gives_an_artifact_without_a_model_that_is_no_empty_folde
     assert model.get_int_custom_property("version") == 0
     assert any(path.is_file() for path in Path(model.uri).iterdir())
     assert not push.exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "mismatch"),
+    [("size", ""), ("height", "Feature: size (data type: float) is required but could not be found.")],
+)
+def test_a_model_that_reads_a_column_that_was_renamed_is_put_out_with_the_reason(
+    column, mismatch, push, tmp_path
+):
+    import tensorflow as tf
+
+    candidate, module = make_candidate(tmp_path / "1"), tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="examples")])
+    def serve(examples):
+        size = tf.io.FixedLenFeature([1], tf.float32)
+        return {"probabilities": tf.io.parse_example(examples, {"size": size})["size"]}
+
+    tf.saved_model.save(module, str(candidate.saved_model), {"serving_default": serve})
+    store.push(push, "shelf", candidate)
+    write_records(tmp_path / "examples/Split-eval/data-0.gz", [serialize({column: 1.5, "newest_span": 1})])
+    model = run_production_model(push, tmp_path / "model")
+    assert model.get_string_custom_property("mismatch") == mismatch
 
 
 def test_a_saved_model_that_somebody_replaced_is_no_baseline(first_release, push, tmp_path):

@@ -145,6 +145,7 @@ def train_model(
         )
     model = prepared.model
     if settings.precision != "float32":
+        # TFLite's converter takes no operation in float16 (tensorflow/tensorflow#46380).
         model = build_model(task, model_settings)
         model.set_weights(prepared.model.get_weights())
     return Trained(model, outcome, settings, (*notes, *(budget.notes if budget else ())))

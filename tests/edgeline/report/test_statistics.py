@@ -89,6 +89,11 @@ feature {
   type: FLOAT
   float_domain { min: -5 max: 40 }
 }
+feature {
+  name: "span"
+  type: INT
+  int_domain { min: 1 }
+}
 """
 INFERRED = """
 string_domain { name: "site" value: "north" value: "south" }
@@ -104,9 +109,11 @@ def diff(tmp_path: Path) -> dict[str, Difference]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "schema.pbtxt").write_text(text)
     statistics = statistics_pb2.DatasetFeatureStatisticsList()
-    heat = statistics.datasets.add().features.add(name="heat")
-    heat.num_stats.min, heat.num_stats.max = 3.5, 71.25
-    heat.num_stats.common_stats.num_non_missing = 9
+    features = statistics.datasets.add().features
+    for name, low, high in (("heat", 3.5, 71.25), ("span", 1, 8)):
+        feature = features.add(name=name)
+        feature.num_stats.min, feature.num_stats.max = low, high
+        feature.num_stats.common_stats.num_non_missing = 9
     (tmp_path / "statistics" / "Split-train").mkdir(parents=True)
     (tmp_path / "statistics" / "Split-train" / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
     differences = find_differences(tmp_path / "curated", tmp_path / "inferred", tmp_path / "statistics")
@@ -121,6 +128,7 @@ def test_new_values_new_features_and_numbers_out_of_bounds_are_different_kinds(d
     assert (diff["site"].kind, diff["site"].values, diff["site"].breaks) == ("values", ("south",), True)
     assert (diff["speed"].kind, diff["speed"].type) == ("feature", "INT")
     assert (diff["heat"].curated, diff["heat"].seen) == ("-5 to 40", "3.5 to 71.25")
+    assert set(diff) == {"site", "speed", "heat"}  # ingest numbers the spans, and no person bounds that
 
 
 def test_accepting_widens_the_schema_and_leaves_all_else_of_its_text(diff):
@@ -130,7 +138,7 @@ def test_accepting_widens_the_schema_and_leaves_all_else_of_its_text(diff):
     schema = parse_schema(text)
 
     assert list(schema.string_domain[0].value) == ["north", "south"]
-    assert [feature.name for feature in schema.feature] == ["site", "heat", "speed"]
+    assert [feature.name for feature in schema.feature] == ["site", "heat", "span", "speed"]
     heat = schema.feature[1].float_domain
     assert (heat.min, heat.max) == (-5, 71.25)
     assert text.count("# Widened by Ada: a new site") == 3

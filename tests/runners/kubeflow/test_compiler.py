@@ -404,6 +404,14 @@ def test_a_module_that_is_not_here_is_refused_because_it_is_not_in_the_image_eit
     assert not list(tmp_path.iterdir())
 
 
+def test_a_schema_that_is_too_long_for_an_argument_of_a_pod_is_refused(tmp_path):
+    schema = tmp_path / "wide.pbtxt"
+    schema.write_text(Path(SHELF.schema).read_text() + "# A column of a wide table.\n" * 5_000)
+    with pytest.raises(UsageError, match=r"The schema of shelf has 14\d,\d{3} bytes") as caught:
+        compile_documents(tmp_path, load_settings(), replace(SHELF, schema=str(schema)))
+    assert "--leave-out" in caught.value.do
+
+
 def test_everything_that_a_cluster_needs_and_is_not_set_is_named_at_once(tmp_path):
     with pytest.raises(UsageError) as caught:
         compile_documents(tmp_path, Settings())
