@@ -26,8 +26,8 @@ from edgeline.edge.measure import measure
 from edgeline.edge.variants import RuntimeSettings
 from edgeline.errors import EdgelineError
 from edgeline.gates.answers import Answers, gather_answers
-from edgeline.gates.bounds import judge_file
-from edgeline.gates.edge import judge, rest_on_time, warn_of_latency
+from edgeline.gates.edge import judge, rest_on_time
+from edgeline.gates.judges import judge_file
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings
 from edgeline.labels import parse_labels
 from edgeline.records.edge import (
@@ -110,7 +110,7 @@ class _Judged:
     variant: Variant
     failures: Sequence[Finding]
     compared: str = ""  # how it compares with the file in production
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[Finding] = ()
 
 
 @component
@@ -209,7 +209,7 @@ def _judge_file(
 ) -> _Judged:
     """Measures a file, and judges it by the limits and, if one is given, by the file in production."""
     if conversion.file is None:
-        failures = [Finding(f"It could not be converted: {conversion.error}")]
+        failures = [Finding(f"It could not be converted: {conversion.error}", code="conversion")]
         return _Judged(Variant(conversion.variant, reasons=join_findings(failures)), failures)
 
     file, sample, limits = bundle / conversion.file, reference.sample, reference.settings.edge
@@ -224,18 +224,17 @@ def _judge_file(
         reference.contract,
         reference.unlike,
     )
-    failures = _find_failures(inspection, measurement, conversion.variant, limits)
+    findings = _judge_alone(inspection, measurement, conversion.variant, limits)
 
     compared = ""
-    warnings = tuple(warn_of_latency(measurement, limits))
     # Beside a limit too, so that all that would hold the file is said at once.
     if measurement.finite and production is not None and production.answers is not None:
         now = reference.gather(probabilities)
         against = replace(now, baseline=production.answers.candidate)
-        gates = judge_file(against, reference.settings.evaluation, reference.workload.group_noun)
-        failures += gates.findings
-        warnings += gates.warnings
+        findings += judge_file(against, reference.settings.evaluation, reference.workload.group_noun)
         compared = _compare(conversion.variant, now, production.name, production.answers)
+    failures = [finding for finding in findings if finding.severity == "block"]
+    warnings = [finding for finding in findings if finding.severity == "warn"]
     reasons = join_findings(failures)
     variant = Variant(conversion.variant, conversion.file, reasons, inspection, measurement)
     return _Judged(variant, failures, compared, warnings)
@@ -262,28 +261,29 @@ def _conclude(
     findings = [replace(finding, file=each.variant.name) for each in judged for finding in each.failures]
     fell_by_time = any(rest_on_time(each.failures) for each in judged)
     if default is None:
-        problems = [Finding(problem) for problem in reference.checked.problems]
-        return replace(Verdict.fail("edge", (*problems, *findings)), fell_by_time=fell_by_time)
+        problems = [Finding(problem, code="contract") for problem in reference.checked.problems]
+        return replace(Verdict.of("edge", (*problems, *findings)), fell_by_time=fell_by_time)
     reasons = [f"{default.variant.name} is the default variant."]
     if default.compared:
         reasons.append(default.compared)
-    warnings = [*join_findings(findings)]
+    # A file that fell ships with none of them, and stops nothing.
+    warnings = [replace(finding, severity="warn") for finding in findings]
     if not reference.raw_examples:
-        warnings.append(_NOT_CHECKED)
+        warnings.append(Finding(_NOT_CHECKED, code="not_checked", severity="warn"))
     warnings += default.warnings
     if production.has_model and production.lacks:
-        warnings.append(production.lacks)
-    return Verdict("edge", "pass", tuple(reasons), tuple(warnings), fell_by_time=fell_by_time)
+        warnings.append(Finding(production.lacks, code="not_comparable", severity="warn"))
+    return replace(Verdict.of("edge", warnings, lambda: reasons), fell_by_time=fell_by_time)
 
 
-def _find_failures(
+def _judge_alone(
     inspection: FileReport, measurement: Measurement, variant: str, limits: _EdgeSettings
 ) -> list[Finding]:
-    """Returns what keeps a file from shipping, whatever is in production."""
+    """Returns what keeps a file from shipping, and warnings, whatever is in production."""
     too_new = find_runtime_problems(inspection, limits.oldest_runtime)
     return [
-        *map(Finding, find_problems(inspection, variant)),
-        *(Finding(sentence, "edge.oldest_runtime=null") for sentence in too_new),
+        *(Finding(sentence, code="format") for sentence in find_problems(inspection, variant)),
+        *(Finding(sentence, "edge.oldest_runtime=null", code="runtime") for sentence in too_new),
         *judge(measurement, limits),
     ]
 

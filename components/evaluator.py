@@ -1,12 +1,12 @@
 """Evaluator: TFX's own, with an optional production model and a verdict in sentences.
 
-TFMA computes the metrics by slice, `edgeline/gates/bounds.py` judges them; the blessing is TFX's standard
-artifact.
+TFMA computes the metrics by slice, the judges of `edgeline/gates/judges.py` judge them; the blessing is TFX's
+standard artifact.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,16 @@ from components.label_issues import Judged, find_cleared, write_label_issues
 from components.photo_drift import write_photo_drift
 from components.simple_models import SimpleModels
 from edgeline.gates.answers import Answers, gather_answers
-from edgeline.gates.bounds import judge
+from edgeline.gates.evidence import Evidence
 from edgeline.gates.figures import compute_metrics, estimate_accuracies, find_worst_groups
-from edgeline.gates.served import add_served, describe_skews
-from edgeline.gates.settings import ALARM_METRICS, EvaluationSettings, GateSettings, Severity
+from edgeline.gates.judges import judge_model
+from edgeline.gates.settings import ALARM_METRICS, EvaluationSettings, GateSettings
 from edgeline.gates.simple import compare
 from edgeline.records.edge import OUT_OF_FOLD
-from edgeline.records.evaluation import EARLIER, METRICS, REVIEWED, Confusion, Metrics
+from edgeline.records.evaluation import EARLIER, METRICS, REVIEWED, Confusion, Metrics, PhotoDrift
 from edgeline.records.ingest import TWINS
-from edgeline.records.served import PUSHED, SERVED, SKEW
-from edgeline.records.verdict import VERDICT, Finding, Verdict
+from edgeline.records.served import PUSHED, SERVED, SKEW, PushedVersion, Served, Skew
+from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
 
@@ -50,8 +50,8 @@ class _Settings(Group):
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """All that a model is judged by: the inputs of the step, and what the models answered."""
+class _Given:
+    """The inputs of the step, and what the models answered."""
 
     examples: Artifact
     baseline: Artifact  # the model in production, if there is one
@@ -88,19 +88,12 @@ class EvaluatorExecutor(Executor):
         properties = {**exec_properties, "custom_extractors": answers.EXTRACTORS}
         super().Do({name: input_dict[name] for name in names}, output_dict, properties)
 
-        evidence = _gather_evidence(inputs, evaluation, workload, settings)
-        metrics = _measure(evidence)
+        given = _gather(inputs, evaluation, workload, settings)
+        metrics = _measure(given)
         METRICS.write(evaluation, metrics)
-        EARLIER.write(evaluation, EARLIER.find(Path(evidence.baseline.uri)) or ())
+        EARLIER.write(evaluation, EARLIER.find(Path(given.baseline.uri)) or ())
 
-        on_eval, out_of_fold = evidence.on_eval, evidence.out_of_fold
-        verdict = judge(metrics, settings.evaluation, on_eval, out_of_fold, evidence.distinct)
-        verdict = _add_bad_spans(verdict, _find_label_issues(evidence), settings.gate.severity["labels"])
-        if mismatch := evidence.baseline.get_string_custom_property("mismatch"):
-            uncompared = f"The model in production cannot answer these examples: {mismatch}"
-            verdict = replace(verdict, warnings=(*verdict.warnings, uncompared))
-        verdict = _add_photo_drift(verdict, evidence)
-        verdict = _add_served_answers(verdict, evidence, metrics)
+        verdict = judge_model(_complete_evidence(given, metrics))
         for warning in verdict.warnings:
             log.warning(warning)
         _bless(artifact_utils.get_single_instance(output_dict["blessing"]), verdict)
@@ -141,15 +134,15 @@ class Evaluator(BaseBeamComponent):
         super().__init__(EvaluatorSpec(**arguments, evaluation=evaluation, blessing=blessing))
 
 
-def _gather_evidence(
+def _gather(
     inputs: Mapping[str, Artifact], evaluation: Path, workload: Workload, settings: _Settings
-) -> _Evidence:
+) -> _Given:
     """Reads the answers that TFMA's pipeline wrote, and makes those of the simple models."""
     examples, quarantine = inputs["examples"], Path(inputs["quarantine"].uri)
     splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
     on_eval = answers.read_answers(evaluation, workload)
     lines = list(OUT_OF_FOLD.read(Path(inputs["model_run"].uri)))
-    return _Evidence(
+    return _Given(
         examples=examples,
         baseline=inputs["baseline_model"],
         saved_model=path_utils.serving_model_path(inputs["model"].uri),
@@ -181,69 +174,81 @@ def _leave_out_twins(
     return answers.read_answers(evaluation, workload, without=[twin.example_id for twin in twins.found])
 
 
-def _measure(evidence: _Evidence) -> Metrics:
+def _measure(given: _Given) -> Metrics:
     """Returns the metrics of both models, and what they are compared with."""
-    workload, on_eval = evidence.workload, evidence.on_eval
-    out_of_fold, distinct = evidence.out_of_fold, evidence.distinct
-    group, rate = workload.group_noun, evidence.settings.evaluation.false_alarm_rate
-    evaluation = str(evidence.evaluation)
-    has_baseline = _is_comparable(evidence.baseline)
+    workload, on_eval = given.workload, given.on_eval
+    out_of_fold, distinct = given.out_of_fold, given.distinct
+    group, rate = workload.group_noun, given.settings.evaluation.false_alarm_rate
+    evaluation = str(given.evaluation)
+    has_baseline = _is_comparable(given.baseline)
     # TFMA drops the name of a single model.
     candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
     return Metrics(
         candidate=candidate,
         baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,
-        baseline_version=evidence.baseline.get_int_custom_property("version"),
+        baseline_version=given.baseline.get_int_custom_property("version"),
         confusion=confusion,
         group=group,
         estimates=estimate_accuracies(on_eval),
         worst_groups=find_worst_groups(on_eval),
-        simple_models=compare(on_eval, evidence.simple.answers),
-        importance=measure_importance(evidence.saved_model, evidence.splits["eval"], workload),
+        simple_models=compare(on_eval, given.simple.answers),
+        importance=measure_importance(given.saved_model, given.splits["eval"], workload),
         out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
         without_twins=compute_metrics(distinct, group, rate) if distinct and len(distinct.labels) else None,
     )
 
 
-def _find_label_issues(evidence: _Evidence) -> Mapping[str, str]:
+def _complete_evidence(given: _Given, metrics: Metrics) -> Evidence:
+    """Returns the evidence of the judges; writes the records of suspect labels, of drift and of phones."""
+    served, pushed, skews = _copy_served(given)
+    return Evidence(
+        metrics,
+        given.settings.evaluation,
+        given.on_eval,
+        given.out_of_fold,
+        given.distinct,
+        gate=given.settings.gate,
+        bad_spans=_find_label_issues(given),
+        photo_drift=_measure_photo_drift(given),
+        mismatch=given.baseline.get_string_custom_property("mismatch"),
+        served=served,
+        pushed=pushed,
+        skews=skews,
+    )
+
+
+def _find_label_issues(given: _Given) -> Mapping[str, str]:
     """Writes the labels that look wrong; returns the spans with too many of them, a sentence each."""
-    cleared = set(REVIEWED.find(evidence.quarantine) or ())
+    cleared = set(REVIEWED.find(given.quarantine) or ())
     unjudged = ""
-    if evidence.out_of_fold is not None:
-        judged = _divide_out_of_fold(evidence.out_of_fold, evidence.on_eval.ids)
+    if given.out_of_fold is not None:
+        judged = _divide_out_of_fold(given.out_of_fold, given.on_eval.ids)
     else:
-        judged, unjudged = _judge_labels(evidence.on_eval, evidence.simple)
+        judged, unjudged = _judge_labels(given.on_eval, given.simple)
         for part in judged[1:]:
-            cleared |= find_cleared(part, evidence.saved_model, evidence.splits["train"], evidence.workload)
-    folder, examples = evidence.evaluation, evidence.examples
-    return write_label_issues(folder, examples, judged, cleared, evidence.workload, unjudged)
+            cleared |= find_cleared(part, given.saved_model, given.splits["train"], given.workload)
+    folder, examples = given.evaluation, given.examples
+    return write_label_issues(folder, examples, judged, cleared, given.workload, unjudged)
 
 
-def _add_photo_drift(verdict: Verdict, evidence: _Evidence) -> Verdict:
-    """Writes how far photos drifted; returns the verdict with a warning of it."""
-    if not evidence.simple.photos:
-        return verdict
-    folder, examples = evidence.evaluation, evidence.examples
-    drift = write_photo_drift(folder, examples, evidence.simple.photos, evidence.workload)
-    if drift is None or not drift.has_drifted:
-        return verdict
-    cause = "A new camera, another place, a dirty lens?"
-    return replace(verdict, warnings=(*verdict.warnings, f"{drift.sentence} {cause}"))
+def _measure_photo_drift(given: _Given) -> PhotoDrift | None:
+    """Writes how far photos drifted, and returns it; None where there are too few to tell, or no photos."""
+    if not given.simple.photos:
+        return None
+    return write_photo_drift(given.evaluation, given.examples, given.simple.photos, given.workload)
 
 
-def _add_served_answers(verdict: Verdict, evidence: _Evidence, metrics: Metrics) -> Verdict:
-    """Returns the verdict with what phones answered, if that is known, and copies its record."""
-    served = SERVED.find(evidence.quarantine)
+def _copy_served(given: _Given) -> tuple[Served | None, Mapping[int, PushedVersion], Sequence[Skew]]:
+    """Copies the record of what phones answered beside the metrics, and returns it; empty without answers."""
+    served = SERVED.find(given.quarantine)
     if not served:
-        return verdict
-    production, limits = Path(evidence.baseline.uri), evidence.settings.evaluation
+        return None, {}, ()
+    production = Path(given.baseline.uri)
     pushed = PUSHED.find(production) or {}
     skews = SKEW.find(production) or ()
-    PUSHED.write(evidence.evaluation, pushed)
-    SKEW.write(evidence.evaluation, skews)
-    verdict = add_served(verdict, served, pushed, metrics, limits.served)
-    skewed = describe_skews(skews, limits.max_served_difference)
-    return replace(verdict, warnings=(*verdict.warnings, *skewed))
+    PUSHED.write(given.evaluation, pushed)
+    SKEW.write(given.evaluation, skews)
+    return served, pushed, skews
 
 
 def _bless(blessing: Any, verdict: Verdict) -> None:
@@ -254,16 +259,6 @@ def _bless(blessing: Any, verdict: Verdict) -> None:
         name, value = constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE
     Path(blessing.uri, name).touch()
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
-
-
-def _add_bad_spans(verdict: Verdict, bad_spans: Mapping[str, str], severity: Severity) -> Verdict:
-    """Returns the verdict with the spans whose labels look wrong, a sentence each, as the severity says."""
-    if severity == "block":
-        return verdict.add(
-            [Finding(text, "gate.severity.labels=warn", spans=(span,)) for span, text in bad_spans.items()]
-        )
-    sentences = bad_spans.values() if severity == "warn" else ()
-    return replace(verdict, warnings=(*verdict.warnings, *sentences))
 
 
 def _judge_labels(on_eval: Answers, simple: SimpleModels) -> tuple[list[Judged], str]:

@@ -21,6 +21,7 @@ from edgeline.journal import parse_time
 from edgeline.labels import join_names
 from edgeline.records.outcome import Outcome
 from edgeline.records.served import PushedVersion, Served
+from edgeline.records.verdict import Verdict
 from edgeline.release.pointer import Pointer
 from edgeline.release.releases import Release
 from edgeline.report.changes import find_changed_libraries
@@ -84,6 +85,12 @@ def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) 
     return dict(chain(*findings, _check_store(situation)))
 
 
+def _identify(gate: Verdict) -> tuple[str | tuple[str, ...], ...]:
+    """Returns the gate, and the rules, slices, features and spans for which it failed."""
+    codes = tuple(dict.fromkeys(finding.code for finding in gate.blocking if finding.code))
+    return gate.gate, codes, gate.slices, gate.features, gate.spans
+
+
 def _check_end(last: Facts, situation: Situation) -> Findings:
     """Checks how the last run ended; an interrupted run tells nothing about the next."""
     run, problem = last.run, last.run.error or Problem("")
@@ -94,11 +101,9 @@ def _check_end(last: Facts, situation: Situation) -> Findings:
         if situation.release:
             stays = f"version {situation.release.version} stays in production"
         reasons = run.reasons or (problem.found,)
-        # A gate's numbers differ each week, but its slices, features and spans identify the trouble.
-        failed = [
-            (gate.gate, gate.slices, gate.features, gate.spans) for gate in last.gates if not gate.passed
-        ]
-        same = failed if any(verdict[1:] != ((), (), ()) for verdict in failed) else reasons
+        # A gate's numbers differ each week, but its rules, slices, features and spans identify the trouble.
+        failed = [_identify(gate) for gate in last.gates if not gate.passed]
+        same = failed if any(any(verdict[1:]) for verdict in failed) else reasons
         what = summarise(run) if run.has_pushed else Outcome(run.outcome).headline(run.workload, None, stays)
         why = tuple(filter(None, (*reasons, problem.why)))
         # The step that says it does not know the workspace.

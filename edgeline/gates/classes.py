@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from edgeline.gates.evidence import OUT_OF_FOLD, Evidence, Measured
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.labels import join_names
@@ -11,16 +12,27 @@ from edgeline.records.verdict import Finding
 _MOST_SHOWN = 3
 
 
-def find_unrecognised(
-    metrics: Metrics, settings: EvaluationSettings, examples: str, in_folds: bool = False
-) -> Iterator[Finding]:
-    """Yields a finding for each class that the model does not recognise; none if that is not required.
+def judge_classes(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a finding for each class that the model does not recognise, and for those with few examples.
 
     The recall of guessing is the share of all examples that the model takes for the class: a recall that is
-    not above it is no better than guessing. `examples` is what the message calls them. Where each
-    was answered out of fold, `in_folds`, a class of one group was learned by no model that answered for it.
+    not above it is no better than guessing. Where each example was answered out of fold, a class of one group
+    was learned by no model that answered for it.
     """
-    confusion, counts = metrics.confusion, _count_examples(metrics)
+    judged, settings = evidence.judged, evidence.settings
+    counts = _count_examples(judged.metrics)
+    yield from _find_unrecognised(judged, settings, counts)
+    few = [f"{label} ({n:.0f})" for label, n in counts.items() if n < settings.min_class_examples]
+    if few:
+        required = f"at least {settings.min_class_examples} required"
+        text = f"Not judged for lack of eval examples: {join_names(few)}; {required}."
+        yield Finding(text, code="small_classes", severity="warn")
+
+
+def _find_unrecognised(
+    judged: Measured, settings: EvaluationSettings, counts: Mapping[str, float]
+) -> Iterator[Finding]:
+    metrics, confusion = judged.metrics, judged.metrics.confusion
     if confusion is None or not settings.min_class_recall:
         return
     total = sum(counts.values())
@@ -38,24 +50,20 @@ def find_unrecognised(
             why = f"no better than guessing, since it is predicted for {guessed:.3f} of all examples"
         confused = _describe_confusions(dict(zip(confusion.labels, row, strict=True)), label)
         advice = "Add examples of it, or set trainer.balanced=true and, for photos, model.weights=imagenet."
-        if in_folds and metrics.estimates["class"][label].sessions == 1:
+        if judged.examples == OUT_OF_FOLD and metrics.estimates["class"][label].sessions == 1:
             group = metrics.group
             advice = (
                 f"They are all of one {group}, so no fold learned from any: add examples of other {group}s."
             )
-        text = f"Recall of class {label} is {shown} on {count:,.0f} {examples}; {why}.{confused}"
-        lifted_by = "evaluation.min_class_recall=0"
-        yield Finding(f"{text} {advice}", lifted_by, f"class {label}", f"{label} ({recall:.3f})")
-
-
-def warn_of_small_classes(metrics: Metrics, settings: EvaluationSettings) -> tuple[str, ...]:
-    """Returns a warning that names the classes with too few eval examples; empty if there are none."""
-    counts = _count_examples(metrics)
-    few = [f"{label} ({n:.0f})" for label, n in counts.items() if n < settings.min_class_examples]
-    if not few:
-        return ()
-    required = f"at least {settings.min_class_examples} required"
-    return (f"Not judged for lack of eval examples: {join_names(few)}; {required}.",)
+        text = f"Recall of class {label} is {shown} on {count:,.0f} {judged.examples}; {why}.{confused}"
+        yield Finding(
+            f"{text} {advice}",
+            "evaluation.min_class_recall=0",
+            f"class {label}",
+            f"{label} ({recall:.3f})",
+            code="unrecognised_class",
+            numbers={"value": recall, "guessing": guessed},
+        )
 
 
 def _count_examples(metrics: Metrics) -> dict[str, float]:

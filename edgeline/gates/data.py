@@ -1,17 +1,28 @@
 """The data gate: rules that judge a window of data; the settings say whether a finding blocks or warns."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
 from edgeline.labels import format_count
 from edgeline.records.ingest import Ingest, Span, Twins
 from edgeline.records.served import Served
-from edgeline.records.verdict import Anomaly, Drift, Finding, Verdict, join_findings
+from edgeline.records.verdict import Anomaly, Drift, Finding, Verdict
 
-# A rule, and what it found.
-_Findings = Iterator[tuple[GateRule, Finding]]
+
+@dataclass(frozen=True)
+class Week:
+    """All that a window of data is judged by."""
+
+    ingest: Ingest
+    spans: Sequence[Span]  # those to judge
+    settings: GateSettings
+    anomalies: Iterable[Anomaly] = ()
+    drifts: Iterable[Drift] = ()  # of the spans to judge
+    twins: Twins = field(default_factory=Twins)  # near twins across the splits, of photos only
+    served: Served | None = None  # what phones answered
 
 
 def select_spans(contents: Mapping[str, str], production: Mapping[str, str]) -> tuple[str, ...]:
@@ -38,42 +49,45 @@ def judge(
 ) -> Verdict:
     """Applies the rules to the findings of ingest, ExampleValidator and `edgeline.gates.drift` in a window.
 
-    `twins` are near twins across the splits, of photos only. `judged` are the names of the spans to judge,
-    the newest span if empty; `drifts` belong to these spans. `served` is what phones answered.
+    `judged` are the names of the spans to judge, the newest span if empty; the others are as in `Week`.
     """
     spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
-    findings = (
-        *(_lift("schema", item.sentence, item.spans, item.feature) for item in anomalies),
-        *_check_class_counts(ingest, settings.min_examples_per_class),
-        *_check_rows(spans, ingest.noun, settings.max_quarantine_fraction),
-        *_check_twins(twins or Twins(), ingest.noun, settings.max_twin_fraction),
-        *_check_drift(drifts, settings),
-        *(_lift("served", warning) for warning in (served.warnings if served else ())),
-    )
-    by_severity: dict[str, list[Finding]] = {"block": [], "warn": [], "off": []}
-    for rule, finding in findings:
-        by_severity[settings.severity[rule]].append(finding)
-    warnings = join_findings(by_severity["warn"])
-    if by_severity["block"]:
-        return Verdict.fail("data", by_severity["block"], warnings)
+    week = Week(ingest, spans, settings, anomalies, drifts, twins or Twins(), served)
+    findings = []
+    for rule in RULES:
+        for finding in rule(week):
+            severity = settings.severity[cast(GateRule, finding.code)]
+            if severity != "off":
+                findings.append(replace(finding, severity=severity))
+    return Verdict.of("data", findings, lambda: [_count_accepted(spans, ingest.noun)])
+
+
+def _count_accepted(spans: Sequence[Span], noun: str) -> str:
     rows, rejected = (sum(span.rows for span in spans), sum(span.quarantined for span in spans))
     names = spans[0].name if len(spans) == 1 else f"{len(spans)} spans up to {spans[-1].name}"
-    passed = f"{rows - rejected:,} of {format_count(rows, ingest.noun)} of {names} were accepted."
-    return Verdict("data", "pass", (passed,), warnings)
+    return f"{rows - rejected:,} of {format_count(rows, noun)} of {names} were accepted."
 
 
 def _lift(
     rule: GateRule, sentence: str, spans: tuple[str, ...] = (), feature: str = "", short: str = ""
-) -> tuple[GateRule, Finding]:
+) -> Finding:
     """Returns a finding of a rule that only its severity turns off.
 
     A finding about the whole window is put down to no span: without one, a class is only rarer.
     """
     lifted_by = f"gate.severity.{rule}=warn"
-    return rule, Finding(sentence, lifted_by, spans=spans, feature=feature, short=short)
+    return Finding(sentence, lifted_by, spans=spans, feature=feature, short=short, code=rule)
 
 
-def _check_class_counts(ingest: Ingest, least: int) -> _Findings:
+def check_schema(week: Week) -> Iterator[Finding]:
+    """Yields what breaks the curated schema."""
+    for item in week.anomalies:
+        yield _lift("schema", item.sentence, item.spans, item.feature)
+
+
+def check_class_counts(week: Week) -> Iterator[Finding]:
+    """Yields the classes with too few examples in the window, and those that are in eval alone."""
+    ingest, least = week.ingest, week.settings.min_examples_per_class
     for label, count in ingest.classes.items():
         if count < least:
             examples = format_count(count, ingest.noun)
@@ -81,18 +95,19 @@ def _check_class_counts(ingest: Ingest, least: int) -> _Findings:
             if not count:
                 text += " If it was a mistake, remove its value from the curated schema."
             lifted_by, short = "gate.min_examples_per_class=0", f"{label} ({count})"
-            yield "class_count", Finding(text, lifted_by, slice=f"class {label}", short=short)
+            yield Finding(text, lifted_by, slice=f"class {label}", short=short, code="class_count")
     for label in ingest.untrained:
         text = (
             f"All {ingest.classes[label]} {ingest.noun}s of class {label} are in eval, so the model cannot"
             " learn it. Add sessions of the class, or change data.eval_fraction."
         )
-        rule, finding = _lift("class_count", text)
-        yield rule, replace(finding, slice=f"class {label}", short=label)
+        yield replace(_lift("class_count", text), slice=f"class {label}", short=label)
 
 
-def _check_rows(spans: Sequence[Span], noun: str, most: float) -> _Findings:
-    for span in spans:
+def check_rows(week: Week) -> Iterator[Finding]:
+    """Yields the spans without examples, and those with too many in quarantine."""
+    noun, most = week.ingest.noun, week.settings.max_quarantine_fraction
+    for span in week.spans:
         if not span.rows:
             text = f"{span.name} has no {noun}: its export failed, or there was nothing to export."
             yield _lift("empty_span", text, (span.name,), short=span.name)
@@ -106,10 +121,12 @@ def _check_rows(spans: Sequence[Span], noun: str, most: float) -> _Findings:
             if noun == "text" and span.rejected.get("duplicate", 0) > span.quarantined / 2:
                 text += " If people write the same so often, raise gate.max_quarantine_fraction."
             lifted_by, short = "gate.max_quarantine_fraction=1", f"{span.name} ({share})"
-            yield "quarantine", Finding(text, lifted_by, spans=(span.name,), short=short)
+            yield Finding(text, lifted_by, spans=(span.name,), short=short, code="quarantine")
 
 
-def _check_twins(twins: Twins, noun: str, most: float) -> _Findings:
+def check_twins(week: Week) -> Iterator[Finding]:
+    """Yields a finding if too many eval photos have a near twin in train."""
+    twins, noun, most = week.twins, week.ingest.noun, week.settings.max_twin_fraction
     if twins.share > most:
         share, allowed = format_with_bound(twins.share, most, 1, "%")
         text = (
@@ -119,12 +136,13 @@ def _check_twins(twins: Twins, noun: str, most: float) -> _Findings:
             f" labels.csv; for {noun}s that no import wrote, an import into a new data folder does so by"
             " their looks."
         )
-        yield "twins", Finding(text, "gate.max_twin_fraction=1")
+        yield Finding(text, "gate.max_twin_fraction=1", code="twins")
 
 
-def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> _Findings:
+def check_drift(week: Week) -> Iterator[Finding]:
     """Yields values that are gone from a feature or new in it, and distances beyond the schema's limits."""
-    for drift in drifts:
+    settings = week.settings
+    for drift in week.drifts:
         subject = f"{drift.feature} of {drift.span}"
         if drift.gone:
             text = f"{subject} lacks {', '.join(drift.gone)}, found in the spans that it was compared with."
@@ -147,3 +165,21 @@ def _check_drift(drifts: Iterable[Drift], settings: GateSettings) -> _Findings:
             )
             rule = "label_shift" if drift.feature == "label" else rule
             yield _lift(rule, text, (drift.span,), drift.feature, f"{subject} ({distance})")
+
+
+def check_served(week: Week) -> Iterator[Finding]:
+    """Yields what is wrong with the answers of phones that came with the window."""
+    warnings = week.served.warnings if week.served else ()
+    for warning in warnings:
+        yield _lift("served", warning)
+
+
+# In the order of their sentences; each finding's `code` is the rule whose severity the settings name.
+RULES: list[Callable[[Week], Iterator[Finding]]] = [
+    check_schema,
+    check_class_counts,
+    check_rows,
+    check_twins,
+    check_drift,
+    check_served,
+]

@@ -1,6 +1,6 @@
 """The edge gate: it judges whether a measured file may ship."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from edgeline.gates.answers import ROUNDING
 from edgeline.gates.numbers import format_with_bound
@@ -18,12 +18,17 @@ _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte wo
 
 
 def judge(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
-    """Returns a finding with the numbers for each limit that a file does not keep; none if it may ship."""
-    name, examples = measurement.file, measurement.examples
+    """Returns a finding with the numbers for each limit that a file does not keep, and warnings."""
     if not measurement.finite:
-        # NaN wins every argmax at index 0, so the numbers below would say something about chance.
-        return [Finding(f"{name} returns probabilities that are not finite numbers.")]
-    findings = []
+        # NaN wins every argmax at index 0, so the other numbers would say something about chance.
+        text = f"{measurement.file} returns probabilities that are not finite numbers."
+        return [Finding(text, code="not_finite")]
+    return [finding for check in LIMITS for finding in check(measurement, limits)]
+
+
+def check_agreement(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
+    """Yields a finding if a file agrees with the SavedModel on too few examples."""
+    name, examples = measurement.file, measurement.examples
     if measurement.agreement < limits.min_agreement:
         agreeing = round(measurement.agreement * examples)
         agreement, required = format_with_bound(measurement.agreement, limits.min_agreement)
@@ -32,46 +37,47 @@ def judge(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
             f" ({agreement}); at least {required} required. Probabilities"
             f" differ by up to {measurement.max_difference:.3f}."
         )
-        findings.append(Finding(text, "edge.min_agreement=0"))
+        yield Finding(text, "edge.min_agreement=0", code="agreement")
 
-    overall = GroupAccuracy(examples, measurement.accuracy, measurement.reference_accuracy)
-    if _drop(overall) > limits.max_accuracy_drop + ROUNDING:
-        findings.append(_describe_drop(name, overall, "", limits))
-    findings += _find_lost_groups(measurement, limits)
 
+def check_size(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
+    """Yields a finding if a file is too large."""
     if (size := measurement.size_bytes / _BYTES_PER_MB) > limits.max_size_mb:
         shown, allowed = format_with_bound(size, limits.max_size_mb, 2)
-        text = f"{name} is {shown} MB; at most {allowed} MB allowed."
-        findings.append(Finding(text, "edge.max_size_mb=10000"))
-    if limits.max_latency_ms is not None and measurement.latency.p50_ms > limits.max_latency_ms:
-        latency, allowed = _describe_latency(measurement, limits.max_latency_ms)
-        text = f"{latency}; at most {allowed} ms allowed."
-        findings.append(Finding(text, "edge.max_latency_ms=null"))
+        text = f"{measurement.file} is {shown} MB; at most {allowed} MB allowed."
+        yield Finding(text, "edge.max_size_mb=10000", code="size")
 
+
+def check_latency(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
+    """Yields a finding if a file is too slow, a warning where nobody has set a limit."""
+    median = measurement.latency.p50_ms
+    if limits.max_latency_ms is not None:
+        if median > limits.max_latency_ms:
+            latency, allowed = _describe_latency(measurement, limits.max_latency_ms)
+            text = f"{latency}; at most {allowed} ms allowed."
+            yield Finding(text, "edge.max_latency_ms=null", code="latency")
+    elif median > _SLOW_MS:
+        latency, usual = _describe_latency(measurement, _SLOW_MS)
+        text = f"{latency}, which is more than {usual} ms. edge.max_latency_ms sets a limit."
+        yield Finding(text, code="latency", severity="warn")
+
+
+def check_unlike(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
+    """Yields a finding if a file says otherwise than the SavedModel how unlike an example is."""
     if (apart := measurement.unlike_difference) is not None and not apart <= _UNLIKE_APART:
         shown, allowed = format_with_bound(apart, _UNLIKE_APART)
         text = (
-            f"{name} says how unlike an example is to those of training, 0 to 1, with a mean difference of"
-            f" {shown} from the SavedModel; at most {allowed} allowed. Other variants are closer;"
-            " model.unlike=false leaves it out."
+            f"{measurement.file} says how unlike an example is to those of training, 0 to 1, with a mean"
+            f" difference of {shown} from the SavedModel; at most {allowed} allowed. Other variants are"
+            " closer; model.unlike=false leaves it out."
         )
-        findings.append(Finding(text, "model.unlike=false"))
-    findings += _find_other_excesses(measurement, limits)
-    return findings
+        yield Finding(text, "model.unlike=false", code="unlike")
 
 
 def rest_on_time(findings: Sequence[Finding]) -> bool:
     """Tells whether a file fell by limits on times alone."""
     settings = {finding.setting for finding in findings}
     return bool(settings) and settings <= {"edge.max_latency_ms", "edge.max_ms"}
-
-
-def warn_of_latency(measurement: Measurement, limits: EdgeLimits) -> list[str]:
-    """Returns a warning if a file is slow and nobody has set a limit; else none."""
-    if limits.max_latency_ms is not None or measurement.latency.p50_ms <= _SLOW_MS:
-        return []
-    latency, usual = _describe_latency(measurement, _SLOW_MS)
-    return [f"{latency}, which is more than {usual} ms. edge.max_latency_ms sets a limit."]
 
 
 def _describe_latency(measurement: Measurement, bound: float) -> tuple[str, str]:
@@ -86,7 +92,7 @@ def _describe_latency(measurement: Measurement, bound: float) -> tuple[str, str]
     return text, shown_bound
 
 
-def _find_other_excesses(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
+def check_optional_limits(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
     """Yields a finding for each limit that is off unless it is set."""
     memory = measurement.peak_memory_bytes and measurement.peak_memory_bytes / _BYTES_PER_MB
     parts = (
@@ -104,11 +110,18 @@ def _find_other_excesses(measurement: Measurement, limits: EdgeLimits) -> Iterat
         if limit is not None and value is not None and value > limit:
             shown, allowed = format_with_bound(value, limit)
             text = f"{measurement.file} has {what} {shown}{unit}; at most {allowed}{unit} allowed."
-            yield Finding(text, f"edge.{setting}={'{}' if setting == 'max_ms' else 'null'}")
+            none = "{}" if setting == "max_ms" else "null"
+            yield Finding(text, f"edge.{setting}={none}", code=setting)
 
 
-def _find_lost_groups(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
-    """Yields a finding for each class and slice that the file lost, which its overall accuracy may hide."""
+def check_drops(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
+    """Yields a finding if a file is less often right than the SavedModel, or lost a class or a slice.
+
+    Its overall accuracy may hide the latter.
+    """
+    overall = GroupAccuracy(measurement.examples, measurement.accuracy, measurement.reference_accuracy)
+    if _drop(overall) > limits.max_accuracy_drop + ROUNDING:
+        yield _describe_drop(measurement.file, overall, "", limits)
     for kind, groups in measurement.groups.items():
         for name, group in groups.items():
             is_lost = (
@@ -132,4 +145,16 @@ def _describe_drop(file: str, group: GroupAccuracy, slice_name: str, limits: Edg
         f"{file} is right on {group.accuracy:.3f} of {group.support} examples{which} and the SavedModel on"
         f" {group.reference_accuracy:.3f}: a drop of {drop}; at most {allowed} allowed."
     )
-    return Finding(text, "edge.max_accuracy_drop=1", slice_name, f"{slice_name or 'overall'} ({drop})")
+    short = f"{slice_name or 'overall'} ({drop})"
+    return Finding(text, "edge.max_accuracy_drop=1", slice_name, short, code="accuracy_drop")
+
+
+# In the order of their sentences.
+LIMITS: list[Callable[[Measurement, EdgeLimits], Iterator[Finding]]] = [
+    check_agreement,
+    check_drops,
+    check_size,
+    check_latency,
+    check_unlike,
+    check_optional_limits,
+]

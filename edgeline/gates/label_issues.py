@@ -6,11 +6,14 @@ probability of the own label (Northcutt, Jiang and Chuang, 2021: Confident Learn
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgeline.gates.evidence import Evidence
+from edgeline.records.verdict import Finding
 
 # The labels of a span look wrong if this share of them is suspect, this many times the share in other spans,
 # and by this many standard deviations more than chance has it: sessions of hard examples have a few more too.
@@ -40,6 +43,16 @@ def find_suspects(
     suspect = np.flatnonzero(margins > 0)
     suspect = suspect[np.argsort(-margins[suspect], kind="stable")]
     return numbers[suspect], suggested[suspect]
+
+
+def judge_label_issues(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a finding for each span with too many suspect labels, of the severity that the settings name."""
+    severity = evidence.gate.severity["labels"]
+    if severity == "off":
+        return
+    for span, text in evidence.bad_spans.items():
+        lifted_by = "gate.severity.labels=warn" if severity == "block" else ""
+        yield Finding(text, lifted_by, spans=(span,), code="label_issues", severity=severity)
 
 
 def describe_bad_spans(judged: Iterable[str], suspects: Iterable[str], nouns: str) -> Mapping[str, str]:

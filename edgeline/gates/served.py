@@ -1,16 +1,16 @@
 """Judges a version by what phones answered: by the answers drawn at random, which alone are unbiased."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from edgeline.gates.answers import ROUNDING
+from edgeline.gates.evidence import Evidence
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import ServedBound
 from edgeline.labels import join_names
-from edgeline.records.evaluation import Metrics
-from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew, Tally
-from edgeline.records.verdict import SERVED_SLICE, Finding, Verdict
+from edgeline.records.served import PushedVersion, ServedVersion, Tally
+from edgeline.records.verdict import SERVED_SLICE, Finding
 
 _RANK = ("good", "too_few", "bad")
 
@@ -57,59 +57,62 @@ def select_blocking(bounds: Sequence[ServedBound]) -> list[ServedBound]:
     return [bound for bound in bounds if bound.severity == "block"]
 
 
-def add_served(
-    verdict: Verdict,
-    served: Served,
-    pushed: Mapping[int, PushedVersion],
-    metrics: Metrics,
-    bounds: Sequence[ServedBound],
-) -> Verdict:
-    """Returns the verdict on a model with what phones answered: a production that is bad holds it back.
-
-    `pushed` are the served versions that the release store has or had; the others are warned of, and those
-    that are damaged there.
-    """
-    warnings = [
-        f"Answers by version {item.version}, which the release store never had: {item.total.answers:,}. A"
-        " phone runs something else, or the version was removed by hand."
-        for item in served.versions
-        if item.version not in pushed
-    ]
-    warnings += [
-        f"The release of version {version}, which answered, is damaged: {release.damage}"
-        for version, release in pushed.items()
-        if release.damage
-    ]
-    if version := metrics.baseline_version:
-        answers, release = served.of(version), pushed.get(version)
-        blocking = select_blocking(bounds)
-        judged = judge_served(version, answers, blocking, release, metrics.group)
-        if judged.result == "bad":
-            found = zip(judged.sentences, judged.slices, strict=True)
-            verdict = verdict.add([Finding(text, "evaluation.served=[]", name) for text, name in found])
-        elif judged.result == "too_few" and blocking:
-            warnings += judged.sentences
-        others = [bound for bound in bounds if bound not in blocking]
-        judged = judge_served(version, answers, others, release, metrics.group)
-        if judged.result == "bad":
-            warnings += judged.sentences
-    return replace(verdict, warnings=(*verdict.warnings, *warnings))
+def judge_served_versions(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a warning for each version that answered and that the release store lacks, or has damaged."""
+    if evidence.served is None:
+        return
+    for item in evidence.served.versions:
+        if item.version not in evidence.pushed:
+            text = (
+                f"Answers by version {item.version}, which the release store never had:"
+                f" {item.total.answers:,}. A phone runs something else, or the version was removed by hand."
+            )
+            yield Finding(text, code="unknown_version", severity="warn")
+    for version, release in evidence.pushed.items():
+        if release.damage:
+            text = f"The release of version {version}, which answered, is damaged: {release.damage}"
+            yield Finding(text, code="damaged_release", severity="warn")
 
 
-def describe_skews(skews: Sequence[Skew], most: float) -> tuple[str, ...]:
-    """Returns a warning for each file whose served scores differ by more than `most`, with the devices."""
+def judge_production(evidence: Evidence) -> Iterator[Finding]:
+    """Yields what the answers of phones show of the version in production: a bad one holds a model back."""
+    metrics, bounds = evidence.metrics, evidence.settings.served
+    version = metrics.baseline_version
+    if evidence.served is None or not version:
+        return
+    answers, release = evidence.served.of(version), evidence.pushed.get(version)
+    blocking = select_blocking(bounds)
+    judged = judge_served(version, answers, blocking, release, metrics.group)
+    if judged.result == "bad":
+        for text, name in zip(judged.sentences, judged.slices, strict=True):
+            yield Finding(text, "evaluation.served=[]", name, code="served")
+    elif judged.result == "too_few" and blocking:
+        for text in judged.sentences:
+            yield Finding(text, code="served_too_few", severity="warn")
+
+    others = [bound for bound in bounds if bound not in blocking]
+    judged = judge_served(version, answers, others, release, metrics.group)
+    if judged.result == "bad":
+        for text, name in zip(judged.sentences, judged.slices, strict=True):
+            yield Finding(text, slice=name, code="served", severity="warn")
+
+
+def judge_skew(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a warning for each file whose served scores differ from its own, with the devices."""
     devices: dict[tuple[int, str], list[str]] = {}
-    for skew in skews:
+    most = evidence.settings.max_served_difference
+    for skew in evidence.skews:
         if beyond := sum(difference > most for difference in skew.differences):
             largest = max(skew.differences)
             text = f"{skew.device} ({beyond} of {len(skew.differences)}, by up to {largest:.3f})"
             devices.setdefault((skew.version, skew.variant), []).append(text)
-    return tuple(
-        f"Scores that phones gave with {variant} of version {version} are more than {most:g} from those of"
-        f" the stored file for the same examples: {join_names(named, 5)}. Another decoder, another runtime, a"
-        " wrong bundle?"
-        for (version, variant), named in devices.items()
-    )
+    for (version, variant), named in devices.items():
+        text = (
+            f"Scores that phones gave with {variant} of version {version} are more than {most:g} from those"
+            f" of the stored file for the same examples: {join_names(named, 5)}. Another decoder, another"
+            " runtime, a wrong bundle?"
+        )
+        yield Finding(text, code="skew", severity="warn")
 
 
 def _judge_slices(

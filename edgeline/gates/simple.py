@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from edgeline.gates.answers import Answers, Floats
+from edgeline.gates.evidence import Evidence
 from edgeline.gates.paired import RESAMPLES, estimate_no_drop
-from edgeline.gates.settings import EvaluationSettings
 from edgeline.intervals import compute_group_interval
-from edgeline.records.evaluation import Metrics, SimpleModel
+from edgeline.records.evaluation import SimpleModel
+from edgeline.records.verdict import Finding
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,19 @@ def compare(answers: Answers, models: Iterable[SimpleAnswers]) -> tuple[SimpleMo
     return tuple(sorted(compared, key=lambda model: model.accuracy))
 
 
-def warn_of_simple_models(metrics: Metrics, settings: EvaluationSettings) -> Iterator[str]:
+def judge_simple_models(evidence: Evidence) -> Iterator[Finding]:
     """Yields a warning if a simple model is better than the network beyond noise."""
+    metrics, settings = evidence.metrics, evidence.settings
     if not metrics.simple_models:
         return
     best, chance = metrics.simple_models[-1], (1 - settings.confidence) / len(metrics.simple_models)
     if best.no_better is None or best.no_better >= chance:
         return
     values = metrics.candidate["overall"]["all"]
-    yield (
+    text = (
         f"A simple model is better: {best.name} has an accuracy of {best.accuracy:.3f} on the same"
         f" {values['example_count']:,.0f} eval examples, and the network {values['accuracy'] or 0.0:.3f}."
         f" This is not by chance: the network is as good in {100 * best.no_better:.1f} % of {RESAMPLES:,}"
         " resamples. Train it longer, or search for its settings (tune.max_trials)."
     )
+    yield Finding(text, code="simple_model", severity="warn", numbers={"value": best.accuracy})

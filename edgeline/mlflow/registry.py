@@ -504,6 +504,8 @@ def _collect_tags(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "spans", ", ".join(span.name for span in facts.data.spans)
     for verdict in facts.gates:
         yield f"gate.{verdict.gate}", verdict.result
+        if codes := dict.fromkeys(finding.code for finding in verdict.findings if finding.code):
+            yield f"findings.{verdict.gate}", ", ".join(codes)
     for prefix, item in _select_slices(facts).items():
         if prefix.startswith("worst/"):
             yield prefix.removesuffix("/"), item.name

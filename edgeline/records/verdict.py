@@ -1,7 +1,7 @@
 """Verdicts of gates, and what they rest on: anomalies, drift, differences from the schema; and the push."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,9 @@ _MOST_SENTENCES = 3
 class Finding:
     """One thing that a rule of a gate found.
 
+    `code` names the rule, for programs. `severity` says whether it stops the run, or is a warning for a
+    person. `numbers` has the figures of the sentence by name, as far as the rule has some.
+
     `lifted_by` is the setting of the rule with the value that turns it off, `a.b=c` as for `--set`; it is
     empty for a rule that no setting turns off. An item of a list is named by its number, as in
     `evaluation.bounds[0].lower`.
@@ -29,6 +32,9 @@ class Finding:
     spans: tuple[str, ...] = ()  # those that it comes from
     feature: str = ""
     file: str = ""  # the variant, where it is about a file for phones
+    code: str = ""
+    severity: Literal["block", "warn"] = "block"
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def setting(self) -> str:
@@ -51,27 +57,46 @@ class Verdict:
     spans: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()  # those behind the reasons of a failure
+    findings: tuple[Finding, ...] = ()  # those behind the reasons of a failure and the warnings
     # True if a file fell by times alone. They depend on the machine, so no later run takes the verdict over.
     fell_by_time: bool = False
 
     @classmethod
-    def fail(cls, gate: GateName, findings: Sequence[Finding], warnings: Iterable[str] = ()) -> "Verdict":
-        """Returns the verdict of a gate that found something which blocks."""
+    def of(
+        cls,
+        gate: GateName,
+        findings: Iterable[Finding],
+        grounds: Callable[[], Sequence[str]] = tuple,
+        result: Literal["pass", "no_baseline"] = "pass",
+    ) -> "Verdict":
+        """Returns the sum of a gate's findings: it fails if one of them blocks.
+
+        Args:
+            gate: The name of the gate.
+            findings: All that its rules found.
+            grounds: Returns the sentences of a pass.
+            result: The result of a pass.
+        """
+        found = tuple(findings)
+        blocking = [finding for finding in found if finding.severity == "block"]
+        warnings = join_findings(finding for finding in found if finding.severity == "warn")
+        if not blocking:
+            return cls(gate, result, tuple(grounds()), warnings, findings=found)
         return cls(
             gate,
             "fail",
-            join_findings(findings),
-            tuple(warnings),
-            spans=tuple(dict.fromkeys(span for finding in findings for span in finding.spans)),
-            features=tuple(dict.fromkeys(finding.feature for finding in findings if finding.feature)),
-            slices=tuple(dict.fromkeys(finding.slice for finding in findings if finding.slice)),
-            findings=tuple(findings),
+            join_findings(blocking),
+            warnings,
+            spans=tuple(dict.fromkeys(span for finding in blocking for span in finding.spans)),
+            features=tuple(dict.fromkeys(finding.feature for finding in blocking if finding.feature)),
+            slices=tuple(dict.fromkeys(finding.slice for finding in blocking if finding.slice)),
+            findings=found,
         )
 
-    def add(self, findings: Sequence[Finding]) -> "Verdict":
-        """Returns the verdict with findings that block, of another rule; itself if there are none."""
-        return Verdict.fail(self.gate, (*self.findings, *findings), self.warnings) if findings else self
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """The findings that stop the run."""
+        return tuple(finding for finding in self.findings if finding.severity == "block")
 
     @property
     def passed(self) -> bool:
@@ -85,9 +110,9 @@ def join_findings(findings: Iterable[Finding]) -> tuple[str, ...]:
     The same rule on the same slice, of the model and of its files, is one sentence that names these. The same
     rule on many slices or spans is the first one's sentence, with the others in a few words each.
     """
-    by_rule: dict[str, dict[str, list[Finding]]] = {}
+    by_rule: dict[tuple[str, str], dict[str, list[Finding]]] = {}
     for finding in findings:
-        slices = by_rule.setdefault(finding.lifted_by or finding.sentence, {})
+        slices = by_rule.setdefault((finding.code, finding.lifted_by or finding.sentence), {})
         subject = finding.slice or ("" if finding.file else finding.sentence)
         slices.setdefault(subject, []).append(finding)
 
@@ -104,8 +129,8 @@ def join_findings(findings: Iterable[Finding]) -> tuple[str, ...]:
 
 def list_reasons(failed: Sequence[Verdict]) -> tuple[str, ...]:
     """Returns the reasons of the gates that stopped a run, each once."""
-    if all(verdict.findings for verdict in failed):
-        return join_findings(finding for verdict in failed for finding in verdict.findings)
+    if all(verdict.blocking for verdict in failed):
+        return join_findings(finding for verdict in failed for finding in verdict.blocking)
     # Those of a record from before verdicts had findings.
     return tuple(dict.fromkeys(reason for verdict in failed for reason in verdict.reasons))
 

@@ -233,11 +233,12 @@ _RULES: Mapping[str, Sequence[Callable[[_Ending], Iterator[str]]]] = {
 
 def _choose_findings(gate: Verdict) -> Sequence[Finding]:
     """Returns the findings to lift for a gate to pass: of files for phones, those of one that then ships."""
-    files = list(dict.fromkeys(finding.file for finding in gate.findings if finding.file))
-    of_all = [finding for finding in gate.findings if not finding.file]
-    choices = [[*of_all, *(item for item in gate.findings if item.file == file)] for file in files]
+    findings = gate.blocking
+    files = list(dict.fromkeys(finding.file for finding in findings if finding.file))
+    of_all = [finding for finding in findings if not finding.file]
+    choices = [[*of_all, *(item for item in findings if item.file == file)] for file in files]
     liftable = [choice for choice in choices if all(finding.lifted_by for finding in choice)]
-    return min(liftable, key=lambda choice: len({item.lifted_by for item in choice}), default=gate.findings)
+    return min(liftable, key=lambda choice: len({item.lifted_by for item in choice}), default=findings)
 
 
 def _make_command(ending: _Ending, findings: Sequence[Finding]) -> str:

@@ -9,7 +9,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, 
 
 from components.answers import read_answers
 from components.artifacts import Quarantine
-from components.evaluator import Evaluator, _add_bad_spans, read_metrics
+from components.evaluator import Evaluator, read_metrics
 from edgeline.gates.answers import build_measure
 from edgeline.gates.settings import Bound, EvaluationSettings, ServedBound
 from edgeline.records.edge import OUT_OF_FOLD, Prediction
@@ -17,7 +17,7 @@ from edgeline.records.evaluation import LABEL_ISSUES, METRICS, REVIEWED
 from edgeline.records.ingest import TWINS, Twin, Twins
 from edgeline.records.served import SERVED, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
-from edgeline.records.verdict import VERDICT, Finding, Verdict
+from edgeline.records.verdict import VERDICT
 from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
 from tests.components.steps import LABELS, SHELF, artifact, execute
@@ -248,14 +248,3 @@ def test_examples_with_a_suspect_label_are_listed_unless_somebody_looked_at_them
     lines = Path(evaluation.uri, "label_issues.csv").read_text().splitlines()
     assert lines[0] == "example,label,suggested,probability,probability_of_label,corrected"
     assert len(lines) == 2
-
-
-def test_a_span_whose_labels_look_wrong_is_warned_of_or_holds_the_model_as_its_severity_says():
-    good, bad = Verdict("evaluation", "pass", ("All well.",)), {"span-00003": "Labels look wrong."}
-    assert _add_bad_spans(good, bad, "off") == _add_bad_spans(good, {}, "block") == good
-    assert _add_bad_spans(good, bad, "warn") == replace(good, warnings=("Labels look wrong.",))
-    verdict = _add_bad_spans(good, bad, "block")
-    assert not verdict.passed and verdict.reasons == ("Labels look wrong.",)
-    assert verdict.spans == ("span-00003",)
-    low = Verdict.fail("evaluation", [Finding("Too low.")])
-    assert _add_bad_spans(low, bad, "block").reasons == ("Too low.", "Labels look wrong.")

@@ -310,7 +310,7 @@ def test_status_show_and_page_of_a_run_that_was_held_have_the_same_next_steps(ed
         leave(RunFolder(workspace / "runs" / name), "DataValidator", "verdict", VERDICT, PASSED)
         if outcome == "held":
             low = Finding("Recall of class ok is 0.1.", "evaluation.min_class_recall=0", "class ok")
-            verdict = Verdict.fail("evaluation", [low])
+            verdict = Verdict.of("evaluation", [low])
             leave(RunFolder(workspace / "runs" / name), "Evaluator", "blessing", VERDICT, verdict)
         assert edgeline("report", name)[0] == 0
     page = RunFolder(workspace / "runs" / "20261012-091233").path / "report.html"

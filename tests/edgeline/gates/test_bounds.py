@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from edgeline.gates.answers import Answers
-from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.evaluation import Metrics
-from tests.edgeline.gates.worlds import draw, judge_answers, measure_held
+from tests.edgeline.gates.worlds import draw, judge, judge_answers, measure_held
 
 
 def slice_of(accuracy, photos):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from edgeline.gates.answers import Answers
-from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import EvaluationSettings
+from tests.edgeline.gates.worlds import judge
 
 LABELS = ("free", "dent", "fray")
 

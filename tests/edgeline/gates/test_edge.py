@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from edgeline.gates.edge import judge as find_excesses
-from edgeline.gates.edge import rest_on_time, warn_of_latency
+from edgeline.gates.edge import rest_on_time
 from edgeline.gates.settings import EdgeLimits
 from edgeline.records.edge import GroupAccuracy, Latency, Machine
 from tests.edgeline.records.samples import MEASURED
@@ -24,8 +24,9 @@ GOOD = replace(
 )
 
 
-def judge(measurement, limits):
-    return [finding.sentence for finding in find_excesses(measurement, limits)]
+def judge(measurement, limits, severity="block"):
+    findings = find_excesses(measurement, limits)
+    return [finding.sentence for finding in findings if finding.severity == severity]
 
 
 def test_a_file_within_its_limits_may_ship():
@@ -132,9 +133,9 @@ def test_a_limit_on_a_figure_that_a_file_lacks_holds_nothing_back():
 
 def test_a_slow_file_is_a_warning_where_nobody_set_a_limit_and_says_that_the_machine_was_under_load():
     slow = replace(GOOD, latency=Latency(61.5, 80.0, 100), under_load=True)
-    assert judge(slow, EdgeLimits()) == warn_of_latency(slow, LIMITS) == []
-    assert warn_of_latency(GOOD, EdgeLimits()) == []
-    assert warn_of_latency(slow, EdgeLimits()) == [
+    assert judge(slow, EdgeLimits()) == judge(slow, LIMITS, "warn") == []
+    assert judge(GOOD, EdgeLimits(), "warn") == []
+    assert judge(slow, EdgeLimits(), "warn") == [
         "model_fp32.tflite takes 61.50 ms per example (median of 100 runs, one thread of A phone's CPU,"
         " TFLite 2.16, under load), which is more than 50.00 ms. edge.max_latency_ms sets a limit."
     ]

@@ -3,7 +3,11 @@ from pathlib import Path
 import numpy as np
 
 from data.shelf.renderer import plan_week
-from edgeline.gates.label_issues import describe_bad_spans, find_suspects
+from edgeline.gates.evidence import Evidence
+from edgeline.gates.label_issues import describe_bad_spans, find_suspects, judge_label_issues
+from edgeline.gates.settings import EvaluationSettings, GateSettings
+from edgeline.records.evaluation import Metrics
+from edgeline.records.verdict import Verdict
 
 
 def test_flipped_labels_of_handwritten_digits_are_found():
@@ -85,3 +89,15 @@ def test_most_suspects_of_the_sample_have_a_label_that_is_wrong_on_purpose():
     right = (shown != labels)[found]
     # Measured: 14 of 15 are right, of 24 wrong labels. Without the network's word it is 14 of 35.
     assert right.mean() >= 0.8 and right.sum() >= 12
+
+
+def test_a_span_whose_labels_look_wrong_is_warned_of_or_holds_the_model_as_its_severity_says():
+    def judge(severity):
+        gate, spans = GateSettings(severity={"labels": severity}), {"span-00003": "Labels look wrong."}
+        evidence = Evidence(Metrics({}), EvaluationSettings(), None, gate=gate, bad_spans=spans)
+        return Verdict.of("evaluation", judge_label_issues(evidence))
+
+    assert judge("off") == Verdict("evaluation", "pass")
+    assert judge("warn").passed and judge("warn").warnings == ("Labels look wrong.",)
+    assert not judge("block").passed and judge("block").reasons == ("Labels look wrong.",)
+    assert judge("block").spans == ("span-00003",)

@@ -2,12 +2,13 @@
 
 import pytest
 
-from edgeline.gates.served import add_served, describe_skews, judge_served
+from edgeline.gates.evidence import Evidence
+from edgeline.gates.served import judge_production, judge_served, judge_served_versions, judge_skew
 from edgeline.gates.settings import EvaluationSettings, ServedBound
 from edgeline.records.evaluation import Metrics
 from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew, Tally
 from edgeline.records.training import Estimate
-from edgeline.records.verdict import Finding, Verdict
+from edgeline.records.verdict import Verdict
 
 PUSHED = PushedVersion("2026-10-05T09:00:00Z", {"overall": {"all": 0.95}, "class": {"ok": 0.99}})
 
@@ -21,6 +22,20 @@ def tally(right, checked, groups=10):
 
 def judge(served, *bounds, pushed=PUSHED):
     return judge_served(7, served, bounds, pushed, "session")
+
+
+NOTHING = Verdict("evaluation", "pass")
+
+
+def judge_answers_of_phones(served, pushed, metrics, bounds):
+    """Returns the verdict by what phones answered alone."""
+    evidence = Evidence(metrics, EvaluationSettings(served=bounds), None, served=served, pushed=pushed)
+    return Verdict.of("evaluation", [*judge_served_versions(evidence), *judge_production(evidence)])
+
+
+def judge_scores(skews, most):
+    evidence = Evidence(Metrics({}), EvaluationSettings(max_served_difference=most), None, skews=skews)
+    return [finding.sentence for finding in judge_skew(evidence)]
 
 
 @pytest.mark.parametrize(
@@ -84,31 +99,24 @@ def test_few_groups_are_too_few_and_so_is_nothing():
 
 
 def test_production_that_is_bad_in_the_field_holds_a_good_model_back_with_the_reason():
-    passed = Verdict("evaluation", "pass", ("Every bound holds.",), ("Few sessions.",))
     metrics, bounds = Metrics({}, baseline_version=7, group="session"), (ServedBound(lower=0.9),)
     bad, good = (Served((ServedVersion(7, tally(right, 200)),)) for right in (120, 195))
 
-    held = add_served(passed, bad, {7: PUSHED}, metrics, bounds)
+    held = judge_answers_of_phones(bad, {7: PUSHED}, metrics, bounds)
     assert (held.result, held.slices) == ("fail", ("served overall",))
     assert held.reasons[0].startswith("Of 200 answers of version 7") and len(held.reasons) == 1
-    worse = Verdict.fail("evaluation", [Finding("Accuracy is 0.5.")])
-    both = add_served(worse, bad, {7: PUSHED}, metrics, bounds)
-    assert both.reasons == (*worse.reasons, *held.reasons)
-    assert add_served(passed, bad, {7: PUSHED}, metrics, ()).passed
     for served, limits in ((good, bounds), (bad, ())):
-        assert add_served(passed, served, {7: PUSHED}, metrics, limits) == passed
-    few = add_served(passed, Served(), {}, metrics, bounds)
-    assert few.passed and few.warnings[1].startswith("Too few answers of version 7")
+        assert judge_answers_of_phones(served, {7: PUSHED}, metrics, limits) == NOTHING
+    few = judge_answers_of_phones(Served(), {}, metrics, bounds)
+    assert few.passed and few.warnings[0].startswith("Too few answers of version 7")
 
 
 def test_answers_of_a_version_that_the_store_does_not_have_are_warned_of():
     served = Served((ServedVersion(99, tally(9, 10)), ServedVersion(7, tally(9, 10))))
-    verdict = add_served(Verdict("evaluation", "pass"), served, {7: PUSHED}, Metrics({}), ())
+    verdict = judge_answers_of_phones(served, {7: PUSHED}, Metrics({}), ())
     (warning,) = verdict.warnings
     assert warning.startswith("Answers by version 99, which the release store never had: 90.")
-    damaged = add_served(
-        Verdict("evaluation", "pass"), served, {7: DAMAGED, 99: PUSHED}, Metrics({}), ()
-    ).warnings
+    damaged = judge_answers_of_phones(served, {7: DAMAGED, 99: PUSHED}, Metrics({}), ()).warnings
     assert damaged == ("The release of version 7, which answered, is damaged: manifest.json: found no file.",)
 
 
@@ -118,19 +126,19 @@ def test_scores_that_the_stored_file_does_not_give_are_warned_of_by_file_and_dev
         Skew(7, "int8", "d2", (0.01, 0.3)),
         Skew(7, "fp16", "d1", (0.2,)),
     ]
-    first, second = describe_skews(skews, 0.05)
+    first, second = judge_scores(skews, 0.05)
     assert "with int8 of version 7 are more than 0.05 from" in first
     assert "d2 (1 of 2, by up to 0.300)." in first
-    assert "with fp16 of version 7" in second and describe_skews(skews, 0.3) == ()
+    assert "with fp16 of version 7" in second and judge_scores(skews, 0.3) == []
 
 
 def test_a_bound_needs_a_limit_and_the_one_by_default_warns_and_holds_nothing():
-    passed, metrics = Verdict("evaluation", "pass"), Metrics({}, baseline_version=7)
+    metrics = Metrics({}, baseline_version=7)
     for right, warnings in ((160, 1), (180, 0), (195, 0)):
         served = Served((ServedVersion(7, tally(right, 200)),))
-        verdict = add_served(passed, served, {7: PUSHED}, metrics, EvaluationSettings().served)
+        verdict = judge_answers_of_phones(served, {7: PUSHED}, metrics, EvaluationSettings().served)
         assert (verdict.passed, len(verdict.warnings)) == (True, warnings)
     # Most weeks have too few answers to judge.
-    assert add_served(passed, Served(), {}, metrics, EvaluationSettings().served) == passed
+    assert judge_answers_of_phones(Served(), {}, metrics, EvaluationSettings().served) == NOTHING
     with pytest.raises(ValueError, match="has no effect"):
         ServedBound(slice="class")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from edgeline.gates.answers import Answers
-from edgeline.gates.bounds import judge
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.gates.simple import SimpleAnswers, compare
 from edgeline.records.evaluation import Importance, SimpleModel
+from tests.edgeline.gates.worlds import judge
 
 
 def world(network_right: float, count: int = 2_000) -> Answers:

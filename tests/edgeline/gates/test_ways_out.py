@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 from msgspec import structs
 
-from edgeline.gates import bounds, data, edge
+from edgeline.gates import data, edge, judges
+from edgeline.gates.evidence import Evidence
 from edgeline.gates.figures import compute_metrics
-from edgeline.gates.served import add_served
 from edgeline.records.edge import GroupAccuracy
 from edgeline.records.evaluation import Metrics
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
@@ -88,7 +88,7 @@ def test_all_rules_of_the_data_gate_that_hold_at_once():
 
 def judge_model(settings, answers, **metrics):
     figures = replace(compute_metrics(answers, "session", 0.01), **metrics)
-    return bounds.judge(figures, settings.evaluation, answers)
+    return judges.judge_model(Evidence(figures, settings.evaluation, answers))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,9 @@ def test_a_window_whose_every_eval_example_has_a_near_twin():
     def judge(settings):
         nothing = answers if settings.gate.severity["twins"] != "off" else None
         figures = compute_metrics(answers, "session", 0.01)
-        return bounds.judge(figures, settings.evaluation, answers, None, nothing)
+        return judges.judge_model(
+            Evidence(figures, settings.evaluation, answers, None, nothing, gate=settings.gate)
+        )
 
     # The rules that would hold the model after that are named at once.
     assert_way_leads_out(judge, {}, "gate.severity.twins", "evaluation.beat_majority")
@@ -156,11 +158,10 @@ def test_a_window_whose_every_eval_example_has_a_near_twin():
 
 def test_a_production_that_is_bad_in_the_field():
     served = Served((ServedVersion(7, test_served.tally(120, 200)),))
-    passed = Verdict("evaluation", "pass", ("Every bound holds.",))
 
     def judge(settings):
         pushed, metrics = {7: test_served.PUSHED}, Metrics({}, baseline_version=7, group="session")
-        return add_served(passed, served, pushed, metrics, settings.evaluation.served)
+        return test_served.judge_answers_of_phones(served, pushed, metrics, settings.evaluation.served)
 
     own = {"evaluation": {"served": [{"lower": 0.9}, {"max_drop": 0.01}]}}
     assert_way_leads_out(judge, own, "evaluation.served")
@@ -190,8 +191,8 @@ def judge_files(settings, files):
             settings.edge,
         )
     ]
-    passed = {*files} - {finding.file for finding in findings}
-    return Verdict("edge", "pass") if passed else Verdict.fail("edge", findings)
+    passed = {*files} - {finding.file for finding in findings if finding.severity == "block"}
+    return Verdict("edge", "pass") if passed else Verdict.of("edge", findings)
 
 
 def test_all_limits_of_a_file_for_phones():

@@ -3,7 +3,8 @@
 import numpy as np
 
 from edgeline.gates.answers import Answers
-from edgeline.gates.bounds import judge
+from edgeline.gates.evidence import Evidence
+from edgeline.gates.judges import judge_model
 from edgeline.gates.settings import Bound, EvaluationSettings
 from edgeline.records.evaluation import Metrics
 
@@ -34,6 +35,11 @@ def draw(random, sessions, size, accuracy=0.97, correlation=0.1, same=0.5, dead=
     )
     names = tuple(f"s-{number}" for number in range(sessions))
     return Answers(CLASSES, None, labels, groups, candidate, baseline, {}, names)
+
+
+def judge(metrics, settings, answers, out_of_fold=None, without_twins=None):
+    """Returns the verdict on a model by its answers alone."""
+    return judge_model(Evidence(metrics, settings, answers, out_of_fold, without_twins))
 
 
 def judge_answers(answers, settings=SETTINGS):

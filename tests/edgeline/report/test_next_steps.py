@@ -122,7 +122,7 @@ def test_a_hold_names_every_setting_that_decided_and_the_whole_command_of_a_run_
     place = {"log": "/my work/runs/1/run.log", "data": "/my data", "workload_source": "/my workload.yaml"}
     changed = ("trainer.epochs", "tune.space.trainer.epochs.max")
     facts = end("held", settings=SETTINGS, changed=changed, **place)
-    steps = list_next_steps(replace(facts, gates=(Verdict.fail("evaluation", (LOW, BOUND)),)))
+    steps = list_next_steps(replace(facts, gates=(Verdict.of("evaluation", (LOW, BOUND)),)))
     (text,) = (step for step in steps if step.startswith("Decided by "))
     assert text == (
         "Decided by evaluation.min_class_recall (0.3), evaluation.bounds[0].lower (0.9). If they are wrong"
@@ -136,19 +136,19 @@ def test_a_hold_names_every_setting_that_decided_and_the_whole_command_of_a_run_
 def test_a_hold_by_what_no_setting_turns_off_names_no_command_that_would_not_lead_out():
     contract = Finding("preprocessing.json does not give the tensors of the training.")
     size = Finding("It is 6.1 MB.", "edge.max_size_mb=10000", file="fp32")
-    facts = replace(end("held"), gates=(Verdict.fail("edge", (contract, size)),))
+    facts = replace(end("held"), gates=(Verdict.of("edge", (contract, size)),))
     assert (
         "Decided by edge.max_size_mb, and by what no setting turns off: see the reasons."
         in list_next_steps(facts)
     )
-    on_cluster = replace(end("held", engine="kubeflow"), gates=(Verdict.fail("edge", (size,)),))
+    on_cluster = replace(end("held", engine="kubeflow"), gates=(Verdict.of("edge", (size,)),))
     (text,) = (step for step in list_next_steps(on_cluster) if step.startswith("Decided by "))
     assert "change it in the workload's settings. What" in text and "edgeline run" not in text
 
 
 def test_a_world_that_changed_is_judged_against_its_own_release_from_then_on():
     drift = Finding("light has drifted by 0.9.", "gate.severity.large_drift=warn", spans=("span-00008",))
-    exclude, lift = list_next_steps(replace(end("refused"), gates=(Verdict.fail("data", (drift,)),)))
+    exclude, lift = list_next_steps(replace(end("refused"), gates=(Verdict.of("data", (drift,)),)))
     assert "span-00008 is bad" in exclude
     assert "--set gate.severity.large_drift=warn`. Later weeks are then compared with the release" in lift
 
@@ -165,7 +165,7 @@ def test_settings_that_differ_from_those_of_production_come_first():
     unlike = list_unlike(SETTINGS, production)
     assert unlike == ("trainer.epochs 12 -> 2",)
     for outcome, gate in (("held", "evaluation"), ("refused", "data")):
-        facts = replace(end(outcome), unlike_production=unlike, gates=(Verdict.fail(gate, (LOW,)),))
+        facts = replace(end(outcome), unlike_production=unlike, gates=(Verdict.of(gate, (LOW,)),))
         assert list_next_steps(facts)[0] == (
             "Settings differ from those of production: trainer.epochs 12 -> 2."
         )

@@ -50,7 +50,7 @@ def test_reasons_and_warnings_of_gates_are_not_repeated():
     assert list_other_reasons(facts) == ("Another.",)
     assert list_other_warnings(facts) == ("Late.",)
     lost = Finding("Lane 7 is lost.", "evaluation.group_right_after=null", "lane 7")
-    both = [Verdict.fail("evaluation", [lost]), Verdict.fail("edge", [replace(lost, file="fp32")])]
+    both = [Verdict.of("evaluation", [lost]), Verdict.of("edge", [replace(lost, file="fp32")])]
     shared = "Lane 7 is lost. So it is with its files: fp32."
     assert list_other_reasons(replace(end("held", reasons=(shared,)), gates=tuple(both))) == ()
     failed = end("failed", reasons=("It broke.",), error=Problem("It broke."))

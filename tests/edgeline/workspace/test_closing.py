@@ -183,7 +183,7 @@ def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, mak
 
 def test_a_run_ends_with_the_same_next_steps_as_its_page(folder, make_run):
     finding = Finding("Accuracy is 0.8.", "evaluation.beat_majority=false", "overall")
-    facts = Facts(make_run(outcome="held"), gates=(Verdict.fail("evaluation", [finding]),))
+    facts = Facts(make_run(outcome="held"), gates=(Verdict.of("evaluation", [finding]),))
 
     lines = [line for line, _ in closing.describe_end(facts.run, folder, facts)]
 
@@ -195,8 +195,8 @@ def test_a_run_ends_with_the_same_next_steps_as_its_page(folder, make_run):
 def test_a_sentence_on_the_model_and_its_files_is_said_once_and_names_them(folder, put_out, make_run):
     lost = Finding("Lane 7 is lost.", "evaluation.group_right_after=null", "lane 7")
     files = [replace(lost, sentence=f"It has lost {n}.", file=n) for n in ("fp32", "fp16", "dynamic", "int8")]
-    put_out("Evaluator", Verdict.fail("evaluation", [lost]))
-    put_out("EdgeValidator", Verdict.fail("edge", files))
+    put_out("Evaluator", Verdict.of("evaluation", [lost]))
+    put_out("EdgeValidator", Verdict.of("edge", files))
 
     run = closing.conclude(make_run(), folder, Problem("Held.", exit_code=3), [])
 

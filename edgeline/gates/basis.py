@@ -1,0 +1,42 @@
+"""Checks of what a judgement rests on: groups, near twins of train, a production that can answer."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgeline.gates.evidence import EVAL, FEW_GROUPS, Evidence
+from edgeline.labels import format_count
+from edgeline.records.verdict import Finding
+
+
+def judge_twins(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a finding if no eval example is left without its near twins in train."""
+    if evidence.without_twins is not None and evidence.metrics.without_twins is None:
+        text = (
+            "Every eval example has a near twin in train, so nothing shows how good the model is on new"
+            " examples."
+        )
+        yield Finding(text, "gate.severity.twins=off", "overall", code="twins")
+
+
+def judge_groups_measured(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a warning if the model is judged on few groups."""
+    judged = evidence.judged
+    number = len(np.unique(judged.answers.groups))
+    if not judged.answers.grouped or number >= FEW_GROUPS:
+        return
+    group = judged.metrics.group
+    # Those without near twins are judged, whether or not there are answers out of fold.
+    folds = f" or set trainer.folds=5 to judge on all {group}s" if judged.examples == EVAL else ""
+    text = (
+        f"Judged on only {format_count(number, group)}: the result may not hold for other {group}s."
+        f" At least {FEW_GROUPS} are needed: add data{folds}."
+    )
+    yield Finding(text, code="few_groups", severity="warn", numbers={"groups": number})
+
+
+def judge_comparison(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a warning if the model in production cannot answer these examples."""
+    if evidence.mismatch:
+        text = f"The model in production cannot answer these examples: {evidence.mismatch}"
+        yield Finding(text, code="not_comparable", severity="warn")
