@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import tensorflow as tf
 
-from components.serving import ServedModel
+from components.serving import ServedModel, explain_mismatch
 from components.transformed_examples import open_records
 from edgeline.errors import EdgelineError
 from edgeline.labels import parse_labels
@@ -44,8 +44,8 @@ def score_releases(push: str, model: str, current: int, folder: str) -> Iterator
         try:
             answers = _answer(release, records)
         except (EdgelineError, OSError, tf.errors.OpError, KeyError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            log.warning("Version %d was not scored on the newest span: %s", release.version, reason)
+            why = explain_mismatch(error)
+            log.warning("Version %d was not scored on the newest span: %s", release.version, why)
             continue
         right = sum(answer == label for answer, label in zip(answers, labels, strict=True))
         yield EarlierRelease(release.version, len(labels), right)

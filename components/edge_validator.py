@@ -17,7 +17,7 @@ from tfx.utils import path_utils
 
 from components import artifacts
 from components.predictions import list_predictions, write_mistakes
-from components.serving import ServedModel
+from components.serving import ServedModel, explain_mismatch
 from components.transformed_examples import TransformedExamples, open_records, read_examples
 from edgeline.edge.golden import TOLERANCES
 from edgeline.edge.inspect import find_problems, find_runtime_problems, inspect
@@ -313,7 +313,7 @@ def _run_production(production: Artifact, examples: Artifact, reference: _Refere
     except EdgelineError as error:
         return _Production(lacks=f"{none}: {error.found} {error.why}", has_model=True)
     except (tf.errors.OpError, KeyError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = explain_mismatch(error).rstrip(".")
         why = f"{none}: its SavedModel cannot read the examples of today ({reason})."
         return _Production(lacks=why, has_model=True)
     return _Production(f"{file} of version {version}", reference.gather(probabilities), has_model=True)

@@ -5,7 +5,6 @@ It reads the release store itself: open-source Kubeflow Pipelines has no resolve
 
 import json
 import logging
-import re
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -17,7 +16,7 @@ from tfx.utils import path_utils
 from components.artifacts import PRODUCTION_EDGE, Quarantine
 from components.canary import find_pushed
 from components.earlier_releases import score_releases
-from components.serving import ServedModel
+from components.serving import ServedModel, explain_mismatch
 from components.skew import measure_skew
 from components.transformed_examples import open_records
 from edgeline.errors import EdgelineError
@@ -110,6 +109,5 @@ def _find_mismatch(saved_model: Path, folder: str) -> str:
         if records:
             ServedModel(str(saved_model)).answer(records)
     except tf.errors.OpError as error:
-        feature = re.search("(?:Feature|Key): .*", error.message)
-        return feature.group() if feature else error.message.strip()
+        return explain_mismatch(error)
     return ""

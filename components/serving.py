@@ -1,5 +1,6 @@
 """The answers of a SavedModel by one of its signatures."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,3 +24,11 @@ class ServedModel:
         batches = (inputs[start : start + _BATCH] for start in range(0, len(inputs), _BATCH))
         answers = [self._serve(**{name: tf.cast(batch, spec.dtype)}) for batch in batches]
         return {key: np.concatenate([answer[key].numpy() for answer in answers]) for key in answers[0]}
+
+
+def explain_mismatch(error: Exception) -> str:
+    """Returns the feature that an example lacks for a SavedModel that cannot read it, or the first line."""
+    text = str(error).strip()
+    # TensorFlow names it after the lines of the code that reads it.
+    feature = re.search("(?:Feature|Key): .*", text)
+    return feature.group() if feature else text.partition("\n")[0]
