@@ -20,7 +20,7 @@ from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import write_atomically
 from pipeline.kubeflow_settings import split_claim
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, escape
-from runners.kubeflow.spec import finish
+from runners.kubeflow.spec import ENTRY, finish
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
@@ -173,7 +173,7 @@ def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
         records=f"{push}/runs/{workload.name}",
     )
     observed = Observed(code=CODE_OF_IMAGE, lock=LOCK_OF_IMAGE, run=RUN_ID)
-    entry = ["python", "-m", "runners.kubeflow.pod.entry", "--records", paths.records]
+    entry = ["python", "-m", ENTRY, "--records", paths.records]
     entry += ["--module", workload.module, "--source", workload.source]
     if settings.steps:
         entry += ["--own", json.dumps(settings.own_modules())]

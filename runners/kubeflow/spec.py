@@ -29,6 +29,8 @@ _FIGURE_TYPES: Mapping[str, str] = {METRICS: "system.Metrics", CONFUSION: "syste
 # which it writes only if it ended well.
 _GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
 _KINDS: Mapping[type, str] = {dict: "STRUCT", list: "LIST"}
+# The program of a step's container.
+ENTRY = "runners.kubeflow.pod.entry"
 # The longest description that a backend promises to keep.
 _MOST_CHARACTERS = 1024
 
@@ -84,7 +86,8 @@ def finish(
                 "backoffMaxDuration": "3600s",
             }
         command = executors[label]["container"]["command"]
-        command += ["--step", name, *_set_parameters(step, task, component)]
+        if ENTRY in command:  # the container of a custom step may have another
+            command += ["--step", name, *_set_parameters(step, task, component)]
         if step == FIRST:
             command += ["--settings", escape(json.dumps(recorded, sort_keys=True))]
         _complete_container(step, executors[label]["container"], settings)

@@ -479,12 +479,26 @@ def test_settings_that_no_pod_can_follow_are_refused(tmp_path, groups, changes, 
     assert do in caught.value.do
 
 
+CONTAINER = """
+from tfx.dsl.component.experimental import placeholders
+from tfx.dsl.component.experimental.container_component import create_container_component
+
+Count = create_container_component(
+    name="Count",
+    image="busybox",
+    inputs={"examples": Examples},
+    command=["wc", placeholders.InputUriPlaceholder("examples")],
+)
+"""
+
+
 def test_a_component_of_ones_own_is_a_task_between_the_steps_in_its_group(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "own_task.py").write_text(MODULE, encoding="utf-8")
+    (tmp_path / "own_task.py").write_text(MODULE + CONTAINER, encoding="utf-8")
     clean = {**CLEAN, "component": "own_task.Clean", "parameters": {"most": 1.0}}
     check = {**CHECK, "component": "own_task.Check"}
-    own = ("steps", {"Clean": clean, "Check": check})
+    count = {"component": "own_task.Count", "inputs": CLEAN["inputs"], "before": ["Trainer"]}
+    own = ("steps", {"Clean": clean, "Check": check, "Count": count})
     spec, platform = compile_documents(tmp_path, load_settings(own, groups=True))
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     tasks = spec["components"]["Data"]["dag"]["tasks"]
@@ -495,5 +509,7 @@ def test_a_component_of_ones_own_is_a_task_between_the_steps_in_its_group(tmp_pa
     trainer = spec["components"]["Train"]["dag"]["tasks"]["Trainer"]
     assert trainer["inputs"]["artifacts"]["examples"] == {"componentInputArtifact": "Clean-cleaned"}
     command = spec["deploymentSpec"]["executors"]["Clean_executor"]["container"]["command"]
-    assert json.loads(command[command.index("--own") + 1]) == {"Clean": "own_task", "Check": "own_task"}
+    assert json.loads(command[command.index("--own") + 1]) == dict.fromkeys(own[1], "own_task")
+    container = spec["deploymentSpec"]["executors"]["Count_executor"]["container"]
+    assert (container["image"], container["command"][0], len(container["command"])) == ("busybox", "wc", 2)
     assert index_by_step(platform)["Clean"]["imagePullPolicy"] == "IfNotPresent"
