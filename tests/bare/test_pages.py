@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import subprocess
 
 import pytest
@@ -105,9 +106,15 @@ def test_each_command_of_readme_and_docs_works_as_it_is_typed(capsys):
         for pattern, before in BEFORE.items():
             if re.search(pattern, command):
                 type_in_shell(before, KEEP="1")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         ended = type_in_shell(command, KEEP="1")
-        with capsys.disabled():
-            print(f"{ended.returncode} {page}: {command}", flush=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+        line = f"{page}: {command}: exit {ended.returncode} after {seconds:.0f} s of CPU time"
         if is_wrong(command, ended):
-            wrong.append(f"{page}: {command}: {ended.returncode}\n{ended.stdout[-2000:]}")
+            line += f"\n{ended.stdout[-3000:]}"
+            wrong.append(line)
+        with capsys.disabled():
+            print(line, flush=True)
     assert not wrong, "\n\n".join(wrong)
