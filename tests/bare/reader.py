@@ -60,7 +60,6 @@ def write_tables(folder: Path) -> None:
 
 def write_data(folder: Path) -> None:
     write_photos(folder / "my_photos", 0, 60)
-    write_photos(folder / "new_photos", 60, 100)
     write_photos(folder / "photos", 100, 110)
     (folder / "photo.jpg").write_bytes((folder / "photos" / "1" / "100.jpg").read_bytes())
     write_tables(folder)
