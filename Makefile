@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup cuda scale words run test test-fast test-scale test-cluster checked lint phone phone-with-node drill wheel docs lock image clean
+.PHONY: help setup cuda scale words run test test-fast test-all test-scale test-cluster checked lint phone phone-with-node drill wheel docs lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,10 +33,13 @@ run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: checked ## lint, then all tests; pytest's options in ARGS="..."
-	@$(PYTEST) -m "not cluster and not scale" $(ARGS)
+	@$(PYTEST) -m "not cluster and not scale and not bare" $(ARGS)
 
 test-fast: checked ## all but the tests that run the whole DAG
-	@$(PYTEST) -m "not e2e and not cluster and not scale" $(ARGS)
+	@$(PYTEST) -m "not e2e and not cluster and not scale and not bare" $(ARGS)
+
+test-all: test ## all tests, then the commands of README and docs as a user types them on a bare Debian: hours
+	@$(BIN)/python -m pytest tests/bare $(ARGS)
 
 test-scale: scale ## the data steps on Spark's standalone cluster, on this machine
 	@$(BIN)/python -m pytest tests/scale $(ARGS)

@@ -217,7 +217,8 @@ def check_label_column(
     Raises UsageError for one value, one for nearly each row, measurements, or a value that cannot be a label.
     """
     if is_first or not column.cells:
-        check_not_constant(shown, column, "A model needs at least two classes.", "classes")
+        why = "A model needs at least two classes."
+        check_not_constant(shown, column, why, "Name another column, or import rows of other classes too.")
     label, values = column.name, column.values
     are_many = values is None or len(values.keys() - labels) > _MOST_NUMBERED_CLASSES
     if column.find_form() in NUMBERS and are_many and not are_codes:
@@ -248,11 +249,11 @@ def check_label_column(
         )
 
 
-def check_not_constant(shown: str, column: ColumnProfile, why: str, others: str) -> None:
+def check_not_constant(shown: str, column: ColumnProfile, why: str, do: str) -> None:
     """Refuses a column with the same value in every row. Raises UsageError."""
     if column.values is not None and len(column.values) < 2:
         raise UsageError(
             f"The column {column.name} of {shown} is {next(iter(column.values), 'empty')!r} in every row.",
             why,
-            f"Name another column, or import rows of other {others} too.",
+            do,
         )

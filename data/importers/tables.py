@@ -197,7 +197,8 @@ def import_table(
         # Texts without a group stand alone, and later weeks may have other groups.
         if is_first and group and profile.columns[group].cells == profile.columns[label].cells:
             why = "Rows of one group are never in two splits, so there would be no rows to evaluate on."
-            check_not_constant(table.shown, profile.columns[group], why, "groups")
+            do = "Leave out --group, name another column, or import rows of other groups too."
+            check_not_constant(table.shown, profile.columns[group], why, do)
         base_schema = (
             build_text_schema(()) if text else build_table_schema((), (), (), group, time, readings=readings)
         )

@@ -265,4 +265,4 @@ def describe_end(
     if folder.log.exists() and run.outcome not in ("pushed", "unchanged"):
         yield f"Log: {folder.log}", ""
     if run.outcome == "pushed":
-        yield "Try it: edgeline predict FILE", ""
+        yield f"Try it: edgeline predict FILE --workload {shlex.quote(run.workload)}", ""

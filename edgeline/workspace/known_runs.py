@@ -21,6 +21,7 @@ from edgeline.workspace.runs import (
     PRODUCTION,
     RunFolder,
     choose_model,
+    choose_released_model,
     complete_id,
     find_push,
     find_run,
@@ -111,11 +112,15 @@ def resolve_known_place(place: Place, why: str) -> tuple[Run | None, str, str]:
 def resolve_place(place: Place) -> tuple[Run | None, str, str]:
     """Returns the last run of the model, the release store, and the model's name.
 
-    The default is the only model of the place; where there is none, the default workload. Raises UsageError
-    if there are several.
+    The default is the only model of the place, or the only one with a release; where there is none, the
+    default workload. Raises UsageError if there are several.
     """
     runs = read_runs(place.workspace)
-    model = choose_model(list_models(place, runs), place.store or place.workspace) or "shelf"
+    if runs and not (place.workload or place.store):
+        model = choose_released_model(runs, place.workspace)
+    else:
+        model = choose_model(list_models(place, runs), place.store or place.workspace)
+    model = model or "shelf"
     last = next((run for run in reversed(runs) if run.workload == model), None)
     return last, place.store or find_push(last, place.workspace), model
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -17,7 +17,7 @@ from edgeline.records.events import EventReader, Planned, StepChanged
 from edgeline.records.run import RUN, Artifact, Run, Step
 from edgeline.records.verdict import PUSH
 from edgeline.release.manifest import find_files
-from edgeline.release.releases import current, find_version_of_run
+from edgeline.release.releases import current, find_version_of_run, models
 from edgeline.report.sources import Sources
 from edgeline.store.locations import open_regular_file
 
@@ -170,8 +170,9 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
             )
         if run_id == LATEST:
             return matches[-1]
-        choose_model({run.workload for _, run in matches}, workspace)
-        run_id = find_run_in_production(find_push(matches[-1][1], workspace), matches[-1][1].workload)
+        model = choose_released_model([run for _, run in matches], workspace)
+        newest = next(run for _, run in reversed(matches) if run.workload == model)
+        run_id = find_run_in_production(find_push(newest, workspace), newest.workload)
         known_as = ", which pushed the release in production,"
     run_id = complete_id(run_id, runs)
     if run_id not in runs:
@@ -192,6 +193,18 @@ def choose_model(names: Collection[str], where: str | Path) -> str | None:
             "Name one of these with --workload.",
         )
     return next(iter(names), None)
+
+
+def choose_released_model(runs: Iterable[Run], workspace: Path) -> str | None:
+    """Returns the model of these runs, of several the only one with a release; None without a run.
+
+    Raises UsageError if several have one.
+    """
+    newest = {run.workload: run for run in runs}
+    names = list(newest)
+    if len(names) > 1:
+        names = [name for name in names if name in models(find_push(newest[name], workspace))] or names
+    return choose_model(names, workspace)
 
 
 def complete_id(beginning: str, ids: Collection[str]) -> str:

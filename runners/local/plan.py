@@ -99,6 +99,7 @@ def plan(options: RunOptions) -> int:
     if options.as_json:
         print_json({"last_run": earlier[-1][1].id if earlier else None, "steps": to_builtins(steps)})
         return 0
+    say(f"{workload.name} from {world.inputs['data']}")
     for step in steps:
         say(f"  {step.name:<16} {'cached' if step.cached else 'runs: ' + '; '.join(step.why)}")
     return 0

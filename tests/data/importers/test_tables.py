@@ -778,6 +778,12 @@ def test_groups_of_little_use_are_remarked_at_the_import(tmp_path, groups, messa
     assert bool(notes) == bool(message)
 
 
+def test_a_group_of_one_value_is_refused_with_the_way_out(tmp_path):
+    with pytest.raises(UsageError, match="is 'm' in every row") as caught:
+        load(tmp_path, {"age": AGES, "who": ["m"] * 300, "paid": ["yes", "no"] * 150}, group="who")
+    assert caught.value.do.startswith("Leave out --group")
+
+
 def test_more_columns_than_can_be_checked_are_refused_before_anything_is_read(tmp_path):
     with pytest.raises(UsageError, match="has 2,001 columns"):
         load(tmp_path, {f"c{n}": [1] for n in range(2_000)})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from datetime import datetime, timedelta
 
@@ -474,6 +475,14 @@ def test_a_command_on_one_of_several_models_asks_which(edgeline, two_models, com
 
     assert code == 2
     assert "has the models bottles, shelf." in out and "Name one of these with --workload." in out
+
+
+@pytest.mark.parametrize("command", ["renew", "rollback --reason R", "show production"])
+def test_the_only_model_with_a_release_need_not_be_named(edgeline, two_models, command):
+    shutil.rmtree(two_models / "push/edge/bottles")
+    _, out = edgeline(*command.split())
+
+    assert "with --workload" not in out
 
 
 @pytest.mark.parametrize("named", ["bottles", "workload.yaml"])

@@ -20,14 +20,20 @@ from tests.data.sample_photos import jpeg
 ROOT = Path(__file__).parents[3]
 ROOMS = ("components", "data", "edgeline", "pipeline", "runners")
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
-SHELL = re.compile(r"^    (?:PYTHONPATH=\S+ )?((?:\S*/)?edgeline .*)$", re.MULTILINE)
+# A line of a shell; assignments and a pipe may stand before the command.
+SHELL = re.compile(r"^    ((?:\w+=\S+ |[\w .-]+\| )*(?:\.venv/bin/\w+|make) .*)$", re.MULTILINE)
 # Debian has no `python`, and nothing puts the environment on a reader's PATH.
 BARE = re.compile(r"(?:^ *(?:\w+=\S+ )*|`)(?:python|pip|edgeline) [^`\n]*", re.MULTILINE)
 # This marks a value that is filled in, or that only the reader knows; it is parsed as a number.
 FILLED_IN = "\x00"
+EDGELINE = re.compile(r"((?:\S*/)?edgeline .*)$", re.MULTILINE)
 QUOTED = re.compile(r"`((?:\S*/)?edgeline [^`]+)`", re.DOTALL)
 LINE = re.compile(r"(?:^|[:;,] |  )((?:\S*/)?edgeline (?!command)[a-z][^`\n]*)$", re.MULTILINE)
 ELSEWHERE = re.compile(r"\.\.\.|[()\[\]]| \| ")
+
+
+def read_page(page):
+    return (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
 
 
 def find_texts(path):
@@ -61,8 +67,9 @@ def find_printed():
 
 def find_documented():
     for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
-        for match in (*QUOTED.finditer(text), *SHELL.finditer(text)):
+        text = read_page(page)
+        lines = "\n".join(SHELL.findall(text))
+        for match in (*QUOTED.finditer(text), *EDGELINE.finditer(lines)):
             if not ELSEWHERE.search(match[1]):  # a line of usage
                 yield page, match[1]
 

@@ -160,7 +160,7 @@ def test_the_last_lines_repeat_warnings_and_reasons(folder, make_run):
 def test_after_a_push_the_last_line_names_predict(folder, make_run):
     lines = [line for line, _ in closing.describe_end(make_run(outcome="pushed", version=3), folder, None)]
 
-    assert lines[-1] == "Try it: edgeline predict FILE"
+    assert lines[-1] == "Try it: edgeline predict FILE --workload shelf"
 
 
 def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_out, make_run):
