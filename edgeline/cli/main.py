@@ -29,7 +29,7 @@ _SUMMARIES = {
         "Predicts the labels of photos, rows and texts with the model in production, as a phone would."
     ),
     "phone": "Serves a page that checks the model in production and runs it on phones, also offline.",
-    "edge": "Times the files of a release, on this machine or on an Android phone.",
+    "edge": "Times the files of a release on this machine.",
     "verify": "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
     "rollback": "Puts an earlier release back in production, or withdraws a candidate.",
     "rollout": "Lets a share of phones run a given release, until `promote` or `rollback`.",

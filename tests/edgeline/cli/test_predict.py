@@ -248,6 +248,13 @@ def test_a_folder_gives_a_table_with_the_files_that_cannot_be_read(push, predict
     assert "cannot be read: unknown format" in rows[2]["problem"]
 
 
+def test_a_folder_without_a_file_for_the_model_is_refused(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    (tmp_path / "empty").mkdir()
+    result = predict(tmp_path / "empty")
+    assert result.code == 2 and "The model reads only such files." in result.err
+
+
 def test_files_that_can_be_read_are_answered_beside_a_missing_one(push, predict, tmp_path):
     push("image", tmp_path / "push")
     result = predict(tmp_path / "gone.png", photo(tmp_path / "lamp.png", 101))
