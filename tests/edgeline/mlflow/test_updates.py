@@ -84,7 +84,7 @@ def wait_for(look):
 @pytest.mark.e2e
 def test_a_rollback_imports_no_mlflow_and_mlflow_follows(workspace):
     script = (
-        "import sys\nfrom edgeline.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
         "sys.exit(99 if {'mlflow', 'sqlalchemy', 'pydantic', 'pandas'} & set(sys.modules) else code)"
     )
     command = [sys.executable, "-c", script, "rollback", "--reason", "r", "--workspace", str(workspace)]

@@ -14,13 +14,13 @@ from rich.console import Console
 
 from data.spans import exclusions
 from data.spans.exclusions import find_excluded_spans, read_decisions
-from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.mlflow import updates
 from edgeline.records.events import EventWriter, Failed
 from edgeline.records.run import Run
 from edgeline.workspace.runs import RunFolder, read_runs
 from pipeline.workloads import find_workload
+from runners.cli.main import main
 from runners.local.run import _confirm_sample, _Session, run
 from runners.shared.run_options import NamedSettings, RunOptions
 from tests.runners.cli.process import add_week
