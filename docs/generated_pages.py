@@ -101,7 +101,9 @@ def write_commands() -> Iterator[str]:
     yield _COMMANDS
     group = Commands(COMMANDS)
     for name in COMMANDS:
-        yield from _write_command(f"edgeline {name}", group.load(name), level=2)
+        command = group.load(name)
+        assert command is not None
+        yield from _write_command(f"edgeline {name}", command, level=2)
 
 
 def _write_command(name: str, command: click.Command, level: int) -> Iterator[str]:

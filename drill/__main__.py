@@ -61,7 +61,7 @@ def drill(wanted: DrillOptions) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the drill with these arguments of a command line; returns its exit code."""
-    commands = {**COMMANDS, "drill": (__spec__.name, "")}
+    commands = {**COMMANDS, "drill": ("drill.__main__", "")}
     return run_command(arguments, "python -m drill", "drill", commands)
 
 

@@ -42,6 +42,7 @@ from edgeline.store.locations import locate, measure_size
 from edgeline.workspace import runs
 from runners.cli.main import COMMANDS, main
 from runners.local import run as local
+from runners.local.listeners import make_listeners
 from runners.shared.run_options import NamedSettings, RunOptions
 
 _OURS, _NEVER, _WITHOUT = ARMS
@@ -405,6 +406,6 @@ def _run_pipeline(options: RunOptions) -> int:
     words = ["run", "--workspace", str(options.workspace)]
     with rewrite_commands(make_rewriter(words, Commands(COMMANDS).load)):
         try:
-            return local.run(options, forks.start_worker)
+            return local.run(options, make_listeners(), forks.start_worker)
         except EdgelineError as error:
             return print_error(error)

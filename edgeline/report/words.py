@@ -90,6 +90,11 @@ def seconds(time: float | None) -> str:
     return f"{minutes // 60}\u00a0h {minutes % 60:02d}\u00a0min"
 
 
+def duration(time: float) -> str:
+    """Formats seconds as `seconds` does, for a terminal."""
+    return seconds(time).replace("\u00a0", " ")
+
+
 def moment(text: str | None) -> str:
     """Formats an ISO 8601 time as `Mon 5 Oct 2026, 09:12 UTC`; returns any other text unchanged."""
     if not text:

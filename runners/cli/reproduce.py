@@ -78,10 +78,11 @@ def _describe(recipe: Recipe) -> Iterator[str]:
 def _run(recipe: Recipe, workspace: Path) -> int:
     """Makes the release again and says how like it the result is; returns the exit code."""
     from runners.local import run as local
+    from runners.local.listeners import make_listeners
 
     overrides = tuple(f"{name}={value}" for name, value in recipe.overrides.items())
     named = NamedSettings(recipe.workload, None, overrides)
-    code = local.run(RunOptions(named, recipe.data, workspace))
+    code = local.run(RunOptions(named, recipe.data, workspace), make_listeners())
     *_, made = read_runs(workspace, recipe.release.model)
     lines = list(describe_likeness(recipe.release, recipe.run, made))
     for line in lines:

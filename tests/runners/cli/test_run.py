@@ -178,7 +178,7 @@ def start(arguments, log, environment, lock):
     return subprocess.Popen(command, env=environment, start_new_session=True, **streams)
 
 original = local.run
-local.run = lambda options: original(options, start)
+local.run = lambda options, listeners: original(options, listeners, start)
 sys.exit(main(["run", "--data", "photos", "--set", "registry.enabled=false"]))
 """
 
