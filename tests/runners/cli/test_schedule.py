@@ -69,7 +69,7 @@ def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_b
     (team / "w.yaml").write_text(BOTTLES)
 
     own = ("--workload", "w.yaml", "--data", "photos")
-    fits = ("--set", "model.frozen_stages=3")
+    fits = ("--set", "model={frozen_stages: 3, weights: none}")
     assert main(["schedule", "--cron", *own, *fits, "--profile", "published"]) == 0
 
     output = capsys.readouterr().out
