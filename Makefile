@@ -45,12 +45,13 @@ test-scale: scale ## the data steps on Spark's standalone cluster, on this machi
 checked:
 	@$(MAKE) -j 2 lint phone-with-node
 
-lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
+lint: setup ## ruff, mypy, the layers of imports, what a run reaches, and how docstrings begin
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/python -m tests.docstrings
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m tests.closure
 
 HAS_NODE := { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } > /dev/null 2>&1
 # Last of the files that the build writes.

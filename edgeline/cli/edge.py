@@ -22,7 +22,8 @@ from edgeline.release.releases import Release
 from edgeline.report import words
 from edgeline.store.locations import locate
 from edgeline.store.objects import write_bytes
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
+from edgeline.workspace.place import Place
 
 
 @click.group(cls=Group)

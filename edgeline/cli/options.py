@@ -10,7 +10,7 @@ import click
 
 from edgeline.errors import UsageError
 from edgeline.store.locations import is_url, locate, name_place
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.place import Place
 
 EXIT_CODES = """\
 \b

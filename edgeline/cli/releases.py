@@ -23,8 +23,9 @@ from edgeline.report.words import duration
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES
-from edgeline.workspace.known_runs import Place, describe_none, resolve_place
+from edgeline.workspace.known_runs import describe_none, resolve_place
 from edgeline.workspace.owner import load_keys
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import find_push, find_registry, find_run, read_runs
 
 _DAY = click.DateTime(["%Y-%m-%d"])

@@ -13,8 +13,8 @@ from edgeline.errors import UsageError
 from edgeline.labels import join_names
 from edgeline.records.ingest import describe_spans
 from edgeline.store.locations import Location, locate
-from edgeline.workspace.known_runs import Place
 from edgeline.workspace.likeness import describe_likeness
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import read_runs
 from runners.local.recipe import Recipe, read_recipe
 from runners.shared import inputs

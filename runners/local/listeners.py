@@ -17,7 +17,8 @@ from edgeline.mlflow import updates
 from edgeline.report.facts import Facts
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
-from edgeline.workspace.known_runs import Place, find_written_facts, write_report
+from edgeline.workspace.known_runs import find_written_facts, write_report
+from edgeline.workspace.place import Place
 from runners.local import gc
 from runners.local.conclusion import find_release
 from runners.local.run import Listener, Moment, Session

@@ -22,7 +22,8 @@ from edgeline.errors import EdgelineError
 from edgeline.mlflow import updates
 from edgeline.release import store
 from edgeline.report import archive
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import RunFolder, find_registry
 from pipeline.settings import load
 from tests.edgeline.release.candidates import make_candidate
