@@ -133,3 +133,16 @@ def test_a_mirror_is_updated_once_after_the_run_that_goes_on_without_a_span(opti
     assert run(replace(options, named=named), make_listeners(), make_start(newest)) == 4
     assert counts == [2]
     assert all("kubeflow" not in each.settings for each in read_runs(options.workspace))
+
+
+def test_a_listener_hears_of_each_moment_of_a_run(options, tmp_path):
+    moments = []
+
+    def listen(moment, session):
+        moments.append((moment, session.problem.found if session.problem else session.record.outcome))
+
+    assert run(options, [listen], make_start("span-00001")) == 4
+    with pytest.raises(UsageError):
+        run(replace(options, data=tmp_path / "away"), [listen], make_start())
+    assert [moment for moment, _ in moments] == ["begun", "ended", "not begun"]
+    assert moments[1][1] == "refused" and str(tmp_path / "away") in moments[2][1]
