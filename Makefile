@@ -48,12 +48,13 @@ test-scale: scale ## the data steps on Spark's standalone cluster, on this machi
 checked:
 	@$(MAKE) -j 2 lint phone-with-node
 
-lint: setup ## ruff, mypy, the layers of imports, and how docstrings begin
+lint: setup ## ruff, mypy, the layers of imports, what a run reaches, and how docstrings begin
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/python -m tests.docstrings
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m tests.closure
 
 HAS_NODE := { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } > /dev/null 2>&1
 # Last of the files that the build writes.
@@ -70,7 +71,7 @@ phone-with-node:
 	@if $(HAS_NODE); then $(MAKE) phone; fi
 
 drill: setup ## a year of simulated Mondays with faults; options in ARGS="..."
-	@$(BIN)/edgeline drill --weeks 52 --seed 1 $(ARGS)
+	@$(BIN)/python -m drill --weeks 52 --seed 1 $(ARGS)
 
 wheel: phone setup ## build the package `edgeline`, without the pipeline, into dist/
 	@$(BIN)/python -W ignore setup.py --quiet bdist_wheel && rm -rf build

@@ -3,7 +3,12 @@
 An editable install puts the whole project on Python's path. The pins are in requirements/.
 """
 
+import sys
+
 from setuptools import find_packages, setup
+
+# The command of an editable install has the project's commands too, that of the package its own.
+COMMAND = "runners.cli.main:main" if "editable_wheel" in sys.argv else "edgeline.cli.main:main"
 
 setup(
     name="edgeline",
@@ -86,5 +91,5 @@ setup(
         # Data and releases in an S3 bucket. awscrt is AWS's own client in C: many photos for little CPU time.
         "s3": ["s3fs>=2024.2", "awscrt>=0.20,<1"],
     },
-    entry_points={"console_scripts": ["edgeline = edgeline.cli.main:main"]},
+    entry_points={"console_scripts": [f"edgeline = {COMMAND}"]},
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).parent / "measurements.md"
 PICTURE = Path(__file__).parent / "images" / "drill.svg"
-_ARMS = (("Edgeline", "#2b6cb0"), ("never retrained", "#dd8b1f"), ("no gates", "#718096"))
+_ARMS = (("Edgeline", "#2b6cb0"), ("never retrained", "#dd8b1f"), ("without gates", "#718096"))
 _LEFT, _WIDTH, _ROW = 190, 480, 20
 
 

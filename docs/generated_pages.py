@@ -15,11 +15,11 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from edgeline.cli.main import load
+from drill.faults import EFFECTS, FAULTS
+from drill.promises import PROMISES
+from edgeline.cli.main import Commands
 from edgeline.report.terms import TERMS
 from runners.cli.main import COMMANDS
-from runners.drill.faults import EFFECTS, FAULTS
-from runners.drill.promises import PROMISES
 
 _SETTINGS = """# Settings
 
@@ -99,8 +99,11 @@ def write_settings() -> str:
 def write_commands() -> Iterator[str]:
     """Writes the page of all commands, each with its subcommands."""
     yield _COMMANDS
+    group = Commands(COMMANDS)
     for name in COMMANDS:
-        yield from _write_command(f"edgeline {name}", load(name), level=2)
+        command = group.load(name)
+        assert command is not None
+        yield from _write_command(f"edgeline {name}", command, level=2)
 
 
 def _write_command(name: str, command: click.Command, level: int) -> Iterator[str]:

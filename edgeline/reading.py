@@ -23,7 +23,8 @@ from edgeline.report.timelines import make_row
 from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.store.locations import is_url, locate_folder
 from edgeline.tables.sheets import read_rows
-from edgeline.workspace.known_runs import KnownRun, Place, find_known_run, find_known_runs, resolve_place
+from edgeline.workspace.known_runs import KnownRun, find_known_run, find_known_runs, resolve_place
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import find_push
 
 _LOG = logging.getLogger(__name__)

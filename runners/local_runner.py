@@ -55,7 +55,7 @@ if __name__ == "__main__":
     # Python puts this file's folder first; the project is the one above.
     sys.path[0] = ROOT
 
-    from edgeline.cli.main import main
+    from runners.cli.main import main
 
     python = PYTHON if os.path.exists(PYTHON) else sys.executable
     sys.exit(main(prog=shorten(python) + " " + shorten(os.path.abspath(__file__)), only="run"))

@@ -39,8 +39,8 @@ EXEMPT = {
         trainer_module/training/workers.py main #1
     """,
     "no quick test was seen to raise them in its own process yet": """
-        runners/drill/simulation.py Simulation._answer #1
-        runners/drill/simulation.py Simulation._score #1
+        drill/simulation.py Simulation._answer #1
+        drill/simulation.py Simulation._score #1
         runners/kubeflow/watch.py Follower.follow #1
     """,
 }

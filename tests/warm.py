@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO
 
-from runners.drill import forks
+from drill import forks
 from runners.shared.inputs import ROOT
 
 _START_S, _CHECK_S = 120.0, 5.0
@@ -31,8 +31,8 @@ class WarmRun:
         cwd: Its working folder.
         stdout: The file for its output.
         stderr: The file for its messages.
-        job: `run` for runners/local_runner.py, `edgeline`, `convert` for the conversion process, or `python`
-            for Python code, the first argument, as of `python -c`.
+        job: `run` for runners/local_runner.py, `edgeline`, `drill`, `convert` for the conversion process, or
+            `python` for Python code, the first argument, as of `python -c`.
         controller: The pytest process whose warm process it is forked from.
     """
 
@@ -118,8 +118,9 @@ def _follow(connection: Connection, controller: int) -> None:
 
 
 def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int) -> int:
-    from edgeline.cli.main import main
+    from drill.__main__ import main as drill
     from edgeline.edge import first_run
+    from runners.cli.main import main
     from runners.local import one_step, run
     from trainer_module.export import conversion_worker, convert
     from trainer_module.training import workers
@@ -142,6 +143,8 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
         return 0
     if job == "edgeline":
         return main(arguments)
+    if job == "drill":
+        return drill(arguments)
     run.run = partial(run.run, start=forks.start_worker)
     return main(arguments, prog=".venv/bin/python runners/local_runner.py", only="run")
 

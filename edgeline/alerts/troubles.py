@@ -26,9 +26,9 @@ from edgeline.release.pointer import Pointer
 from edgeline.release.releases import Release
 from edgeline.report.changes import find_changed_libraries
 from edgeline.report.facts import Facts
-from edgeline.report.words import percent
+from edgeline.report.words import duration, percent
 from edgeline.store.locations import Location
-from edgeline.workspace.closing import describe_age, format_duration, summarise
+from edgeline.workspace.closing import describe_age, summarise
 
 RUN = "run"
 COMPARED = 20  # number of runs before the last
@@ -153,8 +153,8 @@ def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Fin
         if step.state == "done" and step.seconds is not None and len(took) >= _FEWEST:
             usual = median(took)
             is_slow = step.seconds >= factor * usual and step.seconds - usual >= _LEAST_SECONDS
-            usually = f"the median of {len(took)} earlier runs is {format_duration(usual)}"
-            what = f"{step.name} took {format_duration(step.seconds)}; {usually}."
+            usually = f"the median of {len(took)} earlier runs is {duration(usual)}"
+            what = f"{step.name} took {duration(step.seconds)}; {usually}."
             yield f"slow {step.name}", Trouble(what) if is_slow else None
 
 

@@ -22,7 +22,8 @@ from edgeline.release.releases import models
 from edgeline.settings_group import Group
 from edgeline.settings_layers import describe_mistakes, merge_layers
 from edgeline.store.locations import list_folders, locate
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import read_runs
 
 

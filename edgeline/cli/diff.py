@@ -16,7 +16,8 @@ from edgeline.report.changes import Change
 from edgeline.report.compare import Comparison, SlicePair, pair_slices, render_diff
 from edgeline.report.facts import Slice
 from edgeline.store.objects import write_bytes
-from edgeline.workspace.known_runs import Place, find_known_run
+from edgeline.workspace.known_runs import find_known_run
+from edgeline.workspace.place import Place
 
 _WIDTH, _NAME = 80, 28
 # Kinds of slices that always have a line, and verdicts for which any slice has one.

@@ -9,7 +9,6 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command, Group
 from edgeline.cli.stdout import print_json, say
-from edgeline.edge.bench import bench_on_phone
 from edgeline.edge.golden import read_vectors
 from edgeline.edge.interpreter import silence_stderr
 from edgeline.edge.measure import describe_machine, measure_speed
@@ -23,24 +22,21 @@ from edgeline.release.releases import Release
 from edgeline.report import words
 from edgeline.store.locations import locate
 from edgeline.store.objects import write_bytes
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
+from edgeline.workspace.place import Place
 
 
 @click.group(cls=Group)
 def edge() -> None:
-    """Times the files of a release, on this machine or on an Android phone."""
+    """Times the files of a release on this machine."""
 
 
 @edge.command(cls=Command)
 @click.argument("version", required=False, type=click.IntRange(1), help="a version (that in production)")
-@click.option("--adb", is_flag=True, help="time them on the phone that adb reaches, by benchmark_model")
-@click.option("--tool", metavar="FILE", type=Path, help="benchmark_model for that phone, to copy there first")
 @options.releases_of
 @options.as_json
-def bench(version: int | None, adb: bool, tool: Path | None, place: Place, as_json: bool) -> int:
+def bench(version: int | None, place: Place, as_json: bool) -> int:
     """Times each file of a release as EdgeValidator does, and keeps the times beside the releases."""
-    if tool and not adb:
-        raise UsageError("--tool is for a phone.", "Without --adb, files run in LiteRT here.", "Add --adb.")
     _, root, model = resolve_place(place)
     folder = PushFolder(locate(root))
     release = store.get(root, model, version)
@@ -48,7 +44,7 @@ def bench(version: int | None, adb: bool, tool: Path | None, place: Place, as_js
         files = {variant.name: Path(scratch, variant.file) for variant in release.manifest.variants}
         for path in files.values():
             path.write_bytes(release.read(path.name))
-        machine, speeds = bench_on_phone(files, tool) if adb else _bench_here(release, files)
+        machine, speeds = _bench(release, files)
     at = utc_now()
     measured = Benchmark(model, release.version, at, machine, speeds)
     name = f"{release.version}-{at.replace(':', '')}.json"
@@ -64,13 +60,13 @@ def bench(version: int | None, adb: bool, tool: Path | None, place: Place, as_js
     return 0
 
 
-def _bench_here(release: Release, files: dict[str, Path]) -> tuple[Machine, dict[str, Speed]]:
+def _bench(release: Release, files: dict[str, Path]) -> tuple[Machine, dict[str, Speed]]:
     vectors = read_vectors(release.edge)
     if vectors is None or not len(vectors.tensors):
         raise UsageError(
             f"{release.model} {release.version} has no golden vectors.",
             "Files are timed with these, since they are real inputs.",
-            "Run again with edge.golden_examples above 0, or time them on a phone with --adb.",
+            "Run again with edge.golden_examples above 0.",
         )
     inputs = vectors.tensors, vectors.contents, json.loads(release.read(PREPROCESSING))
     with silence_stderr():

@@ -15,7 +15,7 @@ from edgeline.cli.options import EXIT_CODES
 from edgeline.cli.stdout import make_rewriter, note, prepare_output, print_json
 from edgeline.end_signals import handle_end_signals
 from edgeline.errors import EdgelineError
-from edgeline.project import has_project, make_missing_error
+from edgeline.project import make_missing_error
 
 # The summary of each command (its function's docstring), which is shown without importing it.
 _SUMMARIES = {
@@ -29,7 +29,7 @@ _SUMMARIES = {
         "Predicts the labels of photos, rows and texts with the model in production, as a phone would."
     ),
     "phone": "Serves a page that checks the model in production and runs it on phones, also offline.",
-    "edge": "Times the files of a release, on this machine or on an Android phone.",
+    "edge": "Times the files of a release on this machine.",
     "verify": "Checks the files, the signature and the predictions of releases, or of a copied bundle.",
     "rollback": "Puts an earlier release back in production, or withdraws a candidate.",
     "rollout": "Lets a share of phones run a given release, until `promote` or `rollback`.",
@@ -50,7 +50,7 @@ _COMPLETE = "_EDGELINE_COMPLETE"
 # All commands in the order of the list, also those of the project around this package.
 SECTIONS = {
     "Used most": ("run", "status", "report", "predict", "phone"),
-    "Start": ("data", "plan", "step", "drill"),
+    "Start": ("data", "plan", "step"),
     "Look": ("runs", "show", "diff", "reproduce", "tensorboard", "ui"),
     "Release": ("verify", "rollback", "rollout", "promote", "renew", "repair", "edge"),
     "Operate": ("schedule", "alert", "gc", "kubeflow"),
@@ -100,27 +100,24 @@ class Commands(Group):
         return command
 
 
-def find_commands() -> Mapping[str, tuple[str, str]]:
-    """Returns the commands that this installation has: with the project around it, the project's."""
-    if has_project():
-        commands: Mapping[str, tuple[str, str]] = import_module("runners.cli.main").COMMANDS
-        return commands
-    return COMMANDS
+def main(
+    arguments: Sequence[str] | None = None,
+    prog: str = "edgeline",
+    only: str = "",
+    commands: Mapping[str, tuple[str, str]] = COMMANDS,
+) -> int:
+    """Runs one command of a table like `COMMANDS`; returns its exit code.
 
-
-def load(name: str) -> click.Command:
-    """Imports and returns the command of that name, which exists."""
-    command = Commands(find_commands()).load(name)
-    assert command is not None
-    return command
-
-
-def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: str = "") -> int:
-    """Runs one command, or the command `only`; returns its exit code."""
+    Args:
+        arguments: The words of the command line; by default those of this process.
+        prog: What starts the command, for its help.
+        only: The command to run, if it is not the first argument.
+        commands: The module and the summary of each command.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["help"] and not only:
         words = [*words[1:], "--help"]
-    group = Commands(find_commands())
+    group = Commands(commands)
     if instruction := os.environ.get(_COMPLETE):
         return shell_complete(group, {}, prog, _COMPLETE, instruction)
     with prepare_output(make_rewriter(words, group.load)):

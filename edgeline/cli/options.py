@@ -10,7 +10,7 @@ import click
 
 from edgeline.errors import UsageError
 from edgeline.store.locations import is_url, locate, name_place
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.place import Place
 
 EXIT_CODES = """\
 \b
@@ -75,7 +75,7 @@ workspace = click.option(
     help="folder of the runs (./workspace)",
 )
 profile = click.option(
-    "--profile", metavar="P", help="a YAML file of settings, or the name of a built-in one: published, drill"
+    "--profile", metavar="P", help="a YAML file of settings, or the name of a built-in one: published"
 )
 overrides = click.option(
     "--set", "overrides", metavar="a.b=c", multiple=True, help="one setting, in YAML; may be repeated"

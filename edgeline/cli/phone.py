@@ -14,7 +14,7 @@ from edgeline.cli.releases import resolve_place
 from edgeline.cli.stdout import note, say
 from edgeline.phone.site import Site
 from edgeline.release.signing import load_public_key
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.place import Place
 
 _BY_TLS = """\
 The phone warns of an unknown certificate; you may go on. To use the page offline too, install

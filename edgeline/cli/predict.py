@@ -24,8 +24,9 @@ from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.store.objects import write_bytes
 from edgeline.tables.sheets import write_rows
 from edgeline.visible import make_visible
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
 from edgeline.workspace.owner import find_public_keys
+from edgeline.workspace.place import Place
 
 Answered = tuple[Input, Answer | None]
 _MOST_PLACES = 3  # named for one kind of problem

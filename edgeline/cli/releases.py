@@ -19,11 +19,13 @@ from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import make_missing_model_error
+from edgeline.report.words import duration
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
-from edgeline.workspace.closing import STYLES, format_duration
-from edgeline.workspace.known_runs import Place, describe_none, resolve_place
+from edgeline.workspace.closing import STYLES
+from edgeline.workspace.known_runs import describe_none, resolve_place
 from edgeline.workspace.owner import load_keys
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import find_push, find_registry, find_run, read_runs
 
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -68,7 +70,7 @@ def runs(
     if not selected:
         say(f"None of {format_count(len(every), 'run')} matches." if every else describe_none(place))
     for run in selected:
-        took = format_duration(run.seconds) if run.seconds is not None else ""
+        took = duration(run.seconds) if run.seconds is not None else ""
         version = f"version {run.version}" if run.outcome == "pushed" else ""
         reason = run.reasons[0] if run.reasons and run.outcome not in ("pushed", "unchanged") else version
         start = f"{run.id:<18} {run.workload:<12} "

@@ -13,8 +13,9 @@ from edgeline.release.layout import MANIFEST, MOST_DOCUMENT_BYTES, SIGNATURE
 from edgeline.release.signing import Keys, is_signed, list_public_keys
 from edgeline.release.trust import Claim
 from edgeline.store.locations import read_bytes
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
 from edgeline.workspace.owner import load_keys
+from edgeline.workspace.place import Place
 
 
 @click.command(cls=Command)

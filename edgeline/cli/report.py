@@ -22,7 +22,6 @@ from edgeline.report.timelines import make_row
 from edgeline.store.locations import locate
 from edgeline.store.objects import write_bytes
 from edgeline.workspace.known_runs import (
-    Place,
     find_known_run,
     find_known_runs,
     find_written_facts,
@@ -30,6 +29,7 @@ from edgeline.workspace.known_runs import (
     resolve_place,
     write_report,
 )
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import LATEST, find_run
 
 

@@ -24,8 +24,9 @@ from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES
-from edgeline.workspace.known_runs import Place, describe_none, list_models, resolve_place
+from edgeline.workspace.known_runs import describe_none, list_models, resolve_place
 from edgeline.workspace.owner import find_public_keys
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import RunFolder, find_push, read_runs
 
 # The fields of a manifest that `acceptance.list_terms` puts into words.

@@ -24,8 +24,9 @@ from edgeline.release.signing import load_public_key, load_signing_key
 from edgeline.release.verify import find_bundle_problems, find_problems, foresee_phone, read_bundle
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.workspace.closing import describe_outlook
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
 from edgeline.workspace.owner import find_public_keys, load_keys
+from edgeline.workspace.place import Place
 
 
 @click.command(cls=Command)

@@ -60,16 +60,12 @@ class GroupAccuracy:
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one example, input and output quantisation included, in milliseconds.
-
-    On this machine it is CPU time, on a phone elapsed time.
-    """
+    """CPU time of one example, input and output quantisation included, in milliseconds."""
 
     p50_ms: float
-    p99_ms: float | None  # None where a phone's tool does not say it
+    p99_ms: float
     runs: int
     p90_ms: float | None = None  # None in older records
-    p95_ms: float | None = None  # only of a phone's tool
 
 
 @dataclass(frozen=True)

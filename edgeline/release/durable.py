@@ -11,8 +11,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
-from edgeline.failures import explain
+from edgeline.failures import Meaning, explain
 from edgeline.store.locations import open_without_links
+
+_OF_PUSH_FOLDERS = tuple(
+    Meaning(signs, "{doing} failed: {error}.", f"{why} Production was not changed.", do)
+    for signs, why, do in (
+        (
+            "ENOSPC|EDQUOT|EFBIG",
+            "There is no room left on the disk of {root}.",
+            "Free some space there and run this again.",
+        ),
+        (
+            "EROFS|EACCES|EPERM",
+            "This user may not write to {root}, or it is mounted read-only.",
+            "Give this user write access to it, or set push.destination to another folder.",
+        ),
+        ("", "The push folder {root} cannot be used.", "Remove the cause and run this again."),
+    )
+)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -106,5 +123,5 @@ def explain_errors(root: Path, doing: str) -> Iterator[None]:
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, "")
         raise EdgelineError.from_problem(
-            explain("push folder", code, root=root, doing=doing, error=error)
+            explain(_OF_PUSH_FOLDERS, code, root=root, doing=doing, error=error)
         ) from error

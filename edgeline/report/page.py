@@ -74,11 +74,11 @@ def render_run(
 
 def render(template: str, **values: object) -> str:
     """Renders a page from one of the templates."""
-    return str(_make_environment().get_template(template).render(values))
+    return str(make_environment().get_template(template).render(values))
 
 
 @cache
-def _make_environment() -> Any:
+def make_environment() -> Any:
     """Makes the environment of the templates: with escaping, the formats of `words`, and the charts."""
     import jinja2
     from markupsafe import Markup

@@ -67,7 +67,7 @@ def speed(of: "Speed") -> Iterator[str]:
     """Yields the times of a file and its memory, as far as they were measured."""
     for threads, latency in (("one thread", of.latency), ("two threads", of.two_threads)):
         if latency is not None:
-            rest = {"p90": latency.p90_ms, "p95": latency.p95_ms, "p99": latency.p99_ms}
+            rest = {"p90": latency.p90_ms, "p99": latency.p99_ms}
             named = ", ".join(f"{name} {ms:.2f}" for name, ms in rest.items() if ms is not None)
             yield f"{threads} {latency.p50_ms:.2f} ms ({named})"
     before = {"cold start": of.cold_start_ms, **of.preparation_ms}
@@ -88,6 +88,11 @@ def seconds(time: float | None) -> str:
     if minutes < 60:
         return f"{minutes}\u00a0min {rest:02d}\u00a0s"
     return f"{minutes // 60}\u00a0h {minutes % 60:02d}\u00a0min"
+
+
+def duration(time: float) -> str:
+    """Formats seconds as `seconds` does, for a terminal."""
+    return seconds(time).replace("\u00a0", " ")
 
 
 def moment(text: str | None) -> str:

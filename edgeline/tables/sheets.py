@@ -16,8 +16,6 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)?|[.,]\d+)(e[+-]?\d+)?", re.ASCII | re.
 _MARK = "'"
 # The columns by which lists of ours are known that a person fills in, and the project reads again.
 _LISTS = ({"example", "label", "corrected"}, {"said", "variant", "chosen"})
-# `edgeline data suggest` renames a column of its own where the source has one of that name.
-_RENAMED = re.compile("^(model_)+")
 
 
 def mark_cell(value: object) -> str:
@@ -33,7 +31,7 @@ def unmark_cell(cell: str) -> str:
 
 def is_sheet(header: Collection[str]) -> bool:
     """Tells by its columns whether a table is a sheet of ours, whose cells are marked."""
-    names = {_RENAMED.sub("", name.strip()) for name in header}
+    names = {name.strip() for name in header}
     return any(columns <= names for columns in _LISTS)
 
 

@@ -1,22 +1,15 @@
-"""The end of a run: its outcome, read from the outputs of its steps, and the lines that tell people of it."""
+"""The end of a run: the lines that tell people of it."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import datetime
-from itertools import chain
 
-from edgeline.errors import EdgelineError, Problem
 from edgeline.journal import parse_time
 from edgeline.labels import format_count
-from edgeline.records.events import EpochEnded
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Run
 from edgeline.records.served import PUSHED, SERVED
 from edgeline.records.training import SEARCH, TUNED
-from edgeline.records.verdict import PUSH, VERDICT, Push, Verdict, list_reasons
-from edgeline.release import store
 from edgeline.release.acceptance import list_terms
 from edgeline.release.reader import Outlook
 from edgeline.release.releases import Release
@@ -26,7 +19,7 @@ from edgeline.report.next_steps import list_next_steps
 from edgeline.report.sources import Sources
 from edgeline.report.verdict import find_problem
 from edgeline.report.words import setting
-from edgeline.workspace.runs import RunFolder, find_pushed_version
+from edgeline.workspace.runs import RunFolder
 
 # The style of each outcome on a terminal.
 STYLES = {
@@ -37,28 +30,6 @@ STYLES = {
 }
 
 
-def format_duration(seconds: float) -> str:
-    """Formats seconds as `4.2 s`, `3 min 05 s` or `2 h 03 min`."""
-    return words.seconds(seconds).replace("\u00a0", " ")
-
-
-def format_epoch(event: EpochEnded, width: int) -> str:
-    """Formats an epoch in at most `width` columns; the least important figures are left out first."""
-    pieces = [f"{format_duration(event.eta_s)} left"] if event.eta_s else []
-    figures = {
-        "eval accuracy": event.val_accuracy,
-        "loss": event.loss,
-        "accuracy": event.accuracy,
-        "eval loss": event.val_loss,
-    }
-    pieces += [f"{name} {value:.3f}" for name, value in figures.items() if value is not None]
-    text = f"epoch {event.epoch}/{event.epochs}"
-    for piece in pieces:
-        if len(text) + 2 + len(piece) <= width:
-            text += f"  {piece}"
-    return text
-
-
 def format_verdict(of: Outcome | Run, headline: str) -> Iterator[tuple[str, str]]:
     """Yields the headline of a run and its reasons, each with its style."""
     yield headline, STYLES.get(of.outcome, "bold red")
@@ -66,88 +37,6 @@ def format_verdict(of: Outcome | Run, headline: str) -> Iterator[tuple[str, str]
 
 
 _BYTES_PER_MB = 10**6
-_NO_OUTCOME = Problem(
-    "Every step ended, but none recorded whether a model was pushed.",
-    "The last step of the DAG should record it.",
-    "Read the log of the run.",
-)
-
-
-def _drop_repeats(sentences: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(sentences))
-
-
-def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Sequence[str]) -> Run:
-    """Returns the record of a run whose worker ended, with outcome, exit code and reasons.
-
-    `problem` ended it before its last step; None if every step ended well.
-    """
-    run = folder.add_events(run)
-    sources = Sources.of(run)
-    verdicts = _read_verdicts(sources)
-    push = PUSH.find_readable(sources.pushed_model) if sources.pushed_model else None
-    search = SEARCH.find_readable(sources.search) if sources.search else None
-    version = find_pushed_version(run)
-
-    if problem is None and push is not None:
-        outcome, failed = _conclude_push(push, version, verdicts)
-    else:
-        problem = problem or _NO_OUTCOME
-        outcome, failed = _conclude_problem(problem, verdicts)
-    assert outcome.outcome != "done"
-
-    release = None if version else find_release(run)
-    in_production = release.version if release else None
-    # A worker that was killed could not report that its step failed.
-    steps = (replace(step, state="failed") if step.state == "running" else step for step in run.steps)
-    blamed = _drop_repeats(chain.from_iterable(verdict.spans for verdict in failed))
-    return replace(
-        run,
-        outcome=outcome.outcome,
-        exit_code=outcome.exit_code,
-        steps=tuple(steps),
-        tuned=search.found.values if search else {},
-        version=version or in_production,
-        has_pushed=version is not None and outcome.outcome in ("failed", "interrupted"),
-        reasons=outcome.reasons,
-        warnings=_drop_repeats(chain(warnings, *(verdict.warnings for verdict in verdicts))),
-        blamed_spans=blamed or (problem.spans if problem else ()),
-        error=problem,
-    )
-
-
-def _read_verdicts(sources: Sources) -> list[Verdict]:
-    """Returns the verdicts on data, model and edge files, as far as there are any."""
-    folders = filter(None, (sources.data_verdict, sources.blessing, sources.edge_verdict))
-    verdicts = map(VERDICT.find_readable, folders)
-    return [verdict for verdict in verdicts if verdict is not None]
-
-
-def _conclude_push(
-    push: Push, version: int | None, verdicts: Iterable[Verdict]
-) -> tuple[Outcome, list[Verdict]]:
-    """Returns the outcome of a run whose last step recorded it, and the verdicts that did not pass."""
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    notes = chain.from_iterable(verdict.reasons for verdict in verdicts if verdict.passed)
-    return Outcome(push.outcome, version, _drop_repeats([*push.reasons, *notes])), failed
-
-
-def _conclude_problem(problem: Problem, verdicts: Iterable[Verdict]) -> tuple[Outcome, list[Verdict]]:
-    """Returns the outcome of a run that a problem ended, and the verdicts that did, if any."""
-    outcome = Outcome.of_problem(problem)
-    if outcome.outcome not in ("held", "refused"):
-        return outcome, []
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    if failed:
-        outcome = replace(outcome, reasons=list_reasons(failed))
-    return outcome, failed
-
-
-def find_release(run: Run) -> Release | None:
-    """Returns the release in production after a run; None also where the store cannot be read."""
-    with suppress(EdgelineError, OSError):
-        return store.current(run.push, run.workload)
-    return None
 
 
 def summarise(run: Run) -> str:
@@ -172,12 +61,12 @@ def format_times(run: Run, width: int) -> Iterator[str]:
     yield "Where the time went"
     for name, seconds, state in rows:
         share = f"{100 * seconds / total:4.0f} %" if total else ""
-        line = f"  {name[:name_width]:<{name_width}} {format_duration(seconds):>11} {share:>6}"
+        line = f"  {name[:name_width]:<{name_width}} {words.duration(seconds):>11} {share:>6}"
         bar = "#" * round(24 * min(1, seconds / total)) if total and width >= 80 else ""
         tail = f"  {'cached' if state == 'cached' else bar}"
         yield (line + tail if len(line + tail) <= width else line).rstrip()
     if run.seconds is not None:  # not known of a run that goes on, or was killed
-        yield f"  {'in all':<{name_width}} {format_duration(total):>11}"
+        yield f"  {'in all':<{name_width}} {words.duration(total):>11}"
 
 
 def format_next_steps(facts: Facts | None) -> Iterator[tuple[str, str]]:

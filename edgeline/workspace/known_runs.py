@@ -16,6 +16,7 @@ from edgeline.report.collect import collect
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, list_names, locate, read_bytes
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import (
     LATEST,
     PRODUCTION,
@@ -29,23 +30,6 @@ from edgeline.workspace.runs import (
     read_all,
     read_runs,
 )
-from edgeline.workspace.workloads import resolve_model
-
-
-@dataclass(frozen=True)
-class Place:
-    """The place of runs and releases, and their model; None stands for the only one there.
-
-    The model may be given as its workload.yaml or as the name of data in the workspace.
-    """
-
-    workspace: Path
-    workload: str | None
-    store: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.workload is not None:
-            object.__setattr__(self, "workload", resolve_model(self.workload, self.workspace))
 
 
 @dataclass(frozen=True)

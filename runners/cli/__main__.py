@@ -1,5 +1,5 @@
 """The command `edgeline` as `python -m runners.cli`, for where it is not installed."""
 
-from edgeline.cli.main import main
+from runners.cli.main import main
 
 raise SystemExit(main())

@@ -11,7 +11,8 @@ from edgeline.cli.commands import Command
 from edgeline.cli.stdout import note
 from edgeline.errors import EdgelineError
 from edgeline.store.locations import locate
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
+from edgeline.workspace.place import Place
 from runners.cli import options
 from runners.shared.run_options import NamedSettings
 

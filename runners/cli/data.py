@@ -1,4 +1,4 @@
-"""`edgeline data generate, import, suggest, list, exclude, relabel`: makes, lists and corrects spans."""
+"""`edgeline data generate, import, list, exclude, relabel`: makes, lists and corrects spans."""
 
 import os
 import shlex
@@ -27,7 +27,6 @@ from runners.shared.run_options import find_own_workload
 
 if TYPE_CHECKING:
     from edgeline.records.workload import Workload
-    from edgeline.workspace.known_runs import Place
 
 # The faults are repeated here, because importing the renderer for them takes longer than the whole help.
 FAULTS = """\
@@ -48,7 +47,7 @@ _reason = click.option("--reason", required=True, metavar="R", help="the reason,
 
 @click.group(cls=Group)
 def data() -> None:
-    """Makes, imports, lists, excludes and relabels spans, and suggests what to label."""
+    """Makes, imports, lists, excludes and relabels spans."""
 
 
 @data.command(epilog=FAULTS)
@@ -127,47 +126,6 @@ def load(source: str, data: Path, importing: ImportOptions, as_json: bool) -> in
     for sentence in report.sentences():
         say(sentence)
     say(f"Train on it: edgeline run --data {shlex.quote(str(data))}")
-    return 0
-
-
-@data.command()
-@click.argument("source", metavar="SRC", type=click.Path(path_type=Path))
-@click.option("--n", "count", type=int, default=100, metavar="N", help="how many to suggest (100)")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default="suggestions",
-    metavar="DIR",
-    help="the folder to write, which must be new (./suggestions)",
-)
-@options.releases_of
-@options.as_json
-def suggest(source: Path, count: int, out: Path, place: "Place", as_json: bool) -> int:
-    """Suggests which of many unlabelled photos, rows or texts to label next.
-
-    SRC is a folder or a file as `edgeline predict` reads it, or a table with a column photo. A tenth is drawn
-    at random, and alone estimates accuracy without bias.
-    """
-    from edgeline.workspace.runs import find_run
-    from pipeline.workloads import find_workload, with_features
-
-    if count < 1:
-        raise UsageError(f"--n is {count}.", "At least one example has to be suggested.", "Pass --n 100.")
-    if not source.exists():
-        raise UsageError(f"{source} does not exist.", "There is nothing to suggest.", "Check its path.")
-    _, run = find_run(place.workspace, "latest", place.workload)
-    workload = with_features(find_workload(run.workload_source))
-    from runners.suggest import listing, suggestions
-
-    listing.check_output(out)
-    with show_progress("reading"):
-        suggested = suggestions.suggest(source, count, place, run, workload)
-        listed = listing.write(suggested, out)
-    if as_json:
-        print_json(suggested.make_document(listed))
-        return 0
-    for sentence in suggested.sentences(count, listed, run.data):
-        say(sentence)
     return 0
 
 

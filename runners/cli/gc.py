@@ -8,8 +8,9 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import print_json, say
-from edgeline.workspace.known_runs import Place, resolve_known_place
+from edgeline.workspace.known_runs import resolve_known_place
 from edgeline.workspace.owner import load_keys
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import read_runs
 from runners.local.gc import collect
 from runners.local.lock import hold

@@ -1,4 +1,6 @@
-"""The commands of the project: those of the package, and those that need TFX or the project's files."""
+"""The command `edgeline` of the project: its own commands, which need TFX or its files, and the package's."""
+
+from collections.abc import Sequence
 
 from edgeline.cli import main as package
 
@@ -8,14 +10,13 @@ _SUMMARIES = {
     "step": "Runs one step of a past run again, with other settings; records nothing.",
     "settings": "Lists all settings, those of a group, or one: default, range and meaning.",
     "schedule": "Schedules a weekly run: prints a crontab line, or prints or installs systemd units.",
-    "data": "Makes, imports, lists, excludes and relabels spans, and suggests what to label.",
+    "data": "Makes, imports, lists, excludes and relabels spans.",
     "schema": "Compares a window with the curated schema, and widens the schema.",
     "alert": "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
     "reproduce": "Prints the commit, settings and spans that make version V again, or runs them.",
     "tensorboard": "Starts TensorBoard on the last run that trained, or on the runs that are named.",
     "ui": "Updates MLflow, and serves its pages of all runs and releases.",
     "gc": "Removes old releases, run folders, artifacts and records; never what is in use.",
-    "drill": "Drills Mondays to come: real runs on drawn photos, faults on purpose, checks after each.",
     "kubeflow": "Runs the same DAG on Kubeflow Pipelines.",
 }
 _OWN = {name: (f"runners.cli.{name}", summary) for name, summary in _SUMMARIES.items()}
@@ -23,3 +24,8 @@ _OWN |= {name: ("runners.cli.run", _SUMMARIES[name]) for name in ("plan", "step"
 COMMANDS = {
     name: _OWN.get(name) or package.COMMANDS[name] for names in package.SECTIONS.values() for name in names
 }
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: str = "") -> int:
+    """Runs one command, or the command `only`; returns its exit code."""
+    return package.main(arguments, prog, only, COMMANDS)

@@ -13,8 +13,8 @@ from edgeline.errors import UsageError
 from edgeline.labels import join_names
 from edgeline.records.ingest import describe_spans
 from edgeline.store.locations import Location, locate
-from edgeline.workspace.known_runs import Place
 from edgeline.workspace.likeness import describe_likeness
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import read_runs
 from runners.local.recipe import Recipe, read_recipe
 from runners.shared import inputs
@@ -78,10 +78,11 @@ def _describe(recipe: Recipe) -> Iterator[str]:
 def _run(recipe: Recipe, workspace: Path) -> int:
     """Makes the release again and says how like it the result is; returns the exit code."""
     from runners.local import run as local
+    from runners.local.listeners import make_listeners
 
     overrides = tuple(f"{name}={value}" for name, value in recipe.overrides.items())
     named = NamedSettings(recipe.workload, None, overrides)
-    code = local.run(RunOptions(named, recipe.data, workspace))
+    code = local.run(RunOptions(named, recipe.data, workspace), make_listeners())
     *_, made = read_runs(workspace, recipe.release.model)
     lines = list(describe_likeness(recipe.release, recipe.run, made))
     for line in lines:

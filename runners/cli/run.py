@@ -60,8 +60,9 @@ _out = click.option(
 def run(wanted: RunOptions, importing: ImportOptions) -> int:
     """Runs the DAG once: from labelled data to a pushed model, or to the reasons against it."""
     from runners.local import run as local
+    from runners.local.listeners import make_listeners
 
-    return local.run(_import(wanted, importing))
+    return local.run(_import(wanted, importing), make_listeners())
 
 
 def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:

@@ -18,7 +18,7 @@ from edgeline.records.run import Run
 from edgeline.records.verdict import Difference
 from edgeline.report.sources import Sources
 from edgeline.report.statistics import find_differences
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import find_run
 
 

@@ -16,7 +16,7 @@ from edgeline.errors import UsageError
 from edgeline.records.events import EventReader, LogOpened
 from edgeline.records.run import Run
 from edgeline.records.training import TENSORBOARD
-from edgeline.workspace.known_runs import Place
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import RunFolder, find_run, read_all
 from runners.cli.server import LOOK_S, port, serve
 

@@ -8,7 +8,8 @@ import click
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
-from edgeline.workspace.known_runs import Place, resolve_known_place
+from edgeline.workspace.known_runs import resolve_known_place
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import find_registry, locate_registry
 from runners.cli.server import port, serve
 

@@ -9,7 +9,7 @@ from typing import Any
 from edgeline.errors import EdgelineError, Problem
 from edgeline.records import run as record
 from edgeline.records.events import Event, Planned, StepChanged, Warned
-from edgeline.workspace.closing import format_duration
+from edgeline.report.words import duration
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.errors import Unavailable
 from runners.kubeflow.pods import Trouble, find_troubles, read_pods
@@ -73,7 +73,7 @@ class Follower:
                 if self.hopeless is not None:
                     raise self._give_up(self.hopeless.problem)
                 raise EdgelineError(
-                    f"Run {self.run} has not ended after {format_duration(limit)}; its state is {run.state}.",
+                    f"Run {self.run} has not ended after {duration(limit)}; its state is {run.state}.",
                     "Only the wait has ended; the run itself goes on.",
                     self.again,
                 )
@@ -121,7 +121,7 @@ class Follower:
         self.looked = now
         quiet_s = now - self.since
         if not self.states:
-            problem = f"The cluster has not started the run for {format_duration(quiet_s)}"
+            problem = f"The cluster has not started the run for {duration(quiet_s)}"
             self._warn("start", f"{problem}: is Argo's workflow-controller up?")
             return
         if not is_pending(run):
@@ -129,7 +129,7 @@ class Follower:
             if quiet_s >= self.patience.quiet_s:
                 self._warn(
                     "quiet",
-                    f"Nothing has changed for {format_duration(quiet_s)}. That may be a long training;"
+                    f"Nothing has changed for {duration(quiet_s)}. That may be a long training;"
                     " `kubectl get pods` in the run's namespace shows whether its pod was OOMKilled.",
                 )
             return
@@ -142,7 +142,7 @@ class Follower:
         if not troubles:
             self._warn(
                 "pending",
-                f"A pod of the run has been pending for {format_duration(quiet_s)}. `kubectl get pods` in"
+                f"A pod of the run has been pending for {duration(quiet_s)}. `kubectl get pods` in"
                 " its namespace shows which, and `kubectl describe pod` why.",
             )
 

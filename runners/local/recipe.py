@@ -18,7 +18,8 @@ from edgeline.release.layout import MOST_DOCUMENT_BYTES, PROVENANCE
 from edgeline.release.releases import Release, get
 from edgeline.report.next_steps import list_overrides, to_yaml
 from edgeline.store.locations import Location, locate, read_bytes
-from edgeline.workspace.known_runs import Place, resolve_known_place
+from edgeline.workspace.known_runs import resolve_known_place
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import read_runs
 from runners.shared.run_options import NamedSettings, find_own_workload
 

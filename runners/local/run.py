@@ -1,27 +1,25 @@
-"""One run of the DAG, as its parent process sees it: decides within a second, without TensorFlow."""
+"""One run of the DAG, as its parent process sees it: decides within a second, without TensorFlow.
+
+What follows a run is not here: listeners hear of its moments.
+"""
 
 import os
 import socket
 import sys
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import to_builtins
 
-from data.spans.exclusions import decide
-from data.spans.layout import find_newest_spans, find_usable_spans
+from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json
 from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError, WorkspaceLocked
 from edgeline.failures import describe
 from edgeline.journal import read_library_versions, utc_now
-from edgeline.mlflow import updates
 from edgeline.records.events import Event, Planned, Warned, listen
 from edgeline.records.outcome import INTERRUPTED_EXIT
 from edgeline.records.run import CODE, UNFINISHED, Run
@@ -29,12 +27,11 @@ from edgeline.release import store
 from edgeline.release.acceptance import check_writer
 from edgeline.release.signing import list_public_keys
 from edgeline.release.verify import foresee_phone
-from edgeline.report.facts import Facts
-from edgeline.store.locations import Location, locate
-from edgeline.workspace import closing, runs
-from edgeline.workspace.known_runs import Place, find_written_facts, write_report
+from edgeline.store.locations import Location
+from edgeline.workspace import runs
 from edgeline.workspace.runs import RunFolder
-from runners.local import catch_up, gc, metadata_rows
+from runners.local import catch_up, metadata_rows
+from runners.local.conclusion import conclude
 from runners.local.lock import WorkspaceLock, hold
 from runners.local.worker_link import StartWorker, run_worker, start_worker
 from runners.shared import inputs
@@ -44,17 +41,18 @@ from runners.shared.run_options import RunOptions, check_path
 from runners.shared.source import read_source
 
 if TYPE_CHECKING:
-    from subprocess import Popen
-
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
 
-# The modules that send the alerts of a run and write its pages.
-_AT_THE_END = ("edgeline.alerts.telling", "edgeline.cli.report", "matplotlib.figure")
+# A run began; its worker is at work; it ended. Or it could not begin, or found nothing new.
+Moment = Literal["begun", "planned", "ended", "not begun", "unchanged"]
+Listener = Callable[[Moment, "Session"], None]
 
 
-def run(options: RunOptions, start: StartWorker = start_worker) -> int:
+def run(options: RunOptions, listeners: Sequence[Listener], start: StartWorker = start_worker) -> int:
     """Runs the DAG once in a worker that `start` starts, or says that nothing changed; returns the exit code.
+
+    The listeners hear of each moment in turn. One may let the run go on: then it runs once more.
 
     Raises:
         EdgelineError: The run could not start. A run that started reports its end itself.
@@ -70,7 +68,7 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
     console = Console(file=output, highlight=False)
     if options.data is None and not options.sample and console.is_terminal and sys.stdin.isatty():
         _confirm_sample(options.workspace, workload)
-    session = _Session(options, workload, settings, console, started, start)
+    session = Session(options, workload, settings, console, started, listeners, start)
 
     def wait(holder: str) -> None:
         print_line(console, f"This run waits for the end of {holder}.")
@@ -81,10 +79,12 @@ def run(options: RunOptions, start: StartWorker = start_worker) -> int:
         except WorkspaceLocked:
             raise
         except EdgelineError as error:
-            session.send_alerts(describe(error))
+            session.fail(error)
             raise
         session.started += session.lock.waited_s
-        return session.run()
+        while (code := session.run()) is None:
+            session.started = time.monotonic()
+        return code
 
 
 def _confirm_sample(workspace: Path, workload: "Workload") -> None:
@@ -104,78 +104,74 @@ def _confirm_sample(workspace: Path, workload: "Workload") -> None:
 
 
 @dataclass
-class _Session:
-    """The state that the parts of one run share while the workspace is held."""
+class Session:
+    """The state that the parts of one run, and its listeners, share while the workspace is held."""
 
     options: RunOptions
     workload: "Workload"
     settings: "Settings"
     console: Any
     started: float
+    listeners: Sequence[Listener]
     start: StartWorker
     lock: WorkspaceLock = field(init=False)
+    record: Run = field(init=False)  # of this run, or of the last one where nothing changed
+    folder: RunFolder = field(init=False)
+    problem: Problem | None = None  # why the run could not begin
+    page: Path | None = None  # its page, once a listener has written it
+    goes_on: bool = False  # a listener removed what stopped the run
     start_seconds: float | None = None
     code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    mirror: "Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
         self.workspace = self.options.workspace.absolute()
         self.push = self.settings.push.root(self.workspace)
 
-    def run(self) -> int:
-        """Decides whether to run, runs the worker, and reports the end; returns the exit code."""
+    def tell(self, moment: Moment) -> None:
+        """Tells all listeners of a moment."""
+        for listener in self.listeners:
+            listener(moment, self)
+
+    def fail(self, error: BaseException) -> None:
+        """Tells that an error keeps the run from beginning."""
+        self.problem = describe(error)
+        self.tell("not begun")
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Adds warnings to the record."""
+        if warnings:
+            self.record = replace(self.record, warnings=(*self.record.warnings, *warnings))
+            self.folder.write(self.record)
+
+    def run(self) -> int | None:
+        """Decides whether to run, runs the worker, and reports the end.
+
+        Returns the exit code; None if the run goes on, since a listener removed what stopped it.
+        """
         runs.mark_killed(self.workspace)
         earlier = runs.read_runs(self.workspace, self.workload.name)
-        last = earlier[-1] if earlier else None
+        self.page, self.goes_on, self.start_seconds = None, False, None
         try:
             with Progress(self.console) as progress:
-                attempt = self._attempt(earlier, progress)
+                has_run = self._attempt(earlier, progress)
         except Exception as error:
-            self.send_alerts(describe(error))
+            self.fail(error)
             raise
 
         warnings = self._renew_pointer()
-        if attempt is None:
-            assert last is not None
+        if not has_run:
             for warning in warnings:
                 print_line(self.console, warning, "yellow")
-            code = self._report_no_change(last)
-            self.send_alerts(unchanged=True)
-            return code
+            return self._report_no_change(earlier[-1])
 
-        run, folder = attempt
-        if warnings:
-            run = replace(run, warnings=(*run.warnings, *warnings))
-            folder.write(run)
-        goes_on = self._exclude_refused(run)
-        code = self._report(run, folder, is_last=not goes_on)
-        if not goes_on:
-            return code
-        self.started, self.start_seconds = time.monotonic(), None
-        return self.run()
-
-    def _exclude_refused(self, run: Run) -> bool:
-        """Takes the spans that stopped a run out where the settings say so; returns whether it did.
-
-        The last span stays: without one a run has nothing to train on.
-        """
-        if not self.settings.gate.exclude_refused or run.outcome not in ("refused", "held"):
-            return False
-        data, others = locate(run.data), ""
-        try:
-            names = [span.name for span in find_usable_spans(data)]
-            blamed = [span for span in run.blamed_spans if span in names]
-            if len(blamed) == len(names):
-                return False
-            for span in blamed:
-                why = next((reason for reason in run.reasons if span in reason), run.reasons[0])
-                decide(data, "exclude", span, f"Run {run.id}: {why}", names)
-                print_line(self.console, f"{span} is excluded, as gate.exclude_refused says.", "yellow")
-                others = "other "
-        except (EdgelineError, OSError) as error:
-            print_line(self.console, f"No {others}span was excluded: {error}", "yellow")
-            return False
-        return bool(blamed)
+        self.warn(warnings)
+        self.tell("ended")
+        if self.goes_on:
+            return None
+        if self.options.as_json:
+            page = str(self.page) if self.page else None
+            print_json({**to_builtins(self.record), "report": page})
+        return self.record.exit_code
 
     def _renew_pointer(self) -> list[str]:
         """Signs the pointer again where the Pusher did not: nothing changed, or the data was refused.
@@ -192,8 +188,8 @@ class _Session:
             return [f"The pointer to production was not renewed: {error}"]
         return [outlook.sentence] if outlook.does == "refuses" else []
 
-    def _attempt(self, earlier: Sequence[Run], progress: Progress) -> tuple[Run, RunFolder] | None:
-        """Runs the DAG and records the end; None if nothing changed and `--if-changed` was given."""
+    def _attempt(self, earlier: Sequence[Run], progress: Progress) -> bool:
+        """Runs the DAG and records the end; returns False if nothing changed and `--if-changed` was given."""
         last = earlier[-1] if earlier else None
         inputs.check_settings(self.workload, self.settings)
 
@@ -212,18 +208,19 @@ class _Session:
             run = replace(run, inputs=digests)
             check_writer(self.push, self.workload.name, self.settings.push.load_keys())
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
-                return None
+                return False
             inputs.check(spans, self.workload, self.settings, self.push)
             metadata_rows.check(self.workspace / metadata_rows.METADATA)
         except DataRefused as refusal:
-            run, folder = self._begin(run)
-            self._warn_of_missed(run, progress)
-            return self._end(run, folder, describe(refusal), progress), folder
+            self._begin(run)
+            self._warn_of_missed(progress)
+            self._end(describe(refusal), progress)
+            return True
         resumed = last if last is not None and self._can_resume(last, digests) else None
-        run, folder = self._begin(replace(run, resumes=resumed.id if resumed else None))
-        self._announce(run, resumed, progress)
-        problem = self._follow(run, folder, progress)
-        return self._end(run, folder, problem, progress), folder
+        self._begin(replace(run, resumes=resumed.id if resumed else None))
+        self._announce(resumed, progress)
+        self._end(self._follow(progress), progress)
+        return True
 
     def _find_data(self, progress: Progress) -> Location:
         if self.options.data is not None:
@@ -255,9 +252,8 @@ class _Session:
         if last.outcome in ("held", "refused"):
             for reason in last.reasons:
                 print_line(self.console, f"  - {reason}")
-            folder = RunFolder(self.workspace / "runs" / last.id)
-            for line, style in closing.format_next_steps(find_written_facts(last, folder)):
-                print_line(self.console, line, style)
+        self.record, self.folder = last, RunFolder(self.workspace / "runs" / last.id)
+        self.tell("unchanged")
         if self.options.as_json:
             unchanged = replace(last, outcome="unchanged", exit_code=0, reasons=(text, *last.reasons))
             unchanged = replace(unchanged, new_since=last.id, new_spans=(), missed_spans=())
@@ -283,121 +279,52 @@ class _Session:
             source=read_source(self.options.named.workload),
         )
 
-    def _begin(self, run: Run) -> tuple[Run, RunFolder]:
+    def _begin(self, run: Run) -> None:
         """Numbers the run, and makes its folder with its record."""
         number = max((run.number for run in runs.read_runs(self.workspace)), default=0) + 1
-        folder = runs.create_folder(self.workspace)
-        run = replace(run, id=folder.path.name, number=number, started_at=utc_now())
-        CODE.write(folder.path, self.code)
-        folder.write(run)
-        self.lock.note(run.id)
-        return run, folder
+        self.folder = runs.create_folder(self.workspace)
+        self.record = replace(run, id=self.folder.path.name, number=number, started_at=utc_now())
+        CODE.write(self.folder.path, self.code)
+        self.folder.write(self.record)
+        self.lock.note(self.record.id)
 
-    def _announce(self, run: Run, resumed: Run | None, progress: Progress) -> None:
-        progress.say(f"run {run.id}: {self.workload.name} from {run.data}", "bold")
-        for note in run.notes:
+    def _announce(self, resumed: Run | None, progress: Progress) -> None:
+        progress.say(f"run {self.record.id}: {self.workload.name} from {self.record.data}", "bold")
+        for note in self.record.notes:
             progress.say(note)
-        self._warn_of_missed(run, progress)
+        self._warn_of_missed(progress)
         if resumed is not None:
             count, steps = len(resumed.finished_steps), len(resumed.steps)
             progress.say(f"resuming run {resumed.id}: {count} of {steps} steps are done")
         for sentence in runs.discard_damaged(self.workspace):
             progress.say(sentence, "yellow")
 
-    def _warn_of_missed(self, run: Run, progress: Progress) -> None:
-        if (warning := catch_up.warn_of_missed(run)) is not None:
+    def _warn_of_missed(self, progress: Progress) -> None:
+        if (warning := catch_up.warn_of_missed(self.record)) is not None:
             progress.handle(Warned(warning))
 
-    def _follow(self, run: Run, folder: RunFolder, progress: Progress) -> Problem | None:
+    def _follow(self, progress: Progress) -> Problem | None:
         """Runs the worker to its end; returns the problem that ended it, or None."""
 
         def handle(event: Event) -> None:
             if isinstance(event, Planned):
                 self.start_seconds = round(time.monotonic() - self.started, 3)
-                # Imported while the worker is at work: at the end, the files may be those of another commit.
-                # Not before: a worker that is forked would keep the locks of this thread's imports.
-                threading.Thread(target=lambda: [*map(import_module, _AT_THE_END)], daemon=True).start()
+                self.tell("planned")
             progress.handle(event)
             if self.console.file.is_lost:
                 raise KeyboardInterrupt
 
-        # MLflow is imported meanwhile too. If the run ends before that, the next run brings it there.
-        if run.registry is not None and self.mirror is None:
-            try:
-                self.mirror = updates.start(run, self.workspace, wait=True)
-            except OSError as error:  # No run depends on its mirror.
-                text = f"MLflow lacks this run: {error.strerror}: {error.filename}."
-                progress.say(f"{text} The next run or `edgeline ui` adds it.", "yellow")
+        self.tell("begun")
         try:
-            return run_worker(folder, self.lock.descriptor, handle, start=self.start)
+            return run_worker(self.folder, self.lock.descriptor, handle, start=self.start)
         except KeyboardInterrupt:
             how = "its output was closed" if self.console.file.is_lost else "Ctrl-C or SIGTERM"
             return Problem(f"The run was stopped ({how}).", exit_code=INTERRUPTED_EXIT)
         except OSError as error:  # for example no room for another process
             return describe(error)
 
-    def _end(self, run: Run, folder: RunFolder, problem: Problem | None, progress: Progress) -> Run:
-        run = closing.conclude(run, folder, problem, progress.warnings)
+    def _end(self, problem: Problem | None, progress: Progress) -> None:
+        run = conclude(self.record, self.folder, problem, progress.warnings)
         seconds = round(time.monotonic() - self.started, 3)
-        run = replace(run, ended_at=utc_now(), seconds=seconds, start_seconds=self.start_seconds)
-        folder.write(run)
-        if (max_gb := self.settings.workspace.max_gb) is not None:
-            warnings = gc.keep_within(self.workspace, max_gb, self.push, self.settings.push.load_keys())
-            run = replace(run, warnings=(*run.warnings, *warnings))
-            folder.write(run)
-        return run
-
-    def _write_report(self, run: Run, folder: RunFolder) -> tuple[Path | None, Facts | None]:
-        """Writes the pages of this run and of all; an error is printed, and does not fail the run.
-
-        Returns the path of this run's page, and its facts.
-        """
-        try:
-            from edgeline.cli.report import write_index
-
-            page, facts = write_report(run, folder)
-            write_index(Place(self.workspace, run.workload))
-        except (Exception, KeyboardInterrupt) as error:
-            text = f"Not all pages could be written: {type(error).__name__}: {error}"
-            print_line(self.console, text, "yellow")
-            return None, None
-        return page, facts
-
-    def send_alerts(self, not_begun: Problem | None = None, unchanged: bool = False) -> list[str]:
-        """Sends the alerts of a run that ended, could not begin or found nothing new.
-
-        Failures are printed and returned, and do not fail the run.
-        """
-        if not self.settings.alerts.channels:
-            return []
-        from edgeline.alerts.telling import look_at_workspace, send_new_alerts
-
-        place = self.workspace, self.workload.name, self.push
-        _, failures = send_new_alerts(
-            self.settings.alerts, partial(look_at_workspace, *place, not_begun, unchanged)
-        )
-        for failure in failures:
-            print_line(self.console, failure, "yellow")
-        return failures
-
-    def _report(self, run: Run, folder: RunFolder, is_last: bool) -> int:
-        if run.steps:
-            for line in closing.format_times(run, self.console.width):
-                print_line(self.console, line)
-        page, facts = self._write_report(run, folder)
-        for line, style in closing.describe_end(run, folder, facts, closing.find_release(run)):
-            print_line(self.console, line, style)
-        if page:
-            print_line(self.console, f"Report: {page}")
-        if failures := self.send_alerts():
-            run = replace(run, warnings=(*run.warnings, *failures))
-            with suppress(OSError), folder.log.open("a", encoding="utf-8") as log:
-                folder.write(run)
-                log.writelines(f"{failure}\n" for failure in failures)
-        # The mirror takes all runs that have ended, so a run that goes on without a span leaves it waiting.
-        if is_last and self.mirror and (problem := updates.finish(self.mirror, self.workspace)):
-            print_line(self.console, problem, "yellow")
-        if self.options.as_json and is_last:
-            print_json({**to_builtins(run), "report": str(page) if page else None})
-        assert run.exit_code is not None
-        return run.exit_code
+        self.record = replace(run, ended_at=utc_now(), seconds=seconds, start_seconds=self.start_seconds)
+        self.folder.write(self.record)

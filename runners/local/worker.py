@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, Problem, UsageError
-from edgeline.failures import CANNOT_WRITE, describe
+from edgeline.failures import describe
 from edgeline.records.events import EventWriter, Failed, listen
 from edgeline.records.run import CODE
 from edgeline.records.training import CHECKPOINTS
@@ -23,6 +23,7 @@ from edgeline.visible import guard_logs
 from edgeline.workspace.runs import RunFolder
 from pipeline.workloads import find_workload, with_features
 from runners.local import metadata_rows
+from runners.local.deaths import CANNOT_WRITE
 
 if TYPE_CHECKING:
     from runners.local.step_runner import StepRunner

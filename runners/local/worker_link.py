@@ -14,9 +14,9 @@ from typing import IO, Protocol
 
 from edgeline.end_signals import handle_end_signals
 from edgeline.errors import Problem
-from edgeline.failures import describe_death
 from edgeline.records.events import Event, EventReader, Failed, StepChanged
 from edgeline.workspace.runs import RunFolder
+from runners.local.deaths import describe_death
 from runners.shared.code import ROOT, resolve_python_path
 
 POLL_S = 0.1

@@ -31,7 +31,7 @@ from edgeline.records.events import (
     listen,
 )
 from edgeline.records.run import Step
-from edgeline.workspace.closing import format_duration, format_epoch
+from edgeline.report.words import duration
 
 _STATE_STYLE = {"done": "green", "cached": "cyan", "failed": "bold red", "running": ""}
 _STATE_STYLE |= {"held": "yellow", "refused": "yellow"}
@@ -46,6 +46,23 @@ def print_line(console: Console, text: str, style: str = "") -> None:
     line = prepare_line(text)
     line = wrap(line, console.width) if console.is_terminal else line
     console.print(Text(line, style=style), soft_wrap=True)
+
+
+def _format_epoch(event: EpochEnded, width: int) -> str:
+    """Formats an epoch in at most `width` columns; the least important figures are left out first."""
+    pieces = [f"{duration(event.eta_s)} left"] if event.eta_s else []
+    figures = {
+        "eval accuracy": event.val_accuracy,
+        "loss": event.loss,
+        "accuracy": event.accuracy,
+        "eval loss": event.val_loss,
+    }
+    pieces += [f"{name} {value:.3f}" for name, value in figures.items() if value is not None]
+    text = f"epoch {event.epoch}/{event.epochs}"
+    for piece in pieces:
+        if len(text) + 2 + len(piece) <= width:
+            text += f"  {piece}"
+    return text
 
 
 class LastingOutput:
@@ -138,7 +155,7 @@ class Progress:
             self._latest = event
             every = math.ceil(event.epochs / _MOST_EPOCH_LINES)
             if event.epoch % every == 0 or event.epoch == event.epochs:
-                self.say(f"{' ' * 9}{format_epoch(event, max(20, self._console.width - 9))}")
+                self.say(f"{' ' * 9}{_format_epoch(event, max(20, self._console.width - 9))}")
         elif isinstance(event, Counted):
             self._latest = event
             is_finished = event.total == event.done
@@ -159,7 +176,7 @@ class Progress:
         line = Text(self._format_prefix(step.name))
         line.append(step.state if step.state == "running" else f"{step.state:<8}", _STATE_STYLE[step.state])
         if step.seconds is not None:
-            line.append(f"{format_duration(step.seconds):>11}")
+            line.append(f"{duration(step.seconds):>11}")
         self._console.print(line, soft_wrap=True)
 
     def _format_prefix(self, step: str) -> str:
@@ -169,7 +186,7 @@ class Progress:
 
     def _render_live(self) -> RenderableType:
         """Returns the live line: the current step, its time so far, and how far it is."""
-        elapsed = format_duration(time.monotonic() - self._started_at)
+        elapsed = duration(time.monotonic() - self._started_at)
         row = Table.grid(padding=(0, 1))
         row.add_column(no_wrap=True)
         row.add_column(no_wrap=True, overflow="ellipsis")
@@ -192,7 +209,7 @@ class Progress:
         room = self._console.width - len(text) - used - 8
         event = self._latest
         if event and room > 10:
-            more = format_epoch(event, room) if isinstance(event, EpochEnded) else str(event)
+            more = _format_epoch(event, room) if isinstance(event, EpochEnded) else str(event)
             text += f"  {more}" if len(more) <= room else ""
         return prepare_line(text)
 

@@ -1,4 +1,4 @@
-"""The options of commands as values: named settings, a run with them, one step of it, and a drill of many."""
+"""The options of commands as values: named settings, a run with them, and one step of it."""
 
 import os
 from collections.abc import Mapping
@@ -126,15 +126,3 @@ class StepOptions:
     overrides: tuple[str, ...] = ()  # single settings, `a.b=c` each
     out: Path | None = None  # a folder that is empty or missing; by default one in the current folder
     as_json: bool = False
-
-
-@dataclass(frozen=True)
-class DrillOptions:
-    """The options of `edgeline drill`."""
-
-    weeks: int
-    seed: int
-    faults: Path | None
-    workspace: Path
-    photos: int
-    overrides: tuple[str, ...]

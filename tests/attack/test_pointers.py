@@ -9,10 +9,10 @@ import pytest
 
 from edgeline.alerts.settings import AlertSettings
 from edgeline.alerts.telling import look_at_workspace, send_new_alerts
-from edgeline.cli.main import main
 from edgeline.release import store
 from edgeline.release.signing import PRIVATE, PUBLIC, load_public_key, load_signing_key, make_pair
 from edgeline.runtime import Refused
+from runners.cli.main import main
 from tests.attack.mutations import Reader
 from tests.edgeline.phone.releases import at, forge
 from tests.edgeline.release.candidates import make_candidate, make_key

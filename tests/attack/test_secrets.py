@@ -8,13 +8,14 @@ import sys
 
 import pytest
 
-from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.failures import describe
 from edgeline.secrets import find_secret, find_secret_argument, is_key, redact
 from edgeline.settings_layers import walk
 from edgeline.visible import GuardedRecord
 from pipeline.settings import Settings, load
+from runners.cli.main import main
+from runners.local.listeners import make_listeners
 from runners.local.run import run
 from runners.shared.run_options import NamedSettings, RunOptions
 from tests.runners.cli.process import add_week
@@ -241,7 +242,14 @@ def test_nothing_that_a_run_leaves_or_prints_has_a_secret_of_its_environment(tmp
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PLANTED}@127.0.0.1:9")
     alerts = (f"alerts.command=[{program}]", "alerts.min_free_gb=0")
     workspace, outputs = tmp_path / "workspace", list[str]()
-    assert run(RunOptions(NamedSettings("shelf", None, alerts), tmp_path / "photos", workspace), start) == 1
+    assert (
+        run(
+            RunOptions(NamedSettings("shelf", None, alerts), tmp_path / "photos", workspace),
+            make_listeners(),
+            start,
+        )
+        == 1
+    )
     outputs.append("".join(capfd.readouterr()))
     assert "cannot connect to proxy http://me:***@127.0.0.1:9" in outputs[0]
     away = ["--data", "photos", "--set", "push.destination=s3://bucket/push"]

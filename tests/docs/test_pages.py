@@ -155,7 +155,7 @@ def test_each_row_of_the_measurements_names_a_command_that_is_kept():
 
 def find_private_names():
     """Returns the private names of libraries that the code uses, each with its file."""
-    rooms = ("components", "data", "edgeline", "pipeline", "runners", "trainer_module")
+    rooms = ("components", "data", "drill", "edgeline", "pipeline", "runners", "trainer_module")
     trees = {
         path: ast.parse(path.read_text("utf-8")) for room in rooms for path in (ROOT / room).rglob("*.py")
     }

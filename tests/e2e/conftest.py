@@ -97,7 +97,7 @@ def run_dag(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL)
 
 
 def edgeline(workspace: Path, *arguments: str) -> Ended:
-    script = "import sys; from edgeline.cli.main import main; sys.exit(main())"
+    script = "import sys; from runners.cli.main import main; sys.exit(main())"
     return run_python(["-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent)
 
 

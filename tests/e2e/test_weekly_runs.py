@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from drill.harm import list_children
 from edgeline.records.verdict import VERDICT
-from runners.drill.harm import list_children
 from tests.e2e.conftest import (
     ROOT,
     SMALL,
@@ -209,7 +209,7 @@ def test_if_changed_ends_at_once_without_tensorflow(first_run: Ended, data: Path
     for setting in SMALL:
         arguments += ["--set", setting]
     script = (
-        "import sys\nfrom edgeline.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
         "sys.exit(99 if {'tensorflow', 'tfx'} & set(sys.modules) else code)"
     )
     result = subprocess.run(

@@ -8,7 +8,6 @@ import pytest
 
 import edgeline.reading
 from edgeline import project
-from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.edge import LABELS_FILE_NAME, PREDICTIONS, Prediction
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
@@ -19,6 +18,7 @@ from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.store.locations import locate
 from edgeline.workspace.known_runs import KnownRun
 from edgeline.workspace.runs import RunFolder
+from runners.cli.main import main
 from runners.local import one_step
 from tests.conftest import make_workspace
 from tests.edgeline.cli.test_predict import ROW, SHAPES, TOKENS, tflite

@@ -120,7 +120,9 @@ def test_values_are_parsed_as_yaml_with_words_left_words(override, group, key, v
 
 
 def test_settings_survive_json_as_the_worker_gets_them():
-    settings = load({}, "drill", ["edge.variants=[int8, fp32]", "push.destination=/store"])
+    settings = load(
+        {}, "published", ["model.frozen_stages=3", "edge.variants=[int8, fp32]", "push.destination=/store"]
+    )
 
     assert Settings.model_validate_json(json.dumps(settings.model_dump(mode="json"))) == settings
 

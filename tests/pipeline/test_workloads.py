@@ -3,10 +3,10 @@ import os
 import pytest
 
 from data.importers.tables import import_table
-from edgeline.cli.main import main
 from edgeline.errors import UsageError
 from pipeline.settings import load
 from pipeline.workloads import BUILT_IN, find_workload, with_features
+from runners.cli.main import main
 
 SCHEMA = """
 feature { name: "label" type: BYTES domain: "labels" }

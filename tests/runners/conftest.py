@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from edgeline.cli.main import main
+from runners.cli.main import main
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow.watch import Patience
 from runners.timers.scheduled_run import ScheduledRun

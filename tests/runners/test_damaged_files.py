@@ -9,7 +9,6 @@ import pytest
 from msgspec.structs import replace
 
 from data.photos.labels_file import LabelRow, write_span
-from edgeline.cli.main import main
 from edgeline.records.edge import (
     EDGE_FILES,
     MISTAKES,
@@ -26,6 +25,7 @@ from edgeline.records.run import Step
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
 from edgeline.workspace.runs import RunFolder, discard_damaged
+from runners.cli.main import main
 from tests.edgeline.records.samples import MEASURED
 from tests.fuzz import ROUNDS, SEED, damage_text, damage_value
 from tests.outputs import record_output

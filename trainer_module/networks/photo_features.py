@@ -1,11 +1,9 @@
-"""Photo features from an ImageNet network: from early stages, to recognise near-duplicates, or from all."""
+"""Photo features from the early stages of an ImageNet network, to recognise near-duplicates."""
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeline.records.photo_features import pack
 
@@ -47,27 +45,3 @@ def _load_network(side: int) -> Any:
         return tf.reshape(cells, (-1, cells.shape[3]))
 
     return describe
-
-
-def embed_photos(photos: Sequence[bytes]) -> NDArray[np.float32]:
-    """Returns features that tell kinds of objects apart, float32 [n, 1280].
-
-    `photos` are pixels in the form that `describe_photo` takes; raises the same errors.
-    """
-    side = round((len(photos[0]) / 3) ** 0.5)
-    pixels = np.frombuffer(b"".join(photos), np.uint8).reshape(len(photos), side, side, 3)
-    features: NDArray[np.float32] = _load_whole(side).predict(pixels, batch_size=64, verbose=0)
-    return features
-
-
-@cache
-def _load_whole(side: int) -> Any:
-    import keras
-
-    from trainer_module.networks import efficientnet_lite
-
-    image = keras.Input((side, side, 3))
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    network = keras.Model(image, efficientnet_lite.build(scaled))
-    efficientnet_lite.load_imagenet(network, efficientnet_lite.LITE0)
-    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(network.output))

@@ -14,9 +14,9 @@ from data.spans.served import read_served
 from data.spans.source import Rejected, Row
 from data.tables.source import open_source
 from data.texts.source import open_source as open_texts
-from edgeline.cli.main import main
 from edgeline.records.served import Answer
 from pipeline.workloads import find_workload, with_features
+from runners.cli.main import main
 from tests.data.sample_photos import jpeg
 
 HEADER = "example,version,variant,said,score,captured_at,device,chosen\n"

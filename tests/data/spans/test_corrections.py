@@ -7,9 +7,9 @@ from data.photos.labels_file import LabelRow, write_span
 from data.spans import decisions
 from data.spans.corrections import read_corrections
 from data.spans.layout import find_files, find_spans
-from edgeline.cli.main import main
 from edgeline.errors import DataRefused
 from edgeline.records.ingest import CORRECTIONS
+from runners.cli.main import main
 from tests.data.importers.workbooks import write_xlsx
 from tests.data.sample_photos import jpeg
 from tests.data.spans.windows import window_digest

@@ -14,7 +14,7 @@ LOCKS = [
     ROOT / "requirements" / f"{name}.txt"
     for name in (*(s.name + part for s in STACKS for part in ("", "-cuda")), "scale", "words", "uv")
 ]
-ROOMS = ("runners", "pipeline", "components", "trainer_module", "data", "edgeline")
+ROOMS = ("drill", "runners", "pipeline", "components", "trainer_module", "data", "edgeline")
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)

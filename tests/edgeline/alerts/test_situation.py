@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edgeline.cli.main import main
+from runners.cli.main import main
 from tests.edgeline.alerts.servers import SECRET
 from tests.runners.cli.process import add_week
 

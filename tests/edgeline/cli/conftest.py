@@ -1,6 +1,6 @@
 import pytest
 
-from edgeline.cli.main import main
+from runners.cli.main import main
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from data.photos.labels_file import LabelRow, write_span
 from data.spans.served import COLUMNS
 from edgeline.alerts import telling
 from edgeline.cli.alert import alert
-from edgeline.cli.main import main
 from edgeline.errors import UsageError
 from edgeline.journal import utc_now
 from edgeline.release import store
@@ -19,6 +18,7 @@ from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.workspace.runs import RunFolder
 from pipeline.settings import load
+from runners.cli.main import main
 from tests.conftest import make_workspace
 from tests.edgeline.alerts.servers import SECRET
 from tests.edgeline.release.candidates import make_candidate

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data.spans.exclusions import find_excluded_spans
-from edgeline.cli.main import main
+from runners.cli.main import main
 from tests.runners.cli.process import add_week
 
 

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 import edgeline
-from edgeline.cli.main import main
 from edgeline.edge.pyfunc import Model
 from edgeline.errors import UsageError
 from edgeline.mlflow.registry import Registry, _save_model
 from edgeline.release import store
+from runners.cli.main import main
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.release.candidates import make_candidate
 from tests.runners.cli.process import ROOT
@@ -248,6 +248,13 @@ def test_a_folder_gives_a_table_with_the_files_that_cannot_be_read(push, predict
     assert "cannot be read: unknown format" in rows[2]["problem"]
 
 
+def test_a_folder_without_a_file_for_the_model_is_refused(push, predict, tmp_path):
+    push("image", tmp_path / "push")
+    (tmp_path / "empty").mkdir()
+    result = predict(tmp_path / "empty")
+    assert result.code == 2 and "The model reads only such files." in result.err
+
+
 def test_files_that_can_be_read_are_answered_beside_a_missing_one(push, predict, tmp_path):
     push("image", tmp_path / "push")
     result = predict(tmp_path / "gone.png", photo(tmp_path / "lamp.png", 101))
@@ -415,7 +422,7 @@ def test_predict_imports_no_tensorflow_and_prints_no_noise_of_an_interpreter(pus
     push("image", tmp_path / "push")
     lamp = photo(tmp_path / "lamp.png", 101)
     script = (
-        "import sys\nfrom edgeline.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
         "sys.exit(99 if {'tensorflow', 'pandas', 'pydantic', 'rich'} & set(sys.modules) else code)"
     )
     command = [sys.executable, "-c", script, "predict", lamp, "--store", tmp_path / "push"]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from edgeline.cli.main import main
 from edgeline.cli.stdout import make_visible, wrap
 from edgeline.errors import Problem
 from edgeline.records.events import Counted, Planned, StepChanged, Warned
 from edgeline.records.run import Step
+from runners.cli.main import main
 from runners.shared.progress import Progress
 from tests.outputs import leave, write_run
 
@@ -147,7 +147,7 @@ def test_a_terminal_without_the_letters_gets_their_numbers(workspace, tmp_path):
     photos = tmp_path / "größe 棚"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
     script = (
-        "import sys; from edgeline.cli.main import main; each = iter(sys.argv[1:])\n"
+        "import sys; from runners.cli.main import main; each = iter(sys.argv[1:])\n"
         "for words in zip(each, each, each): print('ended with', main(words), flush=True)"
     )
     commands = ("status", "--workspace", photos, "run", "--workload", photos, "run", "--workload", b"\xff")

@@ -12,13 +12,13 @@ import click
 import pytest
 
 from data.photos.labels_file import LabelRow, write_span
-from edgeline.cli.main import load, main
+from edgeline.cli.main import Commands
 from edgeline.cli.stdout import make_rewriter, name_program
-from runners.cli.main import COMMANDS
+from runners.cli.main import COMMANDS, main
 from tests.data.sample_photos import jpeg
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("components", "data", "edgeline", "pipeline", "runners")
+ROOMS = ("components", "data", "drill", "edgeline", "pipeline", "runners")
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 # A line of a shell; assignments and a pipe may stand before the command.
 SHELL = re.compile(r"^    ((?:\w+=\S+ |[\w .-]+\| )*(?:\.venv/bin/\w+|make) .*)$", re.MULTILINE)
@@ -80,7 +80,7 @@ def parse(command):
     words = shlex.split(command.replace(FILLED_IN, "1").rstrip(".,"), comments=True)
     words = [re.sub(r"^[A-Z]+(_[A-Z]+)*$", "1", word) for word in words]
     name, *arguments = words[1:]
-    target = load(name)
+    target = Commands(COMMANDS).load(name)
     if isinstance(target, click.Group):
         if not arguments:  # it lists its actions
             return
@@ -117,7 +117,7 @@ def test_each_command_on_a_page_names_the_environment(page):
 
 
 def find(name):
-    return load(name) if name in COMMANDS else None
+    return Commands(COMMANDS).load(name) if name in COMMANDS else None
 
 
 @pytest.fixture

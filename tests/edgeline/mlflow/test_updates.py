@@ -22,7 +22,8 @@ from edgeline.errors import EdgelineError
 from edgeline.mlflow import updates
 from edgeline.release import store
 from edgeline.report import archive
-from edgeline.workspace.known_runs import Place, resolve_place
+from edgeline.workspace.known_runs import resolve_place
+from edgeline.workspace.place import Place
 from edgeline.workspace.runs import RunFolder, find_registry
 from pipeline.settings import load
 from tests.edgeline.release.candidates import make_candidate
@@ -84,7 +85,7 @@ def wait_for(look):
 @pytest.mark.e2e
 def test_a_rollback_imports_no_mlflow_and_mlflow_follows(workspace):
     script = (
-        "import sys\nfrom edgeline.cli.main import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom runners.cli.main import main\ncode = main(sys.argv[1:])\n"
         "sys.exit(99 if {'mlflow', 'sqlalchemy', 'pydantic', 'pandas'} & set(sys.modules) else code)"
     )
     command = [sys.executable, "-c", script, "rollback", "--reason", "r", "--workspace", str(workspace)]

@@ -19,7 +19,6 @@ from PIL import Image
 
 from data.photos.labels_file import read_labels
 from data.spans.layout import find_spans
-from edgeline.cli.main import main
 from edgeline.cli.phone import find_address
 from edgeline.edge.interpreter import preprocess
 from edgeline.errors import EdgelineError
@@ -27,6 +26,7 @@ from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate
 from edgeline.release import store
 from edgeline.tables.sheets import unmark_cell
+from runners.cli.main import main
 from tests.edgeline.edge.contracts.test_image import KINDS, jpeg, scene
 from tests.edgeline.phone.pages import MS, Phone, serve, wait
 from tests.edgeline.phone.releases import CANARY, CONTENTS, CONTRACTS, FAULTS, at, forge, make_files, push

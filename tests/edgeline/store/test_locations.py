@@ -233,7 +233,7 @@ def test_without_the_library_for_s3_the_extra_is_named(monkeypatch):
 def test_a_command_without_the_library_for_s3_is_bad_usage():
     code = (
         "import sys; sys.modules['s3fs'] = None\n"
-        "from edgeline.cli.main import main\n"
+        "from runners.cli.main import main\n"
         "sys.exit(main(['status', '--store', 's3://bucket/push']))"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,25 +1,11 @@
-from dataclasses import replace
-
 import pytest
 
-from edgeline.alerts.troubles import Situation, _check_end
-from edgeline.errors import Problem
-from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.run import Step
-from edgeline.records.verdict import PUSH, VERDICT, Finding, Push, Verdict
+from edgeline.records.verdict import Finding, Verdict
 from edgeline.report.facts import Facts
 from edgeline.report.next_steps import list_next_steps
 from edgeline.workspace import closing
-from edgeline.workspace.known_runs import write_report
 from edgeline.workspace.runs import RunFolder
-from tests.outputs import leave
-
-DATA_PASS = Verdict("data", "pass", ("150 of 150 photos were accepted.",))
-FEW, NONE = ("Lane 7 has 3 photos.",), ("There was no production model to compare with.",)
-NO_BASELINE = Verdict("evaluation", "no_baseline", NONE, FEW)
-EDGE_FAIL = Verdict("edge", "fail", ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",), FEW)
-OUTPUTS = {"Evaluator": "blessing", "Pusher": "pushed_model"}
-OUTPUTS |= {"DataValidator": "verdict", "EdgeValidator": "verdict"}
 
 
 @pytest.fixture
@@ -27,99 +13,6 @@ def folder(tmp_path):
     path = tmp_path / "runs" / "20261005-091233"
     path.mkdir(parents=True)
     return RunFolder(path)
-
-
-@pytest.fixture
-def put_out(folder, make_run):
-    """Writes a verdict or a push as the output of a step, and records it."""
-    folder.write(make_run())
-
-    def put(step, content):
-        leave(folder, step, OUTPUTS[step], VERDICT if isinstance(content, Verdict) else PUSH, content)
-
-    return put
-
-
-def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
-    put_out("DataValidator", DATA_PASS)
-    put_out("Evaluator", NO_BASELINE)
-    push = Push("pushed", 1, ("Version 1 of shelf went into production.",))
-    put_out("Pusher", push)
-
-    run = closing.conclude(make_run(), folder, None, [])
-
-    assert (run.outcome, run.exit_code, run.error) == ("pushed", 0, None)
-    assert run.reasons == (
-        "Version 1 of shelf went into production.",
-        "150 of 150 photos were accepted.",
-        "There was no production model to compare with.",
-    )
-    assert run.warnings == ("Lane 7 has 3 photos.",)
-
-
-def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(folder, put_out, make_run):
-    put_out("DataValidator", DATA_PASS)
-    put_out("EdgeValidator", EDGE_FAIL)
-    put_out("Pusher", Push("held", reasons=EDGE_FAIL.reasons))
-    gate = Problem(EDGE_FAIL.reasons[0], "It was not pushed.", "Look.", exit_code=3)
-
-    run = closing.conclude(make_run(), folder, gate, ["span-00007 is dark."])
-
-    assert (run.outcome, run.exit_code) == ("held", 3)
-    assert run.reasons == ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",)
-    assert run.warnings == ("span-00007 is dark.", "Lane 7 has 3 photos.")
-
-
-def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_out, make_run):
-    put_out("EdgeValidator", EDGE_FAIL)
-    error = Problem("The disk is full.", "Nothing can be written.", "Free some space.")
-
-    run = closing.conclude(make_run(), folder, error, [])
-
-    assert (run.outcome, run.reasons) == ("failed", ("The disk is full.",))
-    lines = [line for line, _ in closing.describe_end(run, folder, None)]
-    assert lines[-2:] == ["  Nothing can be written.", "  Free some space."]
-    page = write_report(run, folder)[0].read_text()
-    assert all(part in page for part in (error.found, error.why, error.do, EDGE_FAIL.reasons[0]))
-
-
-@pytest.mark.parametrize(
-    ("exit_code", "outcome", "sentence"),
-    [
-        (1, "failed", "The run failed in ReleaseGate, after version 3 was pushed."),
-        (130, "interrupted", "after version 3 was pushed; the same command resumes it."),
-    ],
-)
-def test_a_run_that_ends_after_its_push_does_not_say_that_nothing_was_pushed(
-    folder, put_out, make_run, exit_code, outcome, sentence
-):
-    put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf went into production.",)))
-    EventWriter(folder.events)(StepChanged(Step("ReleaseGate", "failed")))
-    error = Problem("The store cannot be reached.", exit_code=exit_code)
-
-    run = closing.conclude(make_run(), folder, error, [])
-
-    assert (run.outcome, run.exit_code, run.version, run.error) == (outcome, exit_code, 3, error)
-    assert closing.summarise(run) == f"{outcome.capitalize()} after version 3 of shelf was pushed."
-    assert sentence in write_report(run, folder)[0].read_text()
-    troubles = _check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, ""))
-    assert [trouble.what for _, trouble in troubles] == [closing.summarise(run)] * (outcome == "failed")
-
-
-def test_a_store_that_is_away_at_the_end_hides_nothing_of_a_run(make_run):
-    assert closing.find_release(make_run(push="nosuch://bucket/push")) is None
-
-
-def test_a_dag_that_ends_without_a_verdict_has_failed_with_the_step_that_was_running(folder, make_run):
-    write_event = EventWriter(folder.events)
-    write_event(Planned(("ExampleGen", "Trainer", "Pusher")))
-    write_event(StepChanged(Step("ExampleGen", "done", 2.0)))
-    write_event(StepChanged(Step("Trainer", "running")))
-
-    run = closing.conclude(make_run(), folder, None, [])
-
-    assert (run.outcome, run.exit_code) == ("failed", 1)
-    assert [step.state for step in run.steps] == ["done", "failed", "queued"]
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -163,24 +56,6 @@ def test_after_a_push_the_last_line_names_predict(folder, make_run):
     assert lines[-1] == "Try it: edgeline predict FILE --workload shelf"
 
 
-def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_out, make_run):
-    put_out("Evaluator", Verdict("evaluation", "pass", spans=("span-00009",)))
-    put_out("DataValidator", Verdict("data", "fail", ("Too dark.",), spans=("span-00002", "span-00003")))
-    put_out("EdgeValidator", Verdict("edge", "fail", ("Too large.",), spans=("span-00003",)))
-    error = Problem("Too dark.", "w", "d", exit_code=4)
-
-    run = closing.conclude(make_run(), folder, error, [])
-
-    assert run.blamed_spans == ("span-00002", "span-00003")
-    assert run.reasons == ("Too dark.", "Too large.")
-
-
-def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, make_run):
-    error = Problem("It is bad.", "w", "d", ("span-00001",), exit_code=4)
-
-    assert closing.conclude(make_run(), folder, error, []).blamed_spans == ("span-00001",)
-
-
 def test_a_run_ends_with_the_same_next_steps_as_its_page(folder, make_run):
     finding = Finding("Accuracy is 0.8.", "evaluation.beat_majority=false", "overall")
     facts = Facts(make_run(outcome="held"), gates=(Verdict.of("evaluation", [finding]),))
@@ -190,14 +65,3 @@ def test_a_run_ends_with_the_same_next_steps_as_its_page(folder, make_run):
     steps = list_next_steps(facts)
     first = lines.index("Next")
     assert lines[first + 1 : first + 1 + len(steps)] == [f"  - {step}" for step in steps] and len(steps) == 2
-
-
-def test_a_sentence_on_the_model_and_its_files_is_said_once_and_names_them(folder, put_out, make_run):
-    lost = Finding("Lane 7 is lost.", "evaluation.group_right_after=null", "lane 7")
-    files = [replace(lost, sentence=f"It has lost {n}.", file=n) for n in ("fp32", "fp16", "dynamic", "int8")]
-    put_out("Evaluator", Verdict.of("evaluation", [lost]))
-    put_out("EdgeValidator", Verdict.of("edge", files))
-
-    run = closing.conclude(make_run(), folder, Problem("Held.", exit_code=3), [])
-
-    assert run.reasons == ("Lane 7 is lost. So it is with its files: fp32, fp16, dynamic, int8.",)

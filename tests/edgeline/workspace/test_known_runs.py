@@ -11,7 +11,8 @@ from edgeline.records.run import Step
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.report import archive
 from edgeline.report.sources import Sources
-from edgeline.workspace.known_runs import Place, resolve_place, write_report
+from edgeline.workspace.known_runs import resolve_place, write_report
+from edgeline.workspace.place import Place
 from tests.conftest import make_workspace
 from tests.outputs import leave, record_output, write_run
 

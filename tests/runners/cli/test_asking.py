@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from edgeline.cli.main import main
+from runners.cli.main import main
 from tests.runners.cli.process import ROOT
 
 LINES = [f"{n};{'a good' if n % 2 else 'a very bad'} film, number {n} of all;{n % 2}" for n in range(60)]
@@ -42,7 +42,7 @@ def test_all_columns_are_named_if_none_looks_like_a_label(tmp_path, capsys):
 
 def test_a_question_on_a_terminal_has_the_guess_as_its_default(reviews, tmp_path):
     ours, theirs = pty.openpty()
-    script = "import sys; from edgeline.cli.main import main; sys.exit(main())"
+    script = "import sys; from runners.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", script, "data", "import", str(reviews), "--data", str(tmp_path / "data")]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True

@@ -54,7 +54,7 @@ def test_a_span_that_a_run_refuses_is_listed_with_the_reason(tmp_path, command):
 
 
 def test_a_span_whose_folder_cannot_be_read_is_listed_with_the_reason(data):
-    code = "import sys, edgeline.cli.main as cli; print(cli.main(['data', 'list', '--data', sys.argv[1]]))"
+    code = "import sys, runners.cli.main as cli; print(cli.main(['data', 'list', '--data', sys.argv[1]]))"
     (data / "span-00001").chmod(0)
     try:
         first, second, exit_code = as_ordinary_user(code, data)

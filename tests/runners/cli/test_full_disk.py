@@ -9,9 +9,9 @@ import tempfile
 
 import pytest
 
-from edgeline.cli.main import main
 from edgeline.release import store
 from edgeline.workspace.runs import RunFolder
+from runners.cli.main import main
 from tests.conftest import make_workspace
 from tests.disks import fill, make_read_only
 from tests.edgeline.release.candidates import make_candidate, snapshot
@@ -107,7 +107,7 @@ def test_gc_frees_a_full_disk_that_has_the_temporary_files_too(disk, make_run):
     fill(disk)
     code = (
         "import sys, tempfile; tempfile._candidate_tempdir_list = lambda: [sys.argv[1]]\n"
-        "from edgeline.cli.main import main; sys.exit(main(['gc', '--keep', '1', '--json']))"
+        "from runners.cli.main import main; sys.exit(main(['gc', '--keep', '1', '--json']))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code, str(disk)],

@@ -19,7 +19,7 @@ from tests.data.importers.test_phone import export
 def runs(monkeypatch):
     """Returns the options of the runs that commands start, in place of the runs."""
     started = []
-    monkeypatch.setattr(local, "run", lambda options: started.append(options) or 0)
+    monkeypatch.setattr(local, "run", lambda options, listeners: started.append(options) or 0)
     return started
 
 

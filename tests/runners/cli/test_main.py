@@ -4,7 +4,7 @@ from importlib.metadata import version
 import pytest
 
 from data.shelf.faults import FAULTS
-from edgeline.cli.main import SECTIONS, load
+from edgeline.cli.main import SECTIONS, Commands
 from runners.cli.main import COMMANDS
 from tests.runners.cli.process import add_week, edgeline, python
 
@@ -31,7 +31,7 @@ LIGHT = {
 def test_light_commands_import_no_tensorflow(tmp_path, workspace):
     add_week(tmp_path / "data")
     script = (
-        "import sys\nfrom edgeline.cli.main import main\n"
+        "import sys\nfrom runners.cli.main import main\n"
         f"for arguments, heavy in {LIGHT}.items():\n"
         "    code = main(arguments.split())\n"
         "    print('LIGHT', arguments, code, sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
@@ -44,7 +44,7 @@ def test_light_commands_import_no_tensorflow(tmp_path, workspace):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_summary_in_the_list_of_commands_is_that_of_the_command(name):
-    command = load(name)
+    command = Commands(COMMANDS).load(name)
 
     assert (command.name, command.get_short_help_str()) == (name, COMMANDS[name][1])
 
@@ -87,7 +87,7 @@ def test_the_help_of_a_command_has_its_options_and_the_text_below_them(
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_fits_a_narrow_terminal(command, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "60")
-    for action in getattr(load(name), "commands", {"": None}):
+    for action in getattr(Commands(COMMANDS).load(name), "commands", {"": None}):
         help_ = command(name, *action.split(), "--help").out
         assert help_ and max(map(len, help_.splitlines())) <= 60
 

@@ -121,7 +121,7 @@ def test_it_runs_at_the_commit_of_the_release_alone_and_never_in_its_workspace(
 def test_a_run_without_a_model_has_its_own_exit_code(release, command, data, tmp_path, make_run, monkeypatch):
     release(read_source(""))
 
-    def run(options):
+    def run(options, listeners):
         assert options.workspace == tmp_path / "mine"
         assert options.named.load()[1].data.until == "span-00002"
         write_run(options.workspace, make_run(id="20261012-091233", outcome="refused"))

@@ -169,7 +169,7 @@ for _ in range(50):
 """
 RUN = """
 import subprocess, sys
-from edgeline.cli.main import main
+from runners.cli.main import main
 from runners.local import run as local
 
 def start(arguments, log, environment, lock):
@@ -178,7 +178,7 @@ def start(arguments, log, environment, lock):
     return subprocess.Popen(command, env=environment, start_new_session=True, **streams)
 
 original = local.run
-local.run = lambda options: original(options, start)
+local.run = lambda options, listeners: original(options, listeners, start)
 sys.exit(main(["run", "--data", "photos", "--set", "registry.enabled=false"]))
 """
 
@@ -231,7 +231,7 @@ def test_a_run_under_nohup_outlives_its_terminal_and_ends_when_its_pod_is_stoppe
 def test_a_command_without_a_worker_ends_as_interrupted_on_sigterm(tmp_path, module, name, arguments):
     add_week(tmp_path / "photos")
     script = (
-        f"import signal, sys\nimport {module} as it\nfrom edgeline.cli.main import main\n"
+        f"import signal, sys\nimport {module} as it\nfrom runners.cli.main import main\n"
         f"it.{name} = lambda *_: signal.raise_signal(signal.SIGTERM)\nsys.exit(main(sys.argv[1:]))"
     )
     result = python("-c", script, *arguments, cwd=tmp_path)

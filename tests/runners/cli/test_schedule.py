@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from data.photos.labels_file import LabelRow, write_span
-from edgeline.cli.main import main
+from runners.cli.main import main
 from runners.shared.inputs import ROOT
 from runners.timers import systemd_units
 from runners.timers.scheduled_run import name_schedule
@@ -69,10 +69,11 @@ def test_a_workload_of_ones_own_is_named_by_its_whole_path_and_a_named_profile_b
     (team / "w.yaml").write_text(BOTTLES)
 
     own = ("--workload", "w.yaml", "--data", "photos")
-    assert main(["schedule", "--cron", *own, "--profile", "drill"]) == 0
+    fits = ("--set", "model={frozen_stages: 3, weights: none}")
+    assert main(["schedule", "--cron", *own, *fits, "--profile", "published"]) == 0
 
     output = capsys.readouterr().out
-    assert f"--workload '{team}/w.yaml'" in output and "--profile drill" in output
+    assert f"--workload '{team}/w.yaml'" in output and "--profile published" in output
     assert f"{team}/workspace/schedule-bottles.log" in output
 
 

@@ -4,7 +4,7 @@ import re
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from edgeline.cli.main import main
+from runners.cli.main import main
 from tests.outputs import leave, write_run
 
 CURATED = b"""\

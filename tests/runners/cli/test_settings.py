@@ -3,9 +3,9 @@ import re
 
 import pytest
 
-from edgeline.cli.main import main
 from edgeline.settings_layers import walk
 from pipeline.settings import Settings
+from runners.cli.main import main
 
 
 @pytest.fixture

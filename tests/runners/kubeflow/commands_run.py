@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from edgeline.cli import main as cli
+from runners.cli import main as cli
 from tests.runners.kubeflow.server import STEPS, Server
 
 ROOT = "minio://mlpipeline/v2"

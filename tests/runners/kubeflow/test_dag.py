@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from data.shelf import renderer
-from edgeline.cli.main import main
 from edgeline.edge import first_run
 from edgeline.records.outcome import Outcome
 from edgeline.records.steps import STEPS, name_task
@@ -16,6 +15,7 @@ from edgeline.release import store
 from edgeline.report import archive
 from pipeline.settings import load
 from pipeline.workloads import find_workload, with_features
+from runners.cli.main import main
 from runners.kubeflow.compiler import compile_pipeline
 from tests.e2e.conftest import SMALL
 from tests.e2e.test_own_workload import find_largest, write_files, write_span

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.records.run import CODE, Step
 from edgeline.workspace.runs import find_run
+from runners.cli.main import main
 from runners.local import gc, one_step
 from runners.local.one_step import StepOptions, run_step
 from tests.runners.local.past_runs import PastRuns

@@ -14,14 +14,15 @@ from rich.console import Console
 
 from data.spans import exclusions
 from data.spans.exclusions import find_excluded_spans, read_decisions
-from edgeline.cli.main import main
 from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.mlflow import updates
 from edgeline.records.events import EventWriter, Failed
 from edgeline.records.run import Run
 from edgeline.workspace.runs import RunFolder, read_runs
 from pipeline.workloads import find_workload
-from runners.local.run import _confirm_sample, _Session, run
+from runners.cli.main import main
+from runners.local.listeners import exclude_refused, make_listeners
+from runners.local.run import _confirm_sample, run
 from runners.shared.run_options import NamedSettings, RunOptions
 from tests.runners.cli.process import add_week
 
@@ -54,7 +55,7 @@ def test_a_run_goes_on_without_a_mirror_where_that_cannot_write(options, capsys)
         runs.append(Path(arguments[0]).name)
         return subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, start_new_session=True)
 
-    assert run(options, start) == 1
+    assert run(options, make_listeners(), start) == 1
     assert runs == [read_runs(options.workspace)[-1].id]
     assert "MLflow lacks this run: File exists: " in capsys.readouterr().out
 
@@ -64,7 +65,7 @@ def test_a_run_whose_worker_cannot_be_started_is_recorded_with_the_reason(option
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     named = NamedSettings("shelf", None, ("registry.enabled=false", "trainer.epochs=3"))
-    assert run(replace(options, named=named), start) == 1
+    assert run(replace(options, named=named), (), start) == 1
     (record,) = read_runs(options.workspace)
     assert record.outcome == "failed" and record.reasons == ("Resource temporarily unavailable.",)
     assert record.changed == ("trainer.epochs",) and record.settings["trainer"]["epochs"] == 3
@@ -85,8 +86,10 @@ def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path, ou
         blamed_spans=tuple(spans[1:]),
     )
     gate = SimpleNamespace(exclude_refused=True)
-    session = SimpleNamespace(settings=SimpleNamespace(gate=gate), console=Console(stderr=True))
-    assert _Session._exclude_refused(session, record)
+    settings, console = SimpleNamespace(gate=gate), Console(stderr=True)
+    session = SimpleNamespace(settings=settings, console=console, record=record, goes_on=False)
+    exclude_refused("ended", session)
+    assert session.goes_on
     reasons_by_span = {name: each.reason for name, each in find_excluded_spans(tmp_path).items()}
     assert reasons_by_span == {spans[1]: f"Run r: {reasons[0]}", spans[2]: f"Run r: {reasons[1]}"}
 
@@ -112,7 +115,7 @@ def test_an_exclusion_that_fails_after_another_one_does_not_deny_that(options, m
 
     monkeypatch.setattr(exclusions, "append_entries", append)
     named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "registry.enabled=false"))
-    assert run(replace(options, named=named), make_start(*blamed[:2])) == 4
+    assert run(replace(options, named=named), make_listeners(), make_start(*blamed[:2])) == 4
     assert [each.span for each in read_decisions(options.data)] == ["span-00001"]
     output = capsys.readouterr().out
     assert "span-00001 is excluded" in output and "No other span was excluded: The disk is full." in output
@@ -127,6 +130,19 @@ def test_a_mirror_is_updated_once_after_the_run_that_goes_on_without_a_span(opti
         updates, "finish", lambda process, workspace: counts.append(len(read_runs(workspace))) or ""
     )
     named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "data.window=1"))
-    assert run(replace(options, named=named), make_start(newest)) == 4
+    assert run(replace(options, named=named), make_listeners(), make_start(newest)) == 4
     assert counts == [2]
     assert all("kubeflow" not in each.settings for each in read_runs(options.workspace))
+
+
+def test_a_listener_hears_of_each_moment_of_a_run(options, tmp_path):
+    moments = []
+
+    def listen(moment, session):
+        moments.append((moment, session.problem.found if session.problem else session.record.outcome))
+
+    assert run(options, [listen], make_start("span-00001")) == 4
+    with pytest.raises(UsageError):
+        run(replace(options, data=tmp_path / "away"), [listen], make_start())
+    assert [moment for moment, _ in moments] == ["begun", "ended", "not begun"]
+    assert moments[1][1] == "refused" and str(tmp_path / "away") in moments[2][1]

@@ -12,8 +12,8 @@ from unittest import mock
 
 import pytest
 
+from drill.harm import list_children
 from edgeline.errors import EdgelineError, UsageError
-from runners.drill.harm import list_children
 from runners.kubeflow.pod.meeting import meet
 from tests.trainer_module.samples import CALM, assert_same, run_arguments
 from tests.trainer_module.test_run_fn import read_history, read_weights

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.drill.forks import Fork
+from drill.forks import Fork
 
 
 def _start_server() -> int:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runners.drill.faults import Drawn
-from runners.drill.record import Limits, Week, Year
-from runners.drill.simulation import Simulation, _measure_rows, find_effect
-from runners.shared.run_options import DrillOptions
+from drill.faults import Drawn
+from drill.record import Limits, Week, Year
+from drill.simulation import DrillOptions, Simulation, _measure_rows, find_effect
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runners.drill import promises
-from runners.drill.record import ARMS, YEAR, Attempt, Limits, Score, Week, Year
+from drill import promises
+from drill.record import ARMS, YEAR, Attempt, Limits, Score, Week, Year
 
 LIMITS = Limits(0.85, 0.55, 0.02, 0.95)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from drill.drill import drill
+from drill.record import YEAR
+from drill.simulation import DrillOptions
 from edgeline.errors import UsageError
-from runners.drill.drill import drill
-from runners.drill.record import YEAR
-from runners.shared.run_options import DrillOptions
 from tests.warm import WarmRun
 
 
@@ -59,16 +59,16 @@ def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(
     numbers = "--weeks", "3", "--photos", "60", "--seed", "5"
     # The pointer of a week has expired on the next Monday.
     sets = [word for setting in (*SMALL, "push.pointer_days=6") for word in ("--set", setting)]
-    arguments = ["drill", "--workspace", str(place), *numbers, "--faults", str(plan), *sets]
+    arguments = ["--workspace", str(place), *numbers, "--faults", str(plan), *sets]
     log = tmp_path / "log"
-    code = WarmRun(arguments, tmp_path, log, log, "edgeline").wait(1200)
+    code = WarmRun(arguments, tmp_path, log, log, "drill").wait(1200)
     assert code == 0 and "Every promise held in all 3 weeks." in log.read_text(), log.read_text()
 
     full, damaged, missed = YEAR.read(place).weeks
     assert [each.outcome for each in full.attempts] == ["failed", "pushed"]
     assert "no file can grow" in full.attempts[0].sentences[0] and full.ran == (1,)
     assert [each.outcome for each in damaged.attempts] == ["refused", "unchanged"]
-    assert "corrupt" in damaged.excluded["span-00005"] and damaged.stock == "week-02"
+    assert "corrupt" in damaged.excluded["span-00005"] and damaged.ungated == "week-02"
     assert (damaged.production, damaged.ran) == (1, ())
     assert (missed.production, missed.attempts) == (1, ())
     commands = [each for each in full.attempts[1].sentences if "--workspace" in each]

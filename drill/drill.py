@@ -1,4 +1,4 @@
-"""`edgeline drill`: simulated Mondays with the real pipeline, faults on purpose, and checks after each.
+"""A drill: simulated Mondays with the real pipeline, faults on purpose, and checks after each.
 
 Each run is a process of its own on a clock that shows that week's Monday. It is forked from this one, which
 imports TensorFlow and TFX once.
@@ -7,17 +7,17 @@ imports TensorFlow and TFX once.
 import shlex
 from typing import Any
 
+from drill import forks
+from drill.faults import Plan, draw_plan, format_plan, read_plan
+from drill.page import write_page
+from drill.promises import find_first_broken
+from drill.record import ARMS, YEAR, Limits, Year
+from drill.simulation import PROFILE, WORKLOAD, DrillOptions, Simulation
 from edgeline.cli.stdout import note
 from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import UsageError
-from runners.drill import forks
-from runners.drill.faults import Plan, draw_plan, format_plan, read_plan
-from runners.drill.page import write_page
-from runners.drill.promises import find_first_broken
-from runners.drill.record import ARMS, YEAR, Limits, Year
-from runners.drill.simulation import PROFILE, WORKLOAD, Simulation
 from runners.shared.progress import print_line
-from runners.shared.run_options import DrillOptions, NamedSettings, check_path
+from runners.shared.run_options import NamedSettings, check_path
 
 
 def drill(options: DrillOptions) -> int:
@@ -111,5 +111,5 @@ def _conclude(console: Any, options: DrillOptions, year: Year, plan: Plan) -> in
     words += ["--workspace", f"{options.workspace}-{week.number}"]
     note(f"Week {week.number} broke the promise {promise.promise}: {promise.sentence}")
     note("What a release is trusted for does not hold under this fault.")
-    note(f"Replay it: edgeline drill {shlex.join(words)}")
+    note(f"Replay it: .venv/bin/python -m drill {shlex.join(words)}")
     return 1

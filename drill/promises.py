@@ -10,8 +10,8 @@ from itertools import takewhile
 from math import comb
 from statistics import median
 
-from runners.drill.faults import COPIES, FAULTS
-from runners.drill.record import ARMS, KEPT, Attempt, Broken, Week, Year
+from drill.faults import COPIES, FAULTS
+from drill.record import ARMS, KEPT, Attempt, Broken, Week, Year
 
 _BAND = 0.05  # largest loss of production against the other arms
 _GROWTH, _BASE_WEEKS = 1.2, 8  # of sizes; as many weeks are compared with as many

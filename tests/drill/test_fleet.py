@@ -7,17 +7,17 @@ from pathlib import Path
 
 from data.spans.layout import find_spans
 from data.spans.served import read_served
+from drill.fleet import SEEN, Seen, answer
+from drill.photos import deliver
 from edgeline.records.served import Answer
 from edgeline.release import store
-from runners.drill.fleet import SEEN, Seen, answer
-from runners.drill.photos import deliver
 from tests.edgeline.phone.releases import KEY, push
 
 PHOTOS = 60
 
 
 def follow(place: Path) -> Seen:
-    code = "import sys; from pathlib import Path; from runners.drill.fleet import follow\n"
+    code = "import sys; from pathlib import Path; from drill.fleet import follow\n"
     code += "place = Path(sys.argv[1]); follow(place / 'push', 'photo', place / 'keep', place)"
     subprocess.run([sys.executable, "-c", code, str(place)], stdin=subprocess.DEVNULL, check=True)
     return SEEN.read(place)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+from drill.forks import Fork
 from edgeline.records.events import EventReader, StepChanged
-from runners.drill.forks import Fork
 
 _STEPS = {"disk-full-ingest": "ExampleGen", "disk-full-training": "Trainer", "disk-full-push": "Pusher"}
 _ALMOST_NOTHING = 4096

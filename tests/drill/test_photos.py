@@ -8,7 +8,7 @@ import pytest
 from data.photos.labels_file import PhotoSpan, read_labels
 from data.spans.layout import find_spans
 from data.spans.split import hash_group
-from runners.drill.photos import deliver, render_hidden_test
+from drill.photos import deliver, render_hidden_test
 
 PHOTOS, FEW = 60, 20
 

@@ -10,7 +10,7 @@ from edgeline.records.json_file import JsonFile
 
 KEPT = 4  # runs and releases that gc keeps each week
 # The arms of the comparison: who decides which model phones run.
-ARMS = ("edgeline", "never retrained", "deploys whatever trained")
+ARMS = ("edgeline", "never retrained", "without gates")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Week:
     production: int | None = None  # version in production at its end
     model: str = ""  # the name of that model: the week that trained it
     spans: tuple[str, ...] = ()  # those that the model in production was made from
-    stock: str = ""  # the model that trained without gates, where they refused the data
+    ungated: str = ""  # the model that trained without gates, where they refused the data
     candidate: int = 0  # version of the canary that is open at its end; 0 for none
     bad: int = 0  # version that serves badly, as hidden tests show; 0 for none
     ended: str = ""  # how the canary of the week before went on: promote, rollback or waits

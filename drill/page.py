@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.spans.sample import find_monday
+from drill.faults import FAULTS
+from drill.promises import PROMISES, find_false_alarms, find_first_broken
+from drill.record import ARMS, Week, Year
 from edgeline.report import words
 from edgeline.report.drawing import BAD, CLASSES, GLYPHS, MARKERS, MUTED, WIDE, WIDTH, add_tooltip, render_svg
-from edgeline.report.page import Figure, render
-from runners.drill.faults import FAULTS
-from runners.drill.promises import PROMISES, find_false_alarms, find_first_broken
-from runners.drill.record import ARMS, Week, Year
+from edgeline.report.page import Figure, make_environment
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
 
 PAGE = "drill.html"
+_TEMPLATE = Path(__file__).parent / PAGE
 
 
 def write_page(folder: Path, year: Year) -> Path:
@@ -34,20 +35,23 @@ def write_page(folder: Path, year: Year) -> Path:
             for arm, weeks in harm.items()
         ),
     ]
-    page = render(
-        "drill.html",
-        sentence=(
-            f"Week {first[0].number} broke a promise: {first[1].promise.replace('_', ' ')}."
-            if first
-            else f"Every promise held in {len(year.weeks)} weeks."
-        ),
-        year=year,
-        figures=figures,
-        arms=list(zip(ARMS, CLASSES, GLYPHS, strict=False)),
-        timelines=[_draw_arms(name, width, year) for name, width in (("wide", WIDE), ("narrow", WIDTH))],
-        rows=[_make_row(year, week) for week in year.weeks[::-1]],
-        kinds=_count_kinds(year),
-        promises=[(promise.__name__.replace("_", " "), promise.__doc__) for promise in PROMISES],
+    page = (
+        make_environment()
+        .from_string(_TEMPLATE.read_text("utf-8"))
+        .render(
+            sentence=(
+                f"Week {first[0].number} broke a promise: {first[1].promise.replace('_', ' ')}."
+                if first
+                else f"Every promise held in {len(year.weeks)} weeks."
+            ),
+            year=year,
+            figures=figures,
+            arms=list(zip(ARMS, CLASSES, GLYPHS, strict=False)),
+            timelines=[_draw_arms(name, width, year) for name, width in (("wide", WIDE), ("narrow", WIDTH))],
+            rows=[_make_row(year, week) for week in year.weeks[::-1]],
+            kinds=_count_kinds(year),
+            promises=[(promise.__name__.replace("_", " "), promise.__doc__) for promise in PROMISES],
+        )
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
     return folder / PAGE

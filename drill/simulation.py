@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from datetime import time as day_time
 from functools import partial
@@ -18,7 +18,16 @@ from pathlib import Path
 from data.spans.exclusions import find_excluded_spans
 from data.spans.layout import find_spans
 from data.spans.sample import find_monday
-from edgeline.cli.main import Commands, find_commands, main, print_error
+from drill import forks
+from drill.faults import CANARIES, COPIES, FAULTS, FILMED_AGAIN, Drawn, Effect, Plan
+from drill.fleet import SEEN, answer, follow
+from drill.forks import Fork
+from drill.harm import Harm, make_harm, refuse_everybody
+from drill.hidden_tests import SCORES, score_models
+from drill.photos import deliver
+from drill.promises import find_broken
+from drill.record import ARMS, KEPT, Attempt, Week, Year
+from edgeline.cli.main import Commands, print_error
 from edgeline.cli.stdout import make_rewriter, rewrite_commands
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import EDGE_FILES
@@ -31,19 +40,13 @@ from edgeline.release.layout import PushFolder, hash_bytes
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate, measure_size
 from edgeline.workspace import runs
-from runners.drill import forks
-from runners.drill.faults import CANARIES, COPIES, FAULTS, FILMED_AGAIN, Drawn, Effect, Plan
-from runners.drill.fleet import SEEN, answer, follow
-from runners.drill.forks import Fork
-from runners.drill.harm import Harm, make_harm, refuse_everybody
-from runners.drill.hidden_tests import SCORES, score_models
-from runners.drill.photos import deliver
-from runners.drill.promises import find_broken
-from runners.drill.record import ARMS, KEPT, Attempt, Week, Year
-from runners.shared.run_options import DrillOptions, NamedSettings, RunOptions
+from runners.cli.main import COMMANDS, main
+from runners.local import run as local
+from runners.local.listeners import make_listeners
+from runners.shared.run_options import NamedSettings, RunOptions
 
-_OURS, _NEVER, _STOCK = ARMS
-WORKLOAD, PROFILE = "shelf", "drill"
+_OURS, _NEVER, _WITHOUT = ARMS
+WORKLOAD, PROFILE = "shelf", str(Path(__file__).parent / "settings.yaml")
 _HOOK = "EDGELINE_DRILL_HOOK"
 _BACK = timedelta(days=16)
 _END_S = 60.0
@@ -65,12 +68,24 @@ _CANARY = (
     "push.canary_percent=50",
     "evaluation.served=[{slice: overall, max_drop: 0.15, min_checked: 20, min_groups: 4}]",
 )
-# Models of the arm that deploys every training, where Edgeline refused the data.
+# Models of the arm without gates, where Edgeline refused the data.
 _NO_GATES = (
     "gate.severity={schema: off, drift: off, large_drift: off, label_shift: off, class_count: off,"
     " empty_span: off, quarantine: off, missing_value: off, twins: off, labels: off}",
     "evaluation={bounds: [], beat_majority: false, min_class_examples: 1000000}",
 )
+
+
+@dataclass(frozen=True)
+class DrillOptions:
+    """The options of a drill."""
+
+    weeks: int
+    seed: int
+    faults: Path | None
+    workspace: Path
+    photos: int
+    overrides: tuple[str, ...]
 
 
 class Simulation:
@@ -80,7 +95,7 @@ class Simulation:
         self._options, self._eval_share = options, eval_share
         self._data, self._workspace = folder / "data", folder / "workspace"
         self._phones, self._models, self._logs = (folder / name for name in ("phones", "models", "logs"))
-        self._scratch, self._stock = folder / "scratch", folder / "without-gates"
+        self._scratch, self._ungated = folder / "scratch", folder / "without-gates"
         self._push = self._workspace / "push"
         self._names: dict[str, str] = {}  # of models, by the digest of their file
         self._usual_s = 30.0  # seconds of the last run that pushed
@@ -178,13 +193,13 @@ class Simulation:
 
     def _run_without_gates(self, week: Week, at: datetime) -> Week:
         """Returns the week with the model that a run without gates trains, also on excluded spans."""
-        spans = self._stock / "data"
+        spans = self._ungated / "data"
         spans.mkdir(parents=True, exist_ok=True)
         for span in find_spans(self._data):
             if not (link := spans / span.name).exists():
                 link.symlink_to(Path(str(span.path)))
-        *_, last = self._start(week, _NO_GATES, at, data=spans, workspace=self._stock / "workspace")
-        return replace(week, stock=last.trained or week.stock)
+        *_, last = self._start(week, _NO_GATES, at, data=spans, workspace=self._ungated / "workspace")
+        return replace(week, ungated=last.trained or week.ungated)
 
     def _answer(self, number: int, before: Week) -> None:
         """Has the phones answer the photos of a span, with the releases that they run."""
@@ -314,11 +329,11 @@ class Simulation:
     def _score(self, year: Year, week: Week) -> Week:
         """Returns the week with its arms, and the scores of all models on hidden tests that are missing."""
         before = year.weeks[-1].arms if year.weeks else {}
-        trained = [week.stock, *(attempt.trained for attempt in week.attempts)]
+        trained = [week.ungated, *(attempt.trained for attempt in week.attempts)]
         arms = {
             _OURS: week.model,
             _NEVER: before.get(_NEVER) or week.model,
-            _STOCK: next(filter(None, trained), before.get(_STOCK, "")),
+            _WITHOUT: next(filter(None, trained), before.get(_WITHOUT, "")),
         }
         scored = {name for item in year.weeks for name in item.scores}
         tests = {
@@ -387,12 +402,10 @@ def _make_url(server: socket.socket) -> str:
 
 
 def _run_pipeline(options: RunOptions) -> int:
-    from runners.local import run as local
-
     # The drill's own --workspace is the folder around this one.
     words = ["run", "--workspace", str(options.workspace)]
-    with rewrite_commands(make_rewriter(words, Commands(find_commands()).load)):
+    with rewrite_commands(make_rewriter(words, Commands(COMMANDS).load)):
         try:
-            return local.run(options, forks.start_worker)
+            return local.run(options, make_listeners(), forks.start_worker)
         except EdgelineError as error:
             return print_error(error)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from drill.faults import FAULTS, Drawn, draw_plan, format_plan, read_plan
 from edgeline.errors import UsageError
-from runners.drill.faults import FAULTS, Drawn, draw_plan, format_plan, read_plan
 
 
 def test_the_same_seed_draws_the_same_plan_and_another_seed_another() -> None:

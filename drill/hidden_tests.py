@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from drill.photos import render_hidden_test
+from drill.record import Score
 from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.labels import parse_labels
 from edgeline.records.json_file import JsonFile
 from edgeline.release.layout import LABELS, PREPROCESSING
-from runners.drill.photos import render_hidden_test
-from runners.drill.record import Score
 
 Scores = Mapping[str, Mapping[int, Score]]  # by model and week of the test
 SCORES = JsonFile[Scores]("scores.json", Scores)

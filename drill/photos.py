@@ -16,8 +16,8 @@ from data.shelf import renderer
 from data.shelf.faults import FAULTS as RENDERED
 from data.spans.layout import Span
 from data.spans.split import hash_group
+from drill.faults import COPIES, FAULTS
 from edgeline.records.ingest import name_span
-from runners.drill.faults import COPIES, FAULTS
 
 # Shelves are the same with every seed, sessions and photos are not.
 _HIDDEN_SEED = 1_000_000
