@@ -8,7 +8,7 @@ All other weeks are placebo weeks. A span's number is the number of its week.
 """
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -177,17 +177,9 @@ def read_plan(path: Path, weeks: int) -> Plan:
         if not str(week).isdecimal() or not 1 <= int(week) <= weeks:
             mistakes.append(f"{week!r} is not a week from 1 to {weeks}")
             continue
-        named = words if isinstance(words, list) else [words]
-        faults = [_parse_fault(str(word), int(week), mistakes) for word in named]
-        names = [fault.name for fault in faults if fault is not None]
-        twice = dict.fromkeys(name for name in names if names.count(name) > 1)
-        mistakes += [f"week {week}: {name} is there twice" for name in twice]
-        for alone, others in _EXCLUDE.items():
-            if alone in names and (without_effect := [name for name in names if name in others]):
-                mistakes.append(f"week {week}: {alone} leaves nothing to {', '.join(without_effect)}")
         if int(week) in plan:
             mistakes.append(f"week {int(week)} is there twice")
-        plan[int(week)] = tuple(fault for fault in faults if fault is not None)
+        plan[int(week)] = _read_week(int(week), words if isinstance(words, list) else [words], mistakes)
     if mistakes:
         raise UsageError(
             f"{path}: {'; '.join(mistakes)}.",
@@ -195,6 +187,19 @@ def read_plan(path: Path, weeks: int) -> Plan:
             f"Correct the file. Known faults: {', '.join(FAULTS)}.",
         )
     return plan
+
+
+def _read_week(week: int, words: Sequence[object], mistakes: list[str]) -> tuple[Drawn, ...]:
+    """Reads the faults of a week; adds its mistakes to `mistakes`."""
+    faults = [_parse_fault(str(word), week, mistakes) for word in words]
+    known = tuple(fault for fault in faults if fault is not None)
+    names = [fault.name for fault in known]
+    twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+    mistakes += [f"week {week}: {name} is there twice" for name in twice]
+    for alone, others in _EXCLUDE.items():
+        if alone in names and (without_effect := [name for name in names if name in others]):
+            mistakes.append(f"week {week}: {alone} leaves nothing to {', '.join(without_effect)}")
+    return known
 
 
 def format_plan(plan: Plan, weeks: int) -> str:

@@ -62,7 +62,8 @@ class _Kill:
         if self.has_struck or seconds < self._instant or (self._only_worker and not workers):
             return
         self.has_struck = True
-        for pid in workers if self._only_worker else [run.pid]:
+        killed = workers if self._only_worker else [run.pid]
+        for pid in killed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if not self._only_worker:  # The lock is free once the workers have noticed.

@@ -109,7 +109,8 @@ def every_stop_names_its_cause(year: Year) -> str:
     others = [*_find_copied(year, week), *_find_unread(year, week)]
     causes = (*week.causes, *(cause for attempt in others for cause in attempt.causes))
     # The later ones run without the fault: what stops them is judged as in other weeks.
-    for attempt in week.attempts[:1] if week.causes else ():
+    stopped = week.attempts[:1] if week.causes else ()
+    for attempt in stopped:
         if _is_judged(week, attempt):  # by its gates, as in a week without a fault: see false alarms
             continue
         text = " ".join(attempt.sentences)
