@@ -83,7 +83,7 @@ def drill(options: DrillOptions) -> int:
 
 def _format_row(*cells: str) -> str:
     week, faults, outcome, version, *arms = cells
-    return f"{week:>4}  {faults:<20}  {outcome:<24}  {version:>7}  " + "  ".join(f"{a:>9.9}" for a in arms)
+    return f"{week:>4}  {faults:<20}  {outcome:<24}  {version:>7}  " + "  ".join(f"{arm:>15}" for arm in arms)
 
 
 def _print_week(console: Any, year: Year) -> None:

@@ -13,12 +13,13 @@ from msgspec import Struct
 
 from data.photos.labels_file import PhotoSpan, get_session, read_labels
 from data.spans.served import COLUMNS
+from edgeline.bundle import Bundle
 from edgeline.errors import EdgelineError
 from edgeline.records.ingest import SERVED
 from edgeline.records.json_file import JsonFile
 from edgeline.release.history import find_pointer, read_history
 from edgeline.release.layout import MANIFEST, PushFolder, hash_bytes
-from edgeline.runtime import Bundle, Phone, Refused
+from edgeline.runtime import Phone, Refused
 from edgeline.store.locations import locate
 
 _POLL_S = 0.2

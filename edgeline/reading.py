@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from edgeline.bundle import Answer, Bundle, load_bundle
 from edgeline.errors import EdgelineError, UsageError, suggest
 from edgeline.failures import describe
 from edgeline.labels import join_names
@@ -20,7 +21,6 @@ from edgeline.report.collect import read_answers, read_labels
 from edgeline.report.decay import find_aged
 from edgeline.report.facts import Facts, list_served
 from edgeline.report.timelines import make_row
-from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.store.locations import is_url, locate_folder
 from edgeline.tables.sheets import read_rows
 from edgeline.workspace.known_runs import KnownRun, find_known_run, find_known_runs, resolve_place

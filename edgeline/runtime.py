@@ -1,4 +1,4 @@
-"""Runs releases as a phone does, without TensorFlow: signed pointer, manifest, files, contract, interpreter.
+"""Follows releases as a phone does, without TensorFlow: signed pointer, manifest, files, bundle.
 
     from edgeline.runtime import Phone, Refused
 
@@ -13,32 +13,24 @@
 """
 
 import errno
-import json
 import re
 import shutil
 import tempfile
 import urllib.error
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
 from http.client import HTTPException, IncompleteRead, InvalidURL
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edgeline.bundle import Bundle, load_bundle
 from edgeline.edge.golden import find_golden_problems, read_vectors
-from edgeline.edge.interpreter import EdgeModel, preprocess, silence_stderr
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
-from edgeline.labels import parse_labels
-from edgeline.records.edge import GOLDEN_FOLDER, UNLIKE_FROM
+from edgeline.records.edge import GOLDEN_FOLDER
 from edgeline.records.json_file import UNREADABLE, JsonFile
-from edgeline.records.rejection import RowRejected, check_text
 from edgeline.release.durable import only_writer
 from edgeline.release.layout import LABELS, MANIFEST, MOST_DOCUMENT_BYTES, POINTER, PREPROCESSING
 from edgeline.release.manifest import Manifest, parse_manifest, select_entries
@@ -51,99 +43,13 @@ from edgeline.release.reader import (
     check_file,
     describe_refusal,
 )
-from edgeline.store.locations import add_path_to_errors, locate, read_bytes
+from edgeline.store.locations import locate, read_bytes
 from edgeline.store.web import TooLarge, TooSlow, fetch_url
 
 _OWN_FOLDER = re.compile(r"[0-9a-f]{16}|\.new-.*")  # of a bundle; others in `keep` are not this module's
 # Seconds for one document, and for one file the time of its bytes at the slowest rate, bytes a second, too.
 _TIMEOUT_S, _SLOWEST = 30, 10_000
 _LOCK_WAIT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer to one example."""
-
-    tensor: NDArray[Any]  # the input of the models, [1, ...]
-    scores: Mapping[str, NDArray[np.float32]]  # by variant, [1, classes]; the first variant's count
-    labels: Sequence[str]
-    # How unlike a photo is to those of training, 0 to 1, by the first variant; above 0.5 for 5 % of eval
-    # photos. None where the files do not say it.
-    unlike: float | None = None
-
-    @property
-    def is_unlike(self) -> bool:
-        """Returns whether the photo is unlike those of training, so that the answer means little."""
-        return self.unlike is not None and self.unlike > UNLIKE_FROM
-
-    @cached_property
-    def ranked(self) -> dict[str, float]:
-        """Returns the first variant's probability of each label, 0..1, the highest first."""
-        first = next(iter(self.scores.values()))[0]
-        return {self.labels[n]: round(float(first[n]), 6) for n in np.argsort(-first, kind="stable")}
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """The parts of a release that answer."""
-
-    manifest: Manifest
-    contract: Mapping[str, Any]
-    labels: Sequence[str]
-    models: Mapping[str, EdgeModel]  # by variant; the first answers
-
-    def __repr__(self) -> str:
-        return f"<bundle of {self.manifest.model} version {self.manifest.version}: {', '.join(self.models)}>"
-
-    def predict(self, content: Any) -> Answer:
-        """Answers to a raw input, as `preprocess` takes it, and to no text that a run would reject.
-
-        Raises EdgelineError if the input cannot be read.
-        """
-        if self.contract.get("kind") == "tokens" and isinstance(content, str | bytes):
-            try:
-                check_text(content if isinstance(content, str) else content.decode(errors="replace"))
-            except RowRejected as error:
-                raise EdgelineError(
-                    error.detail, "The model was not trained on such texts.", "Leave it out."
-                ) from None
-        tensor = preprocess(content, self.contract)
-        answers = {name: model.answer(tensor) for name, model in self.models.items()}
-        _, unlike = next(iter(answers.values()))
-        scores = {name: probabilities for name, (probabilities, _) in answers.items()}
-        return Answer(tensor, scores, self.labels, None if unlike is None else round(float(unlike[0]), 6))
-
-
-def load_bundle(
-    manifest: Manifest, read_file: Callable[[str], bytes], variant: str | None = None, every: bool = False
-) -> Bundle:
-    """Loads the files of a bundle.
-
-    Args:
-        manifest: Its manifest.
-        read_file: Reads a file of the bundle by its path, and checks it, as `Release.read` does.
-        variant: The variant that answers; by default the one that phones run.
-        every: Whether the other variants are loaded too.
-
-    Raises UsageError if the release has no such variant, and EdgelineError if a file is damaged.
-    """
-    names = {variant.name: variant.file for variant in manifest.variants}
-    first = variant or manifest.default_variant
-    if first not in names:
-        raise UsageError(
-            f"Version {manifest.version} of {manifest.model} has no variant {first!r}.",
-            f"Its variants are {', '.join(names)}.",
-            f"Leave it out to use {manifest.default_variant}, which phones run.",
-        )
-    contract, models = json.loads(read_file(PREPROCESSING)), {}
-    scratch = tempfile.TemporaryDirectory(prefix="edgeline-models-")
-    with scratch as folder, add_path_to_errors(Path(folder)), silence_stderr():
-        for name in dict.fromkeys((first, *(names if every else ()))):
-            # The interpreter trusts and maps its file, so it gets a copy of the checked bytes.
-            path = Path(folder, f"{name}.tflite")
-            path.write_bytes(read_file(names[name]))
-            models[name] = EdgeModel(path)
-    return Bundle(manifest, contract, parse_labels(read_file(LABELS), LABELS, models[first].classes), models)
 
 
 _SEEN = JsonFile[Seen]("seen.json", Seen)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from edgeline.bundle import Answer, Bundle, load_bundle
 from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.status import TERMS
@@ -20,7 +21,6 @@ from edgeline.prediction.inputs import Input, answer, check_kind, find_sources, 
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
 from edgeline.release.verify import foresee_phone
-from edgeline.runtime import Answer, Bundle, load_bundle
 from edgeline.store.objects import write_bytes
 from edgeline.tables.sheets import write_rows
 from edgeline.visible import make_visible

@@ -205,8 +205,8 @@ def _explain_refusal(where: str, outlook: Outlook) -> EdgelineError:
 
 def _run_golden(bundle: Location, manifest: Manifest) -> tuple[list[str], str]:
     """Runs the golden vectors of an intact bundle; returns the problems, and what was checked."""
+    from edgeline.bundle import load_bundle
     from edgeline.edge.golden import find_golden_problems, read_vectors
-    from edgeline.runtime import load_bundle
 
     vectors = read_vectors(bundle)
     if vectors is None:

@@ -12,13 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edgeline.bundle import Answer, Bundle
 from edgeline.edge.contracts import row
 from edgeline.edge.interpreter import KINDS
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.columns import ISO, MISSING, CellError, parse_cell
 from edgeline.records.ingest import WITHOUT_EXAMPLES
 from edgeline.records.rejection import Rejected
-from edgeline.runtime import Answer, Bundle
 from edgeline.store.locations import check_size, read_bytes
 from edgeline.tables.files import find_endings, open_table
 from edgeline.tables.rows import check_once

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeline.bundle import Bundle
 from edgeline.errors import EdgelineError
 from edgeline.release import store
 from edgeline.release.manifest import parse_manifest
 from edgeline.release.signing import format_public_key
-from edgeline.runtime import Bundle, Phone, Refused
+from edgeline.runtime import Phone, Refused
 from tests.edgeline.release.candidates import make_candidate, make_key
 
 KEY = make_key()

@@ -17,9 +17,9 @@ from data.importers.tables import import_table
 from data.spans.corrections import read_corrections
 from data.spans.layout import find_spans
 from data.spans.served import read_served
+from edgeline.bundle import Answer
 from edgeline.cli import predict
 from edgeline.prediction.inputs import Input
-from edgeline.runtime import Answer
 from edgeline.tables.sheets import mark_cell, read_rows, unmark_cell, write_rows
 from pipeline.workloads import find_workload, with_features
 from runners.cli.main import main
