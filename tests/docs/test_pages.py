@@ -154,7 +154,7 @@ def test_each_row_of_the_measurements_names_a_command_that_is_kept():
 
 
 # The methods in which an object of ours gets its own names: what is set elsewhere may be a library's.
-BEGINNINGS = {"__init__", "__new__", "__post_init__", "__enter__", "setup", "start_bundle"}
+BEGINNINGS = {"__init__", "__new__", "__post_init__", "__enter__", "setup", "start_bundle", "_begin_files"}
 
 
 def list_own_names(tree):
