@@ -1,4 +1,4 @@
-"""The kind of a column of anyone's table: numbers, dates, a category, an identifier of rows, or unusable."""
+"""The profile of a column of anyone's table: its cells, and what they and its name show of it."""
 
 import math
 import re
@@ -54,10 +54,6 @@ _IDENTIFIER_WORDS = re.compile(
     "|telefon|tel|mobile|mobil"
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
-_IF_GROUP = "--group COLUMN if each is a machine, person or customer"
-_KEEPS_IT = "--number or --category keeps it"
-_DATE_ADVICE = "write them as 2026-01-05 (--category keeps them as names)"
-_PASS_SIGN = " (pass --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
 # Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26, 01/05/2026 6:00 PM,
 # months, quarters and weeks such as 2026-02, 2026Q1 and 2026-W05, and 20260105, which reads as a number.
@@ -71,7 +67,6 @@ _COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\
 # A number with a unit behind it or a currency before it, and these two.
 _WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?", re.ASCII)
-_MOST_SIZES = 20  # with a unit, which make a good category
 # The index of a pandas frame, which has no name in a CSV.
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")
 
@@ -189,73 +184,17 @@ class ColumnProfile:
             return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
         return ""
 
-    def find_kind(self, rows: Mapping[str, int], form: str, reserved: Collection[str]) -> str:
-        """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
-        if_group = "" if self.is_grouped else f"{_IF_GROUP}, "
-        if self.cells == 0:
-            return "is empty in all rows"
-        if self._has_one_value() and not self._is_mark(rows):
-            return "has one value"
-        if not self.name or _PANDAS_INDEX.fullmatch(self.name):
-            return "has no name"
-        if self.name in reserved:
-            return "is called like another feature of examples (rename it to learn from it)"
-        if self.gives_label_away():
-            are_names = len(self.values or ()) > len(self.labels)
-            advice = _KEEPS_IT if self.is_grouped else _IF_GROUP
-            return f"gives the label away{f' ({advice})' if are_names else ''}"
-        if empty := self._find_empty_label(rows):
-            return f"gives the label away: it is empty in all rows labelled {empty}, and in no others"
-        # A measurement that begins with a zero has a point behind it.
-        is_code = self.leading_zeros > (1 - MOSTLY) * self.cells
-        if form and not is_code:
-            if why := self._explain_row_name(form):
-                return why
-            if self.values is None and self._has_identifier_name() and self._is_whole():
-                return (
-                    f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({if_group}"
-                    "--number if they measure something, --category keeps the most frequent)"
-                )
-            are_many = self.by_group is None or len(self.by_group) >= _APART_ROWS
-            if are_many and self._separates_labels(self._list_ranges(form)):
-                return "gives the label away: each label has a range of its own"
-            if form in NUMBERS and self._have_all(_COMPACT_DATE):
-                return self._explain_dates()
-            return "time" if form in TIMES else "number"
-        if self._count_cells(TIMES) >= MOSTLY * self.cells:
-            return "has dates with an ambiguous day and month"
-        if not is_code and self._count_cells(NUMBERS) >= MOSTLY * self.cells:
-            if self.by_point[0]:
-                return f"has numbers with an ambiguous decimal point, such as {self.by_point[1]}{_PASS_SIGN}"
-            return f"has numbers with an ambiguous decimal comma{_PASS_SIGN}"
-        if self._have_all(_UNREAD_DATE):
-            return self._explain_dates()
-        if (self.values is None or len(self.values) > _MOST_SIZES) and self._has_unit():
-            return (
-                "has numbers with a unit, or with blanks or ' at thousands, such as"
-                f" {self.find_unreadable()}: write the numbers alone"
-                " (--category keeps them as names)"
-            )
-        if self.values is None or len(self.values) > sum(rows.values()) / 2:
-            if not is_code and (others := self.describe_others()):
-                return others
-            if self.names_photos():
-                return "names photos, which are read without --label"
-            if self.values is None and not self._has_unique_cells():
-                return f"has over {MOST_CATEGORIES:,} values ({if_group}--category keeps the most frequent)"
-            if self.longest > 40:
-                return "is text of many words"
-            if self._has_unique_cells():
-                return "is different in nearly every row"
-            return f"has few rows of each value{'' if self.is_grouped else f' ({_IF_GROUP})'}"
-        return "category"
-
-    def _has_one_value(self) -> bool:
+    def has_one_value(self) -> bool:
+        """Returns whether all of its cells are the same."""
         return self.values is not None and len(self.values) == 1
 
-    def _is_mark(self, rows: Mapping[str, int]) -> bool:
-        """Returns whether it has one value or nothing, and enough rows of both."""
-        return self._has_one_value() and 1 - MOSTLY <= self.cells / sum(rows.values()) <= MOSTLY
+    def has_over(self, count: int) -> bool:
+        """Returns whether it has more values than these."""
+        return self.values is None or len(self.values) > count
+
+    def has_no_name(self) -> bool:
+        """Returns whether it has no name, as the index of a pandas frame."""
+        return not self.name or bool(_PANDAS_INDEX.fullmatch(self.name))
 
     def find_unreadable(self) -> str:
         """Returns the first cell that is neither a number nor a date, else the first cell, with its place."""
@@ -276,7 +215,7 @@ class ColumnProfile:
 
     def guess_kind(self, form: str) -> str:
         """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
-        if form not in NUMBERS or self._has_unique_cells() or not self._is_whole():
+        if form not in NUMBERS or self.has_unique_cells() or not self._is_whole():
             return ""
         if self.values is None or len(self.values) < 3:
             return ""
@@ -298,8 +237,8 @@ class ColumnProfile:
 
     def find_date_parts(self, form: str, time: str) -> tuple[str, ...]:
         """Returns the parts of a date that repeat within these rows, or that the column `time` gives."""
-        ranges = self._list_ranges(form)
-        days = (max(high for _, high, _ in ranges) - min(low for low, _, _ in ranges)) / DAY_S
+        low, high = self._find_bounds(form)
+        days = (high - low) / DAY_S
         fits = {
             WEEKDAY: days >= 14 and len(self.weekdays) > 1,
             HOUR: days >= 2 and self.with_clock > (1 - MOSTLY) * self.cells,
@@ -313,14 +252,19 @@ class ColumnProfile:
         cells = self.values or self.sampled
         return bool(cells) and all(PurePath(cell).suffix.lower() in PHOTO_SUFFIXES for cell in cells)
 
-    def _explain_dates(self) -> str:
-        return f"has dates in a form that is not read, such as {self.find_unreadable()}: {_DATE_ADVICE}"
+    def has_compact_dates(self) -> bool:
+        """Returns whether its cells are dates such as 20260105, which read as numbers."""
+        return self._have_all(_COMPACT_DATE)
+
+    def has_unread_dates(self) -> bool:
+        """Returns whether its cells are dates in forms that are not read."""
+        return self._have_all(_UNREAD_DATE)
 
     def _have_all(self, form: re.Pattern[str]) -> bool:
         cells = self.values or self.sampled
         return bool(cells) and sum(map(bool, map(form.fullmatch, cells))) >= MOSTLY * len(cells)
 
-    def _has_unit(self) -> bool:
+    def has_unit(self) -> bool:
         """Returns whether its cells are numbers with the same unit, or with blanks at thousands."""
         cells = self.values or self.sampled
         units = Counter(match and "".join(match.groups()) for match in map(_WITH_UNIT.fullmatch, cells))
@@ -331,9 +275,10 @@ class ColumnProfile:
 
     def is_nearly_unique(self) -> bool:
         """Returns whether nearly every cell has a value of its own."""
-        return self.cells >= _MANY_ROWS and self._has_unique_cells()
+        return self.cells >= _MANY_ROWS and self.has_unique_cells()
 
-    def _has_unique_cells(self) -> bool:
+    def has_unique_cells(self) -> bool:
+        """Returns whether nearly every cell has a value of its own, whatever their number."""
         if self.values is not None:
             return len(self.values) >= _NEARLY_EACH * self.cells
         return len(self.sampled) >= _NEARLY_EACH * self.sampled.total()
@@ -344,22 +289,34 @@ class ColumnProfile:
     def _list_ranges(self, form: str) -> list[tuple[float, float, int]]:
         return [bounds for (own, _), bounds in self.ranges.items() if own == form]
 
-    def _explain_row_name(self, form: str) -> str:
-        """Returns why whole numbers identify rows and measure nothing; empty if they do not."""
-        if self.cells < _MANY_ROWS or not self._is_whole() or not self._has_unique_cells():
-            return ""
-        ranges = self._list_ranges(form)
-        low, high = min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
-        if self.is_rising or high - low < _COUNT_LIKE * self.cells:
-            return "numbers the rows"
+    def counts_rows(self, form: str) -> bool:
+        """Returns whether its whole numbers in this form count the rows, and measure nothing."""
+        if not self._are_numbers_of_rows():
+            return False
+        low, high = self._find_bounds(form)
+        return self.is_rising or high - low < _COUNT_LIKE * self.cells
+
+    def identifies_rows(self, form: str) -> bool:
+        """Returns whether its whole numbers in this form name the rows, and measure nothing."""
+        if not self._are_numbers_of_rows():
+            return False
+        if self._has_identifier_name():
+            return True
+        low, high = self._find_bounds(form)
         (digits, count), *_ = self.whole_digits.most_common(1)
-        first, end = 10 ** (digits - 1), 10**digits
-        covered = (high - low) / (end - first) >= _COVERED
-        if self._has_identifier_name() or (
-            count == self.cells and (digits >= _IDENTIFIER_DIGITS or (covered and digits >= 4))
-        ):
-            return "is different in nearly every row, like an identifier"
-        return ""
+        covered = (high - low) / (10**digits - 10 ** (digits - 1)) >= _COVERED
+        return count == self.cells and (digits >= _IDENTIFIER_DIGITS or (covered and digits >= 4))
+
+    def is_called_identifier(self) -> bool:
+        """Returns whether it has too many whole numbers for a category, and the name of an identifier."""
+        return self.values is None and self._has_identifier_name() and self._is_whole()
+
+    def _are_numbers_of_rows(self) -> bool:
+        return self.cells >= _MANY_ROWS and self._is_whole() and self.has_unique_cells()
+
+    def _find_bounds(self, form: str) -> tuple[float, float]:
+        ranges = self._list_ranges(form)
+        return min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
 
     def _has_identifier_name(self) -> bool:
         words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name).lower())
@@ -367,8 +324,16 @@ class ColumnProfile:
             map(_IDENTIFIER_ENDINGS.fullmatch, words[-1:])
         )
 
+    def has_mostly(self, forms: Collection[str]) -> bool:
+        """Returns whether nearly all of its cells have one of these forms."""
+        return self._count_cells(forms) >= MOSTLY * self.cells
+
     def _count_cells(self, forms: Collection[str]) -> int:
         return sum(count for fitting, (count, _) in self.by_forms.items() if {*forms} & {*fitting})
+
+    def has_more_values_than_labels(self) -> bool:
+        """Returns whether it is more than another spelling of the label."""
+        return len(self.values or ()) > len(self.labels)
 
     def gives_label_away(self) -> bool:
         """Returns whether each value comes with one label only, and that is no coincidence."""
@@ -385,26 +350,28 @@ class ColumnProfile:
         return is_repeated and chance < _LARGEST_CHANCE and self._may_be_names()
 
     def _may_be_names(self) -> bool:
-        is_readable = self._count_cells((*NUMBERS, *TIMES)) >= MOSTLY * self.cells
-        if not is_readable or self.leading_zeros > (1 - MOSTLY) * self.cells:
+        if not self.has_mostly((*NUMBERS, *TIMES)) or self.leading_zeros > (1 - MOSTLY) * self.cells:
             return True
         # Labels that split the numbers in order are a strong measurement.
         return bool(self.guess_kind(NUMBER)) and not self._are_apart(self._list_ranges(NUMBER))
 
-    def _find_empty_label(self, rows: Mapping[str, int]) -> str:
+    def find_empty_label(self, rows: Mapping[str, int]) -> str:
         """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
         is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
         # A mark has two values, and one of them is the empty cell.
-        is_enough |= self._has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
+        is_enough |= self.has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
         is_whole = len(rows) == 2 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
         return empty[0] if is_whole and is_enough else ""
 
-    @staticmethod
-    def _separates_labels(ranges: Sequence[tuple[float, float, int]]) -> bool:
+    def separates_labels(self, form: str) -> bool:
+        """Returns whether each label has a range of numbers of its own, with enough rows or groups."""
+        if self.by_group is not None and len(self.by_group) < _APART_ROWS:
+            return False
+        ranges = self._list_ranges(form)
         counts = sorted(count for _, _, count in ranges)
         is_enough = len(counts) > 1 and counts[-2] >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
-        return is_enough and ColumnProfile._are_apart(ranges)
+        return is_enough and self._are_apart(ranges)
 
     @staticmethod
     def _are_apart(ranges: Sequence[tuple[float, float, int]]) -> bool:

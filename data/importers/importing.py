@@ -78,11 +78,15 @@ def import_photos(
             "Pass a data folder, or a workspace, outside the source.",
         )
     check_kind(data_dir, f"{src} has photos", "photos")
+
+    # The source, and what earlier spans have of it.
     _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
     labels = {PhotoSpan.of(span): read_corrected(span) for span in find_usable_spans(data_dir)}
     earlier = KnownPhotos(labels)
     source = find_source(src, {*earlier.labels, *in_schema})
     report = ImportReport(src, source.layout)
+
+    # The photos, which are written as they are read.
     settings = limits or DataSettings()
     read_one = partial(read_look, limits=settings)
     in_use = sorted((label for label in earlier.labels if not find_fault(label)), key=_make_natural_key)
@@ -112,14 +116,10 @@ def import_photos(
             "Nothing was imported.",
             "Free disk space or grant write permission there, then import again.",
         ) from None
-    missing = source.searched if "missing" in report.refused else ""
     if not report.added and not report.known and not report.relabelled:
-        refused = ", ".join(f"{len(at)} {reason} ({at[0]}, ...)" for reason, at in report.refused.items())
-        raise DataRefused(
-            f"{src} is {source.layout}, but none of its photos can be imported: {refused or 'it is empty'}.",
-            f"There is nothing to train on.{f' {missing}' if missing else ''}",
-            "Give each photo a label, and a file below the source that is not empty.",
-        )
+        raise _make_empty_error(source, report)
+
+    # The workload, and the report.
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
     report.written, report.new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
@@ -129,7 +129,7 @@ def import_photos(
     unusable = Counter(label for _, label in importer.unusable)
     usable = {label: n - unusable[label] for label, n in _count_labels(labels, report.added).items()}
     report.warnings = (
-        *filter(None, [missing]),
+        *_list_searched(source, report),
         *source.warnings,
         *([_NO_EVAL] if importer.only_train else []),
         *importer.warn_of_unusable(),
@@ -138,6 +138,21 @@ def import_photos(
         *make_look.warnings,
     )
     return report
+
+
+def _list_searched(source: Source, report: ImportReport) -> list[str]:
+    """Returns where missing photos were looked for, if there are any, in a sentence."""
+    return [source.searched] if source.searched and "missing" in report.refused else []
+
+
+def _make_empty_error(source: Source, report: ImportReport) -> DataRefused:
+    refused = ", ".join(f"{len(at)} {reason} ({at[0]}, ...)" for reason, at in report.refused.items())
+    return DataRefused(
+        f"{report.source} is {source.layout}, but none of its photos can be imported:"
+        f" {refused or 'it is empty'}.",
+        " ".join(["There is nothing to train on.", *_list_searched(source, report)]),
+        "Give each photo a label, and a file below the source that is not empty.",
+    )
 
 
 def _count_labels(labels: Mapping[PhotoSpan, Sequence[LabelRow]], added: Mapping[str, int]) -> dict[str, int]:
