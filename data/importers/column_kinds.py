@@ -1,16 +1,16 @@
 """The kinds of a table's columns, at the first import and at later ones, and checks of these columns."""
 
 import shlex
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data.importers.bands import ONE_LABEL, suggest_bands
 from data.importers.column_rules import AS_CATEGORY, AS_DATE, AS_NUMBER, ASK, LEAVE_OUT, Case, judge_column
 from data.importers.columns import ColumnProfile
-from data.importers.earlier_tables import Earlier
+from data.importers.import_report import check_classes
 from data.importers.table_profile import TableProfile
-from data.importers.table_roles import Roles
+from data.importers.table_roles import Earlier, Roles
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault, show_label
 from edgeline.records.columns import AGE, DAYS, ISO, NUMBERS, TIMES, Column
@@ -32,6 +32,10 @@ class Kinds:
     left_out: tuple[tuple[str, str], ...] = ()  # columns, each with why
     guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
     times: Mapping[str, Column] = field(default_factory=dict)  # the column of times by name, if there is one
+
+    def list_columns(self) -> Sequence[Column]:
+        """Returns the columns of numbers and of times."""
+        return [*self.numbers.values(), *self.times.values()]
 
 
 def check_names(shown: str, names: Collection[str], reserved: Collection[str]) -> None:
@@ -169,7 +173,7 @@ def _make_number(shown: str, case: Case) -> Column:
     if not case.form:
         raise UsageError(
             f"The column {name} of {shown} was chosen as a number, but cannot be read as one.",
-            f"It contains {case.unreadable}.",
+            f"It contains {case.column.unreadable}.",
             "Remove --number, or write its cells in one format.",
         )
     return Column(name, case.form, "" if case.form in NUMBERS else DAYS)
@@ -226,13 +230,7 @@ def reuse_kinds(
 
 
 def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bool) -> None:
-    """Refuses a column that is not a label.
-
-    Args:
-        table: The profile of the table.
-        label: The column.
-        earlier: The labels of earlier spans, and whether there are any.
-        are_codes: Whether numbers in it are codes of classes.
+    """Refuses a column that is not a label; `are_codes` tells that its numbers are codes of classes.
 
     Raises UsageError for one value, one for nearly each row, measurements, or a value that cannot be a label.
     """
@@ -270,8 +268,13 @@ def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bo
         )
 
 
-def check_group(table: TableProfile, roles: Roles) -> None:
-    """Refuses a column of groups that has one for all rows. Raises UsageError."""
+def check_first(table: TableProfile, roles: Roles, noun: str, least: int) -> None:
+    """Refuses a first table with too few of each class, if a run wants `least`, or with one group.
+
+    Raises DataRefused for the one, and UsageError for the other.
+    """
+    if least:
+        check_classes(table.shown, noun, table.labels)
     # Texts without a group stand alone, and later weeks may have other groups.
     if roles.group and table.columns[roles.group].cells == table.columns[roles.label].cells:
         why = "Rows of one group are never in two splits, so there would be no rows to evaluate on."

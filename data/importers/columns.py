@@ -55,20 +55,9 @@ _IDENTIFIER_WORDS = re.compile(
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
 _YEARS = (1800, 2200)
-# Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26, 01/05/2026 6:00 PM,
-# months, quarters and weeks such as 2026-02, 2026Q1 and 2026-W05, and 20260105, which reads as a number.
-_DAY, _MONTH = r"\d{1,2}(?:st|nd|rd|th)?", "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_UNREAD_DATE = re.compile(
-    rf"(?:[a-z]{{3,9}}\.?,? )?(?:{_DAY}[-./ ]+{_MONTH}|{_MONTH}[-./ ]+{_DAY}|\d{{1,2}}([-./])\d{{1,2}}(?=\1))"
-    r"[-.,/ ]+(?:(?<!\d-)\d\d|\d{4})(?:[T, ]+\d.*)?|(?:19|20)\d\d(?:-(?:0[1-9]|1[0-2])|[- ]?[QW]\d\d?)",
-    re.IGNORECASE | re.ASCII,
-)
-_COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
 # A number with a unit behind it or a currency before it, and these two.
 _WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?", re.ASCII)
-# The index of a pandas frame, which has no name in a CSV.
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")
 
 
 @lru_cache(maxsize=2**16)
@@ -188,30 +177,25 @@ class ColumnProfile:
         """Returns whether all of its cells are the same."""
         return self.values is not None and len(self.values) == 1
 
-    def has_over(self, count: int) -> bool:
+    def has_over(self, count: float) -> bool:
         """Returns whether it has more values than these."""
         return self.values is None or len(self.values) > count
 
-    def has_no_name(self) -> bool:
-        """Returns whether it has no name, as the index of a pandas frame."""
-        return not self.name or bool(_PANDAS_INDEX.fullmatch(self.name))
-
-    def find_unreadable(self) -> str:
-        """Returns the first cell that is neither a number nor a date, else the first cell, with its place."""
+    @property
+    def unreadable(self) -> str:
+        """The first cell that is neither a number nor a date, else the first cell, with its place."""
         return (self.by_forms.get(()) or next(iter(self.by_forms.values()), (0, "nothing")))[1]
 
-    def describe_others(self) -> str:
-        """Describes the few cells of numbers or dates that are none; empty if most cells are none."""
+    @property
+    def others(self) -> str:
+        """The few cells of numbers or dates that are none; empty if most cells are none."""
         readable = max(map(self._count_cells, (NUMBERS, TIMES)))
         if not self.cells / 2 < readable < self.cells:
             return ""
         count = self.cells - readable
         if count == 1:
-            return f"has one cell that is not a number or date, {self.find_unreadable()}: empty it"
-        return (
-            f"has {count:,} cells that are not numbers or dates, such as {self.find_unreadable()}:"
-            " empty these"
-        )
+            return f"has one cell that is not a number or date, {self.unreadable}: empty it"
+        return f"has {count:,} cells that are not numbers or dates, such as {self.unreadable}: empty these"
 
     def guess_kind(self, form: str) -> str:
         """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
@@ -252,15 +236,8 @@ class ColumnProfile:
         cells = self.values or self.sampled
         return bool(cells) and all(PurePath(cell).suffix.lower() in PHOTO_SUFFIXES for cell in cells)
 
-    def has_compact_dates(self) -> bool:
-        """Returns whether its cells are dates such as 20260105, which read as numbers."""
-        return self._have_all(_COMPACT_DATE)
-
-    def has_unread_dates(self) -> bool:
-        """Returns whether its cells are dates in forms that are not read."""
-        return self._have_all(_UNREAD_DATE)
-
-    def _have_all(self, form: re.Pattern[str]) -> bool:
+    def have_all(self, form: re.Pattern[str]) -> bool:
+        """Returns whether nearly all of its values have a form."""
         cells = self.values or self.sampled
         return bool(cells) and sum(map(bool, map(form.fullmatch, cells))) >= MOSTLY * len(cells)
 
@@ -330,10 +307,6 @@ class ColumnProfile:
 
     def _count_cells(self, forms: Collection[str]) -> int:
         return sum(count for fitting, (count, _) in self.by_forms.items() if {*forms} & {*fitting})
-
-    def has_more_values_than_labels(self) -> bool:
-        """Returns whether it is more than another spelling of the label."""
-        return len(self.values or ()) > len(self.labels)
 
     def gives_label_away(self) -> bool:
         """Returns whether each value comes with one label only, and that is no coincidence."""

@@ -25,9 +25,8 @@ def assign_splits(
 
     Raises UsageError if a session would be in two splits.
     """
-    known = _find_known_splits(rows, kept_splits, fraction)
-    every = [*earlier, *rows]
-    shares, new = _count_shares(every, known, fraction), _count_new(every, known)
+    splits = _find_known_splits(rows, kept_splits, fraction)
+    shares, new = _count_examples([*earlier, *rows], splits, fraction)
     by_hash = sorted(new, key=hash_group)
     # This order starts with the smallest sessions, which do the least harm to a class without eval examples.
     by_size = sorted(by_hash, key=lambda session: new[session].total())
@@ -38,10 +37,10 @@ def assign_splits(
             if session not in chosen and shares.is_better_with(new[session], without):
                 chosen.add(session)
                 shares.in_eval.update(new[session])
-    if not chosen and "eval" not in known.values() and len(known) + len(new) > 1:
+    if not chosen and "eval" not in splits.values() and len(splits) + len(new) > 1:
         chosen.update(by_hash[:1])  # no class has two sessions, and a run needs an eval split
 
-    splits = known | {session: "eval" if session in chosen else "train" for session in new}
+    splits |= {session: "eval" if session in chosen else "train" for session in new}
     hashed = {session for session, side in kept_splits.items() if not side}
     return [
         row if row.split or row.session_id in hashed else replace(row, split=splits[row.session_id])
@@ -59,25 +58,26 @@ class _Shares:
 
     def is_better_with(self, session: Mapping[str, int], without: float) -> bool:
         """Tells whether eval is nearer to its shares with a session; see `_compute_cost` for `without`."""
-        before = {label: self.in_eval[label] for label in session}
-        after = {label: self.in_eval[label] + count for label, count in session.items()}
-        return self._compute_cost(after, without) < self._compute_cost(before, without)
+        before = sum(self._compute_cost(label, self.in_eval[label], without) for label in session)
+        after = sum(
+            self._compute_cost(label, self.in_eval[label] + count, without)
+            for label, count in session.items()
+        )
+        return after < before
 
-    def _compute_cost(self, counts: Mapping[str, int], without: float) -> float:
-        """Computes the distance of classes from their shares, with `counts` of them in eval.
+    def _compute_cost(self, label: str, count: int, without: float) -> float:
+        """Computes the distance of a class from its share, with `count` of its examples in eval.
 
-        A class costs `without` more if eval has none of it, and `_LACKING` more if train has none.
+        It is `without` more if eval has none, and `_LACKING` more if train has none.
         """
-        cost = 0.0
-        for label, count in counts.items():
-            if label not in self.total:
-                continue
-            share = count / self.total[label]
-            cost += abs(share - self.fraction)
-            if share == 0:
-                cost += without
-            elif share == 1:
-                cost += _LACKING
+        if label not in self.total:
+            return 0
+        share = count / self.total[label]
+        cost = abs(share - self.fraction)
+        if share == 0:
+            cost += without
+        elif share == 1:
+            cost += _LACKING
         return cost
 
 
@@ -102,23 +102,23 @@ def _find_known_splits(
     return splits
 
 
-def _count_shares(rows: Iterable[LabelRow], splits: Mapping[str, str], fraction: float) -> _Shares:
-    """Counts the examples of each class; one with a single session has no share."""
+def _count_examples(
+    rows: Iterable[LabelRow], splits: Mapping[str, str], fraction: float
+) -> tuple[_Shares, dict[str, Counter[str]]]:
+    """Counts the examples of each class, and those in each session that has no split yet.
+
+    A class with a single session has no share.
+    """
     total, in_eval = Counter[str](), Counter[str]()
+    new: dict[str, Counter[str]] = defaultdict(Counter)
     sessions_of: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         session = get_session(row)
         sessions_of[row.label].add(session)
         total[row.label] += 1
-        in_eval[row.label] += splits.get(session) == "eval"
-    shared = {label: count for label, count in total.items() if len(sessions_of[label]) > 1}
-    return _Shares(shared, in_eval, fraction)
-
-
-def _count_new(rows: Iterable[LabelRow], splits: Mapping[str, str]) -> dict[str, Counter[str]]:
-    """Counts the examples of each class in the sessions that have no split yet."""
-    new: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        if (session := get_session(row)) not in splits:
+        if session not in splits:
             new[session][row.label] += 1
-    return new
+        elif splits[session] == "eval":
+            in_eval[row.label] += 1
+    shared = {label: count for label, count in total.items() if len(sessions_of[label]) > 1}
+    return _Shares(shared, in_eval, fraction), new

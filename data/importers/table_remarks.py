@@ -8,7 +8,7 @@ from data.importers.table_profile import EXAMPLES, TableProfile
 from data.importers.table_roles import Roles
 
 
-def warn_of_empty_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]:
+def warn_of_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]:
     """Yields a warning for each role whose empty cells cost rows; `noun` is a row's."""
     for name in (roles.text, roles.time, "" if roles.text else roles.group):
         if name and (dropped := table.columns[roles.label].cells - table.columns[name].cells):
@@ -62,5 +62,5 @@ def remark_on_categories(table: TableProfile, kinds: Kinds, vocabulary: int) -> 
 def explain_categories(table: TableProfile, kinds: Kinds, chosen: Collection[str]) -> Iterator[str]:
     """Yields a sentence for each category that nobody chose and that a few cells keep from being numbers."""
     for name in kinds.categories:
-        if name not in chosen and (why := table.columns[name].describe_others()):
+        if name not in chosen and (why := table.columns[name].others):
             yield f"{name}, a category, {why}."

@@ -1,11 +1,14 @@
-"""The columns of a table that have a role: the label, the group, the time and the text."""
+"""The columns of a table that have a role, and all that earlier imports into a folder have fixed of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.importers.workload_files import read_readings, read_roles
+from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
+from data.importers.workload_files import check_kind, read_readings, read_roles, read_schema, read_workload
+from data.spans.layout import find_spans
 from edgeline.errors import UsageError
+from edgeline.records.columns import ISO, NUMBER, Column
 from edgeline.tables.files import Table
 
 
@@ -24,8 +27,22 @@ class Roles:
         return list(dict.fromkeys(filter(None, (self.text, self.label, self.group, self.time))))
 
 
-def check_roles(roles: Roles, readings: int) -> None:
-    """Refuses roles that contradict each other, or the number of readings. Raises UsageError."""
+def settle_roles(src: object, data_dir: Path, roles: Roles, readings: int) -> tuple[Roles, int]:
+    """Returns the roles, and the number of rows of an example, with those of earlier spans.
+
+    Raises UsageError if they contradict each other, or earlier spans, and DataRefused if these are of another
+    kind than `src`.
+    """
+    _check_roles(roles, readings)
+    if roles.text:
+        check_kind(data_dir, f"{src} has texts", "text")
+    else:
+        check_kind(data_dir, f"{src} has rows", "table", "sensor")
+        roles = _keep_roles(data_dir, roles)
+    return roles, _keep_readings(data_dir, readings, roles.time)
+
+
+def _check_roles(roles: Roles, readings: int) -> None:
     if roles.text and roles.time:
         raise UsageError(
             "--time is given with --text.", "Texts are not ordered by time.", "Remove one of them."
@@ -49,8 +66,7 @@ def check_roles(roles: Roles, readings: int) -> None:
         )
 
 
-def keep_roles(data_dir: Path, roles: Roles) -> Roles:
-    """Returns the roles with those of earlier spans. Raises UsageError if these have another column."""
+def _keep_roles(data_dir: Path, roles: Roles) -> Roles:
     own = read_roles(data_dir)
     roles = replace(roles, group=roles.group or own.get("group", ""), time=roles.time or own.get("time", ""))
     for role in ("label", "group", "time"):
@@ -68,8 +84,7 @@ def keep_roles(data_dir: Path, roles: Roles) -> Roles:
     return roles
 
 
-def keep_readings(data_dir: Path, readings: int, time: str) -> int:
-    """Returns the number of rows of an example: that of earlier spans. Raises UsageError on another one."""
+def _keep_readings(data_dir: Path, readings: int, time: str) -> int:
     earlier = read_readings(data_dir)
     if readings and earlier not in (0, readings):
         raise UsageError(
@@ -104,3 +119,35 @@ def find_roles(data_dir: Path, table: Table, roles: Roles) -> Roles:
                 "Add or rename it, or import into a folder of its own.",
             )
     return roles
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The labels and columns of earlier imports."""
+
+    is_first: bool  # whether there is no span
+    labels: tuple[str, ...]
+    kinds: Mapping[str, str] | None  # `number` or `category` by feature; None if there is no schema
+    columns: Mapping[str, Column]  # by feature: those that are more than a number in the column of its name
+
+    def list_forms(self, time: str) -> dict[str, str]:
+        """Returns the form that each column of numbers or times has in earlier spans."""
+        if self.kinds is None:
+            return {}
+        forms = {name: NUMBER for name, kind in self.kinds.items() if kind == "number"}
+        return forms | {time: ISO} | {column.name: column.form for column in self.columns.values()}
+
+
+def read_earlier(data_dir: Path, roles: Roles, readings: int) -> Earlier:
+    """Reads what earlier imports have fixed. Raises UsageError if their schema is of another kind of data."""
+    schema, labels = read_schema(data_dir)
+    is_first = not find_spans(data_dir)
+    if not schema:
+        return Earlier(is_first, labels, None, {})
+    if roles.text:
+        base = build_text_schema(())
+    else:
+        base = build_table_schema((), (), (), roles.group, roles.time, readings=readings)
+    kinds = read_extra_columns(schema, base)
+    columns = read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
+    return Earlier(is_first, labels, kinds, columns)

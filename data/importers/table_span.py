@@ -2,9 +2,10 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from data.importers.column_kinds import Kinds
@@ -24,6 +25,7 @@ from edgeline.labels import NO_LABEL
 from edgeline.records.columns import DAYS, MISSING, MONTH, Column, parse_cell, write_cell
 from edgeline.tables.files import Table
 
+_TEXTS = "texts.csv"
 # Largest number of sources of texts for which the report has a slice each.
 _MOST_SOURCES = 50
 # From the first share of repeated texts on, the gate allows for them, up to the second: in a span that came
@@ -35,7 +37,6 @@ _FEW_REPEATED, _MOST_QUARANTINED = 0.01, 0.9
 class Plan:
     """A table's roles, examples and kinds, as settled before the span is written."""
 
-    data_dir: Path
     roles: Roles
     noun: str  # of an example
     settings: DataSettings  # by which rows become examples
@@ -53,30 +54,46 @@ class _Layout:
     settings: Mapping[str, str | Mapping[str, Column]]  # of the workload
 
 
-def write_table_span(table: Table, profile: TableProfile, plan: Plan) -> TableReport:
-    """Writes the rows that no span has as a new one, if there are any, and then its workload's files.
+def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: Path) -> TableReport:
+    """Writes the rows that no span has as a new one, if there are any, and its workload's files.
 
     Raises DataRefused if an earlier span cannot be read, and as `add_span` does.
     """
-    layout = _lay_out_texts(profile, plan.roles) if plan.roles.text else _lay_out_rows(profile, plan)
-    writer = _SpanWriter(table, profile, plan, layout)
-    remarks = [*remark_on_rows(profile, plan.roles)]
+    roles, kinds = plan.roles, plan.kinds
+    layout = _lay_out_texts(profile, roles) if roles.text else _lay_out_rows(profile, plan)
+    labels = tuple(sorted(profile.labels))
+    new_labels: tuple[str, ...] = ()
+    remarks = [*remark_on_rows(profile, roles)]
+    read_cells = partial(_read_cells, table, profile, plan, layout.cell_of.values())
 
     # The rows that earlier spans have, also under other labels.
-    known = find_known_rows(plan.data_dir, layout.compared, writer.read_cells())
-    if plan.roles.text:
-        labels = ((cells[0], cells[1]) for cells in writer.read_cells())
-        if relabelled := count_relabelled(plan.data_dir, labels):
+    known = find_known_rows(data_dir, layout.compared, read_cells())
+    count = known.total()
+    if roles.text and (relabelled := count_relabelled(data_dir, ((row[0], row[1]) for row in read_cells()))):
+        remarks.append(
+            f"{relabelled:,} texts have another label in earlier spans. A run will quarantine the old and"
+            " the new row, unless `edgeline data relabel` decides, with a list of example, label, corrected."
+        )
+
+    def fill(folder: Path) -> None:
+        nonlocal new_labels
+        copies = _write_rows(folder / layout.file, layout, read_cells(), known)
+        allowed = 0.0
+        if copies > _FEW_REPEATED * profile.rows:
+            usual = GateSettings().max_quarantine_fraction
+            allowed = min(_MOST_QUARANTINED, round(usual + copies / profile.rows, 2))
+        # The files come first: a span left without them would be added again by the next attempt.
+        files, new_labels = add_files(
+            data_dir, layout.schema, labels, plan.noun, allowed, plan.settings, **layout.settings
+        )
+        if allowed and data_dir / WORKLOAD in files:
             remarks.append(
-                f"{relabelled:,} texts have another label in earlier spans. A run will quarantine the old"
-                " and the new row, unless `edgeline data relabel` decides, with a list of example, label,"
-                " corrected."
+                f"{copies:,} of {profile.rows:,} texts are there more than once, and a run keeps one of"
+                f" each: gate.max_quarantine_fraction in {WORKLOAD} is {allowed}."
             )
 
     # The new rows.
-    span, count = None, known.total()
-    if count < profile.rows:
-        span = add_span(plan.data_dir, lambda folder: writer.write(folder, known))
+    span = add_span(data_dir, fill) if count < profile.rows else None
     return TableReport(
         source=table.shown,
         span=span,
@@ -84,14 +101,15 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan) -> TableRe
         rows=profile.rows - count,
         known=count,
         unlabelled=len(profile.unlabelled),
-        labels=tuple(sorted(profile.labels)),
-        new_labels=writer.new_labels,
-        numbers=tuple(plan.kinds.numbers),
-        categories=plan.kinds.categories,
-        left_out=plan.kinds.left_out,
-        guessed=plan.kinds.guessed,
+        labels=labels,
+        new_labels=new_labels,
+        numbers=tuple(kinds.numbers),
+        categories=kinds.categories,
+        left_out=kinds.left_out,
+        guessed=kinds.guessed,
         refused=profile.refused,
-        remarks=(*remarks, *writer.remarks),
+        remarks=tuple(remarks),
+        notes=tuple(table.notes),
     )
 
 
@@ -105,14 +123,14 @@ def _lay_out_texts(profile: TableProfile, roles: Roles) -> _Layout:
         cell_of["source"] = roles.group
     settings = {"text_column": roles.text, "group_column": roles.group}
     schema = build_text_schema(sorted(profile.labels))
-    return _Layout("texts.csv", cell_of, compared, schema, settings)
+    return _Layout(_TEXTS, cell_of, compared, schema, settings)
 
 
 def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
     roles, kinds = plan.roles, plan.kinds
     used = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
     names = dict.fromkeys((roles.time, roles.group, *used, *kinds.categories, roles.label))
-    forms = {column.name: column.form for column in (*kinds.numbers.values(), *kinds.times.values())}
+    forms = {column.name: column.form for column in kinds.list_columns()}
     passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
     return _Layout(
         file="table.csv",
@@ -136,63 +154,36 @@ def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
     )
 
 
-class _SpanWriter:
-    """Writes the rows of a table into the folder of a span, and the files of its workload beside it."""
+def _read_cells(
+    table: Table, profile: TableProfile, plan: Plan, names: Collection[str]
+) -> Iterator[list[str]]:
+    """Yields the cells of these columns in the labelled rows, as the span has them."""
+    targets = {column.name: column for column in plan.kinds.list_columns()}
+    for item in table.rows(list(profile.columns)):
+        if isinstance(item, Rejected) or item[1][plan.roles.label].lower() in NO_LABEL:
+            continue
+        cells = item[1]
+        for name, column in targets.items():
+            cells[name] = _rewrite_cell(cells[name], profile.forms[name], column)
+        yield [cells[name] for name in names]
 
-    def __init__(self, table: Table, profile: TableProfile, plan: Plan, layout: _Layout) -> None:
-        self._table, self._profile, self._plan, self._layout = table, profile, plan, layout
-        columns = (*plan.kinds.numbers.values(), *plan.kinds.times.values())
-        self._targets = {column.name: column for column in columns}
-        self.new_labels: tuple[str, ...] = ()
-        self.remarks: tuple[str, ...] = ()
 
-    def read_cells(self) -> Iterator[list[str]]:
-        """Yields the cells of the labelled rows as the span has them."""
-        label, forms = self._plan.roles.label, self._profile.forms
-        for item in self._table.rows(list(self._profile.columns)):
-            if not isinstance(item, Rejected) and item[1][label].lower() not in NO_LABEL:
-                cells = item[1]
-                for name, column in self._targets.items():
-                    cells[name] = _rewrite_cell(cells[name], forms[name], column)
-                yield [cells[name] for name in self._layout.cell_of.values()]
-
-    def write(self, folder: Path, known: Counter[bytes]) -> None:
-        """Writes the rows but the `known` ones, and the files of the workload.
-
-        These come before the span itself: left without them, it would be added again by the next attempt.
-        """
-        copies = self._write_rows(folder / self._layout.file, Counter(known))
-        allowed = 0.0
-        if copies > _FEW_REPEATED * self._profile.rows:
-            usual = GateSettings().max_quarantine_fraction
-            allowed = min(_MOST_QUARANTINED, round(usual + copies / self._profile.rows, 2))
-        plan, layout = self._plan, self._layout
-        labels = sorted(self._profile.labels)
-        files, self.new_labels = add_files(
-            plan.data_dir, layout.schema, labels, plan.noun, allowed, plan.settings, **layout.settings
-        )
-        if allowed and plan.data_dir / WORKLOAD in files:
-            self.remarks = (
-                f"{copies:,} of {self._profile.rows:,} texts are there more than once, and a run keeps one of"
-                f" each: gate.max_quarantine_fraction in {WORKLOAD} is {allowed}.",
-            )
-
-    def _write_rows(self, path: Path, known: Counter[bytes]) -> int:
-        """Writes the rows but the known ones, and returns how many texts there are more than once."""
-        times_written = Counter[str]()
-        # A lone surrogate, which JSON can hold, becomes a question mark.
-        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self._layout.cell_of)
-            for row in self.read_cells():
-                digest = digest_row(row, self._layout.compared) if known else b""
-                if known[digest] > 0:
-                    known[digest] -= 1
-                    continue
-                writer.writerow(row)
-                if self._plan.roles.text:
-                    times_written[digest_text(row[0])] += 1
-        return sum(times for times in times_written.values() if times > 1)
+def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]) -> int:
+    """Writes the rows but the known ones, and returns how many texts there are more than once."""
+    left, times_written = Counter(known), Counter[str]()
+    # A lone surrogate, which JSON can hold, becomes a question mark.
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(layout.cell_of)
+        for row in rows:
+            digest = digest_row(row, layout.compared) if left else b""
+            if left[digest] > 0:
+                left[digest] -= 1
+                continue
+            writer.writerow(row)
+            if path.name == _TEXTS:
+                times_written[digest_text(row[0])] += 1
+    return sum(times for times in times_written.values() if times > 1)
 
 
 def _rewrite_cell(cell: str, form: str, column: Column) -> str:

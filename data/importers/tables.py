@@ -12,17 +12,15 @@ from tempfile import TemporaryDirectory
 
 from data.importers.column_kinds import (
     Ask,
-    check_group,
+    check_first,
     check_label,
     check_names,
     settle_kinds,
 )
 from data.importers.column_rules import AS_CATEGORY, LEAVE_OUT
 from data.importers.columns import RESERVED, RESERVED_BY_WINDOWS
-from data.importers.earlier_tables import read_earlier
 from data.importers.import_report import (
     TableReport,
-    check_classes,
     check_spelling,
     warn_of_few,
     warn_of_spellings,
@@ -32,12 +30,11 @@ from data.importers.table_profile import add_endings, profile_table
 from data.importers.table_remarks import (
     explain_categories,
     remark_on_categories,
-    warn_of_empty_cells,
+    warn_of_cells,
     warn_of_photos,
 )
-from data.importers.table_roles import Roles, check_roles, find_roles, keep_readings, keep_roles
+from data.importers.table_roles import Roles, find_roles, read_earlier, settle_roles
 from data.importers.table_span import Plan, write_table_span
-from data.importers.workload_files import check_kind
 from edgeline.errors import UsageError
 from edgeline.tables.files import Table, check_columns, open_table
 from edgeline.tables.rows import check_once, is_json
@@ -82,15 +79,7 @@ def import_table(
     Raises UsageError if the file, database or a column does not exist, or nothing can be learned of the
     label, and DataRefused if the file cannot be read, or too many of its rows are damaged.
     """
-    # The roles of columns: those that are asked for, and those of earlier spans.
-    roles = Roles(label, group, time, text)
-    check_roles(roles, readings)
-    if text:
-        check_kind(data_dir, f"{src} has texts", "text")
-    else:
-        check_kind(data_dir, f"{src} has rows", "table", "sensor")
-        roles = keep_roles(data_dir, roles)
-    readings = keep_readings(data_dir, readings, roles.time)
+    roles, readings = settle_roles(src, data_dir, Roles(label, group, time, text), readings)
     noun = "text" if text else "reading" if readings > 1 else "row"
     reserved = (*RESERVED, *(RESERVED_BY_WINDOWS if readings > 1 else ()))
     chosen = dict(chosen or {})
@@ -103,38 +92,27 @@ def import_table(
         table = add_endings(table, roles, data_dir)
         profile = profile_table(table, roles)
 
-        # The label and the group.
+        # The label, the group, and the other columns.
         earlier = read_earlier(data_dir, roles, readings)
         check_label(profile, label, earlier, are_codes)
         if earlier.is_first:
-            if least:
-                check_classes(table.shown, noun, profile.labels)
-            check_group(profile, roles)
-
-        # The other columns.
+            check_first(profile, roles, noun, least)
         profile = profile.with_forms(decimal, earlier.list_forms(roles.time))
         kinds = settle_kinds(data_dir, profile, roles, earlier, reserved, chosen, ask)
         check_spelling(table.shown, profile.labels, earlier.labels)
 
-        # The examples that rows become, and what is odd about them.
+        # The second pass, which writes the examples that rows become.
         examples = plan_examples(table, profile, roles, readings, earlier.is_first)
+        plan = Plan(roles, noun, examples.settings, kinds)
+        imported = write_table_span(table, profile, plan, data_dir)
         new = {name: count for name, count in examples.counts.items() if name not in earlier.labels}
         warnings = [*examples.warnings, *warn_of_few(noun, new, least), *warn_of_spellings(new)]
-        warnings += warn_of_empty_cells(profile, roles, noun)
-        remarks = [*remark_on_categories(profile, kinds, vocabulary)]
+        warnings += warn_of_cells(profile, roles, noun)
+        remarks = [*imported.remarks, *remark_on_categories(profile, kinds, vocabulary)]
         if earlier.kinds is None:
             warnings += warn_of_photos(profile, roles, kinds)
             remarks += explain_categories(profile, kinds, chosen)
-
-        # The second pass, which writes the span.
-        plan = Plan(data_dir, roles, noun, examples.settings, kinds)
-        imported = write_table_span(table, profile, plan)
-        return replace(
-            imported,
-            notes=tuple(table.notes),
-            remarks=(*imported.remarks, *remarks),
-            warnings=tuple(warnings),
-        )
+        return replace(imported, remarks=tuple(remarks), warnings=tuple(warnings))
 
 
 def _open_source(

@@ -43,6 +43,10 @@ CASES = {
     "one value": ((["a"] * 400, {}), (swap(["a"] * 400, *[""] * 9), {})),
     "no name": ((SIZES, {"name": "Unnamed: 0"}), (SIZES, {"name": "Unnamed: 1"})),
     "reserved name": ((SIZES, {"reserved": {"x"}}), (SIZES, {"reserved": {"y"}})),
+    "names of a group's members with one label each": (
+        ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {"grouped": True}),
+        ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {}),
+    ),
     "names with one label each": (
         ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {}),
         ([f"shop {n % 4}" for n in range(400)], {}),
