@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -61,8 +61,8 @@ _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]
 
 
 @lru_cache(maxsize=2**16)
-def read_cell(cell: str, forms: tuple[str, ...]) -> Mapping[str, float]:
-    """Returns a cell's value in each form that fits it; dates are seconds since 1970."""
+def read_cell(cell: str, forms: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Returns the forms that fit a cell, and its value in each; dates are seconds since 1970."""
     values = dict[str, float]()
     for form in forms:
         if form in TIMES and (values.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
@@ -70,7 +70,7 @@ def read_cell(cell: str, forms: tuple[str, ...]) -> Mapping[str, float]:
         with suppress(ValueError):
             if math.isfinite(value := parse_cell(cell, form)):
                 values[form] = value
-    return values
+    return tuple(values), tuple(values.values())
 
 
 @dataclass
@@ -81,7 +81,7 @@ class ColumnProfile:
     forms: tuple[str, ...] = ()  # the forms that a cell may have; none for a column of names
     cells: int = 0
     labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
-    values: dict[str, Counter[str]] | None = field(default_factory=dict)
+    values: dict[str, dict[str, int]] | None = field(default_factory=dict)  # rows of each label by value
     sampled: Counter[str] = field(default_factory=Counter)  # cells of one value in 64, of the whole column
     longest: int = 0
     # For each set of forms that fits a cell, the number of cells, and the first one with its place.
@@ -100,38 +100,72 @@ class ColumnProfile:
     # The cell of each group; None where rows have no groups, a group has two, or one is of two labels.
     by_group: dict[str, str] | None = None
 
-    def add(self, cell: str, label: str, place: str, group: str = "") -> None:
-        """Adds a cell that is not empty."""
-        self.cells += 1
-        self.labels[label] += 1
-        self.longest = max(self.longest, len(cell))
+    def add(
+        self, cells: Sequence[str], labels: Sequence[str], places: Sequence[str], groups: Sequence[str]
+    ) -> None:
+        """Adds cells that are not empty, with the label, the place and the group of each one's row."""
+        counts = Counter(zip(cells, labels, strict=True))
+        self.cells += len(cells)
+        self.labels.update(labels)
+        self.longest = max(self.longest, max(map(len, cells)))
+        for (cell, _), count in counts.items():
+            if crc32(cell.encode(errors="replace")) % 64 == 0:
+                self.sampled[cell] += count
         if self.values is not None:
-            of_cell = self.values.setdefault(cell, Counter())
-            of_cell[label] += 1
-            if self.by_group is not None and group:
-                is_one = self.by_group.setdefault(group, cell) == cell and len(of_cell) == 1
-                self.by_group = self.by_group if is_one else None
-            if len(self.values) > MOST_CATEGORIES:
-                self.values = self.by_group = None
-        if crc32(cell.encode(errors="replace")) % 64 == 0:
-            self.sampled[cell] += 1
-        if not self.forms:
-            return
-        values = read_cell(cell, self.forms)
-        for form, value in values.items():
-            low, high, count = self.ranges.get((form, label)) or (value, value, 0)
-            self.ranges[form, label] = (min(low, value), max(high, value), count + 1)
-            if form in TIMES:
-                self.weekdays.add(int(value // DAY_S) % 7)
-                self.with_clock += bool(value % DAY_S)
-        if match := _WHOLE.fullmatch(cell):
-            self.whole_digits[len(match[1])] += 1
-            self.is_rising, self.last = self.is_rising and int(match[1]) > self.last, int(match[1])
-            self.leading_zeros += len(match[1]) > 1 and match[1][0] == "0"
-        elif _POINT_GROUP.fullmatch(cell):
-            self.by_point = (self.by_point[0] + 1, self.by_point[1] or f"{cell!r} in {place}")
-        count, first = self.by_forms.get(forms := tuple(values)) or (0, f"{cell[:60]!r} in {place}")
-        self.by_forms[forms] = (count + 1, first)
+            self._add_values(self.values, counts, dict.fromkeys(zip(groups, cells, strict=True)))
+        if self.forms:
+            self._add_numbers(counts, cells, places)
+
+    def _add_values(
+        self,
+        values: dict[str, dict[str, int]],
+        counts: Mapping[tuple[str, str], int],
+        groups: Iterable[tuple[str, str]],
+    ) -> None:
+        for (cell, label), count in counts.items():
+            of_cell = values.setdefault(cell, {})
+            of_cell[label] = of_cell.get(label, 0) + count
+        if self.by_group is not None:
+            of_group = self.by_group
+            pairs = [pair for pair in groups if pair[0]]
+            if any(
+                of_group.setdefault(group, cell) != cell or len(values[cell]) > 1 for group, cell in pairs
+            ):
+                self.by_group = None
+        if len(values) > MOST_CATEGORIES:
+            self.values = self.by_group = None
+
+    def _add_numbers(
+        self, counts: Mapping[tuple[str, str], int], cells: Sequence[str], places: Sequence[str]
+    ) -> None:
+        # The values in all forms of the cells that the same forms fit, by label.
+        values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
+        rows_of = Counter[tuple[tuple[str, ...], str]]()
+        for (cell, label), count in counts.items():
+            forms, values = read_cell(cell, self.forms)
+            values_of[forms, label].append(values)
+            rows_of[forms, label] += count
+            if forms not in self.by_forms:
+                self.by_forms[forms] = (0, f"{cell[:60]!r} in {places[cells.index(cell)]}")
+            if match := _WHOLE.fullmatch(cell):
+                number = int(match[1])
+                self.whole_digits[len(match[1])] += count
+                self.is_rising = self.is_rising and number > self.last and count == 1
+                self.last = number
+                self.leading_zeros += count * (len(match[1]) > 1 and match[1][0] == "0")
+            elif _POINT_GROUP.fullmatch(cell):
+                first = self.by_point[1] or f"{cell!r} in {places[cells.index(cell)]}"
+                self.by_point = (self.by_point[0] + count, first)
+            if forms and forms[0] in TIMES:
+                self.weekdays.update(int(value // DAY_S) % 7 for value in values)
+                self.with_clock += count * sum(bool(value % DAY_S) for value in values)
+
+        for (forms, label), count in rows_of.items():
+            before, first = self.by_forms[forms]
+            self.by_forms[forms] = (before + count, first)
+            for form, numbers in zip(forms, zip(*values_of[forms, label], strict=True), strict=True):
+                low, high, earlier = self.ranges.get((form, label), (numbers[0], numbers[0], 0))
+                self.ranges[form, label] = (min(low, min(numbers)), max(high, max(numbers)), earlier + count)
 
     def find_form(self, decimal: str = "", former: str = "") -> str:
         """Returns the form that fits nearly all cells; empty if none does, or two that disagree do.

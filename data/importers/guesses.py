@@ -50,10 +50,11 @@ def guess_columns(src: str, query: str, sheet: str, labels: Collection[str] = ()
     for name, cells in list(columns.items()):
         if 2 * sum(cell[0] in "[{" for cell in cells) > len(cells):
             del columns[name]
+    photos = any(cell.lower().endswith(tuple(PHOTO_SUFFIXES)) for cells in columns.values() for cell in cells)
 
     # The columns of texts, and of labels.
     several = [name for name, cells in columns.items() if 2 * len(set(cells)) > len(rows)]
-    words = {name: _count_words(columns[name]) for name in several}
+    words = {name: sum(map(len, map(str.split, columns[name]))) / len(columns[name]) for name in several}
     text = max(words, key=lambda name: words[name], default="")
     few = [name for name, cells in columns.items() if name not in several and len(set(cells)) > 1]
     return Guess(
@@ -62,7 +63,7 @@ def guess_columns(src: str, query: str, sheet: str, labels: Collection[str] = ()
         _find_label(columns, few, labels),
         text if words.get(text, 0) >= _WORDS else "",
         texts_alone=len(few) - 1 <= _FEW_OTHERS,
-        lists_photos=any(map(_has_photo, columns.values())),
+        lists_photos=photos,
     )
 
 
@@ -84,15 +85,6 @@ def _find_label(columns: Mapping[str, Sequence[str]], few: Collection[str], labe
     numbers = [name for name, cells in columns.items() if name not in classes and _are_numbers(cells)]
     likely = [*_list_likely(classes), *_list_likely(numbers), *classes[-1:]]
     return likely[0] if likely else ""
-
-
-def _count_words(cells: Sequence[str]) -> float:
-    """Returns the mean number of words of a cell."""
-    return sum(len(cell.split()) for cell in cells) / len(cells)
-
-
-def _has_photo(cells: Sequence[str]) -> bool:
-    return any(cell.lower().endswith(tuple(PHOTO_SUFFIXES)) for cell in cells)
 
 
 def _list_likely(names: Sequence[str]) -> list[str]:

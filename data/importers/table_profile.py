@@ -1,12 +1,13 @@
 """The profile of a table: what the first pass over its rows sees of each column."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 
 from data.importers.bands import ONE_LABEL
-from data.importers.columns import MOSTLY, ColumnProfile
+from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.known_rows import read_span
 from data.importers.table_roles import Roles
 from data.spans.layout import find_usable_spans
@@ -19,6 +20,7 @@ from edgeline.tables.files import Table, find_endings
 from edgeline.tables.rows import is_json
 
 _ROWS_A_MESSAGE = 1_000
+_CELLS_A_BLOCK = 200_000  # some 20 MB
 # Number of damaged rows, and of rows without a label, that a message names.
 EXAMPLES = 3
 _Item = tuple[str, dict[str, str]] | Rejected  # a row of a table: its place and cells
@@ -60,6 +62,7 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
     endings = {name: end for name, end in table.endings.items() if name in roles.columns}
     table = replace(table, endings=endings)
     rows, damaged, refused, unlabelled = 0, 0, list[str](), list[str]()
+    block, labels = list[tuple[str, dict[str, str]]](), set[str]()
     for item in _report_rows(table.rows(list(columns))):
         rows += 1
         if isinstance(item, Rejected):
@@ -69,9 +72,15 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
         elif item[1][roles.label].lower() in NO_LABEL:
             unlabelled.append(item[0])
         else:
-            _add_row(columns, roles, *item)
-            if columns[roles.label].values is None:
+            block.append(item)
+            labels.add(item[1][roles.label])
+            if len(labels) > MOST_CATEGORIES:
                 break
+            if len(block) * len(columns) >= _CELLS_A_BLOCK:
+                _add_rows(columns, roles, block)
+                block.clear()
+    if block:
+        _add_rows(columns, roles, block)
 
     if rows == 0:
         raise DataRefused(
@@ -107,15 +116,22 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
     return columns
 
 
-def _add_row(
-    columns: Mapping[str, ColumnProfile], roles: Roles, place: str, cells: Mapping[str, str]
+def _add_rows(
+    columns: Mapping[str, ColumnProfile], roles: Roles, rows: Sequence[tuple[str, dict[str, str]]]
 ) -> None:
-    label, group = cells[roles.label], cells[roles.group] if roles.group else ""
+    """Adds rows, each a place and cells, to the profiles, column by column."""
+    places = [place for place, _ in rows]
+    labels = [cells[roles.label] for _, cells in rows]
+    groups = [cells[roles.group] if roles.group else "" for _, cells in rows]
     for name, column in columns.items():
-        cell = cells[name]
         # A class may well be called `none`.
-        if cell if name in (roles.label, roles.group, roles.text) else cell.lower() not in MISSING:
-            column.add(cell, label, place, group)
+        missing = ("",) if name in (roles.label, roles.group, roles.text) else MISSING
+        of_column = [cells[name] for _, cells in rows]
+        filled = [cell.lower() not in missing for cell in of_column]
+        if all(filled):
+            column.add(of_column, labels, places, groups)
+        elif any(filled):
+            column.add(*(list(compress(each, filled)) for each in (of_column, labels, places, groups)))
 
 
 def _report_rows(items: Iterable[_Item]) -> Iterator[_Item]:

@@ -132,19 +132,15 @@ def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
     names = dict.fromkeys((roles.time, roles.group, *used, *kinds.categories, roles.label))
     forms = {column.name: column.form for column in kinds.list_columns()}
     passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
+    labels, readings = sorted(profile.labels), plan.settings.readings
+    schema = build_table_schema(
+        labels, tuple(kinds.numbers), kinds.categories, roles.group, roles.time, passing, readings
+    )
     return _Layout(
         file="table.csv",
         cell_of={name: name for name in names if name},
         compared={name: forms.get(name, "") for name in names if name},
-        schema=build_table_schema(
-            sorted(profile.labels),
-            tuple(kinds.numbers),
-            kinds.categories,
-            roles.group,
-            roles.time,
-            passing,
-            plan.settings.readings,
-        ),
+        schema=schema,
         settings={
             "label_column": roles.label,
             "group_column": roles.group,
@@ -158,13 +154,13 @@ def _read_cells(
     table: Table, profile: TableProfile, plan: Plan, names: Collection[str]
 ) -> Iterator[list[str]]:
     """Yields the cells of these columns in the labelled rows, as the span has them."""
-    targets = {column.name: column for column in plan.kinds.list_columns()}
+    columns = [column for column in plan.kinds.list_columns() if profile.forms[column.name] != column.form]
     for item in table.rows(list(profile.columns)):
         if isinstance(item, Rejected) or item[1][plan.roles.label].lower() in NO_LABEL:
             continue
         cells = item[1]
-        for name, column in targets.items():
-            cells[name] = _rewrite_cell(cells[name], profile.forms[name], column)
+        for column in columns:
+            cells[column.name] = _rewrite_cell(cells[column.name], profile.forms[column.name], column)
         yield [cells[name] for name in names]
 
 

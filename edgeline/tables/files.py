@@ -47,21 +47,21 @@ class Table:
         Line ends are those of Unix, and whole numbers end as `endings` has it. With `any_json`, a value of
         JSON lines that is not a cell is written as JSON; else its row is rejected. Raises as `read_rows`.
         """
-
-        def clean(name: str, cell: str) -> str:
-            cell = cell.strip()
-            if (ending := self.endings.get(name)) is not None and WHOLE.fullmatch(cell):
-                return cell.removesuffix(".0") + ending
-            # Python 3.10 writes a carriage return without quotes, and no NUL, whose row is refused later.
-            return cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
-
+        endings = [(name, ending) for name, ending in self.endings.items() if name in names]
         with _name_source(self.shown, self.path):
             for number, item in enumerate(read_rows(self.path, names, (), self.separator, any_json), 1):
                 if isinstance(item, Rejected):
                     yield item
-                else:
-                    place = f"row {number}" if self.typed else item[0]
-                    yield place, {name: clean(name, item[1][name]) for name in names}
+                    continue
+                cells = {name: item[1][name].strip() for name in names}
+                for name, cell in cells.items():
+                    # Python 3.10 writes a carriage return without quotes, and no NUL: its row is refused.
+                    if not cell.isprintable():
+                        cells[name] = cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
+                for name, ending in endings:
+                    if WHOLE.fullmatch(cells[name]):
+                        cells[name] = cells[name].removesuffix(".0") + ending
+                yield f"row {number}" if self.typed else item[0], cells
 
 
 def find_endings(cells: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -18,9 +18,10 @@ DAYS = [f"2026-0{n % 4 + 1}-{n * 7 % 28 + 1:02}" for n in range(400)]
 def judge(cells, labels=LABELS, name="x", form=None, grouped=False, **more):
     """Returns the name of the rule that decides a column of these cells; an empty one is missing."""
     column = ColumnProfile(name, (*NUMBERS, *TIMES), is_grouped=grouped)
-    for number, (cell, label) in enumerate(zip(cells, labels, strict=False)):
-        if cell:
-            column.add(cell, label, f"row {number}")
+    pairs = zip(cells, labels[: len(cells)], strict=True)
+    rows = [(cell, label, f"row {n}", "") for n, (cell, label) in enumerate(pairs) if cell]
+    if rows:
+        column.add(*zip(*rows, strict=True))
     case = Case(column, Counter(labels[: len(cells)]), column.find_form() if form is None else form, **more)
     return judge_column(case)
 
@@ -125,8 +126,7 @@ def test_each_rule_decides_its_cells_and_not_those_that_are_nearly_so(name):
 
 def test_a_rule_says_why_with_the_cells_that_it_saw():
     column = ColumnProfile("x", (*NUMBERS, *TIMES))
-    for number, size in enumerate(SIZES):
-        column.add(f"{size} kg", LABELS[number], f"row {number}")
+    column.add([f"{size} kg" for size in SIZES], LABELS, [f"row {n}" for n in range(400)], [""] * 400)
     case = Case(column, Counter(LABELS), "")
     assert judge_column(case).explain(case) == (
         f"has numbers with a unit, or with blanks or ' at thousands, such as '{SIZES[0]} kg' in row 0: write"
