@@ -71,12 +71,7 @@ def import_photos(
         DataRefused: `src` has no known layout, or nothing in it can be imported.
         EdgelineError: The span cannot be written.
     """
-    if src.resolve() in (data_dir.resolve(), *data_dir.resolve().parents):
-        raise UsageError(
-            f"{data_dir} lies in {src}.",
-            "The next import would read its spans as photos to import.",
-            "Pass a data folder, or a workspace, outside the source.",
-        )
+    _check_outside(src, data_dir)
     check_kind(data_dir, f"{src} has photos", "photos")
 
     # The source, and what earlier spans have of it.
@@ -126,18 +121,24 @@ def import_photos(
     report.added = {label: report.added[label] for label in sorted(report.added, key=_make_natural_key)}
     report.conflicts = importer.list_conflicts()
     report.conflicting = len(report.conflicts)
-    unusable = Counter(label for _, label in importer.unusable)
-    usable = {label: n - unusable[label] for label, n in _count_labels(labels, report.added).items()}
+    counts = _count_labels(labels, report.added)
     report.warnings = (
         *_list_searched(source, report),
         *source.warnings,
-        *([_NO_EVAL] if importer.only_train else []),
-        *importer.warn_of_unusable(),
-        *warn_of_few("photo", usable, least),
+        *importer.warn_of_photos(counts, least),
         *warn_of_spellings([label for label in report.added if label not in in_schema]),
         *make_look.warnings,
     )
     return report
+
+
+def _check_outside(src: Path, data_dir: Path) -> None:
+    if src.resolve() in (data_dir.resolve(), *data_dir.resolve().parents):
+        raise UsageError(
+            f"{data_dir} lies in {src}.",
+            "The next import would read its spans as photos to import.",
+            "Pass a data folder, or a workspace, outside the source.",
+        )
 
 
 def _list_searched(source: Source, report: ImportReport) -> list[str]:
@@ -220,11 +221,18 @@ class _Importer:
             places[photo.row.photo.partition(".")[0]].append(f"{photo.where} is {photo.row.label!r}")
         return tuple(", ".join(files) for files in places.values() if len(files) > 1)
 
-    def warn_of_unusable(self) -> Iterator[str]:
-        """Yields warnings of the photos that a run will reject."""
+    def warn_of_photos(self, counts: Mapping[str, int], least: int) -> Iterator[str]:
+        """Yields warnings of photos without eval, of those that a run will reject, and of small classes.
+
+        `counts` are the photos of each label, and a run wants `least` of each that it does not reject.
+        """
+        if self.only_train:
+            yield _NO_EVAL
         for reason, photos in self._rejected.items():
             count = "1 photo" if len(photos) == 1 else f"{len(photos)} photos"
             yield f"A run will quarantine {count} as {reason}; the first is {photos[0]}"
+        unusable = Counter(label for _, label in self.unusable)
+        yield from warn_of_few("photo", {label: n - unusable[label] for label, n in counts.items()}, least)
 
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
         for number, offer in enumerate(self._source.offers, start=1):
