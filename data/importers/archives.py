@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.folders import is_photo
+from data.importers.folders import is_photo, list_visible
 from edgeline.errors import DataRefused
 from edgeline.tables.unpacking import open_zip
 
@@ -87,7 +87,7 @@ def _check_size(size: int, folder: Path) -> None:
 
 def _find_classes(folder: Path) -> Path:
     """Returns the folder itself, or the only one in it if that has folders of its own."""
-    visible = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    visible = list_visible(folder)
     if len(visible) == 1 and visible[0].is_dir() and any(path.is_dir() for path in visible[0].iterdir()):
         return visible[0]
     return folder

@@ -1,9 +1,9 @@
-"""The kind of a column of anyone's table: numbers, dates, a category, an identifier of rows, or unusable."""
+"""The profile of a column of anyone's table: its cells, and what they and its name show of it."""
 
 import math
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -54,31 +54,15 @@ _IDENTIFIER_WORDS = re.compile(
     "|telefon|tel|mobile|mobil"
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
-_IF_GROUP = "--group COLUMN if each is a machine, person or customer"
-_KEEPS_IT = "--number or --category keeps it"
-_DATE_ADVICE = "write them as 2026-01-05 (--category keeps them as names)"
-_PASS_SIGN = " (pass --decimal . or --decimal ,)"
 _YEARS = (1800, 2200)
-# Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26, 01/05/2026 6:00 PM,
-# months, quarters and weeks such as 2026-02, 2026Q1 and 2026-W05, and 20260105, which reads as a number.
-_DAY, _MONTH = r"\d{1,2}(?:st|nd|rd|th)?", "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_UNREAD_DATE = re.compile(
-    rf"(?:[a-z]{{3,9}}\.?,? )?(?:{_DAY}[-./ ]+{_MONTH}|{_MONTH}[-./ ]+{_DAY}|\d{{1,2}}([-./])\d{{1,2}}(?=\1))"
-    r"[-.,/ ]+(?:(?<!\d-)\d\d|\d{4})(?:[T, ]+\d.*)?|(?:19|20)\d\d(?:-(?:0[1-9]|1[0-2])|[- ]?[QW]\d\d?)",
-    re.IGNORECASE | re.ASCII,
-)
-_COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
 # A number with a unit behind it or a currency before it, and these two.
 _WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?", re.ASCII)
-_MOST_SIZES = 20  # with a unit, which make a good category
-# The index of a pandas frame, which has no name in a CSV.
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")
 
 
 @lru_cache(maxsize=2**16)
-def read_cell(cell: str, forms: tuple[str, ...]) -> Mapping[str, float]:
-    """Returns a cell's value in each form that fits it; dates are seconds since 1970."""
+def read_cell(cell: str, forms: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Returns the forms that fit a cell, and its value in each; dates are seconds since 1970."""
     values = dict[str, float]()
     for form in forms:
         if form in TIMES and (values.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
@@ -86,7 +70,7 @@ def read_cell(cell: str, forms: tuple[str, ...]) -> Mapping[str, float]:
         with suppress(ValueError):
             if math.isfinite(value := parse_cell(cell, form)):
                 values[form] = value
-    return values
+    return tuple(values), tuple(values.values())
 
 
 @dataclass
@@ -97,7 +81,7 @@ class ColumnProfile:
     forms: tuple[str, ...] = ()  # the forms that a cell may have; none for a column of names
     cells: int = 0
     labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
-    values: dict[str, Counter[str]] | None = field(default_factory=dict)
+    values: dict[str, dict[str, int]] | None = field(default_factory=dict)  # rows of each label by value
     sampled: Counter[str] = field(default_factory=Counter)  # cells of one value in 64, of the whole column
     longest: int = 0
     # For each set of forms that fits a cell, the number of cells, and the first one with its place.
@@ -116,38 +100,72 @@ class ColumnProfile:
     # The cell of each group; None where rows have no groups, a group has two, or one is of two labels.
     by_group: dict[str, str] | None = None
 
-    def add(self, cell: str, label: str, place: str, group: str = "") -> None:
-        """Adds a cell that is not empty."""
-        self.cells += 1
-        self.labels[label] += 1
-        self.longest = max(self.longest, len(cell))
+    def add(
+        self, cells: Sequence[str], labels: Sequence[str], places: Sequence[str], groups: Sequence[str]
+    ) -> None:
+        """Adds cells that are not empty, with the label, the place and the group of each one's row."""
+        counts = Counter(zip(cells, labels, strict=True))
+        self.cells += len(cells)
+        self.labels.update(labels)
+        self.longest = max(self.longest, max(map(len, cells)))
+        for (cell, _), count in counts.items():
+            if crc32(cell.encode(errors="replace")) % 64 == 0:
+                self.sampled[cell] += count
         if self.values is not None:
-            of_cell = self.values.setdefault(cell, Counter())
-            of_cell[label] += 1
-            if self.by_group is not None and group:
-                is_one = self.by_group.setdefault(group, cell) == cell and len(of_cell) == 1
-                self.by_group = self.by_group if is_one else None
-            if len(self.values) > MOST_CATEGORIES:
-                self.values = self.by_group = None
-        if crc32(cell.encode(errors="replace")) % 64 == 0:
-            self.sampled[cell] += 1
-        if not self.forms:
-            return
-        values = read_cell(cell, self.forms)
-        for form, value in values.items():
-            low, high, count = self.ranges.get((form, label)) or (value, value, 0)
-            self.ranges[form, label] = (min(low, value), max(high, value), count + 1)
-            if form in TIMES:
-                self.weekdays.add(int(value // DAY_S) % 7)
-                self.with_clock += bool(value % DAY_S)
-        if match := _WHOLE.fullmatch(cell):
-            self.whole_digits[len(match[1])] += 1
-            self.is_rising, self.last = self.is_rising and int(match[1]) > self.last, int(match[1])
-            self.leading_zeros += len(match[1]) > 1 and match[1][0] == "0"
-        elif _POINT_GROUP.fullmatch(cell):
-            self.by_point = (self.by_point[0] + 1, self.by_point[1] or f"{cell!r} in {place}")
-        count, first = self.by_forms.get(forms := tuple(values)) or (0, f"{cell[:60]!r} in {place}")
-        self.by_forms[forms] = (count + 1, first)
+            self._add_values(self.values, counts, dict.fromkeys(zip(groups, cells, strict=True)))
+        if self.forms:
+            self._add_numbers(counts, cells, places)
+
+    def _add_values(
+        self,
+        values: dict[str, dict[str, int]],
+        counts: Mapping[tuple[str, str], int],
+        groups: Iterable[tuple[str, str]],
+    ) -> None:
+        for (cell, label), count in counts.items():
+            of_cell = values.setdefault(cell, {})
+            of_cell[label] = of_cell.get(label, 0) + count
+        if self.by_group is not None:
+            of_group = self.by_group
+            pairs = [pair for pair in groups if pair[0]]
+            if any(
+                of_group.setdefault(group, cell) != cell or len(values[cell]) > 1 for group, cell in pairs
+            ):
+                self.by_group = None
+        if len(values) > MOST_CATEGORIES:
+            self.values = self.by_group = None
+
+    def _add_numbers(
+        self, counts: Mapping[tuple[str, str], int], cells: Sequence[str], places: Sequence[str]
+    ) -> None:
+        # The values in all forms of the cells that the same forms fit, by label.
+        values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
+        rows_of = Counter[tuple[tuple[str, ...], str]]()
+        for (cell, label), count in counts.items():
+            forms, values = read_cell(cell, self.forms)
+            values_of[forms, label].append(values)
+            rows_of[forms, label] += count
+            if forms not in self.by_forms:
+                self.by_forms[forms] = (0, f"{cell[:60]!r} in {places[cells.index(cell)]}")
+            if match := _WHOLE.fullmatch(cell):
+                number = int(match[1])
+                self.whole_digits[len(match[1])] += count
+                self.is_rising = self.is_rising and number > self.last and count == 1
+                self.last = number
+                self.leading_zeros += count * (len(match[1]) > 1 and match[1][0] == "0")
+            elif _POINT_GROUP.fullmatch(cell):
+                first = self.by_point[1] or f"{cell!r} in {places[cells.index(cell)]}"
+                self.by_point = (self.by_point[0] + count, first)
+            if forms and forms[0] in TIMES:
+                self.weekdays.update(int(value // DAY_S) % 7 for value in values)
+                self.with_clock += count * sum(bool(value % DAY_S) for value in values)
+
+        for (forms, label), count in rows_of.items():
+            before, first = self.by_forms[forms]
+            self.by_forms[forms] = (before + count, first)
+            for form, numbers in zip(forms, zip(*values_of[forms, label], strict=True), strict=True):
+                low, high, earlier = self.ranges.get((form, label), (numbers[0], numbers[0], 0))
+                self.ranges[form, label] = (min(low, min(numbers)), max(high, max(numbers)), earlier + count)
 
     def find_form(self, decimal: str = "", former: str = "") -> str:
         """Returns the form that fits nearly all cells; empty if none does, or two that disagree do.
@@ -189,94 +207,33 @@ class ColumnProfile:
             return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
         return ""
 
-    def find_kind(self, rows: Mapping[str, int], form: str, reserved: Collection[str]) -> str:
-        """Returns `number`, `time`, `category`, or why it is left out; `rows` counts those of each label."""
-        if_group = "" if self.is_grouped else f"{_IF_GROUP}, "
-        if self.cells == 0:
-            return "is empty in all rows"
-        if self._has_one_value() and not self._is_mark(rows):
-            return "has one value"
-        if not self.name or _PANDAS_INDEX.fullmatch(self.name):
-            return "has no name"
-        if self.name in reserved:
-            return "is called like another feature of examples (rename it to learn from it)"
-        if self.gives_label_away():
-            are_names = len(self.values or ()) > len(self.labels)
-            advice = _KEEPS_IT if self.is_grouped else _IF_GROUP
-            return f"gives the label away{f' ({advice})' if are_names else ''}"
-        if empty := self._find_empty_label(rows):
-            return f"gives the label away: it is empty in all rows labelled {empty}, and in no others"
-        # A measurement that begins with a zero has a point behind it.
-        is_code = self.leading_zeros > (1 - MOSTLY) * self.cells
-        if form and not is_code:
-            if why := self._explain_row_name(form):
-                return why
-            if self.values is None and self._has_identifier_name() and self._is_whole():
-                return (
-                    f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({if_group}"
-                    "--number if they measure something, --category keeps the most frequent)"
-                )
-            are_many = self.by_group is None or len(self.by_group) >= _APART_ROWS
-            if are_many and self._separates_labels(self._list_ranges(form)):
-                return "gives the label away: each label has a range of its own"
-            if form in NUMBERS and self._have_all(_COMPACT_DATE):
-                return self._explain_dates()
-            return "time" if form in TIMES else "number"
-        if self._count_cells(TIMES) >= MOSTLY * self.cells:
-            return "has dates with an ambiguous day and month"
-        if not is_code and self._count_cells(NUMBERS) >= MOSTLY * self.cells:
-            if self.by_point[0]:
-                return f"has numbers with an ambiguous decimal point, such as {self.by_point[1]}{_PASS_SIGN}"
-            return f"has numbers with an ambiguous decimal comma{_PASS_SIGN}"
-        if self._have_all(_UNREAD_DATE):
-            return self._explain_dates()
-        if (self.values is None or len(self.values) > _MOST_SIZES) and self._has_unit():
-            return (
-                "has numbers with a unit, or with blanks or ' at thousands, such as"
-                f" {self.find_unreadable()}: write the numbers alone"
-                " (--category keeps them as names)"
-            )
-        if self.values is None or len(self.values) > sum(rows.values()) / 2:
-            if not is_code and (others := self.describe_others()):
-                return others
-            if self.names_photos():
-                return "names photos, which are read without --label"
-            if self.values is None and not self._has_unique_cells():
-                return f"has over {MOST_CATEGORIES:,} values ({if_group}--category keeps the most frequent)"
-            if self.longest > 40:
-                return "is text of many words"
-            if self._has_unique_cells():
-                return "is different in nearly every row"
-            return f"has few rows of each value{'' if self.is_grouped else f' ({_IF_GROUP})'}"
-        return "category"
-
-    def _has_one_value(self) -> bool:
+    def has_one_value(self) -> bool:
+        """Returns whether all of its cells are the same."""
         return self.values is not None and len(self.values) == 1
 
-    def _is_mark(self, rows: Mapping[str, int]) -> bool:
-        """Returns whether it has one value or nothing, and enough rows of both."""
-        return self._has_one_value() and 1 - MOSTLY <= self.cells / sum(rows.values()) <= MOSTLY
+    def has_over(self, count: float) -> bool:
+        """Returns whether it has more values than these."""
+        return self.values is None or len(self.values) > count
 
-    def find_unreadable(self) -> str:
-        """Returns the first cell that is neither a number nor a date, else the first cell, with its place."""
+    @property
+    def unreadable(self) -> str:
+        """The first cell that is neither a number nor a date, else the first cell, with its place."""
         return (self.by_forms.get(()) or next(iter(self.by_forms.values()), (0, "nothing")))[1]
 
-    def describe_others(self) -> str:
-        """Describes the few cells of numbers or dates that are none; empty if most cells are none."""
+    @property
+    def others(self) -> str:
+        """The few cells of numbers or dates that are none; empty if most cells are none."""
         readable = max(map(self._count_cells, (NUMBERS, TIMES)))
         if not self.cells / 2 < readable < self.cells:
             return ""
         count = self.cells - readable
         if count == 1:
-            return f"has one cell that is not a number or date, {self.find_unreadable()}: empty it"
-        return (
-            f"has {count:,} cells that are not numbers or dates, such as {self.find_unreadable()}:"
-            " empty these"
-        )
+            return f"has one cell that is not a number or date, {self.unreadable}: empty it"
+        return f"has {count:,} cells that are not numbers or dates, such as {self.unreadable}: empty these"
 
     def guess_kind(self, form: str) -> str:
         """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
-        if form not in NUMBERS or self._has_unique_cells() or not self._is_whole():
+        if form not in NUMBERS or self.has_unique_cells() or not self._is_whole():
             return ""
         if self.values is None or len(self.values) < 3:
             return ""
@@ -298,8 +255,8 @@ class ColumnProfile:
 
     def find_date_parts(self, form: str, time: str) -> tuple[str, ...]:
         """Returns the parts of a date that repeat within these rows, or that the column `time` gives."""
-        ranges = self._list_ranges(form)
-        days = (max(high for _, high, _ in ranges) - min(low for low, _, _ in ranges)) / DAY_S
+        low, high = self._find_bounds(form)
+        days = (high - low) / DAY_S
         fits = {
             WEEKDAY: days >= 14 and len(self.weekdays) > 1,
             HOUR: days >= 2 and self.with_clock > (1 - MOSTLY) * self.cells,
@@ -313,14 +270,12 @@ class ColumnProfile:
         cells = self.values or self.sampled
         return bool(cells) and all(PurePath(cell).suffix.lower() in PHOTO_SUFFIXES for cell in cells)
 
-    def _explain_dates(self) -> str:
-        return f"has dates in a form that is not read, such as {self.find_unreadable()}: {_DATE_ADVICE}"
-
-    def _have_all(self, form: re.Pattern[str]) -> bool:
+    def have_all(self, form: re.Pattern[str]) -> bool:
+        """Returns whether nearly all of its values have a form."""
         cells = self.values or self.sampled
         return bool(cells) and sum(map(bool, map(form.fullmatch, cells))) >= MOSTLY * len(cells)
 
-    def _has_unit(self) -> bool:
+    def has_unit(self) -> bool:
         """Returns whether its cells are numbers with the same unit, or with blanks at thousands."""
         cells = self.values or self.sampled
         units = Counter(match and "".join(match.groups()) for match in map(_WITH_UNIT.fullmatch, cells))
@@ -331,9 +286,10 @@ class ColumnProfile:
 
     def is_nearly_unique(self) -> bool:
         """Returns whether nearly every cell has a value of its own."""
-        return self.cells >= _MANY_ROWS and self._has_unique_cells()
+        return self.cells >= _MANY_ROWS and self.has_unique_cells()
 
-    def _has_unique_cells(self) -> bool:
+    def has_unique_cells(self) -> bool:
+        """Returns whether nearly every cell has a value of its own, whatever their number."""
         if self.values is not None:
             return len(self.values) >= _NEARLY_EACH * self.cells
         return len(self.sampled) >= _NEARLY_EACH * self.sampled.total()
@@ -344,28 +300,44 @@ class ColumnProfile:
     def _list_ranges(self, form: str) -> list[tuple[float, float, int]]:
         return [bounds for (own, _), bounds in self.ranges.items() if own == form]
 
-    def _explain_row_name(self, form: str) -> str:
-        """Returns why whole numbers identify rows and measure nothing; empty if they do not."""
-        if self.cells < _MANY_ROWS or not self._is_whole() or not self._has_unique_cells():
-            return ""
-        ranges = self._list_ranges(form)
-        low, high = min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
-        if self.is_rising or high - low < _COUNT_LIKE * self.cells:
-            return "numbers the rows"
+    def counts_rows(self, form: str) -> bool:
+        """Returns whether its whole numbers in this form count the rows, and measure nothing."""
+        if not self._are_numbers_of_rows():
+            return False
+        low, high = self._find_bounds(form)
+        return self.is_rising or high - low < _COUNT_LIKE * self.cells
+
+    def identifies_rows(self, form: str) -> bool:
+        """Returns whether its whole numbers in this form name the rows, and measure nothing."""
+        if not self._are_numbers_of_rows():
+            return False
+        if self._has_identifier_name():
+            return True
+        low, high = self._find_bounds(form)
         (digits, count), *_ = self.whole_digits.most_common(1)
-        first, end = 10 ** (digits - 1), 10**digits
-        covered = (high - low) / (end - first) >= _COVERED
-        if self._has_identifier_name() or (
-            count == self.cells and (digits >= _IDENTIFIER_DIGITS or (covered and digits >= 4))
-        ):
-            return "is different in nearly every row, like an identifier"
-        return ""
+        covered = (high - low) / (10**digits - 10 ** (digits - 1)) >= _COVERED
+        return count == self.cells and (digits >= _IDENTIFIER_DIGITS or (covered and digits >= 4))
+
+    def is_called_identifier(self) -> bool:
+        """Returns whether it has too many whole numbers for a category, and the name of an identifier."""
+        return self.values is None and self._has_identifier_name() and self._is_whole()
+
+    def _are_numbers_of_rows(self) -> bool:
+        return self.cells >= _MANY_ROWS and self._is_whole() and self.has_unique_cells()
+
+    def _find_bounds(self, form: str) -> tuple[float, float]:
+        ranges = self._list_ranges(form)
+        return min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
 
     def _has_identifier_name(self) -> bool:
         words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name).lower())
         return any(map(_IDENTIFIER_WORDS.fullmatch, words)) or any(
             map(_IDENTIFIER_ENDINGS.fullmatch, words[-1:])
         )
+
+    def has_mostly(self, forms: Collection[str]) -> bool:
+        """Returns whether nearly all of its cells have one of these forms."""
+        return self._count_cells(forms) >= MOSTLY * self.cells
 
     def _count_cells(self, forms: Collection[str]) -> int:
         return sum(count for fitting, (count, _) in self.by_forms.items() if {*forms} & {*fitting})
@@ -385,26 +357,28 @@ class ColumnProfile:
         return is_repeated and chance < _LARGEST_CHANCE and self._may_be_names()
 
     def _may_be_names(self) -> bool:
-        is_readable = self._count_cells((*NUMBERS, *TIMES)) >= MOSTLY * self.cells
-        if not is_readable or self.leading_zeros > (1 - MOSTLY) * self.cells:
+        if not self.has_mostly((*NUMBERS, *TIMES)) or self.leading_zeros > (1 - MOSTLY) * self.cells:
             return True
         # Labels that split the numbers in order are a strong measurement.
         return bool(self.guess_kind(NUMBER)) and not self._are_apart(self._list_ranges(NUMBER))
 
-    def _find_empty_label(self, rows: Mapping[str, int]) -> str:
+    def find_empty_label(self, rows: Mapping[str, int]) -> str:
         """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
         is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
         # A mark has two values, and one of them is the empty cell.
-        is_enough |= self._has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
+        is_enough |= self.has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
         is_whole = len(rows) == 2 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
         return empty[0] if is_whole and is_enough else ""
 
-    @staticmethod
-    def _separates_labels(ranges: Sequence[tuple[float, float, int]]) -> bool:
+    def separates_labels(self, form: str) -> bool:
+        """Returns whether each label has a range of numbers of its own, with enough rows or groups."""
+        if self.by_group is not None and len(self.by_group) < _APART_ROWS:
+            return False
+        ranges = self._list_ranges(form)
         counts = sorted(count for _, _, count in ranges)
         is_enough = len(counts) > 1 and counts[-2] >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
-        return is_enough and ColumnProfile._are_apart(ranges)
+        return is_enough and self._are_apart(ranges)
 
     @staticmethod
     def _are_apart(ranges: Sequence[tuple[float, float, int]]) -> bool:

@@ -1,15 +1,15 @@
 """Detection of the layout of a source of photos."""
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data.importers import manifest, tfrecords
-from data.importers.folders import find_photos, is_photo, open_folders
+from data.importers.folders import find_photos, is_photo, list_visible, open_folders
 from data.importers.source import Source
 from edgeline.errors import DataRefused, UsageError
-from edgeline.tables.unpacking import HIDDEN
 
+_Paths = Sequence[Path]
 _LAYOUTS = (
     "Pass one folder per class (SRC/<label>/*.jpg, or SRC/train/<label>/*.jpg and SRC/val/<label>/*.jpg), a"
     " CSV or JSONL manifest with the columns photo and label beside the photos, or TFRecord files with the"
@@ -34,40 +34,25 @@ def find_source(src: Path, domain: Collection[str] = ()) -> Source:
 
 
 def _find_source(src: Path, domain: Collection[str]) -> Source:
-    if src.is_file() and src.suffix.lower() in manifest.SUFFIXES:
-        return manifest.open_manifest(src, domain)
-    if src.is_file() and tfrecords.is_tfrecord(src):
-        return tfrecords.open_tfrecords([src])
     if src.is_file():
-        raise DataRefused(f"{src} is not named like a manifest or a TFRecord file.", _LAYOUTS)
+        return _open_file(src, domain)
     if not src.exists():
         raise UsageError(f"{src} does not exist.", "There is nothing to import.", _LAYOUTS)
-    entries = sorted(entry for entry in src.iterdir() if not entry.name.startswith(HIDDEN))
+
+    # The entries of a folder that each layout has.
+    entries = list_visible(src)
     manifests = [entry for entry in entries if entry.suffix.lower() in manifest.SUFFIXES]
     records = [entry for entry in entries if not entry.is_dir() and tfrecords.is_tfrecord(entry)]
     folders = [entry for entry in entries if entry.is_dir()]
     loose = [entry for entry in entries if entry.is_file() and is_photo(entry.name)]
-    if len(manifests) > 1:
-        raise DataRefused(
-            f"{src} has {len(manifests)} manifests: {', '.join(path.name for path in manifests)}.",
-            "It is ambiguous which of them labels the photos.",
-            f"Name one: `edgeline data import {shlex.quote(str(manifests[0]))} --data DIR`.",
-        )
+
+    # The photos that a manifest lists may lie beside it.
+    _check_one_manifest(src, manifests)
     if manifests and not records:
         return manifest.open_manifest(manifests[0], domain)
     with_photos = [folder for folder in folders if find_photos(folder)]
-    kinds = [
-        *(["a manifest"] if manifests else []),
-        *(["TFRecord files"] if records else []),
-        *([f"loose photos ({loose[0].name}, ...)"] if loose else []),
-        *([f"folders with photos ({with_photos[0].name}, ...)"] if with_photos else []),
-    ]
-    if len(kinds) > 1:
-        raise DataRefused(
-            f"{src} mixes {' and '.join(kinds)}.",
-            "It is ambiguous which labels count.",
-            f"Separate them. {_LAYOUTS}",
-        )
+    _check_one_layout(src, manifests, records, loose, with_photos)
+
     if records:
         return tfrecords.open_tfrecords(records)
     if with_photos:
@@ -76,3 +61,39 @@ def _find_source(src: Path, domain: Collection[str]) -> Source:
     raise DataRefused(
         f"{src} contains {content} ({len(entries)} entries).", "It has no known layout.", _LAYOUTS
     )
+
+
+def _open_file(src: Path, domain: Collection[str]) -> Source:
+    if src.suffix.lower() in manifest.SUFFIXES:
+        return manifest.open_manifest(src, domain)
+    if tfrecords.is_tfrecord(src):
+        return tfrecords.open_tfrecords([src])
+    raise DataRefused(f"{src} is not named like a manifest or a TFRecord file.", _LAYOUTS)
+
+
+def _check_one_manifest(src: Path, manifests: _Paths) -> None:
+    if len(manifests) > 1:
+        raise DataRefused(
+            f"{src} has {len(manifests)} manifests: {', '.join(path.name for path in manifests)}.",
+            "It is ambiguous which of them labels the photos.",
+            f"Name one: `edgeline data import {shlex.quote(str(manifests[0]))} --data DIR`.",
+        )
+
+
+def _check_one_layout(src: Path, manifests: _Paths, records: _Paths, loose: _Paths, folders: _Paths) -> None:
+    """Refuses a folder with more than one of these. Raises DataRefused."""
+    kinds = list[str]()
+    if manifests:
+        kinds.append("a manifest")
+    if records:
+        kinds.append("TFRecord files")
+    if loose:
+        kinds.append(f"loose photos ({loose[0].name}, ...)")
+    if folders:
+        kinds.append(f"folders with photos ({folders[0].name}, ...)")
+    if len(kinds) > 1:
+        raise DataRefused(
+            f"{src} mixes {' and '.join(kinds)}.",
+            "It is ambiguous which labels count.",
+            f"Separate them. {_LAYOUTS}",
+        )

@@ -3,8 +3,8 @@
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -31,6 +31,16 @@ _UNREAD_SUFFIXES = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class _Splits:
+    """The folders of a source that are named like splits, and those that are not."""
+
+    folders: Mapping[str, Path]  # by the name of the split
+    named: Sequence[str]  # the names of all folders that are named like splits
+    loose: Set[str]  # the splits whose photos lie in no class folder
+    others: Sequence[str]  # the names of other folders with photos
+
+
 def open_folders(root: Path, folders: Sequence[Path], domain: Collection[str]) -> Source:
     """Opens the class folders of `root`, or of each of its split folders.
 
@@ -48,42 +58,71 @@ def open_folders(root: Path, folders: Sequence[Path], domain: Collection[str]) -
             "A span is not a class.",
             f"Pass one of them, such as {spans[0]}.",
         )
+    splits = _find_splits(folders)
+    _check_not_mixed(root, splits)
+
+    # One folder per class.
+    if splits.others or splits.folders.keys() <= splits.loose:
+        if not splits.others:
+            _check_unlisted(root, splits.folders.values())
+        elif len(splits.others) == 1 and not splits.named and not domain:
+            _check_unlisted(root, [root, *(folder for folder in folders if folder.name not in splits.others)])
+        return _open_class_folders(root, {"": folders}, domain)
+
+    # One folder per split.
+    if len(splits.named) > len(splits.folders):
+        raise DataRefused(
+            f"{root} has {', '.join(splits.named)}.",
+            "Two of them are named like the same split, and only one would be read.",
+            "Put their class folders into one of them.",
+        )
+    return _open_split_folders(root, splits, domain)
+
+
+def _find_splits(folders: Sequence[Path]) -> _Splits:
+    """Finds the folders with photos that are named like splits, also as in training_set and seg_train."""
     names = {folder: _SET.sub("", folder.name.lower()) for folder in folders if find_photos(folder)}
     ends = {folder: _START.sub("", name) for folder, name in names.items()}
     if len({name.removesuffix(ends[folder]) for folder, name in names.items()}) == 1 < len(names):
         names = ends
-    splits = {name: _enter(folder) for folder, name in names.items() if name in (*_TRAIN, *_EVAL, *_REST)}
-    loose = {name for name, folder in splits.items() if not any(map(find_photos, _list_folders(folder)))}
-    others = [folder.name for folder, name in names.items() if name not in splits]
-    named = [folder.name for folder, name in names.items() if name in splits]
-    if others and splits.keys() - loose and splits.keys() & {*_TRAIN} and splits.keys() & {*_EVAL}:
+    named = {folder: name for folder, name in names.items() if name in (*_TRAIN, *_EVAL, *_REST)}
+    of_name = {name: _enter(folder) for folder, name in named.items()}
+    return _Splits(
+        folders=of_name,
+        named=[folder.name for folder in named],
+        loose={name for name, folder in of_name.items() if not any(map(find_photos, _list_folders(folder)))},
+        others=[folder.name for folder in names if folder not in named],
+    )
+
+
+def _check_not_mixed(root: Path, splits: _Splits) -> None:
+    """Refuses folders for training and evaluation beside folders that are no splits. Raises DataRefused."""
+    names = splits.folders.keys()
+    if splits.others and names - splits.loose and names & {*_TRAIN} and names & {*_EVAL}:
         raise DataRefused(
-            f"{root} has {', '.join(named)} beside {', '.join(others)}.",
+            f"{root} has {', '.join(splits.named)} beside {', '.join(splits.others)}.",
             "It is ambiguous whether they are splits or classes.",
             "Move the others elsewhere if these are splits, or rename these if they are classes.",
         )
-    if others or splits.keys() <= loose:
-        if not others:
-            _check_unlisted(root, splits.values())
-        elif len(names) == 1 and not domain:
-            _check_unlisted(root, [root, *(folder for folder in folders if folder not in names)])
-        return _open_class_folders(root, {"": folders}, domain)
-    if len(named) > len(splits):
-        raise DataRefused(
-            f"{root} has {', '.join(named)}.",
-            "Two of them are named like the same split, and only one would be read.",
-            "Put their class folders into one of them.",
-        )
-    unlabelled = [splits.pop(name).name for name in sorted(loose)]
-    sides = [next((splits[name] for name in likely if name in splits), None) for likely in (_TRAIN, _EVAL)]
+
+
+def _open_split_folders(root: Path, splits: _Splits, domain: Collection[str]) -> Source:
+    labelled = {name: folder for name, folder in splits.folders.items() if name not in splits.loose}
+    unlabelled = [splits.folders[name].name for name in sorted(splits.loose)]
+
+    # The folders of train and of eval; with one of them alone, its photos are split.
+    sides = [next((labelled[name] for name in names if name in labelled), None) for names in (_TRAIN, _EVAL)]
     folder_of = {side: folder for side, folder in zip(SPLITS, sides, strict=True) if folder}
-    classes = {side if all(sides) else "": _list_folders(folder) for side, folder in folder_of.items()}
+    has_both = len(folder_of) == len(SPLITS)
+    classes = {side if has_both else "": _list_folders(folder) for side, folder in folder_of.items()}
     source = _open_class_folders(root, classes, domain)
-    read = folder_of if all(sides) else {}
-    parts = [f"{folder.name}/ is {side}" for side, folder in read.items()]
-    parts += _describe_left_out(
-        [each for each in splits.values() if each not in folder_of.values()], unlabelled
-    )
+
+    # The layout in words.
+    parts = list[str]()
+    if has_both:
+        parts += [f"{folder.name}/ is {side}" for side, folder in folder_of.items()]
+    left_out = [folder for folder in labelled.values() if folder not in folder_of.values()]
+    parts += _describe_left_out(left_out, unlabelled)
     about = f": {', '.join(parts)}" if parts else ""
     return replace(
         source,
@@ -125,12 +164,17 @@ def _refuse_unlabelled(root: Path, splits: Iterable[Path]) -> Offers:
 
 def _enter(folder: Path) -> Path:
     """Returns the inner folder of the same name if a folder has no other content, as in some archives."""
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(HIDDEN)]
+    entries = list_visible(folder)
     return entries[0] if [entry.name for entry in entries] == [folder.name] else folder
 
 
+def list_visible(folder: Path) -> list[Path]:
+    """Returns the entries of a folder but hidden ones and those of operating systems, sorted."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(HIDDEN))
+
+
 def _list_folders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(HIDDEN))
+    return [entry for entry in list_visible(folder) if entry.is_dir()]
 
 
 def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], domain: Collection[str]) -> Source:

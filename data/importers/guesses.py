@@ -1,6 +1,6 @@
 """Guesses about a table: the column to learn, and whether its texts are what predicts it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -40,34 +40,51 @@ def guess_columns(src: str, query: str, sheet: str, labels: Collection[str] = ()
 
     Raises as `open_table` does.
     """
+    # The cells of the first rows that are not empty, by column.
     with TemporaryDirectory() as scratch:
         table = open_table(src, Path(scratch), (), query, sheet)
         items = islice(table.rows(table.header, any_json=True), _ROWS)
         rows = [row[1] for row in items if not isinstance(row, Rejected)]
     columns = {name: [cells[name] for cells in rows if cells[name]] for name in table.header if name}
     # Lists and objects of JSON lines are neither labels nor texts.
-    columns = {n: cells for n, cells in columns.items() if 2 * sum(c[0] in "[{" for c in cells) <= len(cells)}
+    for name, cells in list(columns.items()):
+        if 2 * sum(cell[0] in "[{" for cell in cells) > len(cells):
+            del columns[name]
     photos = any(cell.lower().endswith(tuple(PHOTO_SUFFIXES)) for cells in columns.values() for cell in cells)
-    words = {
-        name: sum(len(cell.split()) for cell in cells) / len(cells)
-        for name, cells in columns.items()
-        if 2 * len(set(cells)) > len(rows)
-    }
+
+    # The columns of texts, and of labels.
+    several = [name for name, cells in columns.items() if 2 * len(set(cells)) > len(rows)]
+    words = {name: sum(map(len, map(str.split, columns[name]))) / len(columns[name]) for name in several}
     text = max(words, key=lambda name: words[name], default="")
-    text = text if words.get(text, 0) >= _WORDS else ""
-    few = [name for name, cells in columns.items() if 1 < len(set(cells)) <= len(rows) / 2]
+    few = [name for name, cells in columns.items() if name not in several and len(set(cells)) > 1]
+    return Guess(
+        table.shown,
+        table.header,
+        _find_label(columns, few, labels),
+        text if words.get(text, 0) >= _WORDS else "",
+        texts_alone=len(few) - 1 <= _FEW_OTHERS,
+        lists_photos=photos,
+    )
+
+
+def _find_label(columns: Mapping[str, Sequence[str]], few: Collection[str], labels: Collection[str]) -> str:
+    """Returns the column to learn, empty for none, by the `labels` of earlier tables, then names, then place.
+
+    The columns `few` have few values each.
+    """
     classes = [
         name
         for name in few
         if len(set(columns[name])) <= _MOST_CLASSES and max(map(len, columns[name])) <= _LONGEST_LABEL
     ]
-    # A column called like a label is refused if it has many numbers, with the way out.
-    numbers = [name for name, cells in columns.items() if name not in classes and _are_numbers(cells)]
-    named = [*_list_likely(classes), *_list_likely(numbers)]
     counts = {name: sum(cell in labels for cell in columns[name]) for name in classes}
     earlier = [name for name, count in counts.items() if count and count == max(counts.values())]
-    label = (earlier or named or classes[-1:] or [""])[0]
-    return Guess(table.shown, table.header, label, text, len(few) - 1 <= _FEW_OTHERS, photos)
+    if earlier:
+        return earlier[0]
+    # A column called like a label is refused if it has many numbers, with the way out.
+    numbers = [name for name, cells in columns.items() if name not in classes and _are_numbers(cells)]
+    likely = [*_list_likely(classes), *_list_likely(numbers), *classes[-1:]]
+    return likely[0] if likely else ""
 
 
 def _list_likely(names: Sequence[str]) -> list[str]:

@@ -71,18 +71,17 @@ def import_photos(
         DataRefused: `src` has no known layout, or nothing in it can be imported.
         EdgelineError: The span cannot be written.
     """
-    if src.resolve() in (data_dir.resolve(), *data_dir.resolve().parents):
-        raise UsageError(
-            f"{data_dir} lies in {src}.",
-            "The next import would read its spans as photos to import.",
-            "Pass a data folder, or a workspace, outside the source.",
-        )
+    _check_outside(src, data_dir)
     check_kind(data_dir, f"{src} has photos", "photos")
+
+    # The source, and what earlier spans have of it.
     _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
     labels = {PhotoSpan.of(span): read_corrected(span) for span in find_usable_spans(data_dir)}
     earlier = KnownPhotos(labels)
     source = find_source(src, {*earlier.labels, *in_schema})
     report = ImportReport(src, source.layout)
+
+    # The photos, which are written as they are read.
     settings = limits or DataSettings()
     read_one = partial(read_look, limits=settings)
     in_use = sorted((label for label in earlier.labels if not find_fault(label)), key=_make_natural_key)
@@ -112,32 +111,49 @@ def import_photos(
             "Nothing was imported.",
             "Free disk space or grant write permission there, then import again.",
         ) from None
-    missing = source.searched if "missing" in report.refused else ""
     if not report.added and not report.known and not report.relabelled:
-        refused = ", ".join(f"{len(at)} {reason} ({at[0]}, ...)" for reason, at in report.refused.items())
-        raise DataRefused(
-            f"{src} is {source.layout}, but none of its photos can be imported: {refused or 'it is empty'}.",
-            f"There is nothing to train on.{f' {missing}' if missing else ''}",
-            "Give each photo a label, and a file below the source that is not empty.",
-        )
+        raise _make_empty_error(source, report)
+
+    # The workload, and the report.
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
     report.written, report.new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
     report.added = {label: report.added[label] for label in sorted(report.added, key=_make_natural_key)}
     report.conflicts = importer.list_conflicts()
     report.conflicting = len(report.conflicts)
-    unusable = Counter(label for _, label in importer.unusable)
-    usable = {label: n - unusable[label] for label, n in _count_labels(labels, report.added).items()}
+    counts = _count_labels(labels, report.added)
     report.warnings = (
-        *filter(None, [missing]),
+        *_list_searched(source, report),
         *source.warnings,
-        *([_NO_EVAL] if importer.only_train else []),
-        *importer.warn_of_unusable(),
-        *warn_of_few("photo", usable, least),
+        *importer.warn_of_photos(counts, least),
         *warn_of_spellings([label for label in report.added if label not in in_schema]),
         *make_look.warnings,
     )
     return report
+
+
+def _check_outside(src: Path, data_dir: Path) -> None:
+    if src.resolve() in (data_dir.resolve(), *data_dir.resolve().parents):
+        raise UsageError(
+            f"{data_dir} lies in {src}.",
+            "The next import would read its spans as photos to import.",
+            "Pass a data folder, or a workspace, outside the source.",
+        )
+
+
+def _list_searched(source: Source, report: ImportReport) -> list[str]:
+    """Returns where missing photos were looked for, if there are any, in a sentence."""
+    return [source.searched] if source.searched and "missing" in report.refused else []
+
+
+def _make_empty_error(source: Source, report: ImportReport) -> DataRefused:
+    refused = ", ".join(f"{len(at)} {reason} ({at[0]}, ...)" for reason, at in report.refused.items())
+    return DataRefused(
+        f"{report.source} is {source.layout}, but none of its photos can be imported:"
+        f" {refused or 'it is empty'}.",
+        " ".join(["There is nothing to train on.", *_list_searched(source, report)]),
+        "Give each photo a label, and a file below the source that is not empty.",
+    )
 
 
 def _count_labels(labels: Mapping[PhotoSpan, Sequence[LabelRow]], added: Mapping[str, int]) -> dict[str, int]:
@@ -205,11 +221,18 @@ class _Importer:
             places[photo.row.photo.partition(".")[0]].append(f"{photo.where} is {photo.row.label!r}")
         return tuple(", ".join(files) for files in places.values() if len(files) > 1)
 
-    def warn_of_unusable(self) -> Iterator[str]:
-        """Yields warnings of the photos that a run will reject."""
+    def warn_of_photos(self, counts: Mapping[str, int], least: int) -> Iterator[str]:
+        """Yields warnings of photos without eval, of those that a run will reject, and of small classes.
+
+        `counts` are the photos of each label, and a run wants `least` of each that it does not reject.
+        """
+        if self.only_train:
+            yield _NO_EVAL
         for reason, photos in self._rejected.items():
             count = "1 photo" if len(photos) == 1 else f"{len(photos)} photos"
             yield f"A run will quarantine {count} as {reason}; the first is {photos[0]}"
+        unusable = Counter(label for _, label in self.unusable)
+        yield from warn_of_few("photo", {label: n - unusable[label] for label, n in counts.items()}, least)
 
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
         for number, offer in enumerate(self._source.offers, start=1):

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -43,30 +43,40 @@ def group_photos(
         The rows of all photos in their order, with their sessions; new sessions of several photos, as the
         places of these; and the places of the photos that joined a session of an earlier span.
     """
-    rows, groups, joined = [photo.row for photo in photos], [], []
+    rows = [photo.row for photo in photos]
+    groups, joined = list[tuple[str, ...]](), list[str]()
     kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
     for number, photo in enumerate(photos):
         if photo.look is not None:
             kinds[photo.row.label, photo.row.split].append(number)
+
     for (label, split), numbers in kinds.items():
         others = [] if split else [item for item in earlier if item[0].label == label]
-        looks = [photos[number].look or b"" for number in numbers] + [look for _, look in others]
-        pairs = _pair_neighbours([photos[number] for number in numbers])
-        alike = find_same(stack_looks(looks), compute_features(looks), len(numbers), pairs)
-        members: dict[int, list[int]] = defaultdict(list)
-        for place, group in enumerate(alike.groups[: len(numbers)]):
-            members[int(group)].append(place)
-        for places in members.values():
-            twin = next((int(alike.twins[place]) for place in places if alike.twins[place] >= 0), None)
-            first = rows[numbers[places[0]]] if twin is None else others[twin - len(numbers)][0]
-            where = [photos[numbers[place]].where for place in places]
+        for members, twin in _find_alike([photos[number] for number in numbers], others):
+            same = [numbers[place] for place in members]
+            where = [photos[number].where for number in same]
             if twin is not None:
                 joined += where
-            elif len(places) > 1:
+            elif len(same) > 1:
                 groups.append(tuple(where))
-            for place in places:
-                rows[numbers[place]] = replace(rows[numbers[place]], session_id=get_session(first))
+            session = get_session(twin or rows[same[0]])
+            for number in same:
+                rows[number] = replace(rows[number], session_id=session)
     return rows, tuple(groups), tuple(joined)
+
+
+def _find_alike(
+    photos: Sequence[NewPhoto], earlier: Sequence[tuple[LabelRow, bytes]]
+) -> Iterator[tuple[list[int], LabelRow | None]]:
+    """Yields photos of the same object, as places, with the row of an earlier photo of it if there is one."""
+    looks = [photo.look or b"" for photo in photos] + [look for _, look in earlier]
+    alike = find_same(stack_looks(looks), compute_features(looks), len(photos), _pair_neighbours(photos))
+    members: dict[int, list[int]] = defaultdict(list)
+    for place, group in enumerate(alike.groups[: len(photos)]):
+        members[int(group)].append(place)
+    for places in members.values():
+        twins = [int(alike.twins[place]) for place in places if alike.twins[place] >= 0]
+        yield places, earlier[twins[0] - len(photos)][0] if twins else None
 
 
 def _pair_neighbours(photos: Sequence[NewPhoto]) -> NDArray[np.int64]:

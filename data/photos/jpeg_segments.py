@@ -49,25 +49,19 @@ def parse_jpeg(data: bytes) -> PlainJpeg:
     if data[:2] != bytes((0xFF, _START)):
         raise OddJpeg("no start marker")
     parts = [data[:2], _JFIF]
-    frame, exif, has_jfif, transform, position = b"", b"", False, None, 2
-    has_scan = False
+    frame, exif, transform = b"", b"", None
+    has_jfif = has_scan = False
+    position = 2
+
     while True:
-        match = _read_segment(data, position)
-        if match is None:
-            raise OddJpeg("no marker where one is due", truncated=len(data) - position < 4)
-        marker, body, after = match
+        marker, body, after = _read_segment(data, position)
         if marker == _END:
             break
-        if after > len(data):
-            raise OddJpeg("a segment is longer than the file", truncated=True)
         if marker in (_BASELINE, _PROGRESSIVE) and not frame:
             frame = body
         elif marker == _SCAN and frame:
             has_scan = True
-            end = _NEXT_MARKER.search(data, after)
-            if end is None:
-                raise OddJpeg("the last scan has no end", truncated=True)
-            after = end.start()
+            after = _find_scan_end(data, after)
         elif marker == _APP0 and body[:5] == b"JFIF\0":
             has_jfif = True
         elif marker == _APP1 and body[:6] == _EXIF and not exif:
@@ -79,6 +73,7 @@ def parse_jpeg(data: bytes) -> PlainJpeg:
         if marker not in _METADATA:
             parts.append(data[position:after])
         position = after
+
     if not has_scan:
         raise OddJpeg("no scan")
     _check_frame(frame, has_jfif, transform)
@@ -127,22 +122,37 @@ def count_scans(data: bytes) -> int:
     return scans
 
 
-def _read_segment(data: bytes, position: int) -> tuple[int, bytes, int] | None:
-    """Returns marker, body and end of a segment; fill bytes before a marker are legal and skipped."""
+def _read_segment(data: bytes, position: int) -> tuple[int, bytes, int]:
+    """Returns marker, body and end of a segment; fill bytes before a marker are legal and skipped.
+
+    Raises OddJpeg if there is none, or it is not whole.
+    """
+    missing = OddJpeg("no marker where one is due", truncated=len(data) - position < 4)
     start = position
     while start + 1 < len(data) and data[start] == 0xFF and data[start + 1] == 0xFF:
         start += 1
     if start + 1 >= len(data) or data[start] != 0xFF:
-        return None
+        raise missing
     marker = data[start + 1]
     if marker == _END:
         return marker, b"", start + 2
     if start + 4 > len(data):
-        return None
+        raise missing
     (length,) = struct.unpack_from(">H", data, start + 2)
     if length < 2:
-        return None
-    return marker, data[start + 4 : start + 2 + length], start + 2 + length
+        raise missing
+    end = start + 2 + length
+    if end > len(data):
+        raise OddJpeg("a segment is longer than the file", truncated=True)
+    return marker, data[start + 4 : end], end
+
+
+def _find_scan_end(data: bytes, position: int) -> int:
+    """Returns where the entropy-coded data of a scan ends. Raises OddJpeg if the file ends before."""
+    end = _NEXT_MARKER.search(data, position)
+    if end is None:
+        raise OddJpeg("the last scan has no end", truncated=True)
+    return end.start()
 
 
 def _check_frame(frame: bytes, jfif: bool, transform: int | None) -> None:

@@ -47,21 +47,21 @@ class Table:
         Line ends are those of Unix, and whole numbers end as `endings` has it. With `any_json`, a value of
         JSON lines that is not a cell is written as JSON; else its row is rejected. Raises as `read_rows`.
         """
-
-        def clean(name: str, cell: str) -> str:
-            cell = cell.strip()
-            if (ending := self.endings.get(name)) is not None and WHOLE.fullmatch(cell):
-                return cell.removesuffix(".0") + ending
-            # Python 3.10 writes a carriage return without quotes, and no NUL, whose row is refused later.
-            return cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
-
+        endings = [(name, ending) for name, ending in self.endings.items() if name in names]
         with _name_source(self.shown, self.path):
             for number, item in enumerate(read_rows(self.path, names, (), self.separator, any_json), 1):
                 if isinstance(item, Rejected):
                     yield item
-                else:
-                    place = f"row {number}" if self.typed else item[0]
-                    yield place, {name: clean(name, item[1][name]) for name in names}
+                    continue
+                cells = {name: item[1][name].strip() for name in names}
+                for name, cell in cells.items():
+                    # Python 3.10 writes a carriage return without quotes, and no NUL: its row is refused.
+                    if not cell.isprintable():
+                        cells[name] = cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
+                for name, ending in endings:
+                    if WHOLE.fullmatch(cells[name]):
+                        cells[name] = cells[name].removesuffix(".0") + ending
+                yield f"row {number}" if self.typed else item[0], cells
 
 
 def find_endings(cells: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -211,17 +211,7 @@ def _check_header(table: Table) -> None:
         )
     rows = [item[1] for item in islice(table.rows(header), _LINES) if not isinstance(item, Rejected)]
     repeated = {name for name in header if name and any(cells[name] == name for cells in rows)}
-    numbers = [name for name in header if _NUMBER.fullmatch(name)]
-    words = {name for name in header if name} - {*numbers}
-    # Numbers in order, such as years, of which the newest may come first, are names.
-    if all(map(_YEAR.fullmatch, numbers)):
-        numbers.sort()
-    is_ordered = len(numbers) > 1 and all(float(one) < float(two) for one, two in pairwise(numbers))
-    if (
-        (len(numbers) > 1 and not is_ordered)
-        or (len(numbers) == 1 and repeated)
-        or (words and 2 * len(repeated & words) >= len(words))
-    ):
+    if _is_data(header, repeated):
         cells = join_names([repr(name) for name in header], 5)
         raise DataRefused(
             f"The first line of {table.shown} is data: {cells}.",
@@ -229,3 +219,19 @@ def _check_header(table: Table) -> None:
             f"Write a line with a name for each of the {len(header)} columns above it, separated by"
             f" {table.separator!r}.",
         )
+
+
+def _is_data(header: Sequence[str], repeated: Collection[str]) -> bool:
+    """Tells whether a first line is data; `repeated` are its cells that columns have again below it."""
+    numbers = [name for name in header if _NUMBER.fullmatch(name)]
+    if len(numbers) == 1 and repeated:
+        return True
+
+    # Numbers in order, such as years, of which the newest may come first, are names.
+    if all(map(_YEAR.fullmatch, numbers)):
+        numbers.sort()
+    if any(float(one) >= float(two) for one, two in pairwise(numbers)):
+        return True
+
+    words = {name for name in header if name}.difference(numbers)
+    return bool(words) and 2 * len(words.intersection(repeated)) >= len(words)

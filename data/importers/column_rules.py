@@ -1,0 +1,215 @@
+"""The rules that decide what a column of anyone's table is, in a table: the first one that fits counts."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
+from edgeline.records.columns import NUMBERS, TIMES
+
+# Verdicts on a column; ASK is for whole numbers that may be codes.
+AS_NUMBER, AS_DATE, AS_CATEGORY, LEAVE_OUT, ASK = "number", "date", "category", "leave out", "ask"
+_MOST_SIZES = 20  # with a unit, which make a good category
+_LONGEST_NAME = 40
+# The index of a pandas frame, which has no name in a CSV.
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")
+# Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26, 01/05/2026 6:00 PM,
+# months, quarters and weeks such as 2026-02, 2026Q1 and 2026-W05, and 20260105, which reads as a number.
+_DAY, _MONTH = r"\d{1,2}(?:st|nd|rd|th)?", "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_UNREAD_DATE = re.compile(
+    rf"(?:[a-z]{{3,9}}\.?,? )?(?:{_DAY}[-./ ]+{_MONTH}|{_MONTH}[-./ ]+{_DAY}|\d{{1,2}}([-./])\d{{1,2}}(?=\1))"
+    r"[-.,/ ]+(?:(?<!\d-)\d\d|\d{4})(?:[T, ]+\d.*)?|(?:19|20)\d\d(?:-(?:0[1-9]|1[0-2])|[- ]?[QW]\d\d?)",
+    re.IGNORECASE | re.ASCII,
+)
+_COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+# Parts of sentences, in which `c` is the case.
+_IF_GROUP = "--group COLUMN if each is a machine, person or customer"
+_PASS_SIGN = "(pass --decimal . or --decimal ,)"
+_UNREAD = (
+    "has dates in a form that is not read, such as {c.column.unreadable}: write them as 2026-01-05"
+    " (--category keeps them as names)"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A column about which the rules are asked."""
+
+    column: ColumnProfile
+    rows: Mapping[str, int]  # of the table, by label
+    form: str  # of the column's cells; empty if it has no one
+    time: str = ""  # the table's column of times, from which ages are computed
+    reserved: Collection[str] = ()  # names that examples have for other features
+    chosen: str = ""  # the verdict that a person gave
+
+    @property
+    def is_code(self) -> bool:
+        """Tells whether its numbers begin with zeros: a measurement that does has a point behind it."""
+        return self.column.leading_zeros > (1 - MOSTLY) * self.column.cells
+
+    @property
+    def is_readable(self) -> bool:
+        """Tells whether its cells are numbers or dates in one form."""
+        return bool(self.form) and not self.is_code
+
+    @property
+    def has_many_values(self) -> bool:
+        """Tells whether it has few rows of each value."""
+        return self.column.has_over(sum(self.rows.values()) / 2)
+
+    @property
+    def is_mark(self) -> bool:
+        """Tells whether it has one value or nothing, and enough rows of both."""
+        share = self.column.cells / sum(self.rows.values())
+        return self.column.has_one_value() and 1 - MOSTLY <= share <= MOSTLY
+
+    @property
+    def empty_label(self) -> str:
+        """The one of two labels whose rows, and no others, are all empty; else nothing."""
+        return self.column.find_empty_label(self.rows)
+
+    @property
+    def date_parts(self) -> Sequence[str]:
+        """The parts of its dates that a model reads."""
+        return self.column.find_date_parts(self.form, self.time)
+
+    @property
+    def if_group(self) -> str:
+        """The advice to name the column as the group, before more advice; empty where there is a group."""
+        return "" if self.column.is_grouped else f"{_IF_GROUP}, "
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row of the table of rules: what a column is for which the test holds, and why it is left out."""
+
+    name: str
+    test: Callable[[Case], object]
+    sentence: str = ""  # why, after the name of the column, with fields of the case
+    verdict: str = LEAVE_OUT
+
+    def explain(self, case: Case) -> str:
+        """Returns why the column of a case is left out."""
+        return self.sentence.format(c=case)
+
+
+RULES: Sequence[Rule] = (
+    # The choice of a person.
+    Rule("chosen to be left out", lambda c: c.chosen == LEAVE_OUT, "was chosen to be left out"),
+    Rule("chosen as a number", lambda c: c.chosen == AS_NUMBER, verdict=AS_NUMBER),
+    Rule("chosen as a category", lambda c: c.chosen == AS_CATEGORY, verdict=AS_CATEGORY),
+    # Columns from which nothing can be learned.
+    Rule("empty", lambda c: c.column.cells == 0, "is empty in all rows"),
+    Rule("one value", lambda c: c.column.has_one_value() and not c.is_mark, "has one value"),
+    Rule("no name", lambda c: _PANDAS_INDEX.fullmatch(c.column.name) or not c.column.name, "has no name"),
+    Rule(
+        "reserved name",
+        lambda c: c.column.name in c.reserved,
+        "is called like another feature of examples (rename it to learn from it)",
+    ),
+    # Columns that give the label away; a spelling of the label has a value for each.
+    Rule(
+        "another spelling of the label",
+        lambda c: c.column.gives_label_away() and not c.column.has_over(len(c.column.labels)),
+        "gives the label away",
+    ),
+    Rule(
+        "names with one label each",
+        lambda c: c.column.gives_label_away() and not c.column.is_grouped,
+        f"gives the label away ({_IF_GROUP})",
+    ),
+    Rule(
+        "names of a group's members with one label each",
+        lambda c: c.column.gives_label_away(),
+        "gives the label away (--number or --category keeps it)",
+    ),
+    Rule(
+        "empty for one label",
+        lambda c: c.empty_label,
+        "gives the label away: it is empty in all rows labelled {c.empty_label}, and in no others",
+    ),
+    # Numbers and dates.
+    Rule("row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), "numbers the rows"),
+    Rule(
+        "identifiers of rows",
+        lambda c: c.is_readable and c.column.identifies_rows(c.form),
+        "is different in nearly every row, like an identifier",
+    ),
+    Rule(
+        "named like an identifier",
+        lambda c: c.is_readable and c.column.is_called_identifier(),
+        f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({{c.if_group}}--number if they"
+        " measure something, --category keeps the most frequent)",
+    ),
+    Rule(
+        "a range for each label",
+        lambda c: c.is_readable and c.column.separates_labels(c.form),
+        "gives the label away: each label has a range of its own",
+    ),
+    Rule(
+        "dates without marks",
+        lambda c: c.is_readable and c.form in NUMBERS and c.column.have_all(_COMPACT_DATE),
+        _UNREAD,
+    ),
+    Rule(
+        "dates that do not recur",
+        lambda c: c.is_readable and c.form in TIMES and not c.date_parts,
+        "is a date whose parts do not repeat in these rows (to keep it as a number: --number)",
+    ),
+    Rule("dates", lambda c: c.is_readable and c.form in TIMES, verdict=AS_DATE),
+    Rule("codes", lambda c: c.is_readable and c.column.guess_kind(c.form), verdict=ASK),
+    Rule("numbers", lambda c: c.is_readable, verdict=AS_NUMBER),
+    # Numbers and dates that cannot be read.
+    Rule("day or month", lambda c: c.column.has_mostly(TIMES), "has dates with an ambiguous day and month"),
+    Rule(
+        "point or thousands",
+        lambda c: not c.is_code and c.column.has_mostly(NUMBERS) and c.column.by_point[0],
+        f"has numbers with an ambiguous decimal point, such as {{c.column.by_point[1]}} {_PASS_SIGN}",
+    ),
+    Rule(
+        "comma or thousands",
+        lambda c: not c.is_code and c.column.has_mostly(NUMBERS),
+        f"has numbers with an ambiguous decimal comma {_PASS_SIGN}",
+    ),
+    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), _UNREAD),
+    Rule(
+        "numbers with a unit",
+        lambda c: c.column.has_over(_MOST_SIZES) and c.column.has_unit(),
+        "has numbers with a unit, or with blanks or ' at thousands, such as {c.column.unreadable}: write the"
+        " numbers alone (--category keeps them as names)",
+    ),
+    # Names.
+    Rule(
+        "a few cells that are no numbers",
+        lambda c: c.has_many_values and not c.is_code and c.column.others,
+        "{c.column.others}",
+    ),
+    Rule(
+        "photos",
+        lambda c: c.has_many_values and c.column.names_photos(),
+        "names photos, which are read without --label",
+    ),
+    Rule(
+        "too many names",
+        lambda c: c.column.values is None and not c.column.has_unique_cells(),
+        f"has over {MOST_CATEGORIES:,} values ({{c.if_group}}--category keeps the most frequent)",
+    ),
+    Rule("text", lambda c: c.has_many_values and c.column.longest > _LONGEST_NAME, "is text of many words"),
+    Rule(
+        "a name for each row",
+        lambda c: c.has_many_values and c.column.has_unique_cells(),
+        "is different in nearly every row",
+    ),
+    Rule(
+        "names of groups",
+        lambda c: c.has_many_values and not c.column.is_grouped,
+        f"has few rows of each value ({_IF_GROUP})",
+    ),
+    Rule("rare names", lambda c: c.has_many_values, "has few rows of each value"),
+    Rule("names", lambda c: True, verdict=AS_CATEGORY),
+)
+
+
+def judge_column(case: Case) -> Rule:
+    """Returns the first rule that holds; the last one always does."""
+    return next(rule for rule in RULES if rule.test(case))

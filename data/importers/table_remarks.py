@@ -1,0 +1,66 @@
+"""Remarks and warnings on the columns of a table that is imported, as sentences."""
+
+from collections.abc import Collection, Iterator
+
+from data.importers.column_kinds import Kinds
+from data.importers.columns import MOST_CATEGORIES
+from data.importers.table_profile import EXAMPLES, TableProfile
+from data.importers.table_roles import Roles
+
+
+def warn_of_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]:
+    """Yields a warning for each role whose empty cells cost rows; `noun` is a row's."""
+    for name in (roles.text, roles.time, "" if roles.text else roles.group):
+        if name and (dropped := table.columns[roles.label].cells - table.columns[name].cells):
+            yield f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {dropped:,}."
+
+
+def warn_of_photos(table: TableProfile, roles: Roles, kinds: Kinds) -> Iterator[str]:
+    """Yields a warning if a column of a table that no model reads names photos."""
+    read = {*roles.columns, *kinds.categories}
+    photos = [column.name for column in table.columns.values() if column.names_photos()]
+    if unread := [name for name in photos if name not in read]:
+        yield (
+            f"{unread[0]} names photos, which a table does not read: the model learns from the other"
+            " columns. To learn from the photos, call the column of labels `label`, leave out --label, and"
+            " import into a new folder."
+        )
+
+
+def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
+    """Yields sentences about odd labels and groups."""
+    if table.unlabelled:
+        places = ", ".join(table.unlabelled[:EXAMPLES])
+        places += ", ..." if len(table.unlabelled) > EXAMPLES else ""
+        yield f"Left out because {roles.label} is missing: {len(table.unlabelled)} ({places})."
+    if nones := [name for name in table.labels if name.lower() == "none"]:
+        yield f"{nones[0]!r} counts as a class; a missing label is an empty cell, NaN, NA or NULL."
+    if not roles.group:
+        return
+    column = table.columns[roles.group]
+    if column.is_nearly_unique():
+        yield f"The group {roles.group} differs in nearly every row, so it keeps no rows together."
+    elif column.gives_label_away():
+        yield (
+            f"Each of the {len(column.values or ())} groups of {roles.group} has one label, so a model may"
+            " learn the groups instead of the labels; only its answers for unseen groups show that."
+        )
+
+
+def remark_on_categories(table: TableProfile, kinds: Kinds, vocabulary: int) -> Iterator[str]:
+    """Yields a sentence for each category with more values than a model tells apart; 0 for no limit."""
+    for column in (table.columns[name] for name in kinds.categories):
+        least = MOST_CATEGORIES + 1 if column.values is None else len(column.values)
+        count = f"over {MOST_CATEGORIES:,}" if column.values is None else f"{least:,}"
+        if 0 < vocabulary < least:
+            yield (
+                f"{column.name} has {count} values, and a model tells the {vocabulary} most frequent ones"
+                " apart; model.vocabulary in workload.yaml changes that."
+            )
+
+
+def explain_categories(table: TableProfile, kinds: Kinds, chosen: Collection[str]) -> Iterator[str]:
+    """Yields a sentence for each category that nobody chose and that a few cells keep from being numbers."""
+    for name in kinds.categories:
+        if name not in chosen and (why := table.columns[name].others):
+            yield f"{name}, a category, {why}."

@@ -1,0 +1,190 @@
+"""Writing of an imported table, or of texts, as one new span, with the files of its workload."""
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from data.importers.column_kinds import Kinds
+from data.importers.curated_schema import build_table_schema, build_text_schema
+from data.importers.import_report import TableReport
+from data.importers.known_rows import count_relabelled, digest_row, find_known_rows
+from data.importers.table_profile import TableProfile
+from data.importers.table_remarks import remark_on_rows
+from data.importers.table_roles import Roles
+from data.importers.workload_files import WORKLOAD, add_files
+from data.settings import DataSettings
+from data.spans.layout import add_span
+from data.spans.source import Rejected
+from data.texts.source import digest_text
+from edgeline.gates.settings import GateSettings
+from edgeline.labels import NO_LABEL
+from edgeline.records.columns import DAYS, MISSING, MONTH, Column, parse_cell, write_cell
+from edgeline.tables.files import Table
+
+_TEXTS = "texts.csv"
+# Largest number of sources of texts for which the report has a slice each.
+_MOST_SOURCES = 50
+# From the first share of repeated texts on, the gate allows for them, up to the second: in a span that came
+# twice, all are copies.
+_FEW_REPEATED, _MOST_QUARANTINED = 0.01, 0.9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table's roles, examples and kinds, as settled before the span is written."""
+
+    roles: Roles
+    noun: str  # of an example
+    settings: DataSettings  # by which rows become examples
+    kinds: Kinds
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The table of a span, and the workload that reads it."""
+
+    file: str
+    cell_of: Mapping[str, str]  # the columns of the imported table, by those of the span
+    compared: Mapping[str, str]  # the forms of the columns by which a row is known again
+    schema: str
+    settings: Mapping[str, str | Mapping[str, Column]]  # of the workload
+
+
+def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: Path) -> TableReport:
+    """Writes the rows that no span has as a new one, if there are any, and its workload's files.
+
+    Raises DataRefused if an earlier span cannot be read, and as `add_span` does.
+    """
+    roles, kinds = plan.roles, plan.kinds
+    layout = _lay_out_texts(profile, roles) if roles.text else _lay_out_rows(profile, plan)
+    labels = tuple(sorted(profile.labels))
+    new_labels: tuple[str, ...] = ()
+    remarks = [*remark_on_rows(profile, roles)]
+    read_cells = partial(_read_cells, table, profile, plan, layout.cell_of.values())
+
+    # The rows that earlier spans have, also under other labels.
+    known = find_known_rows(data_dir, layout.compared, read_cells())
+    count = known.total()
+    if roles.text and (relabelled := count_relabelled(data_dir, ((row[0], row[1]) for row in read_cells()))):
+        remarks.append(
+            f"{relabelled:,} texts have another label in earlier spans. A run will quarantine the old and"
+            " the new row, unless `edgeline data relabel` decides, with a list of example, label, corrected."
+        )
+
+    def fill(folder: Path) -> None:
+        nonlocal new_labels
+        copies = _write_rows(folder / layout.file, layout, read_cells(), known)
+        allowed = 0.0
+        if copies > _FEW_REPEATED * profile.rows:
+            usual = GateSettings().max_quarantine_fraction
+            allowed = min(_MOST_QUARANTINED, round(usual + copies / profile.rows, 2))
+        # The files come first: a span left without them would be added again by the next attempt.
+        files, new_labels = add_files(
+            data_dir, layout.schema, labels, plan.noun, allowed, plan.settings, **layout.settings
+        )
+        if allowed and data_dir / WORKLOAD in files:
+            remarks.append(
+                f"{copies:,} of {profile.rows:,} texts are there more than once, and a run keeps one of"
+                f" each: gate.max_quarantine_fraction in {WORKLOAD} is {allowed}."
+            )
+
+    # The new rows.
+    span = add_span(data_dir, fill) if count < profile.rows else None
+    return TableReport(
+        source=table.shown,
+        span=span,
+        noun=plan.noun,
+        rows=profile.rows - count,
+        known=count,
+        unlabelled=len(profile.unlabelled),
+        labels=labels,
+        new_labels=new_labels,
+        numbers=tuple(kinds.numbers),
+        categories=kinds.categories,
+        left_out=kinds.left_out,
+        guessed=kinds.guessed,
+        refused=profile.refused,
+        remarks=tuple(remarks),
+        notes=tuple(table.notes),
+    )
+
+
+def _lay_out_texts(profile: TableProfile, roles: Roles) -> _Layout:
+    cell_of = {"text": roles.text, "label": roles.label}
+    if roles.group:
+        cell_of["group"] = roles.group
+    # A source is the group of a text once more, if there are few of them.
+    compared = dict.fromkeys(cell_of, "")
+    if roles.group and 0 < len(profile.columns[roles.group].values or ()) <= _MOST_SOURCES:
+        cell_of["source"] = roles.group
+    settings = {"text_column": roles.text, "group_column": roles.group}
+    schema = build_text_schema(sorted(profile.labels))
+    return _Layout(_TEXTS, cell_of, compared, schema, settings)
+
+
+def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
+    roles, kinds = plan.roles, plan.kinds
+    used = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
+    names = dict.fromkeys((roles.time, roles.group, *used, *kinds.categories, roles.label))
+    forms = {column.name: column.form for column in kinds.list_columns()}
+    passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
+    labels, readings = sorted(profile.labels), plan.settings.readings
+    schema = build_table_schema(
+        labels, tuple(kinds.numbers), kinds.categories, roles.group, roles.time, passing, readings
+    )
+    return _Layout(
+        file="table.csv",
+        cell_of={name: name for name in names if name},
+        compared={name: forms.get(name, "") for name in names if name},
+        schema=schema,
+        settings={
+            "label_column": roles.label,
+            "group_column": roles.group,
+            "time_column": roles.time,
+            "columns": {**kinds.times, **kinds.numbers},
+        },
+    )
+
+
+def _read_cells(
+    table: Table, profile: TableProfile, plan: Plan, names: Collection[str]
+) -> Iterator[list[str]]:
+    """Yields the cells of these columns in the labelled rows, as the span has them."""
+    columns = [column for column in plan.kinds.list_columns() if profile.forms[column.name] != column.form]
+    for item in table.rows(list(profile.columns)):
+        if isinstance(item, Rejected) or item[1][plan.roles.label].lower() in NO_LABEL:
+            continue
+        cells = item[1]
+        for column in columns:
+            cells[column.name] = _rewrite_cell(cells[column.name], profile.forms[column.name], column)
+        yield [cells[name] for name in names]
+
+
+def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]) -> int:
+    """Writes the rows but the known ones, and returns how many texts there are more than once."""
+    left, times_written = Counter(known), Counter[str]()
+    # A lone surrogate, which JSON can hold, becomes a question mark.
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(layout.cell_of)
+        for row in rows:
+            digest = digest_row(row, layout.compared) if left else b""
+            if left[digest] > 0:
+                left[digest] -= 1
+                continue
+            writer.writerow(row)
+            if path.name == _TEXTS:
+                times_written[digest_text(row[0])] += 1
+    return sum(times for times in times_written.values() if times > 1)
+
+
+def _rewrite_cell(cell: str, form: str, column: Column) -> str:
+    """Converts a cell to the form of its column in earlier spans; unreadable cells are quarantined later."""
+    if form not in ("", column.form) and cell.lower() not in MISSING:
+        with suppress(ValueError):
+            return write_cell(parse_cell(cell, form), column.form)
+    return cell

@@ -1,0 +1,134 @@
+import random
+from collections import Counter
+
+import pytest
+
+from data.importers.column_rules import RULES, Case, judge_column
+from data.importers.columns import ColumnProfile
+from edgeline.records.columns import NUMBERS, TIMES
+
+RANDOM = random.Random(7)
+LABELS = [RANDOM.choice(("yes", "no")) for _ in range(400)]
+SIZES = [f"{RANDOM.gauss(5, 1):.2f}" for _ in range(400)]
+NAMES = ["".join(RANDOM.choices("abcdefgh", k=6)) for _ in range(400)]
+CODES = [RANDOM.choice(("1000", "1071", "1203", "1999")) for _ in range(400)]
+DAYS = [f"2026-0{n % 4 + 1}-{n * 7 % 28 + 1:02}" for n in range(400)]
+
+
+def judge(cells, labels=LABELS, name="x", form=None, grouped=False, **more):
+    """Returns the name of the rule that decides a column of these cells; an empty one is missing."""
+    column = ColumnProfile(name, (*NUMBERS, *TIMES), is_grouped=grouped)
+    pairs = zip(cells, labels[: len(cells)], strict=True)
+    rows = [(cell, label, f"row {n}", "") for n, (cell, label) in enumerate(pairs) if cell]
+    if rows:
+        column.add(*zip(*rows, strict=True))
+    case = Case(column, Counter(labels[: len(cells)]), column.find_form() if form is None else form, **more)
+    return judge_column(case)
+
+
+def repeat(*cells):
+    return [RANDOM.choice(cells) for _ in range(400)]
+
+
+def swap(cells, *others):
+    """Returns the cells with others in the first places."""
+    return [*others, *cells[len(others) :]]
+
+
+# The name of each rule with a column that it decides, and one that it nearly decides, with other options.
+CASES = {
+    "chosen to be left out": ((SIZES, {"chosen": "leave out"}), (SIZES, {"chosen": "number"})),
+    "chosen as a number": ((CODES, {"chosen": "number"}), (CODES, {})),
+    "chosen as a category": ((SIZES, {"chosen": "category"}), (SIZES, {})),
+    "empty": (([""] * 400, {}), (swap([""] * 400, *"ab" * 5), {})),
+    "one value": ((["a"] * 400, {}), (swap(["a"] * 400, *[""] * 9), {})),
+    "no name": ((SIZES, {"name": "Unnamed: 0"}), (SIZES, {"name": "Unnamed: 1"})),
+    "reserved name": ((SIZES, {"reserved": {"x"}}), (SIZES, {"reserved": {"y"}})),
+    "names of a group's members with one label each": (
+        ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {"grouped": True}),
+        ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {}),
+    ),
+    "names with one label each": (
+        ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {}),
+        ([f"shop {n % 4}" for n in range(400)], {}),
+    ),
+    "another spelling of the label": (
+        ([label.upper() for label in LABELS], {}),
+        (swap([label.upper() for label in LABELS], "YES", "NO", "YES", "NO"), {}),
+    ),
+    "empty for one label": (
+        ([size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)], {}),
+        (
+            swap(
+                [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)], *"1234"
+            ),
+            {},
+        ),
+    ),
+    "row numbers": (
+        ([str(n) for n in range(400)], {}),
+        ([str(n * 37 % 401 // 2) for n in range(400)], {}),
+    ),
+    "identifiers of rows": (
+        ([str(RANDOM.randrange(10**7, 10**8)) for _ in range(400)], {}),
+        ([str(RANDOM.randrange(10**4)) for _ in range(399)] + ["123456"], {}),
+    ),
+    "a range for each label": (
+        ([str(n / 1000 + 10 * (label == "yes")) for n, label in enumerate(LABELS)], {}),
+        (swap([str(n / 1000 + 10 * (label == "yes")) for n, label in enumerate(LABELS)], "10.5", "9.5"), {}),
+    ),
+    "dates without marks": (
+        ([day.replace("-", "") for day in DAYS], {}),
+        ([day.replace("-", "").replace("2026", "3026") for day in DAYS], {}),
+    ),
+    "dates that do not recur": (([f"2026-01-0{n % 9 + 1}" for n in range(400)], {}), (DAYS, {})),
+    "dates": ((DAYS, {}), ([f"{n % 12 + 1}/{n % 11 + 1}/2026" for n in range(400)], {})),
+    "codes": ((CODES, {}), (repeat("1000", "1005", "1010", "1020"), {})),
+    "numbers": ((SIZES, {}), ([f"{size} kg" for size in SIZES], {})),
+    "day or month": (([f"{n % 12 + 1}/{n % 11 + 1}/2026" for n in range(400)], {}), (DAYS, {})),
+    "point or thousands": (([f"{n % 90 + 1}.125" for n in range(400)], {"form": ""}), (SIZES, {})),
+    "comma or thousands": (([f"{n % 90 + 1},125" for n in range(400)], {}), (swap(SIZES, "1,125"), {})),
+    "unread dates": (
+        ([f"{n % 28 + 1} Jan 2026" for n in range(400)], {}),
+        (repeat("1 Jam 2026", "2 Jab 2026"), {}),
+    ),
+    "numbers with a unit": (([f"{size} kg" for size in SIZES], {}), (repeat("1 kg", "2 kg", "5 kg"), {})),
+    "a few cells that are no numbers": (
+        (swap(SIZES, *["broken"] * 20), {}),
+        (swap(SIZES, "broken"), {}),
+    ),
+    "photos": (([f"{name}.jpg" for name in NAMES], {}), ([f"{name}.doc" for name in NAMES], {})),
+    "text": (([f"{name} " * 8 for name in NAMES], {}), (NAMES, {})),
+    "a name for each row": ((NAMES, {}), (swap(NAMES, *NAMES[300:350]), {})),
+    "names of groups": ((NAMES[:220] + NAMES[:180], {}), (NAMES[:180] + NAMES[:180], {})),
+    "rare names": ((NAMES[:220] + NAMES[:180], {"grouped": True}), (NAMES[:220] + NAMES[:180], {})),
+    "names": ((repeat("red", "green", "blue"), {}), (NAMES, {})),
+}
+MANY = [*LABELS * 10]
+LONG = {
+    "named like an identifier": (
+        ([str(n * 7919 % 1301) for n in range(4000)], {"name": "shop_id"}),
+        ([str(n * 7919 % 1301) for n in range(4000)], {"name": "shop"}),
+    ),
+    "too many names": (
+        ([f"shop {n * 7919 % 1301}" for n in range(4000)], {}),
+        ([f"shop {n * 7919 % 901}" for n in range(4000)], {}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in RULES])
+def test_each_rule_decides_its_cells_and_not_those_that_are_nearly_so(name):
+    labels = MANY if name in LONG else LABELS
+    for (cells, options), is_decided in zip((CASES | LONG)[name], (True, False), strict=True):
+        assert (judge(cells, labels, **options).name == name) == is_decided
+
+
+def test_a_rule_says_why_with_the_cells_that_it_saw():
+    column = ColumnProfile("x", (*NUMBERS, *TIMES))
+    column.add([f"{size} kg" for size in SIZES], LABELS, [f"row {n}" for n in range(400)], [""] * 400)
+    case = Case(column, Counter(LABELS), "")
+    assert judge_column(case).explain(case) == (
+        f"has numbers with a unit, or with blanks or ' at thousands, such as '{SIZES[0]} kg' in row 0: write"
+        " the numbers alone (--category keeps them as names)"
+    )
