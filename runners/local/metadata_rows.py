@@ -71,6 +71,8 @@ def check(store: Path) -> None:
         with closing(
             sqlite3.connect(f"file:{quote(str(store))}?mode=rw", uri=True, timeout=_PATIENCE_S)
         ) as rows:
+            # A finding may quote the bytes that are damaged.
+            rows.text_factory = lambda text: text.decode(errors="replace")
             (finding,) = rows.execute("PRAGMA integrity_check(1)").fetchone()
             tables = {name for (name,) in rows.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:
