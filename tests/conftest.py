@@ -33,7 +33,8 @@ pytest_plugins = ["tests.messages", "tests.browser"]
 # The time of an example depends on the machine more than on the code.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
-# The shell of a script starts background processes with these ignored, and a run keeps that.
+# The shell of a script starts background processes with these ignored, as nohup does, and a run keeps that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # OpenMP, OpenBLAS and TensorFlow read these when they are loaded. Where several processes share the cores,

@@ -49,6 +49,7 @@ _VALUES = [
     # How long a converted file is depends on the names of functions, which TensorFlow counts by process.
     (r"(?<=tflite \()[\d,]+(?= bytes\))", "<number>"),
     (r"(?<=tflite has )[\d,]+ of [\d,]+(?= bytes)", "<number> of <number>"),
+    (r"(?<=tflite has more than the )\d+(?= bytes)", "<number>"),
     (r"(at least|offset|size is) \d{4}\b", r"\1 <number>"),
     # The one time is an example in a message.
     (r"(?!2026-01-05T06:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
@@ -69,6 +70,8 @@ _VALUES = [
     (r"\bhas been writing to (\S+) for [1-9] s", r"has been writing to \1 for <number> s"),
     # A process that ends at once closes its pipe before or after the first bytes.
     (r"\[Errno \d+\] (Connection reset by peer|Broken pipe)", "Broken pipe"),
+    # Versions of SQLite name a damaged page otherwise.
+    (r"\b(Tree \d+ page|Page) \d+(?=: btree)", "<page>"),
     (r"sqlalche\.me/e/\d+", "sqlalche.me/e/<version>"),
 ]
 

@@ -1,7 +1,6 @@
 """The runs of a workspace, or the records that a cluster left in a store, with their facts and pages."""
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -103,24 +102,18 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
     if runs and not (place.workload or place.store):
         model = choose_released_model(runs, place.workspace)
     else:
-        model = choose_model(list_models(place, runs), place.store or place.workspace)
-    model = model or "shelf"
+        model = choose_model(list_models(place), place.store or place.workspace) or "shelf"
     last = next((run for run in reversed(runs) if run.workload == model), None)
     return last, place.store or find_push(last, place.workspace), model
 
 
-def list_models(place: Place, runs: Sequence[Run] | None = None) -> list[str]:
-    """Returns the named model, by default those of the store, the runs, or else the workspace's store.
-
-    `runs` are those of the workspace; where they are not given, they are read if they are needed.
-    """
+def list_models(place: Place) -> list[str]:
+    """Returns the named model, by default those of the store, the runs, or else the workspace's store."""
     if place.workload:
         return [place.workload]
     if place.store:
         return sorted(models(place.store))
-    if runs is None:
-        runs = read_runs(place.workspace)
-    names = {run.workload for run in runs}
+    names = {run.workload for run in read_runs(place.workspace)}
     return sorted(names or models(find_push(None, place.workspace)))
 
 

@@ -195,8 +195,8 @@ def choose_model(names: Collection[str], where: str | Path) -> str | None:
     return next(iter(names), None)
 
 
-def choose_released_model(runs: Iterable[Run], workspace: Path) -> str | None:
-    """Returns the model of these runs, of several the only one with a release; None without a run.
+def choose_released_model(runs: Iterable[Run], workspace: Path) -> str:
+    """Returns the model of these runs, of several the only one with a release.
 
     Raises UsageError if several have one.
     """
@@ -204,7 +204,8 @@ def choose_released_model(runs: Iterable[Run], workspace: Path) -> str | None:
     names = list(newest)
     if len(names) > 1:
         names = [name for name in names if name in models(find_push(newest[name], workspace))] or names
-    return choose_model(names, workspace)
+    choose_model(names, workspace)
+    return names[0]
 
 
 def complete_id(beginning: str, ids: Collection[str]) -> str:

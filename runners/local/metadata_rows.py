@@ -58,6 +58,8 @@ DELETE FROM Association WHERE context_id IN ({_CONTEXTS} = 'pipeline_run' AND Co
     AND execution_id IN (SELECT execution_id FROM Association
         WHERE context_id IN ({_CONTEXTS} = 'node' AND Context.name = ?))
 """
+# The text of SQLite's own error may quote damaged bytes, which Python cannot decode.
+_DAMAGES = (sqlite3.Error, UnicodeDecodeError)
 
 
 def check(store: Path) -> None:
@@ -73,7 +75,7 @@ def check(store: Path) -> None:
         ) as rows:
             (finding,) = rows.execute("PRAGMA integrity_check(1)").fetchone()
             tables = {name for (name,) in rows.execute("SELECT name FROM sqlite_master")}
-    except sqlite3.Error as error:
+    except _DAMAGES as error:
         raise _make_error(store, error) from error
     if finding != "ok":
         raise _make_damage_error(store, " ".join(finding.rpartition("***")[2].split()))
@@ -157,11 +159,11 @@ def _open(store: Path) -> Iterator[sqlite3.Connection]:
                     "Update Edgeline on this machine.",
                 )
             yield rows
-    except sqlite3.Error as error:
+    except _DAMAGES as error:
         raise _make_error(store, error) from error
 
 
-def _make_error(store: Path, error: sqlite3.Error) -> EdgelineError:
+def _make_error(store: Path, error: Exception) -> EdgelineError:
     if not _AWAY.search(str(error)):
         return _make_damage_error(store, str(error))
     return EdgelineError(
