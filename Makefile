@@ -48,7 +48,10 @@ test-scale: scale ## the data steps on Spark's standalone cluster, on this machi
 checked:
 	@$(MAKE) -j 2 lint phone-with-node
 
-lint: setup ## ruff, mypy, the layers of imports, what a run reaches, and how docstrings begin
+# Functions of a complexity above 20 are listed, and lint fails.
+ROOMS := components data deploy drill edgeline pipeline runners trainer_module
+lint: setup ## ruff, mypy, the layers of imports, what a run reaches, complexity, and how docstrings begin
+	@! $(BIN)/radon cc --min D --show-complexity $(ROOMS) | grep .
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/python -m tests.docstrings
