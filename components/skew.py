@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgeline.bundle import load_bundle
 from edgeline.errors import EdgelineError
 from edgeline.labels import join_names
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
@@ -12,7 +13,6 @@ from edgeline.records.served import ASKED, Answer, Skew
 from edgeline.release.history import History, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import read_release
-from edgeline.runtime import load_bundle
 from edgeline.store.locations import locate
 
 log = logging.getLogger("edgeline.production")

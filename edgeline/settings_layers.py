@@ -169,8 +169,8 @@ def _cut_first_line(error: yaml.YAMLError) -> str:
 
 def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: Tree) -> list[str]:
     """Returns a sentence per mistake: dotted key, value, layer, what is allowed, and the nearest name."""
-    nodes = walk(schema, schema)
-    rules = {name: describe_allowed(schema, node) for name, node in nodes if "properties" not in node}
+    nodes = dict(walk(schema, schema))
+    rules = {name: describe_allowed(schema, node) for name, node in nodes.items() if "properties" not in node}
     sentences = []
     mistakes = error.errors(include_url=False)
     deeper = {mistake["loc"][:depth] for mistake in mistakes for depth in range(1, len(mistake["loc"]))}
@@ -178,9 +178,11 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
     mistakes = [mistake for mistake in mistakes if mistake["loc"] not in deeper]
     for mistake in mistakes[:_MOST_MISTAKES]:
         keys = [str(part) for part in mistake["loc"]]
+        is_unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
+        keys = keys if is_unknown else _drop_branches(keys, nodes)
         dotted = _escape(".".join(key for key in keys if key != "[key]"))
         where = f" (from {tree.origin(dotted)})"
-        if mistake["type"] == "extra_forbidden" or keys[-1] == "[key]":
+        if is_unknown:
             sentences.append(f"{dotted}: there is no such setting{where}.{suggest_key(dotted, rules)}")
             continue
         one_of = mistake["ctx"]["expected"] if mistake["type"] == "literal_error" else ""
@@ -188,7 +190,17 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         reason = _explain_mistake(mistake, keys, dotted, rules)
         sentences.append(f"{dotted}: {reason}{where}. {hint}".rstrip())
     more = len(mistakes) - _MOST_MISTAKES
+    sentences = list(dict.fromkeys(sentences))  # each branch of a union has its mistake
     return [*sentences, f"and {more:,} more."] if more > 0 else sentences
+
+
+def _drop_branches(keys: list[str], nodes: Collection[str]) -> list[str]:
+    """Returns the keys of a setting without those that name a branch of its union of types."""
+    known = {*nodes}
+    for depth in range(len(keys), 0, -1):
+        if known.intersection(match_patterns(keys[:depth])):
+            return keys[:depth]
+    return keys
 
 
 def _explain_mistake(

@@ -33,7 +33,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
     """
     run = folder.add_events(run)
     sources = Sources.of(run)
-    verdicts = _read_verdicts(sources)
+    verdicts = read_verdicts(sources)
     push = PUSH.find_readable(sources.pushed_model) if sources.pushed_model else None
     search = SEARCH.find_readable(sources.search) if sources.search else None
     version = find_pushed_version(run)
@@ -65,7 +65,7 @@ def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Seq
     )
 
 
-def _read_verdicts(sources: Sources) -> list[Verdict]:
+def read_verdicts(sources: Sources) -> list[Verdict]:
     """Returns the verdicts on data, model and edge files, as far as there are any."""
     folders = filter(None, (sources.data_verdict, sources.blessing, sources.edge_verdict))
     verdicts = map(VERDICT.find_readable, folders)

@@ -15,12 +15,13 @@ from data.spans.layout import find_usable_spans
 from edgeline.errors import EdgelineError
 from edgeline.mlflow import updates
 from edgeline.report.facts import Facts
+from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.known_runs import find_written_facts, write_report
 from edgeline.workspace.place import Place
 from runners.local import gc
-from runners.local.conclusion import find_release
+from runners.local.conclusion import find_release, read_verdicts
 from runners.local.run import Listener, Moment, Session
 from runners.shared.progress import print_line
 
@@ -56,13 +57,14 @@ def exclude_refused(moment: Moment, session: Session) -> None:
     if run.outcome not in ("refused", "held"):
         return
     data, others = locate(run.data), ""
+    findings = [finding for verdict in read_verdicts(Sources.of(run)) for finding in verdict.blocking]
     try:
         names = [span.name for span in find_usable_spans(data)]
         blamed = [span for span in run.blamed_spans if span in names]
         if len(blamed) == len(names):
             return
         for span in blamed:
-            why = next((reason for reason in run.reasons if span in reason), run.reasons[0])
+            why = next((item.sentence for item in findings if span in item.spans), run.reasons[0])
             decide(data, "exclude", span, f"Run {run.id}: {why}", names)
             print_line(session.console, f"{span} is excluded, as gate.exclude_refused says.", "yellow")
             others = "other "

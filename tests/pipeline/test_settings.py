@@ -189,6 +189,8 @@ def test_every_mistake_is_in_the_one_error():
          " trainer.precision=float32 beside it (from --set)."),
         ("push.min_app_version=2.10",
          "push.min_app_version: 2.1 is not a version of three numbers, such as 2.4.0 (from --set)."),
+        ("model.frozen_stages=0",
+         "model.frozen_stages: 0 is not a whole number from 1 to 7 or all (from --set)."),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_named_with_what_is_allowed(override, sentence):
