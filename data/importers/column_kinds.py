@@ -234,8 +234,8 @@ def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bo
 
     Raises UsageError for one value, one for nearly each row, measurements, or a value that cannot be a label.
     """
-    shown, column = table.shown, table.columns[label]
-    values = column.values
+    column = table.columns[label]
+    shown, values = table.shown, column.values
     if earlier.is_first or not column.cells:
         why = "A model needs at least two classes."
         _check_not_constant(shown, column, why, "Name another column, or import rows of other classes too.")

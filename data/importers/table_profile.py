@@ -61,8 +61,10 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
     # A number shows its form in the cells as they are.
     endings = {name: end for name, end in table.endings.items() if name in roles.columns}
     table = replace(table, endings=endings)
-    rows, damaged, refused, unlabelled = 0, 0, list[str](), list[str]()
-    block, labels = list[tuple[str, dict[str, str]]](), set[str]()
+    rows = damaged = 0
+    refused, unlabelled = list[str](), list[str]()
+    block = list[tuple[str, dict[str, str]]]()
+    labels = set[str]()
     for item in _report_rows(table.rows(list(columns))):
         rows += 1
         if isinstance(item, Rejected):

@@ -132,10 +132,10 @@ def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
     names = dict.fromkeys((roles.time, roles.group, *used, *kinds.categories, roles.label))
     forms = {column.name: column.form for column in kinds.list_columns()}
     passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
-    labels, readings = sorted(profile.labels), plan.settings.readings
-    schema = build_table_schema(
-        labels, tuple(kinds.numbers), kinds.categories, roles.group, roles.time, passing, readings
-    )
+    labels = sorted(profile.labels)
+    numbers = tuple(kinds.numbers)
+    readings = plan.settings.readings
+    schema = build_table_schema(labels, numbers, kinds.categories, roles.group, roles.time, passing, readings)
     return _Layout(
         file="table.csv",
         cell_of={name: name for name in names if name},
@@ -166,7 +166,8 @@ def _read_cells(
 
 def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]) -> int:
     """Writes the rows but the known ones, and returns how many texts there are more than once."""
-    left, times_written = Counter(known), Counter[str]()
+    left = Counter(known)
+    times_written = Counter[str]()
     # A lone surrogate, which JSON can hold, becomes a question mark.
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
