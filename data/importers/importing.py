@@ -106,11 +106,7 @@ def import_photos(
                 report.span = span = write_span(data_dir, chain([first], rows), finish)
                 keep_looks(data_dir, span, {new.row.photo: new.look for new in importer.photos if new.look})
     except OSError as error:
-        raise EdgelineError(
-            f"The photos cannot be written to {data_dir} ({error.strerror}).",
-            "Nothing was imported.",
-            "Free disk space or grant write permission there, then import again.",
-        ) from None
+        raise _make_write_error(data_dir, error) from None
     if not report.added and not report.known and not report.relabelled:
         raise _make_empty_error(source, report)
 
@@ -121,15 +117,22 @@ def import_photos(
     report.added = {label: report.added[label] for label in sorted(report.added, key=_make_natural_key)}
     report.conflicts = importer.list_conflicts()
     report.conflicting = len(report.conflicts)
-    counts = _count_labels(labels, report.added)
     report.warnings = (
         *_list_searched(source, report),
         *source.warnings,
-        *importer.warn_of_photos(counts, least),
+        *importer.warn_of_photos(_count_labels(labels, report.added), least),
         *warn_of_spellings([label for label in report.added if label not in in_schema]),
         *make_look.warnings,
     )
     return report
+
+
+def _make_write_error(data_dir: Path, error: OSError) -> EdgelineError:
+    return EdgelineError(
+        f"The photos cannot be written to {data_dir} ({error.strerror}).",
+        "Nothing was imported.",
+        "Free disk space or grant write permission there, then import again.",
+    )
 
 
 def _check_outside(src: Path, data_dir: Path) -> None:
@@ -178,7 +181,8 @@ def _assign_sessions_and_splits(
     earlier, splits = list(chain(*labels.values())), dict[str, str]()
     for span in map(PhotoSpan.of, find_spans(data_dir)):
         with suppress(DataRefused):  # an excluded span may be damaged
-            for row in labels[span] if span in labels else read_labels(span):
+            rows_of_span = labels[span] if span in labels else read_labels(span)
+            for row in rows_of_span:
                 split = row.split if row.split in SPLITS else ""
                 splits[get_session(row)] = splits.get(get_session(row)) or split
     rows = assign_splits(grouped, earlier, splits, eval_fraction)

@@ -105,7 +105,8 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
     """Makes empty profiles of the columns that are read, with the forms that their cells may have."""
     numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS
     columns = dict[str, ColumnProfile]()
-    for name in roles.columns if roles.text else table.header:
+    read = roles.columns if roles.text else table.header
+    for name in read:
         kind = table.types.get(name)
         forms: tuple[str, ...] = (*numbers, *TIMES)
         if name in (roles.group, roles.text):

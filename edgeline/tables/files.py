@@ -175,7 +175,9 @@ def _check_first_line(table: Table, lines: Sequence[str], columns: Collection[st
 
     `lines` are the first of its file. Raises DataRefused.
     """
-    for number, line in enumerate(lines[1:], 2) if {*columns} - {*table.header} else ():
+    is_complete = {*columns} <= {*table.header}
+    below = [] if is_complete else lines[1:]
+    for number, line in enumerate(below, 2):
         for mark in _SEPARATORS:
             cells = next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
             names = [cell.strip() for cell in cells]

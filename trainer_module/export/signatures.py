@@ -30,6 +30,10 @@ from trainer_module.workload_module import LABEL, find, find_input, find_raw_sig
 PROBABILITIES = "probabilities"
 
 
+# A signature's function, the specs of its arguments, and a warm-up request of TensorProtos.
+Endpoint = tuple[Callable[..., Any], dict[str, tf.TensorSpec], dict[str, Any]]
+
+
 def export(
     model: keras.Model,
     transform: tft.TFTransformOutput,
@@ -47,7 +51,31 @@ def export(
     becomes part of the SavedModel. `doubting` is the model with the output `unlike`, of
     `trainer_module.training.novelty`, which then serves tensors.
     """
-    spec, layer = transform.raw_feature_spec(), transform.transform_features_layer()
+    layer = transform.transform_features_layer()
+    endpoints = _make_endpoints(model, transform, layer, workload, doubting or model)
+    archive = keras.export.ExportArchive()
+    archive.track(doubting or model)
+    archive.track(layer)
+    for name, (endpoint, specs, _) in endpoints.items():
+        named = {key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in specs.items()}
+        traced = tf.function(endpoint, autograph=False)
+        traced.get_concrete_function(**named)
+        archive.add_endpoint(name, traced)
+    archive.write_out(folder, verbose=False)
+    requests = {name: (endpoint, request) for name, (endpoint, _, request) in endpoints.items()}
+    warm_up.write(folder, workload.name, requests)
+    Path(folder, MODEL_IDENTITY).write_text(compute_identity(Path(folder)))
+
+
+def _make_endpoints(
+    model: keras.Model,
+    transform: tft.TFTransformOutput,
+    layer: keras.layers.Layer,
+    workload: Workload,
+    serving: keras.Model,
+) -> dict[str, Endpoint]:
+    """Returns each signature's endpoint by its name; `layer` is Transform's, `serving` answers tensors."""
+    spec = transform.raw_feature_spec()
     feature = find_input(transform)
     stored = find(workload.module, "STORED_AS", {}).get(feature)
     shape, dtype = model.input_shape, tf.as_dtype(model.inputs[0].dtype)
@@ -76,7 +104,7 @@ def export(
         return predict(layer(features)[feature])
 
     def serve_tensors(**values: tf.Tensor) -> dict[str, tf.Tensor]:
-        return predict(values[feature], doubting or model)
+        return predict(values[feature], serving)
 
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         features = transform_examples(examples, *workload.reads, LABEL)
@@ -92,8 +120,7 @@ def export(
     neutral = warm_up.make_neutral_features(workload.module, raw, {LABEL: workload.labels[0]})
     neutral_inputs = {name: neutral[name] for name in workload.reads}
     strings, tensors = tf.TensorSpec((None,), tf.string), tf.TensorSpec(shape, dtype)
-    # Each signature has a function, the specs of its arguments, and a warm-up request.
-    endpoints: dict[str, tuple[Callable[..., Any], dict[str, tf.TensorSpec], dict[str, tf.TensorProto]]] = {
+    return {
         "serving_default": (
             serving_default,
             {"examples": strings},
@@ -115,15 +142,3 @@ def export(
             {"examples": warm_up.serialize(neutral)},
         ),
     }
-    archive = keras.export.ExportArchive()
-    archive.track(doubting or model)
-    archive.track(layer)
-    for name, (endpoint, specs, _) in endpoints.items():
-        named = {key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in specs.items()}
-        traced = tf.function(endpoint, autograph=False)
-        traced.get_concrete_function(**named)
-        archive.add_endpoint(name, traced)
-    archive.write_out(folder, verbose=False)
-    requests = {name: (endpoint, request) for name, (endpoint, _, request) in endpoints.items()}
-    warm_up.write(folder, workload.name, requests)
-    Path(folder, MODEL_IDENTITY).write_text(compute_identity(Path(folder)))
