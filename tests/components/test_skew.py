@@ -47,7 +47,7 @@ def test_a_device_whose_scores_differ_from_those_of_the_stored_file_is_found(tmp
 
 def test_a_score_that_is_no_number_has_the_largest_skew_and_a_record_that_can_be_read(tmp_path, monkeypatch):
     push_with_golden(tmp_path)
-    monkeypatch.setattr("edgeline.runtime.Answer.ranked", {"bright": float("nan"), "dim": float("nan")})
+    monkeypatch.setattr("edgeline.bundle.Answer.ranked", {"bright": float("nan"), "dim": float("nan")})
     ASKED.write(tmp_path, (ANSWER,))
     ORIGINALS.write(tmp_path / ORIGINALS_FOLDER, [Original("span-00001/a", {"celsius": ("21.5", "30")})])
     SKEW.write(tmp_path, tuple(measure_skew(str(tmp_path / "workspace/push"), "shelf", tmp_path)))
