@@ -339,22 +339,26 @@ def _refuse_empty_split(
     workload, limits, rows = window.workload, window.limits, sum(window.listed.values())
     names = [span.name for span in window.spans]
     shown = " to ".join(dict.fromkeys((names[0], names[-1])))
+
     if assigned and not rejected.total():
         return DataRefused(
             f"All {workload.nouns} of {shown} are assigned to {', '.join(assigned)}, and none to {where}.",
             f"A model cannot be trained and judged without {workload.nouns} in both splits.",
             "Assign some of each class to the other split, or remove the splits; import into a new folder.",
         )
+
     by_reason: Counter[str] = Counter()
     for (_, reason), count in rejected.items():
         by_reason[reason] += count
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(by_reason.items())) or "none"
+
     if rejected or limits.readings == 1 or not rows:
         return DataRefused(
             f"No usable {workload.noun} is left for {where} ({rejected.total()} quarantined: {reasons}).",
             f"A model cannot be trained and judged without {workload.nouns} in both splits.",
             f"Check the content of {shown}.",
         )
+
     hours, owner = limits.block_hours, f" of a {workload.group_column}" if workload.group_column else ""
     return DataRefused(
         f"No {hours} hours{owner} have {limits.readings} of the {rows:,} rows.",

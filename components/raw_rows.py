@@ -73,11 +73,13 @@ class RowReader:
                 first_text(example[workload.group]) or name
                 for example, name in zip(examples, names, strict=True)
             ]
+
             blocks.append(self._read_features(examples, names, is_train=most is not None))
             if most is not None and self._widths:
                 most = min(most, _MOST_CELLS // sum(self._widths.values()))
             if most is not None and len(ids) >= most:
                 break
+
         return self._join((ids, np.array(labels, np.int64), np.array(groups, object)), blocks)
 
     def _join(self, about: tuple[Any, Any, Any], blocks: Sequence[Any]) -> Rows:

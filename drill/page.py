@@ -26,6 +26,7 @@ def write_page(folder: Path, year: Year) -> Path:
     harm = {arm: _count_bad_weeks(year, arm) for arm in ARMS}
     good = [week for week in year.weeks if week.is_good]
     broken = {item.promise for week in year.weeks for item in week.broken}
+
     figures = [
         Figure("Weeks", words.count(len(year.weeks)), f"{len(good)} of them with good photos and training"),
         Figure("Broken promises", words.count(len(broken)), f"of {len(PROMISES)}"),
@@ -35,6 +36,7 @@ def write_page(folder: Path, year: Year) -> Path:
             for arm, weeks in harm.items()
         ),
     ]
+
     page = (
         make_environment()
         .from_string(_TEMPLATE.read_text("utf-8"))
@@ -53,6 +55,7 @@ def write_page(folder: Path, year: Year) -> Path:
             promises=[(promise.__name__.replace("_", " "), promise.__doc__) for promise in PROMISES],
         )
     )
+
     (folder / PAGE).write_text(page, encoding="utf-8")
     return folder / PAGE
 

@@ -335,6 +335,7 @@ class Simulation:
             _NEVER: before.get(_NEVER) or week.model,
             _WITHOUT: next(filter(None, trained), before.get(_WITHOUT, "")),
         }
+
         scored = {name for item in year.weeks for name in item.scores}
         tests = {
             name: [week.number] if name in scored else list(range(1, week.number + 1))
@@ -342,9 +343,11 @@ class Simulation:
         }
         if not tests:
             return replace(week, arms=arms)
+
         models = {name: self._models / name for name in tests}
         options = self._options
         job = partial(score_models, models, tests, year.history, options.photos, options.seed, self._scratch)
+
         if self._fork(job, "scores").wait():
             raise EdgelineError(
                 "The hidden tests could not be scored.", "", f"Read {self._logs / 'scores.log'}."

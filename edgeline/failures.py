@@ -85,9 +85,11 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
     for link in walk_chain(error):
         if isinstance(link, EdgelineError):
             return link.problem
+
     if step is None and isinstance(error, OSError):
         text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         return explain(_OF_FILES, f"{errno.errorcode.get(error.errno or 0)} {text}", error=text)
+
     where = f"The step {step}" if step else "The run"
     for link in walk_chain(error):
         is_full = isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -102,6 +104,7 @@ def describe(error: BaseException, step: str | None = None) -> Problem:
             why = "Its data and its network take more memory than the machine, or its GPU, has free."
             do = f"Close other programs, or lower data.window or the photos' model.image_size, and {AGAIN}"
             return Problem(f"{where} ran out of memory{_quote(link)}", why, do)
+
     root = list(walk_chain(error))[-1]
     return Problem(f"{where} failed: {type(root).__name__}{_quote(root)}", *READ_LOG)
 

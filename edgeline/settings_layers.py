@@ -176,6 +176,7 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
     deeper = {mistake["loc"][:depth] for mistake in mistakes for depth in range(1, len(mistake["loc"]))}
     # A list without its bad item is too short, but the item has to be corrected.
     mistakes = [mistake for mistake in mistakes if mistake["loc"] not in deeper]
+
     for mistake in mistakes[:_MOST_MISTAKES]:
         keys = [str(part) for part in mistake["loc"]]
         is_unknown = mistake["type"] == "extra_forbidden" or keys[-1] == "[key]"
@@ -185,10 +186,12 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
         if is_unknown:
             sentences.append(f"{dotted}: there is no such setting{where}.{suggest_key(dotted, rules)}")
             continue
+
         one_of = mistake["ctx"]["expected"] if mistake["type"] == "literal_error" else ""
         hint = suggest(str(mistake["input"]), re.findall("'(.*?)'", one_of))
         reason = _explain_mistake(mistake, keys, dotted, rules)
         sentences.append(f"{dotted}: {reason}{where}. {hint}".rstrip())
+
     more = len(mistakes) - _MOST_MISTAKES
     sentences = list(dict.fromkeys(sentences))  # each branch of a union has its mistake
     return [*sentences, f"and {more:,} more."] if more > 0 else sentences

@@ -231,6 +231,7 @@ def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
             place = f"kubeflow.steps.{name}"
             problem = f"the DAG has no step of that name (from {tree.origin(place)})."
             yield f"{place}: {problem} {suggest(name, steps)}".rstrip()
+
     if settings.model.frozen_stages == "all" and settings.model.weights == "none":
         yield (
             "model.frozen_stages: all keeps the weights that training begins with, but model.weights is none:"
@@ -241,11 +242,13 @@ def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
             f"model.backbone: {settings.model.backbone} has no weights of ImageNet: set model.weights=none"
             f" beside it, or choose an efficientnet_lite (from {tree.origin('model.backbone')})."
         )
+
     if settings.trainer.check_numerics and settings.trainer.precision != "float32":
         yield (
             "trainer.check_numerics: in float16 gradients overflow now and then, and Keras skips the step:"
             f" set trainer.precision=float32 beside it (from {tree.origin('trainer.check_numerics')})."
         )
+
     if settings.trainer.strategy == "multi_worker":
         if settings.trainer.folds:
             yield (

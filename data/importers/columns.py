@@ -237,6 +237,7 @@ class ColumnProfile:
             return ""
         if self.values is None or len(self.values) < 3:
             return ""
+
         is_named = self._has_identifier_name()
         is_sparse = False
         (digits, count), *_ = self.whole_digits.most_common(1)
@@ -249,6 +250,7 @@ class ColumnProfile:
             are_years = _YEARS[0] <= numbers[0] and numbers[-1] <= _YEARS[1]
             # Doses and sizes are few on purpose, but round.
             is_sparse = len(numbers) < expected / 2 and step % 5 != 0 and not are_years
+
         if not is_named and not is_sparse:
             return ""
         return "category" if is_named or digits >= 4 else "number"

@@ -136,6 +136,7 @@ def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
     numbers = tuple(kinds.numbers)
     readings = plan.settings.readings
     schema = build_table_schema(labels, numbers, kinds.categories, roles.group, roles.time, passing, readings)
+
     return _Layout(
         file="table.csv",
         cell_of={name: name for name in names if name},

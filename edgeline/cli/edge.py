@@ -40,16 +40,22 @@ def bench(version: int | None, place: Place, as_json: bool) -> int:
     _, root, model = resolve_place(place)
     folder = PushFolder(locate(root))
     release = store.get(root, model, version)
+
+    # Times.
     with TemporaryDirectory(prefix="edgeline-models-") as scratch:
         files = {variant.name: Path(scratch, variant.file) for variant in release.manifest.variants}
         for path in files.values():
             path.write_bytes(release.read(path.name))
         machine, speeds = _bench(release, files)
+
+    # The record beside the releases.
     at = utc_now()
     measured = Benchmark(model, release.version, at, machine, speeds)
     name = f"{release.version}-{at.replace(':', '')}.json"
     content = encode(measured) + b"\n"
     write_bytes(folder.benchmarks(model) / name, content)
+
+    # Output.
     if as_json:
         print_json(json.loads(content))
         return 0

@@ -56,6 +56,7 @@ def runs(
         raise UsageError(
             f"--since {first} is after --until {last}.", "No run can match both.", "Swap the two days."
         )
+
     every = read_runs(place.workspace, place.workload)[::-1]
     selected = [
         run
@@ -63,10 +64,12 @@ def runs(
         if run.outcome in (outcomes or (run.outcome,))
         and first <= run.started_at[:10] <= (last or run.started_at[:10])
     ]
+
     if as_json:
         keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
         print_json([{key: getattr(run, key) for key in keys} for run in selected])
         return 0
+
     if not selected:
         say(f"None of {format_count(len(every), 'run')} matches." if every else describe_none(place))
     for run in selected:

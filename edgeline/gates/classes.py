@@ -43,11 +43,13 @@ def _find_unrecognised(
         recall, guessed = row[number] / count, sum(other[number] for other in confusion.rows) / total
         if recall > guessed and recall >= settings.min_class_recall:
             continue
+
         shown, required = format_with_bound(recall, settings.min_class_recall)
         why = f"at least {required} required"
         if recall >= settings.min_class_recall:
             shown = f"{recall:.3f}"
             why = f"no better than guessing, since it is predicted for {guessed:.3f} of all examples"
+
         confused = _describe_confusions(dict(zip(confusion.labels, row, strict=True)), label)
         advice = "Add examples of it, or set trainer.balanced=true and, for photos, model.weights=imagenet."
         if judged.examples == OUT_OF_FOLD and metrics.estimates["class"][label].sessions == 1:
@@ -55,6 +57,7 @@ def _find_unrecognised(
             advice = (
                 f"They are all of one {group}, so no fold learned from any: add examples of other {group}s."
             )
+
         text = f"Recall of class {label} is {shown} on {count:,.0f} {judged.examples}; {why}.{confused}"
         yield Finding(
             f"{text} {advice}",

@@ -147,6 +147,7 @@ def check_drift(week: Week) -> Iterator[Finding]:
         if drift.gone:
             text = f"{subject} lacks {', '.join(drift.gone)}, found in the spans that it was compared with."
             yield _lift("missing_value", text, (drift.span,), drift.feature, subject)
+
         most = drift.expected_unseen + settings.max_unknown_token_fraction
         if drift.unseen > most:
             unseen, allowed = format_with_bound(drift.unseen, round(most, 3), 1, "%")
@@ -155,6 +156,7 @@ def check_drift(week: Week) -> Iterator[Finding]:
                 f" allowed); the most frequent are {', '.join(drift.new)}."
             )
             yield _lift("unknown_tokens", text, (drift.span,), drift.feature, f"{subject} ({unseen})")
+
         if drift.distance > drift.threshold:
             large = min(settings.large_drift_factor * drift.threshold, (1 + drift.threshold) / 2)
             rule: GateRule = "large_drift" if drift.distance > large else "drift"

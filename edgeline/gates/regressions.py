@@ -32,6 +32,7 @@ def _find_drops(number: int, bound: Bound, evidence: Evidence) -> Iterator[Findi
     before = (on_eval.metrics.baseline or {}).get(kind, {})
     if most is None:
         return
+
     slices = [item for item in list_slices(bound, on_eval.metrics) if metric in before.get(item[0], {})]
     # Each slice of each bound may find a drop by chance: together they may do so no more often than one.
     bounds = sum(other.max_drop is not None for other in settings.bounds)
@@ -42,6 +43,7 @@ def _find_drops(number: int, bound: Bound, evidence: Evidence) -> Iterator[Findi
         # Any number is better than the NaN of a broken production model.
         if worse <= most + ROUNDING or (math.isnan(old) and not math.isnan(value)):
             continue
+
         drop, limit = format_with_bound(worse, most)
         basis = on_eval.describe(kind, name, metric)
         production = f"the {evidence.subject} in production ({old:.3f})"
@@ -54,9 +56,11 @@ def _find_drops(number: int, bound: Bound, evidence: Evidence) -> Iterator[Findi
             code="drop",
             numbers={"value": value, "in_production": old},
         )
+
         if math.isnan(worse):
             yield finding
             continue
+
         shares = estimate_no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
         share = max(shares)  # of the resamples without a drop
         if share < chance:
@@ -72,6 +76,7 @@ def _find_drops(number: int, bound: Bound, evidence: Evidence) -> Iterator[Findi
             why = f"within noise: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
             yield replace(finding, sentence=f"{text} {why}", code="drop_within_noise", severity="warn")
             continue
+
         yield replace(finding, sentence=f"{finding.sentence} {why}")
 
 

@@ -414,6 +414,7 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
     yield "seconds", facts.run.seconds
     for step in facts.run.steps:
         yield f"seconds/{step.name}", step.seconds
+
     if facts.data is not None:
         for split, count in facts.data.splits.items():
             yield f"data/{split}", count
@@ -423,6 +424,7 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
         if (best := facts.training.kept) is not None:
             yield "loss", best.loss
             yield "eval_loss", best.val_loss
+
     for prefix, item in _select_slices(facts).items():
         yield f"{prefix}examples", item.examples
         yield f"{prefix}groups", item.groups
@@ -432,9 +434,11 @@ def _collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
         yield f"{prefix}accuracy_of_production", item.before
         for name, value in item.measures.items():
             yield f"{prefix}{name}", value
+
     if facts.evaluation is not None:
         for model in facts.evaluation.simple_models:
             yield f"simple/{model.name}/accuracy", model.accuracy
+
     if facts.edge is None:
         return
     for variant in facts.edge.variants:

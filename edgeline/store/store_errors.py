@@ -110,16 +110,19 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
     """Returns what an error of a store means; None for a missing object and for errors of local files."""
     if isinstance(error, EdgelineError):
         return None
+
     signs = collect_signs(error)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     at = f" at {endpoint}" if endpoint else ""
     bucket = place.path.strip("/").partition("/")[0]
     text = " ".join(str(error).split())[:300] or type(error).__name__
+
     if isinstance(error, OSError) and _NO_BUCKET not in signs and _is_local(error):
         return None
     if signs & {"ParamValidationError", "InvalidBucketName"}:
         why, do = "A bucket cannot have that name.", "Write the URL as s3://BUCKET/PREFIX."
         return UsageError(f"{place}: {text}", why, do)
+
     if find_meaning(_OF_STORES, named := " ".join(sorted(signs))):
         return EdgelineError.from_problem(
             explain(_OF_STORES, named, place=place, bucket=bucket, at=at, text=text)

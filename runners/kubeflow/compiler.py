@@ -77,6 +77,7 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "Set them in a file, `--settings FILE`, or with `--set`, for example"
             " `--set kubeflow.push=pvc://edgeline/push`.",
         )
+
     if settings.push.key is not None:
         raise UsageError(
             f"push.key is {settings.push.key}.",
@@ -95,6 +96,7 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "A step and its executors exchange files through a folder that all of them mount.",
             "Set kubeflow.spill=pvc://CLAIM/path, with a claim that several nodes can mount at once.",
         )
+
     _check_schema_size(workload)
     if importlib.util.find_spec("kfp") is None:
         raise UsageError(
@@ -102,6 +104,7 @@ def _check(workload: "Workload", settings: "Settings") -> None:
             "TFX compiles pipelines with it.",
             "Install it: `pip install 'edgeline[kubeflow]'`.",
         )
+
     try:
         spec = importlib.util.find_spec(workload.module)
     except (ImportError, ValueError):

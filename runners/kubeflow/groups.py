@@ -24,9 +24,11 @@ def group_tasks(spec: Spec, order: Sequence[str]) -> None:
     for group in _GROUPS.values():
         groups[group] = {"taskInfo": {"name": group}, "componentRef": {"name": group}, "inputs": {}}
         components[group] = {"dag": {"tasks": {}, "outputs": {"artifacts": {}}}}
+
     for name, task in tasks.items():
         group = owners[name]
         inputs, declared = task.get("inputs", {}), components[task["componentRef"]["name"]]
+
         for argument, source in inputs.get("artifacts", {}).items():
             output = source["taskOutputArtifact"]
             if (owner := owners[output["producerTask"]]) != group:
@@ -35,10 +37,12 @@ def group_tasks(spec: Spec, order: Sequence[str]) -> None:
                 outside = {"taskOutputArtifact": {"producerTask": owner, "outputArtifactKey": passed}}
                 _pass_in(groups[group], components[group], "artifacts", {passed: outside}, kind)
                 inputs["artifacts"][argument] = {"componentInputArtifact": passed}
+
         for argument, source in inputs.get("parameters", {}).items():
             if parameter := source.get("componentInputParameter"):
                 kind = declared["inputDefinitions"]["parameters"][argument]
                 _pass_in(groups[group], components[group], "parameters", {parameter: dict(source)}, kind)
+
         waits_for = task.pop("dependentTasks", [])
         if within := [other for other in waits_for if owners[other] == group]:
             task["dependentTasks"] = within

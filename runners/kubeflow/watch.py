@@ -118,12 +118,14 @@ class Follower:
             return
         if now - self.looked < self.patience.start_s:
             return
+
         self.looked = now
         quiet_s = now - self.since
         if not self.states:
             problem = f"The cluster has not started the run for {duration(quiet_s)}"
             self._warn("start", f"{problem}: is Argo's workflow-controller up?")
             return
+
         if not is_pending(run):
             # A pod that ran out of memory can stay in the state Running for ever (Argo 3.3).
             if quiet_s >= self.patience.quiet_s:
@@ -133,6 +135,7 @@ class Follower:
                     " `kubectl get pods` in the run's namespace shows whether its pod was OOMKilled.",
                 )
             return
+
         troubles = list(find_troubles(read_pods(self.cluster.list_nodes(self.run))))
         for trouble in troubles:
             self._warn(trouble.key, f"{trouble.problem.found} {trouble.problem.do}")

@@ -118,6 +118,7 @@ class Inventory:
         oldest = min((path.name for path in paths), default="")
         removed = [folder.path for folder, _ in self.known if folder.path not in paths]
         removed += [path for path in self._unreadable if path.name < oldest]
+
         releases: dict[str, dict[int, int]] = {}
         old: dict[str, dict[Location, int]] = {}
         ids = {run.id for _, run in kept}
@@ -126,6 +127,7 @@ class Inventory:
             ids |= {item.manifest.run for item in self._releases[name] if item.version not in releases[name]}
             old[name] = archive.find_old(self._records[name], in_store, ids)
             ids |= {facts.run.id for at, facts in self._records[name] if at not in old[name]}
+
         leftovers = (*_find_leftovers(self._workspace, kept), *self._find_pages(old))
         artifacts = self._artifacts.items()
         return Waste(

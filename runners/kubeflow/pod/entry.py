@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edgeline.errors import EdgelineError, UsageError
+from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.failures import describe, walk_chain
 from edgeline.records.outcome import Outcome
 from edgeline.records.shards import find_cause
@@ -51,44 +51,64 @@ _TRAINED = {"model": "tfx.Model", "model_run": "tfx.ModelRun"}
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     """Runs one step; returns its exit code. The launcher's folders are below `root`."""
     options, flags = _parse(arguments)
-    guard_logs()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # TFX logs its arguments there: hundreds of lines of protobuf before the first line of the step.
-    logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
-    logging.getLogger("edgeline.kubeflow").info("This pod has %s.", _describe_devices(root))
+    _configure_logs(root)
+
     started = time.monotonic()
     executor_input = json.loads(options.json_serialized_invocation_args)
-    run, problem = "", None
+    run = ""
+    problem = None
     try:
         run = handover.read_run_id(executor_input, options.step, json.loads(options.own))
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
-        problem = describe(find_cause(error), options.step)
-        if not any(isinstance(link, EdgelineError) for link in walk_chain(error)):
-            logging.getLogger("edgeline.kubeflow").exception("%s failed", options.step)
-            problem = replace(problem, do="Read the log above.")
-        outcome = Outcome.of_problem(problem, options.step)
-        # A usage error is not fixed by a second attempt.
-        if outcome.outcome == "failed" and outcome.exit_code != UsageError.exit_code:
-            again = f"To go on, run `edgeline kubeflow retry {run or 'RUN'}` with the options of submit."
-            outcome = replace(outcome, do=f"{outcome.do} {again}")
-        problem = replace(problem, do=outcome.do)
-        # A run that a gate stopped has its complete record already, from DataGate or RunReport.
-        if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome.outcome):
-            record_end(run, options.records, outcome, problem)
-        _log_lines(problem.why, outcome.do)
+        outcome, problem = _conclude_failure(error, options, run)
+
     # The first of several pods of a step reports for all.
     if not options.pod and (outcome.exit_code or options.step == RELEASE_GATE):
-        if options.alerts:
-            send_alerts_for_end(run, options.records, options.alerts, outcome, problem)
-        is_gate = options.step in STEPS and STEPS[options.step].stops_as is not None
-        if options.shards and is_gate and outcome.outcome != "failed":
-            remove_shards(f"{options.shards}/{run}")
-        if options.registry:
-            mirror_records(options.registry, options.records)
+        _report_end(options, run, outcome, problem)
     _log_lines(outcome.to_line(), outcome.sentence)
     return outcome.exit_code
+
+
+def _configure_logs(root: Path) -> None:
+    guard_logs()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # TFX logs its arguments there: hundreds of lines of protobuf before the first line of the step.
+    logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
+    logging.getLogger("edgeline.kubeflow").info("This pod has %s.", _describe_devices(root))
+
+
+def _conclude_failure(error: Exception, options: Namespace, run: str) -> tuple[Outcome, Problem]:
+    """Returns the outcome of a step that raised an error, and the problem; logs and records it."""
+    problem = describe(find_cause(error), options.step)
+    if not any(isinstance(link, EdgelineError) for link in walk_chain(error)):
+        logging.getLogger("edgeline.kubeflow").error("%s failed", options.step, exc_info=error)
+        problem = replace(problem, do="Read the log above.")
+
+    outcome = Outcome.of_problem(problem, options.step)
+    # A usage error is not fixed by a second attempt.
+    if outcome.outcome == "failed" and outcome.exit_code != UsageError.exit_code:
+        again = f"To go on, run `edgeline kubeflow retry {run or 'RUN'}` with the options of submit."
+        outcome = replace(outcome, do=f"{outcome.do} {again}")
+    problem = replace(problem, do=outcome.do)
+
+    # A run that a gate stopped has its complete record already, from DataGate or RunReport.
+    if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome.outcome):
+        record_end(run, options.records, outcome, problem)
+    _log_lines(problem.why, outcome.do)
+    return outcome, problem
+
+
+def _report_end(options: Namespace, run: str, outcome: Outcome, problem: Problem | None) -> None:
+    """Sends alerts about a run that this step ended, removes what no run needs, and mirrors its record."""
+    if options.alerts:
+        send_alerts_for_end(run, options.records, options.alerts, outcome, problem)
+    is_gate = options.step in STEPS and STEPS[options.step].stops_as is not None
+    if options.shards and is_gate and outcome.outcome != "failed":
+        remove_shards(f"{options.shards}/{run}")
+    if options.registry:
+        mirror_records(options.registry, options.records)
 
 
 def _describe_devices(root: Path) -> str:
