@@ -17,7 +17,8 @@ from data.spans.exclusions import find_excluded_spans, read_decisions
 from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.mlflow import updates
 from edgeline.records.events import EventWriter, Failed
-from edgeline.records.run import Run
+from edgeline.records.run import Artifact, Run
+from edgeline.records.verdict import VERDICT, Finding, Verdict
 from edgeline.workspace.runs import RunFolder, read_runs
 from pipeline.workloads import find_workload
 from runners.cli.main import main
@@ -76,7 +77,9 @@ def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path, ou
     spans = [f"span-0000{n}" for n in (1, 2, 3)]
     for span in spans:
         (tmp_path / span).mkdir()
-    reasons = (f"{spans[1]} is dark.", f"{spans[2]} is empty.")
+    reasons = (f"{spans[1]} is dark.", "Nothing was exported.")
+    findings = [Finding(text, spans=(span,)) for text, span in zip(reasons, spans[1:], strict=True)]
+    VERDICT.write(tmp_path, Verdict.of("data", findings))
     record = Run(
         id="r",
         workload="shelf",
@@ -84,6 +87,7 @@ def test_each_span_that_a_run_excludes_has_the_reason_that_names_it(tmp_path, ou
         data=str(tmp_path),
         reasons=reasons,
         blamed_spans=tuple(spans[1:]),
+        artifacts=(Artifact("DataValidator", "verdict", str(tmp_path)),),
     )
     gate = SimpleNamespace(exclude_refused=True)
     settings, console = SimpleNamespace(gate=gate), Console(stderr=True)
