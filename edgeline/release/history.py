@@ -335,9 +335,9 @@ def catch_up(folder: PushFolder[Path], model: str, history: History) -> None:
 def append_change(folder: PushFolder[Path], model: str, change: Change) -> None:
     """Appends the line of a change, unless it is the last one already; only the writer may call this."""
     if read_lines(folder, model)[0][-1:] != [change.to_line()]:
+        folder.forget(folder.history(model))
         with open(folder.history(model), "a+b", opener=open_without_links) as file:
             append_line(file, change.to_line() + b"\n")
-        folder.forget(folder.history(model))
 
 
 def find_previous_version(changes: Sequence[Change]) -> int | None:

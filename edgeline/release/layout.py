@@ -62,7 +62,7 @@ _PUSH = re.compile(rf"push@({_NAME.pattern})@({_VERSION.pattern})")
 class PushFolder(Generic[Place]):
     """The paths of one push folder.
 
-    That of a writer, who holds its lock, `keeps` each document that it has read, until the writer changes it.
+    That of a writer, who holds its lock, `keeps` each document that it has read, until it is to be changed.
     """
 
     def __init__(self, root: Place, keeps: bool = False) -> None:
@@ -73,7 +73,7 @@ class PushFolder(Generic[Place]):
         self.pins: Place = root / "serving" / PINS  # TF Serving's model configuration
 
     def forget(self, *paths: Place) -> None:
-        """Forgets documents that the writer has changed; they are read again when they are needed."""
+        """Forgets documents that the writer is about to change; a change that fails may be half done."""
         for path in paths:
             if self.documents is not None:
                 self.documents.pop(path, None)

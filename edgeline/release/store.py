@@ -623,9 +623,9 @@ def _put_in_production(
         for part, target in folder.parts(model, new).items():
             durable.make_folders(target.parent)
             durable.move(folder.push_scratch(model, new) / part, target)
+    folder.forget(folder.pins, folder.pointer(model))
     durable.move(switch / "models.config", folder.pins)
     os.rename(switch / "current.json", folder.pointer(model))
-    folder.forget(folder.pins, folder.pointer(model))
     try:
         durable.sync_folder(folder.edge(model))
     except OSError as error:  # too late for an error: readers see the new release
@@ -645,8 +645,8 @@ def _repair(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
         durable.make_folders(folder.scratch)
         durable.make_folders(folder.pins.parent)
         durable.write_file(folder.scratch / "models.config", render_pins(pins))
-        durable.move(folder.scratch / "models.config", folder.pins)
         folder.forget(folder.pins)
+        durable.move(folder.scratch / "models.config", folder.pins)
 
     unfinished = folder.unfinished_pushes()
     alive = {(model, version) for model, version in unfinished if not is_over(model)}

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -32,6 +33,24 @@ def test_a_push_reads_pointer_and_log_once_to_decide_and_the_new_pointer_once(co
     monkeypatch.setattr(layout, "open", count, raising=False)
     store.push(copy, "shelf", candidate)
     assert (reads["current.json"], reads["history.jsonl"]) == (2, 1)
+
+
+def test_a_push_that_fails_at_the_pointer_leaves_the_pins_of_production(copy, tmp_path, monkeypatch):
+    pins = PushFolder(copy).pins
+    before = pins.read_bytes()
+    rename = os.rename
+
+    def fail_at_pointer(source: Path, target: Path) -> None:
+        if Path(target).name == "current.json":
+            assert pins.read_bytes() != before
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rename(source, target)
+
+    candidate = make_candidate(tmp_path / "four", "four")
+    monkeypatch.setattr(os, "rename", fail_at_pointer)
+    with pytest.raises(EdgelineError, match="Production was not changed"):
+        store.push(copy, "shelf", candidate)
+    assert pins.read_bytes() == before and store.current(copy, "shelf").manifest.version == 3
 
 
 def test_a_push_puts_both_parts_and_the_pointer_where_readers_look(root, candidate):
