@@ -9,13 +9,13 @@ from edgeline.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 
-# A command in a text: its program, before the first word of its arguments.
-_PROGRAM = re.compile(r"(?<![\w./-])edgeline (?=--help|[a-z])")
+# The program of a command, which begins a text or its code, or follows a colon; a path may have the name too.
+_PROGRAM = re.compile(r"(^|`|: )edgeline (?=--help|[a-z])")
 
 
 def spell_commands(text: str) -> str:
     """Returns a text for a page or a mail, which is read elsewhere, with commands as the docs spell them."""
-    return _PROGRAM.sub(".venv/bin/edgeline ", text)
+    return _PROGRAM.sub(r"\1.venv/bin/edgeline ", text)
 
 
 def has_project() -> bool:
