@@ -179,10 +179,12 @@ def _measure(given: _Given) -> Metrics:
     workload, on_eval = given.workload, given.on_eval
     out_of_fold, distinct = given.out_of_fold, given.distinct
     group, rate = workload.group_noun, given.settings.evaluation.false_alarm_rate
+
     evaluation = str(given.evaluation)
     has_baseline = _is_comparable(given.baseline)
     # TFMA drops the name of a single model.
     candidate, confusion = read_metrics(evaluation, "candidate" if has_baseline else "", workload)
+
     return Metrics(
         candidate=candidate,
         baseline=read_metrics(evaluation, "baseline", workload)[0] if has_baseline else None,

@@ -199,9 +199,8 @@ def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: T
 
 def _drop_branches(keys: list[str], nodes: Collection[str]) -> list[str]:
     """Returns the keys of a setting without those that name a branch of its union of types."""
-    known = {*nodes}
     for depth in range(len(keys), 0, -1):
-        if known.intersection(match_patterns(keys[:depth])):
+        if any(pattern in nodes for pattern in match_patterns(keys[:depth])):
             return keys[:depth]
     return keys
 

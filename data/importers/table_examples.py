@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from data.importers.table_profile import TableProfile
+from data.importers.table_profile import TableProfile, read_labelled
 from data.importers.table_roles import Roles
 from data.settings import DataSettings
-from data.spans.source import Rejected
 from data.tables.windows import Reading, choose_block_hours, count_windows
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import GateSettings
-from edgeline.labels import NO_LABEL
 from edgeline.records.columns import parse_cell
 from edgeline.tables.files import Table
 
@@ -65,10 +63,7 @@ def plan_examples(
 
 def _read_readings(table: Table, profile: TableProfile, roles: Roles) -> Iterator[Reading]:
     """Yields the rows without their numbers; those that a run quarantines for their cells are left out."""
-    for item in table.rows(roles.columns):
-        if isinstance(item, Rejected) or item[1][roles.label].lower() in NO_LABEL:
-            continue
-        place, cells = item
+    for place, cells in read_labelled(table, roles.label, roles.columns):
         with suppress(ValueError):
             seconds = parse_cell(cells[roles.time], profile.forms[roles.time])
             if not roles.group or cells[roles.group]:

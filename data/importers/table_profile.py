@@ -101,6 +101,13 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
     return TableProfile(table.shown, columns, columns[roles.label].labels, tuple(unlabelled), tuple(refused))
 
 
+def read_labelled(table: Table, label: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields the rows that have a label and are not damaged: place, and the cells of these columns."""
+    for item in table.rows(names):
+        if not isinstance(item, Rejected) and item[1][label].lower() not in NO_LABEL:
+            yield item
+
+
 def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
     """Makes empty profiles of the columns that are read, with the forms that their cells may have."""
     numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS

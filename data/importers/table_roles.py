@@ -51,6 +51,7 @@ def _check_roles(roles: Roles, readings: int) -> None:
         raise UsageError(
             "--readings is given with --text.", "An example of texts is one text.", "Remove one of them."
         )
+
     for role in ("text", "group", "time"):
         if getattr(roles, role) == roles.label:
             raise UsageError(
@@ -58,6 +59,7 @@ def _check_roles(roles: Roles, readings: int) -> None:
                 "A model would read, or be split by, the label that it is to learn.",
                 f"Name another column with --{role}.",
             )
+
     if roles.group and roles.group == roles.time:
         raise UsageError(
             f"--group and --time are both {roles.time}.",

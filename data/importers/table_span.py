@@ -12,16 +12,14 @@ from data.importers.column_kinds import Kinds
 from data.importers.curated_schema import build_table_schema, build_text_schema
 from data.importers.import_report import TableReport
 from data.importers.known_rows import count_relabelled, digest_row, find_known_rows
-from data.importers.table_profile import TableProfile
+from data.importers.table_profile import TableProfile, read_labelled
 from data.importers.table_remarks import remark_on_rows
 from data.importers.table_roles import Roles
 from data.importers.workload_files import WORKLOAD, add_files
 from data.settings import DataSettings
 from data.spans.layout import add_span
-from data.spans.source import Rejected
 from data.texts.source import digest_text
 from edgeline.gates.settings import GateSettings
-from edgeline.labels import NO_LABEL
 from edgeline.records.columns import DAYS, MISSING, MONTH, Column, parse_cell, write_cell
 from edgeline.tables.files import Table
 
@@ -156,10 +154,7 @@ def _read_cells(
 ) -> Iterator[list[str]]:
     """Yields the cells of these columns in the labelled rows, as the span has them."""
     columns = [column for column in plan.kinds.list_columns() if profile.forms[column.name] != column.form]
-    for item in table.rows(list(profile.columns)):
-        if isinstance(item, Rejected) or item[1][plan.roles.label].lower() in NO_LABEL:
-            continue
-        cells = item[1]
+    for _, cells in read_labelled(table, plan.roles.label, list(profile.columns)):
         for column in columns:
             cells[column.name] = _rewrite_cell(cells[column.name], profile.forms[column.name], column)
         yield [cells[name] for name in names]

@@ -19,7 +19,7 @@ def judge_twins(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(text, "gate.severity.twins=off", "overall", code="twins")
 
 
-def judge_groups_measured(evidence: Evidence) -> Iterator[Finding]:
+def judge_few_groups(evidence: Evidence) -> Iterator[Finding]:
     """Yields a warning if the model is judged on few groups."""
     judged = evidence.judged
     number = len(np.unique(judged.answers.groups))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from edgeline.gates.answers import Answers
-from edgeline.gates.basis import judge_comparison, judge_groups_measured, judge_twins
+from edgeline.gates.basis import judge_comparison, judge_few_groups, judge_twins
 from edgeline.gates.bounds import judge_bounds
 from edgeline.gates.classes import judge_classes
 from edgeline.gates.evidence import Evidence, read_value
@@ -15,7 +15,7 @@ from edgeline.gates.figures import compute_metrics
 from edgeline.gates.inputs import judge_columns, judge_photo_drift
 from edgeline.gates.label_issues import judge_label_issues
 from edgeline.gates.majority import judge_majority
-from edgeline.gates.regressions import judge_drops, judge_groups
+from edgeline.gates.regressions import judge_drops, judge_lost_groups
 from edgeline.gates.served import judge_production, judge_served_versions, judge_skew
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.gates.simple import judge_simple_models
@@ -28,12 +28,12 @@ JUDGES: list[Judge] = [
     judge_twins,
     judge_bounds,
     judge_drops,
-    judge_groups,
+    judge_lost_groups,
     judge_majority,
     judge_classes,
     judge_simple_models,
     judge_columns,
-    judge_groups_measured,
+    judge_few_groups,
     judge_label_issues,
     judge_comparison,
     judge_photo_drift,
@@ -63,7 +63,7 @@ def judge_file(answers: Answers, settings: EvaluationSettings, group: str) -> li
     production = compute_metrics(replace(answers, candidate=answers.baseline), group, rate)
     metrics = replace(compute_metrics(answers, group, rate), baseline=production.candidate)
     evidence = Evidence(metrics, settings, answers, subject="file")
-    return [*judge_drops(evidence), *judge_groups(evidence)]
+    return [*judge_drops(evidence), *judge_lost_groups(evidence)]
 
 
 def _list_grounds(evidence: Evidence) -> Iterator[str]:

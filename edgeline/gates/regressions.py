@@ -80,7 +80,7 @@ def _find_drops(number: int, bound: Bound, evidence: Evidence) -> Iterator[Findi
         yield replace(finding, sentence=f"{finding.sentence} {why}")
 
 
-def judge_groups(evidence: Evidence) -> Iterator[Finding]:
+def judge_lost_groups(evidence: Evidence) -> Iterator[Finding]:
     """Yields a finding for each group that the model in production answers right and this one does not."""
     answers, settings, subject = evidence.answers, evidence.settings, evidence.subject
     right_after = settings.group_right_after

@@ -83,6 +83,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
     has_pushed = run.outcome == "pushed" or run.has_pushed
     variants = facts.edge.variants if facts.edge else ()
     served = list_served(facts.served, facts.pushed)
+
     return Row(
         run=run.id,
         link=link,

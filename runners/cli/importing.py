@@ -118,8 +118,6 @@ def import_source(
         DataRefused: Nothing in it can be imported.
     """
     from data.importers import archives, phone
-    from data.importers.tables import import_table
-    from runners.cli.asking import ask_kind
 
     path = Path(source)
     with show_progress(f"importing {source}") as progress:
@@ -133,6 +131,9 @@ def import_source(
         options = _complete(source, data, options, progress if on_terminal else None)
         if not options.label:
             return _import_photos(path, data)
+
+        from data.importers.tables import import_table
+        from runners.cli.asking import ask_kind
 
         settings = _load_settings(data / WORKLOAD)
         return import_table(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from edgeline.errors import EdgelineError
 from edgeline.records.outcome import Outcome, find_outcome
-from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step, find_step
+from edgeline.records.steps import RELEASE_GATE, find_helped_step, find_info, find_step
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.pods import Pod, explain_ending, read_pods
 from runners.kubeflow.run_steps import Step
@@ -210,7 +210,7 @@ def _explain_without_outcome(
     `is_silent` says that its program logged no outcome.
     """
     log = logs.read_step(step)
-    stops_as = STEPS[step.name].stops_as if step.name in STEPS else None
+    stops_as = find_info(step.name).stops_as
     if stops_as is not None and not log and (last is None or last.runs_step):
         reason = f"{step.name} stopped the run; its log, which has the reason, cannot be read from here."
         return Outcome(stops_as, None, (reason,))

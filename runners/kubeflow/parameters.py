@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeline.errors import UsageError
-from edgeline.records.steps import STEPS
+from edgeline.records.steps import STEPS, find_info
 
 Values = dict[str, Any]
 
@@ -61,7 +61,7 @@ def _find_places(step: str) -> dict[str, list[str]]:
     return {
         name: [*above, *parameter.setting.split(".")]
         for name, parameter in PARAMETERS.items()
-        if is_recording or (step in STEPS and STEPS[step].takes(parameter.setting))
+        if is_recording or find_info(step).takes(parameter.setting)
     }
 
 

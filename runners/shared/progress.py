@@ -152,21 +152,27 @@ class Progress:
         elif isinstance(event, StepChanged):
             self._show_step(event.step)
         elif isinstance(event, EpochEnded):
-            self._latest = event
-            every = math.ceil(event.epochs / _MOST_EPOCH_LINES)
-            if event.epoch % every == 0 or event.epoch == event.epochs:
-                self.say(f"{' ' * 9}{_format_epoch(event, max(20, self._console.width - 9))}")
+            self._show_epoch(event)
         elif isinstance(event, Counted):
-            self._latest = event
-            is_finished = event.total == event.done
-            if not self._live and (is_finished or time.monotonic() - self._count_printed_at > _COUNT_EVERY_S):
-                self._count_printed_at = time.monotonic()
-                self.say(f"{' ' * 9}{event}")
+            self._show_count(event)
         elif isinstance(event, TrialReported):
             self.say(f"{' ' * 9}{event.text}")
         elif isinstance(event, Warned) and event.text not in self.warnings:
             self.warnings.append(event.text)
             self.say(f"warning: {event.text}", "yellow")
+
+    def _show_epoch(self, event: EpochEnded) -> None:
+        self._latest = event
+        every = math.ceil(event.epochs / _MOST_EPOCH_LINES)
+        if event.epoch % every == 0 or event.epoch == event.epochs:
+            self.say(f"{' ' * 9}{_format_epoch(event, max(20, self._console.width - 9))}")
+
+    def _show_count(self, event: Counted) -> None:
+        self._latest = event
+        is_finished = event.total == event.done
+        if not self._live and (is_finished or time.monotonic() - self._count_printed_at > _COUNT_EVERY_S):
+            self._count_printed_at = time.monotonic()
+            self.say(f"{' ' * 9}{event}")
 
     def _show_step(self, step: Step) -> None:
         if step.state == "running":

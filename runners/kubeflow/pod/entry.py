@@ -28,7 +28,7 @@ from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.failures import describe, walk_chain
 from edgeline.records.outcome import Outcome
 from edgeline.records.shards import find_cause
-from edgeline.records.steps import RELEASE_GATE, STEPS, find_helped_step
+from edgeline.records.steps import RELEASE_GATE, find_helped_step, find_info
 from edgeline.records.verdict import PUSH
 from edgeline.visible import guard_logs
 from pipeline.beam_settings import speed_up_beam
@@ -94,7 +94,7 @@ def _conclude_failure(error: Exception, options: Namespace, run: str) -> tuple[O
     problem = replace(problem, do=outcome.do)
 
     # A run that a gate stopped has its complete record already, from DataGate or RunReport.
-    if run and (options.step not in STEPS or STEPS[options.step].stops_as != outcome.outcome):
+    if run and find_info(options.step).stops_as != outcome.outcome:
         record_end(run, options.records, outcome, problem)
     _log_lines(problem.why, outcome.do)
     return outcome, problem
@@ -104,7 +104,7 @@ def _report_end(options: Namespace, run: str, outcome: Outcome, problem: Problem
     """Sends alerts about a run that this step ended, removes what no run needs, and mirrors its record."""
     if options.alerts:
         send_alerts_for_end(run, options.records, options.alerts, outcome, problem)
-    is_gate = options.step in STEPS and STEPS[options.step].stops_as is not None
+    is_gate = find_info(options.step).stops_as is not None
     if options.shards and is_gate and outcome.outcome != "failed":
         remove_shards(f"{options.shards}/{run}")
     if options.registry:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeline.records.steps import STEPS
+from edgeline.records.steps import find_info
 from runners.kubeflow.pod.handover import Json, Locations, artifacts
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ def make_pages(
     form of TFX. The other pods of a training, which are not steps of the DAG, have no page.
     """
     outputs: dict[str, Json] = {}
-    if step in STEPS and (name := STEPS[step].page_output) in wanted:
+    info = find_info(step)
+    if (name := info.page_output) in wanted:
         page = Path(locations.local(wanted[name]["uri"]))
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_make_page(step, executor_input), encoding="utf-8")
-        outputs[name] = {"display_name": _add_week(STEPS[step].page, step)}
+        outputs[name] = {"display_name": _add_week(info.page, step)}
     for name, collect in ((METRICS, _collect_metrics), (CONFUSION, _collect_confusion)):
         if name in wanted:
             try:

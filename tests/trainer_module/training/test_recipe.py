@@ -1,7 +1,6 @@
 """Every part of the recipe of a training, by the gradients, batches or weights that differ without it."""
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -145,7 +144,7 @@ def pretrained(tmp_path_factory) -> ModelSettings:
 
 def train_whole(model: ModelSettings, folder: Path) -> Trained:
     task, replicas = make_task(make_photos()), tf.distribute.OneDeviceStrategy("/cpu:0")
-    return train_model(task, model, settings(), replicas, folder, time.monotonic())
+    return train_model(task, model, settings(), replicas, folder, began=0.0)
 
 
 def test_a_model_that_begins_with_weights_warms_up_and_changes_only_what_is_not_frozen(pretrained):
