@@ -20,6 +20,9 @@ if not (Path(sites.__file__).parent / "page" / "index.html").is_file():
 MS = 60_000  # a busy machine
 SETTLED = "!/^(Downloading|$)/.test(document.querySelector('#status').textContent)"
 
+# While the page looks, as it does at its start and by itself, a click on its button does nothing.
+READY = "!document.querySelector('#look').disabled"
+
 
 @dataclass
 class Server:
@@ -102,9 +105,9 @@ class Phone:
     def look(self, page: Any = None) -> str:
         """Asks for a new release, as the button does."""
         page = page or self.page
-        wait(page, "!document.querySelector('#look').disabled")  # it may be looking already, as at its start
+        wait(page, READY)
         page.evaluate("document.querySelector('#look').click()")
-        wait(page, "!document.querySelector('#look').disabled")
+        wait(page, READY)
         return self.status(page)
 
     def status(self, page: Any = None) -> str:

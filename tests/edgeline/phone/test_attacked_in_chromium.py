@@ -16,7 +16,7 @@ from data.importers.phone import import_export, unpack
 from data.spans.layout import find_spans
 from edgeline.release import store
 from edgeline.release.signing import format_public_key
-from tests.edgeline.phone.pages import MS, Phone, serve, wait
+from tests.edgeline.phone.pages import MS, READY, Phone, serve, wait
 from tests.edgeline.phone.releases import LABELS, at, forge, push
 from tests.edgeline.release.candidates import make_key
 
@@ -78,10 +78,11 @@ def open_with_clock(open_phone: Callable[..., Phone], url: str) -> Phone:
 def look_past(phone: Phone, attack: Attack, seconds: int) -> str:
     """Asks for a new release, and lets so many seconds go by as soon as the server was asked."""
     attack.asked.clear()
+    wait(phone.page, READY)
     phone.page.evaluate("document.querySelector('#look').click()")
     assert attack.asked.wait(MS / 1000)
     phone.page.clock.fast_forward(1000 * seconds)
-    wait(phone.page, "!document.querySelector('#look').disabled")
+    wait(phone.page, READY)
     return phone.status()
 
 
@@ -144,6 +145,7 @@ def test_a_runtime_that_does_not_arrive_is_asked_for_again(stores, browser, atta
         page.clock.fast_forward(1000 * 1031)
         reason = f"litert_wasm_internal.{end} did not arrive within 1030 s"
         wait(page, f"document.querySelector('#status').textContent.includes({reason!r})")
+        wait(page, READY)
         page.evaluate("document.querySelector('#look').click()")
         wait(page, "document.querySelector('#status').textContent.startsWith('Version 1: signature')")
         context.close()

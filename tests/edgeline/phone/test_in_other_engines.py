@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.edgeline.engines import Engine, start_firefox, start_webkit
-from tests.edgeline.phone.pages import MS, SETTLED, serve
+from tests.edgeline.phone.pages import MS, READY, SETTLED, serve
 from tests.edgeline.phone.releases import CONTENTS, KINDS, forge, push
 from tests.edgeline.release.candidates import make_key
 
@@ -28,8 +28,9 @@ def engine(request, tmp_path_factory):
 
 def look(engine: Engine) -> str:
     """Asks for a new release, as the button does."""
+    engine.wait(READY)
     engine.evaluate("document.querySelector('#look').click()")
-    engine.wait("!document.querySelector('#look').disabled")
+    engine.wait(READY)
     return read(engine, "#status")
 
 
@@ -95,11 +96,12 @@ def test_an_answer_that_stops_in_its_middle_is_dropped_at_its_deadline(root, tmp
         engine.open(server.url)
         engine.wait(SETTLED)
         engine.evaluate(CLOCK)
-        push(root, tmp_path / "two", "row", 2)
         server.answers["2/manifest.json"] = stop
+        push(root, tmp_path / "two", "row", 2)
+        engine.wait(READY)
         engine.evaluate("document.querySelector('#look').click()")
         assert asked.wait(MS / 1000)
         engine.evaluate("window.expire()")
-        engine.wait("!document.querySelector('#look').disabled")
+        engine.wait(READY)
         assert "manifest.json did not arrive within 30 s" in read(engine, "#status")
         over.set()
