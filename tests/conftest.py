@@ -29,7 +29,7 @@ from tests.outputs import write_run
 from tests.postgres import serve
 from tests.s3 import Proxy, point_to
 
-pytest_plugins = ["tests.messages", "tests.browser", "tests.times"]
+pytest_plugins = ["tests.messages", "tests.browser", "tests.times", "tests.draws"]
 # The time of an example depends on the machine more than on the code.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

@@ -22,7 +22,7 @@ def measure_cpu() -> float:
 
 
 class Times:
-    """Adds CPU times to the reports of tests, in the process that runs them; sums them where reports arrive."""
+    """Adds CPU times to the reports of tests where they run, and sums them where reports arrive."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

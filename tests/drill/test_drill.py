@@ -52,7 +52,7 @@ SMALL = (
 
 # It needs twelve minutes of a core, which others share.
 @pytest.mark.timeout(1200)
-@pytest.mark.e2e
+@pytest.mark.exhaustive
 def test_a_full_disk_damaged_photos_and_a_monday_without_a_run_break_no_promise(tmp_path: Path) -> None:
     (plan := tmp_path / "plan.yaml").write_text("1: disk-full-push\n2: corrupt\n3: missed\n")
     place = tmp_path / "drill"

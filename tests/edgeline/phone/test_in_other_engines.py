@@ -10,7 +10,8 @@ from tests.edgeline.phone.pages import MS, READY, SETTLED, serve
 from tests.edgeline.phone.releases import CONTENTS, KINDS, forge, push
 from tests.edgeline.release.candidates import make_key
 
-pytestmark = pytest.mark.e2e
+# Chromium takes the same ways in `make test`.
+pytestmark = pytest.mark.exhaustive
 
 
 # WebKit takes the one for browsers without relaxed SIMD.

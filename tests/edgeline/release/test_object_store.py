@@ -110,6 +110,7 @@ def test_the_mark_comes_first_the_manifest_after_its_files_and_the_pointer_after
 
 # A writer that fails from a write on leaves the same as one that is killed there. Writes 1 and 2 are the
 # lock, 3 is the mark, 4 to 12 are the files, then come pins, lock, pointer, history, and mark and lock again.
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("failing", [1, 2, 3, 4, 5, 12, 13, 14, 15])
 def test_a_writer_that_ends_before_the_pointer_leaves_the_old_release_and_the_next_push_tidies_up(
     url, tmp_path, candidate, on_write, monkeypatch, failing
@@ -168,6 +169,7 @@ def test_a_paused_writer_whose_lock_was_taken_over_changes_nothing_when_it_wakes
     assert store.current(url, "shelf") == last and store.verify(url, "shelf") == []
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("failing", [16, 17, 18])
 def test_a_writer_that_ends_after_the_pointer_leaves_the_new_release(
     url, candidate, on_write, monkeypatch, caplog, failing

@@ -1,14 +1,16 @@
-"""Runs `gc` again and again, killed at its first file operation, its second, ..., until it gets through.
+"""Runs `gc` again and again, killed at one file operation after the other, until it gets through.
 
-    .venv/bin/python -m tests.runners.local.kill_gc_at_every_step WORKSPACE
+    .venv/bin/python -m tests.runners.local.kill_gc_at_every_step WORKSPACE [FIRST STEP]
 
-It is a process of its own, as `kill_at_every_step.py` of the releases is. It prints the number of kills.
+It is a process of its own, as `kill_at_every_step.py` of the releases is. The kills are at operations 1, 2, 3, ...,
+or at FIRST, FIRST + STEP, .... It prints the number of the last one.
 """
 
 import shutil
 import sqlite3
 import sys
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 from edgeline.workspace.runs import list_files, read_runs
@@ -30,24 +32,25 @@ def list_names(workspace: Path) -> set[str]:
     return {str(path.relative_to(workspace)) for path in workspace.rglob("*")}
 
 
-def main(workspace: Path) -> None:
+def main(workspace: Path, first: int = 1, step: int = 1) -> None:
     base = workspace.with_name("base")
 
     def collect() -> None:
         gc.collect(workspace, str(workspace / "push"), 1)
 
     collect()
-    expected, kills, killed = list_names(workspace), 0, True
-    while killed:
+    expected = list_names(workspace)
+    for at in count(first, step):
         shutil.rmtree(workspace)
         shutil.copytree(base, workspace)
-        killed = run_killed(collect, kills + 1)
-        kills += killed
-        check(workspace, f"killed at operation {kills}")
+        killed = run_killed(collect, at)
+        check(workspace, f"killed at operation {at}")
         collect()
-        assert list_names(workspace) == expected, (kills, list_names(workspace) ^ expected)
-    print(kills)
+        assert list_names(workspace) == expected, (at, list_names(workspace) ^ expected)
+        if not killed:
+            print(at - step)
+            return
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -99,6 +99,7 @@ def test_the_death_of_a_worker_ends_the_other_and_the_next_run_goes_on(
     assert_same(read_weights(tmp_path), read_weights(two_workers))
 
 
+@pytest.mark.exhaustive
 def test_workers_end_with_the_process_that_started_them(files, transform_output, tmp_path):
     training = start(run_arguments(files, transform_output, tmp_path, strategy="multi_worker"))
     deadline = time.monotonic() + 300  # On a busy machine TensorFlow alone takes a minute to import.
@@ -121,6 +122,7 @@ def test_the_error_of_a_worker_is_raised_unchanged(files, transform_output, tmp_
     assert "require_gpu=false" in error.value.do
 
 
+@pytest.mark.exhaustive
 def test_the_loss_of_a_worker_on_another_machine_ends_the_others(files, transform_output, tmp_path):
     """The two trainings know of each other only through TensorFlow, as on two machines."""
     changes = {"strategy": "multi_worker", "batch_size": 4, "epochs": 1000}
