@@ -30,15 +30,17 @@ run: setup ## run the pipeline on the embedded sample; options in ARGS="..."
 
 # A file stays in one process, and with it the fixtures that its tests share; tests/conftest.py puts the long
 # files first. A process that dies ends the run: xdist would wait for its tests for ever.
+# Those marked cluster, scale and bare need more than this machine.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-test: checked ## lint, then all tests; pytest's options in ARGS="..."
-	@$(PYTEST) -m "not cluster and not scale and not bare" $(ARGS)
+test: checked ## lint, then tests of every behaviour; pytest's options in ARGS="..."
+	@$(PYTEST) -m "not exhaustive and not cluster and not scale and not bare" $(ARGS)
 
-test-fast: checked ## all but the tests that run the whole DAG
-	@$(PYTEST) -m "not e2e and not cluster and not scale and not bare" $(ARGS)
+test-fast: checked ## leave out the tests that run the whole DAG
+	@$(PYTEST) -m "not e2e and not exhaustive and not cluster and not scale and not bare" $(ARGS)
 
-test-all: test ## all tests, then the commands of README and docs as a user types them on a bare Debian: hours
+test-all: checked ## each case of all tests, then the commands of the pages as typed on a bare Debian: hours
+	@$(PYTEST) --every-case -m "not cluster and not scale and not bare" $(ARGS)
 	@$(BIN)/python -m pytest tests/bare $(ARGS)
 
 test-scale: scale ## the data steps on Spark's standalone cluster, on this machine

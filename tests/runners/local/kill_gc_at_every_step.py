@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.runners.local.kill_gc_at_every_step WORKSPACE [FIRST STEP]
 
-It is a process of its own, as `kill_at_every_step.py` of the releases is. The kills are at operations 1, 2, 3, ...,
-or at FIRST, FIRST + STEP, .... It prints the number of the last one.
+It is a process of its own, as `kill_at_every_step.py` of the releases is. The kills are at
+operations 1, 2, 3, ..., or at FIRST, FIRST + STEP, .... It prints the number of the last one.
 """
 
 import shutil
