@@ -6,6 +6,7 @@ that it starts, has the fixture `case_seed`. With `--every-case`, as `make test-
 
 import random
 from collections import defaultdict
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options."""
     parser.addoption("--every-case", action="store_true", help="run each case of the tests that draw some")
     parser.addoption("--seed", type=int, default=random.randrange(10**6), help="draws the cases")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Gives the seed to a process that runs tests: all have to draw the same."""
+    node.workerinput["seed"] = node.config.getoption("seed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Takes the seed of the process that started this one."""
+    config.option.seed = getattr(config, "workerinput", {}).get("seed", config.option.seed)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
