@@ -26,6 +26,8 @@ _START_S, _CHECK_S = 120.0, 5.0
 class WarmRun:
     """A run, or another job, in a process of its own, with the parts of `subprocess.Popen` that tests need.
 
+    `cpu_s` are the CPU seconds of all those that this process has seen end.
+
     Args:
         arguments: The arguments of `job`.
         cwd: Its working folder.
@@ -35,6 +37,8 @@ class WarmRun:
             `python` for Python code, the first argument, as of `python -c`.
         controller: The pytest process whose warm process it is forked from.
     """
+
+    cpu_s = 0.0
 
     def __init__(
         self,
@@ -53,7 +57,8 @@ class WarmRun:
     def poll(self) -> int | None:
         """Returns the exit code; None while the run goes on."""
         if self.returncode is None and self._connection.poll():
-            self.returncode = self._connection.recv()
+            self.returncode, cpu_s = self._connection.recv()
+            WarmRun.cpu_s += cpu_s
         return self.returncode
 
     def wait(self, timeout: float = 900.0) -> int:
@@ -113,7 +118,8 @@ def _follow(connection: Connection, controller: int) -> None:
         run = forks.Fork(partial(_run, job, arguments, cwd, stderr, controller), output, environment)
     with suppress(OSError):  # a test that ended does not wait
         connection.send(run.pid)
-        connection.send(run.wait())
+        code, times = run.wait(), os.times()
+        connection.send((code, times.children_user + times.children_system))
     os._exit(0)
 
 
