@@ -231,6 +231,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     pusher = Pusher(
         examples=ingest.outputs["examples"],
         quarantine=ingest.outputs["quarantine"],
+        accepted_data=gate.outputs["accepted_data"],
         model=trainer.outputs["model"],
         **reported,
         labels=json.dumps(workload.labels),

@@ -202,7 +202,10 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Pusher": StepInfo(
         "Pushes model and files as one version, or neither.",
-        after=("ExampleGen", "Tuner", "Trainer", "ModelValidator", "EdgeConverter", "EdgeValidator"),
+        after=(
+            *("ExampleGen", "DataGate", "Tuner", "Trainer", "ModelValidator", "EdgeConverter"),
+            "EdgeValidator",
+        ),
         # All that made the model, for its provenance.
         settings=("push", "seed", "data", "gate", "model", "trainer", "tune", "evaluation", "edge"),
         each_run=True,

@@ -20,7 +20,7 @@ from tfx.types.standard_artifacts import (
     TunerResults,
 )
 
-from components.artifacts import EdgeModels, Quarantine, Verdict
+from components.artifacts import AcceptedData, EdgeModels, Quarantine, Verdict
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -116,6 +116,7 @@ class Run:
             "edge_verdict": artifact(Verdict, self.folder / "edge"),
             "model_run": artifact(ModelRun, self.folder / "model_run"),
             "quarantine": artifact(Quarantine, self.folder / "quarantine"),
+            "accepted_data": artifact(AcceptedData, self.folder / "accepted"),
             **search,
         }
 
