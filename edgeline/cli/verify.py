@@ -14,7 +14,7 @@ from edgeline.cli.commands import Command, Group
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import format_count
-from edgeline.release import signing, store
+from edgeline.release import signing, store, upkeep
 from edgeline.release.acceptance import distrust
 from edgeline.release.layout import PushFolder, open_snapshot
 from edgeline.release.manifest import Manifest
@@ -246,7 +246,7 @@ def rotate(to: str, place: Place, key: str | None) -> int:
     """Hands a store over to a new key: both sign the pointer, until the new one signs the next change."""
     last, root, model = resolve_place(place)
     old, new = load_keys(last, root, place.workspace, key), load_signing_key(to)
-    pointer = store.rotate(root, model, old["key"], new, old["trusted"])
+    pointer = upkeep.rotate(root, model, old["key"], new, old["trusted"])
     if pointer is None:
         raise make_missing_model_error(PushFolder(locate(root)), model)
     version = pointer.production.version

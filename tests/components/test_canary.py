@@ -10,7 +10,7 @@ from edgeline.errors import DataRefused
 from edgeline.gates.settings import ServedBound
 from edgeline.records.served import SERVED, Served, ServedVersion
 from edgeline.records.verdict import ENDED_CANARY, PUSH, VERDICT, EndedCanary, Verdict
-from edgeline.release import store
+from edgeline.release import store, upkeep
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from tests.components.steps import admit
@@ -166,7 +166,7 @@ def test_a_collected_version_is_known_and_one_that_never_was_is_not(tmp_path):
     push = tmp_path / "push"
     for name in ("first", "second", "third"):
         Run(tmp_path / name, name).push_to(push)
-    store.collect(push, "shelf", keep=1)
+    upkeep.collect(push, "shelf", keep=1)
 
     versions = find_pushed(str(push), "shelf", [1, 3, 9])
     assert versions[3].created and not versions[3].damage
