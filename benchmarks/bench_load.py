@@ -109,9 +109,9 @@ def _list_decisions(workspace: Path) -> dict[str, Any]:
         return next(workspace.glob(f"artifacts/{output}/*"))
 
     decisions: dict[str, Any] = {}
-    for output in ("DataValidator/verdict", "Evaluator/blessing", "EdgeValidator/verdict"):
+    for output in ("DataValidator/verdict", "ModelValidator/blessing", "EdgeValidator/verdict"):
         decisions |= {f"{output}: {name}": value for name, value in vars(VERDICT.read(find(output))).items()}
-    evaluation, training = find("Evaluator/evaluation"), TRAINING.read(find("Trainer/model_run"))
+    evaluation, training = find("ModelValidator/evaluation"), TRAINING.read(find("Trainer/model_run"))
     files, issues = EDGE_FILES.read(find("EdgeValidator/verdict")), LABEL_ISSUES.read(evaluation)
     metrics = METRICS.read(evaluation)
     return decisions | {

@@ -7,7 +7,7 @@ from edgeline.errors import EdgelineError
 from edgeline.gates.served import Judgement, judge_served, select_blocking
 from edgeline.gates.settings import EvaluationSettings, ServedBound
 from edgeline.records.served import PushedVersion, Served
-from edgeline.records.verdict import ENDED_CANARY
+from edgeline.records.verdict import EndedCanary
 from edgeline.release import store
 from edgeline.release.history import Change, read_history
 from edgeline.release.layout import PushFolder
@@ -75,26 +75,35 @@ def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, Pus
 
 def end_canary(
     push: str, model: str, run: str, settings: ReleaseSettings, served: Served | None, may_promote: bool
-) -> None:
+) -> EndedCanary | None:
     """Promotes the candidate of an open canary if what it answered is good, withdraws it if that is bad.
 
     It does nothing without the setting `push.canary_percent`: then a person opened the canary, and ends it.
     What goes wrong is logged; the canary stays open, so the run pushes nothing.
+
+    Returns:
+        The end of the canary; None if none was ended.
     """
     if not settings.push.canary_percent:
-        return
+        return None
     try:
         if (judged := judge_canary(push, model, served, settings.evaluation.served)) is None:
-            return
+            return None
         (rollout, judgement), keys = judged, settings.push.load_keys()
-        reason = f"{_name_run(run)}{' '.join(judgement.sentences)}"
+        production, candidate = rollout.versions
+        why, ended = " ".join(judgement.sentences), None
+        reason = f"run {run}: {why}"
         if judgement.result == "bad":
-            store.rollback(push, model, reason, rollout.to_version, seen=rollout, **keys)
+            store.rollback(push, model, reason, production, seen=rollout, **keys)
+            ended = EndedCanary("rollback", candidate, production, why)
         elif judgement.result == "good" and may_promote:
-            store.promote(push, model, rollout.versions[1], reason, seen=rollout, **keys)
+            store.promote(push, model, candidate, reason, seen=rollout, **keys)
+            ended = EndedCanary("promote", production, candidate, why)
         log.info("The canary is %s: %s", judgement.result.replace("_", " "), reason)
+        return ended
     except (EdgelineError, OSError) as error:
         log.warning("The canary was not ended: %s", error)
+        return None
 
 
 def renew_pointer(push: str, model: str, settings: PushSettings) -> None:
@@ -106,17 +115,3 @@ def renew_pointer(push: str, model: str, settings: PushSettings) -> None:
         store.renew(push, model, days=settings.pointer_days, **settings.load_keys())
     except (EdgelineError, OSError) as error:
         log.warning("The pointer to production was not renewed: %s", error)
-
-
-def list_endings(push: str, model: str, run: str) -> tuple[str, ...]:
-    """Returns a sentence for each canary that the run ended."""
-    return tuple(
-        f"{ENDED_CANARY}{change.action} from version {change.from_version} to {change.to_version}:"
-        f" {change.reason.removeprefix(_name_run(run))}"
-        for change in read_history(PushFolder(locate(push)), model).changes
-        if change.reason.startswith(_name_run(run))
-    )
-
-
-def _name_run(run: str) -> str:
-    return f"run {run}: "

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
-from components.canary import ReleaseSettings, end_canary, list_endings, renew_pointer
+from components.canary import ReleaseSettings, end_canary, renew_pointer
 from components.run_record import format_details_command, leave_record
-from edgeline.errors import DataRefused, EdgelineError
+from edgeline.errors import DataRefused
 from edgeline.records.run import Run
 from edgeline.records.served import SERVED
 from edgeline.records.source import Source
-from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import ENDED_CANARY, VERDICT
 from edgeline.release.acceptance import check_push_early, check_writer
 from edgeline.release.signing import load_signing_key
 
@@ -58,11 +57,8 @@ def DataGate(
     """
     verdict, served = VERDICT.read(Path(data_verdict.uri)), SERVED.find(Path(quarantine.uri))
     settings = ReleaseSettings.model_validate_json(recorded)
-    end_canary(push, model_name, run, settings, served, may_promote=verdict.passed)
-    reasons = verdict.reasons
-    if not verdict.passed and settings.push.canary_percent:
-        with suppress(EdgelineError):  # a store that cannot be read hides no reason
-            reasons += list_endings(push, model_name, run)
+    ended = end_canary(push, model_name, run, settings, served, may_promote=verdict.passed)
+    reasons = (*verdict.reasons, ended.sentence) if ended else verdict.reasons
     inputs = {
         "data_verdict": data_verdict,
         "statistics": statistics,
@@ -98,3 +94,5 @@ def DataGate(
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
     for name, artifact in inputs.items():
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name))
+    if ended:
+        ENDED_CANARY.write(Path(accepted_data.uri), ended)

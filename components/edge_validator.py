@@ -129,11 +129,11 @@ def EdgeValidator(
     """Judges the files of `EdgeConverter`; the first that passes, in the preferred order, is the default.
 
     They are measured on the split `eval`. None passes if preprocessing.json makes another tensor of a raw
-    input than Transform. A file becomes the default only if it keeps the drops that the Evaluator's bounds
-    allow below the default file in production, by slice, on the same examples. Beside the verdict lie the
-    measurements, the SavedModel's answer to each example, its worst mistakes, and the golden vectors of the
-    bundle. A verdict where a file fell by times alone is not taken from the cache: `slow`, the newest run
-    with one, is a part of the key.
+    input than Transform. A file becomes the default only if it keeps the drops that the bounds of
+    `evaluation` allow below the default file in production, by slice, on the same examples. Beside the
+    verdict lie the measurements, the SavedModel's answer to each example, its worst mistakes, and the golden
+    vectors of the bundle. A verdict where a file fell by times alone is not taken from the cache: `slow`, the
+    newest run with one, is a part of the key.
 
     Raises:
         EdgelineError: The labels are not those of the schema, one for each output of the model; or a file

@@ -91,7 +91,7 @@ def ProductionModel(
         model.set_string_custom_property("mismatch", _find_mismatch(target, in_eval))
         EARLIER.write(Path(model.uri), tuple(score_releases(push, model_name, release.version, in_eval)))
     if served := SERVED.find(Path(quarantine.uri)):
-        # The Evaluator names those that the store never had.
+        # The ModelValidator names those that the store never had.
         versions = [version.version for version in served.versions]
         PUSHED.write(Path(model.uri), find_pushed(push, model_name, versions))
         SKEW.write(Path(model.uri), tuple(measure_skew(push, model_name, Path(quarantine.uri))))

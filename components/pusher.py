@@ -23,8 +23,8 @@ from tfx.types.standard_artifacts import (
 )
 from tfx.utils import path_utils
 
-from components.artifacts import EdgeModels, Quarantine, Verdict
-from components.canary import ReleaseSettings, judge_canary, list_endings, renew_pointer
+from components.artifacts import AcceptedData, EdgeModels, Quarantine, Verdict
+from components.canary import ReleaseSettings, judge_canary, renew_pointer
 from edgeline.edge.micro import HEADER, SOURCE
 from edgeline.errors import HeldBack
 from edgeline.gates.settings import ServedBound
@@ -35,7 +35,7 @@ from edgeline.records.evaluation import METRICS, Metrics
 from edgeline.records.run import Run
 from edgeline.records.served import SERVED, Served
 from edgeline.records.source import Source
-from edgeline.records.verdict import PUSH, VERDICT, Push, list_reasons
+from edgeline.records.verdict import ENDED_CANARY, PUSH, VERDICT, Push, list_reasons
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
 from edgeline.release.history import read_history
@@ -63,6 +63,7 @@ def Pusher(
     edge_verdict: InputArtifact[Verdict],
     model_run: InputArtifact[ModelRun],
     quarantine: InputArtifact[Quarantine],
+    accepted_data: InputArtifact[AcceptedData],
     pushed_model: OutputArtifact[PushedModel],
     labels: Parameter[str],
     push: Parameter[str],
@@ -84,7 +85,8 @@ def Pusher(
     (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
     schema's domain, which labels.txt has to keep; `lock` is the digest of the lock file, and `source` the
     commit. `run` makes each run execute this step. `settings` are all that made the model: its card and
-    provenance name them, and the card also reads `quarantine`, `model_run` and `search`. The signing key that
+    provenance name them, and the card also reads `quarantine`, `model_run` and `search`. `accepted_data` has
+    the end of a canary before this run. The signing key that
     the settings or the environment name is read here and written nowhere.
     """
     made_with = json.loads(settings)
@@ -122,7 +124,8 @@ def Pusher(
         candidate = _make_candidate(saved_model, bundle, metrics, facts, _read_data(examples), rules.push)
         outcome = _push(push, candidate, model_name, rules.push)
 
-    outcome = replace(outcome, reasons=(*outcome.reasons, *list_endings(push, model_name, run)))
+    if ended := ENDED_CANARY.find(Path(accepted_data.uri)):
+        outcome = replace(outcome, reasons=(*outcome.reasons, ended.sentence), ended_canary=ended)
     if outcome.outcome != "pushed":
         renew_pointer(push, model_name, rules.push)
     for reason in outcome.reasons:

@@ -50,7 +50,7 @@ def leave_record(
     with _warn_on_failure("The report of this run was not written"):
         folders = {name: Path(artifact.uri) for name, artifact in inputs.items()}
         if accepted_data:
-            folders |= {copy.name: copy for copy in accepted_data.iterdir()}
+            folders |= {copy.name: copy for copy in accepted_data.iterdir() if copy.is_dir()}
         if base is not None:
             run = replace(run, engine="kubeflow", number=archive.choose_number(run.id, earlier))
         earlier_run = next((facts.run for facts in earlier if facts.run.id == run.id), None)

@@ -32,7 +32,7 @@ _MOST_CATEGORIES, _MOST_WORDS = 100, 200_000
 _SEED = 20
 MAJORITY = "the most frequent class"
 
-log = logging.getLogger("edgeline.evaluator")
+log = logging.getLogger("edgeline.model_validator")
 
 
 class SimpleModels:

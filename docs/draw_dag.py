@@ -18,6 +18,7 @@ PLACES = {
     "ImportSchemaGen": (2, 2),
     "ProductionModel": (2, 3),
     "Evaluator": (3, 3),
+    "ModelValidator": (4, 3),
     "Pusher": (5, 3),
     "Transform": (0, 4),
     "Tuner": (1, 4),

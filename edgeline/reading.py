@@ -218,7 +218,7 @@ class PastRun:
         """
         folder = self.known.sources.evaluation
         if folder is None or not (folder / LABEL_ISSUES_CSV).is_file():
-            raise self._make_missing_error("list of labels", "Evaluator")
+            raise self._make_missing_error("list of labels", "ModelValidator")
         rows = read_rows(folder / LABEL_ISSUES_CSV)
         return [{**row, **{name: float(row[name]) for name in PROBABILITIES}} for row in rows]
 

@@ -19,6 +19,7 @@ from components.edge_validator import EdgeValidator
 from components.evaluator import Evaluator
 from components.example_gen import SpanExampleGen
 from components.import_schema_gen import ImportSchemaGen
+from components.model_validator import ModelValidator
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -130,13 +131,13 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "anomalies": anomalies.outputs["anomalies"],
         "quarantine": ingest.outputs["quarantine"],
     }
-    validator = DataValidator(
+    data_validator = DataValidator(
         **findings,
         settings=settings.of("DataValidator"),
         code=observed.code_of("DataValidator"),
     )
     gate = DataGate(
-        data_verdict=validator.outputs["verdict"],
+        data_verdict=data_validator.outputs["verdict"],
         **findings,
         inferred=inferred.outputs["schema"],
         push=paths.push,
@@ -191,11 +192,19 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     evaluator = Evaluator(
         examples=ingest.outputs["examples"],
         model=trainer.outputs["model"],
+        baseline_model=production.outputs["model"],
+        eval_config=build_evaluation_config(workload, settings.evaluation.false_alarm_rate),
+        workload=workload.to_json(),
+        code=observed.code_of("Evaluator"),
+    )
+    model_validator = ModelValidator(
+        examples=ingest.outputs["examples"],
+        model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         quarantine=ingest.outputs["quarantine"],
         baseline_model=production.outputs["model"],
-        eval_config=build_evaluation_config(workload, settings.evaluation.false_alarm_rate),
-        **take("Evaluator"),
+        measured=evaluator.outputs["evaluation"],
+        **take("ModelValidator"),
     )
 
     trained = {
@@ -212,8 +221,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         **take("EdgeValidator"),
     )
     reported = {
-        "evaluation": evaluator.outputs["evaluation"],
-        "blessing": evaluator.outputs["blessing"],
+        "evaluation": model_validator.outputs["evaluation"],
+        "blessing": model_validator.outputs["blessing"],
         "edge_models": converter.outputs["edge_models"],
         "edge_verdict": edge_validator.outputs["verdict"],
         "model_run": trainer.outputs["model_run"],
@@ -222,6 +231,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     pusher = Pusher(
         examples=ingest.outputs["examples"],
         quarantine=ingest.outputs["quarantine"],
+        accepted_data=gate.outputs["accepted_data"],
         model=trainer.outputs["model"],
         **reported,
         labels=json.dumps(workload.labels),
@@ -244,9 +254,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     release.add_upstream_node(report)
 
     nodes = [
-        *(ingest, statistics, inferred, curated, anomalies, validator, gate, transform),
+        *(ingest, statistics, inferred, curated, anomalies, data_validator, gate, transform),
         *([tuner] if tuner else []),
-        *(trainer, production, evaluator, converter, edge_validator, pusher, report, release),
+        *(trainer, production, evaluator, model_validator, converter, edge_validator),
+        *(pusher, report, release),
     ]
     metadata = sqlite_metadata_connection_config(paths.metadata) if paths.metadata else None
     return Pipeline(

@@ -31,7 +31,10 @@ from trainer_module.training.task import Task, Trained, build_model, open_task, 
 
 _progress = logging.getLogger("edgeline.progress")
 # The attributes of TFX's FnArgs that training needs; others cannot be sent to another process.
-_FIELDS = ("train_files", "eval_files", "transform_output", "serving_model_dir", "model_run_dir")
+_FIELDS = (
+    *("custom_config", "train_files", "eval_files", "transform_output"),
+    *("serving_model_dir", "model_run_dir"),
+)
 
 
 def run_fn(fn_args: Any) -> None:
@@ -48,31 +51,28 @@ def run_fn(fn_args: Any) -> None:
         EdgelineError: The settings, the machine or the data do not allow training.
         HeldBack: The training diverges.
     """
-    began, config = time.monotonic(), fn_args.custom_config
-    settings = LearningSettings.model_validate_json(config["settings"])
+    began = time.monotonic()
+    settings = LearningSettings.model_validate_json(fn_args.custom_config["settings"])
     if fn_args.hyperparameters:
         # KerasTuner adds values of its own, such as tuner/epochs.
         values = {name: value for name, value in fn_args.hyperparameters["values"].items() if "/" not in name}
         settings = settings.with_values(values)
-        config = {**config, "settings": settings.model_dump_json()}
-    arguments = SimpleNamespace(custom_config=config, **{name: getattr(fn_args, name) for name in _FIELDS})
+    arguments = SimpleNamespace(**{name: getattr(fn_args, name) for name in _FIELDS})
     if settings.trainer.strategy == "multi_worker":
-        workers.run(partial(train, arguments, began), settings.trainer.workers)
+        workers.run(partial(train, arguments, settings, began), settings.trainer.workers)
         # The chief writes the model, maybe on another machine; TFX treats a missing folder as a failure.
         Path(fn_args.serving_model_dir).mkdir(parents=True, exist_ok=True)
     else:
-        train(arguments, began)
+        train(arguments, settings, began)
 
 
-def train(fn_args: SimpleNamespace, began: float) -> None:
+def train(fn_args: SimpleNamespace, learning: LearningSettings, began: float) -> None:
     """Trains in this process, alone or as one of several workers; a budget counts from `began`."""
-    config = fn_args.custom_config
-    learning = LearningSettings.model_validate_json(config["settings"])
     settings = learning.trainer
     replicas = devices.make_strategy(settings)
-    checkpoints = _prepare_checkpoints(fn_args, replicas.num_replicas_in_sync)
+    checkpoints = _prepare_checkpoints(fn_args, learning, replicas.num_replicas_in_sync)
     task = open_task(
-        Workload.from_json(config["workload"]),
+        Workload.from_json(fn_args.custom_config["workload"]),
         fn_args.transform_output,
         fn_args.train_files,
         fn_args.eval_files,
@@ -135,9 +135,9 @@ def train(fn_args: SimpleNamespace, began: float) -> None:
     (checkpoints / FINISHED).touch()
 
 
-def _prepare_checkpoints(fn_args: SimpleNamespace, replicas: int) -> Path:
+def _prepare_checkpoints(fn_args: SimpleNamespace, learning: LearningSettings, replicas: int) -> Path:
     """Returns the folder of this training's checkpoints; removes those of trainings that ended."""
-    config = fn_args.custom_config
+    config = {**fn_args.custom_config, "settings": learning.model_dump_json()}
     key = checkpoint.compute_training_key(config, fn_args.train_files, fn_args.transform_output, replicas)
     root = Path(config["checkpoints"])
     remove_finished(root, stays=key)

@@ -89,7 +89,7 @@ def _read_list(file: Path, labels: Sequence[str]) -> Iterator[_Decision]:
             raise UsageError(
                 f"{file} has no column {' and no '.join(lacking)}.",
                 f"Its columns are: {join_names(tuple(table.header), 30)}.",
-                "Use the list of a run, label_issues.csv in the Evaluator's artifact.",
+                "Use the list of a run, label_issues.csv in the ModelValidator's artifact.",
             )
         for number, item in enumerate(table.rows(_COLUMNS), 2):
             if isinstance(item, Rejected):

@@ -8,7 +8,7 @@ from edgeline.cli import options
 from edgeline.cli.commands import Command
 from edgeline.cli.stdout import say
 from edgeline.errors import UsageError
-from edgeline.release import store
+from edgeline.release import store, upkeep
 from edgeline.release.layout import MANIFEST, MOST_DOCUMENT_BYTES, SIGNATURE
 from edgeline.release.signing import Keys, is_signed, list_public_keys
 from edgeline.release.trust import Claim
@@ -42,7 +42,7 @@ def repair(place: Place, key: str | None, trust_unsigned: bool, yes: bool, reaso
             "Pass --key FILE, the private key; `edgeline keys new` makes one.",
         )
 
-    claim = store.find_claim(root, model, **keys)
+    claim = upkeep.find_claim(root, model, **keys)
     if claim is None:
         say(f"{root}: everything of {model} is signed already.")
         return 0
@@ -50,7 +50,7 @@ def repair(place: Place, key: str | None, trust_unsigned: bool, yes: bool, reaso
     if not yes and not _ask():
         say("Nothing was signed.")
         return 1
-    pointer = store.trust(root, model, claim=claim, reason=reason, **keys)
+    pointer = upkeep.trust(root, model, claim=claim, reason=reason, **keys)
     say(f"Version {pointer.production.version} of {model} is in production, signed until {pointer.expires}.")
     return 0
 

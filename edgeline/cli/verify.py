@@ -14,9 +14,9 @@ from edgeline.cli.commands import Command, Group
 from edgeline.cli.stdout import print_json, say
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import format_count
-from edgeline.release import signing, store
+from edgeline.release import signing, store, upkeep
 from edgeline.release.acceptance import distrust
-from edgeline.release.layout import PushFolder
+from edgeline.release.layout import PushFolder, open_snapshot
 from edgeline.release.manifest import Manifest
 from edgeline.release.reader import Outlook
 from edgeline.release.releases import make_missing_model_error
@@ -96,14 +96,15 @@ def _check_store(bundle: str | None, place: Place, own_key: str | None) -> _Chec
     last, where, model = resolve_place(place)
     keys = [own_key] if own_key else find_public_keys(last, where, place.workspace)
     number = int(bundle) if bundle else None
-    problems = find_problems(where, model, number)
+    folder = open_snapshot(where)
+    problems = find_problems(folder, model, number)
 
-    versions, outlook = [number] if number else store.list_known_versions(where, model), None
+    versions, outlook = [number] if number else store.list_known_versions(folder, model), None
     if number is None:
-        outlook = foresee_phone(where, model, keys)
+        outlook = foresee_phone(folder, model, keys)
         if not problems and outlook.does == "refuses":
             problems = [outlook.sentence]
-    manifest = None if problems else store.get(where, model, number).manifest
+    manifest = None if problems else store.get(folder, model, number).manifest
     return _Check("push", where, model, versions, problems, manifest, outlook)
 
 
@@ -245,7 +246,7 @@ def rotate(to: str, place: Place, key: str | None) -> int:
     """Hands a store over to a new key: both sign the pointer, until the new one signs the next change."""
     last, root, model = resolve_place(place)
     old, new = load_keys(last, root, place.workspace, key), load_signing_key(to)
-    pointer = store.rotate(root, model, old["key"], new, old["trusted"])
+    pointer = upkeep.rotate(root, model, old["key"], new, old["trusted"])
     if pointer is None:
         raise make_missing_model_error(PushFolder(locate(root)), model)
     version = pointer.production.version

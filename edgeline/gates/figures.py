@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from edgeline.gates.answers import Answers, build_measure
+from edgeline.gates.answers import Answers, Floats, build_measure
 from edgeline.gates.settings import ALARM_METRICS, FEWEST_OF_A_CLASS
-from edgeline.records.evaluation import Confusion, GroupShare, Metrics
+from edgeline.records.evaluation import Confusion, GroupShare, Metrics, SliceMetrics
 from edgeline.records.training import Estimate
 
 _METRICS = ("accuracy", "loss", "recall", "precision", "f1")
@@ -12,28 +12,40 @@ _MOST_GROUPS = 20
 
 
 def compute_metrics(answers: Answers, group: str, false_alarm_rate: float) -> Metrics:
-    """Computes the candidate's metrics where TFMA has not; `group` is what a group is called."""
+    """Computes the metrics of both models; `group` is what a group is called."""
+    candidate = _compute_model_metrics(answers, answers.candidate, false_alarm_rate)
+    baseline = None
+    if answers.baseline is not None:
+        baseline = _compute_model_metrics(answers, answers.baseline, false_alarm_rate)
     return Metrics(
-        {
-            kind: {name: _compute_slice_metrics(answers, kind, name, false_alarm_rate) for name in names}
-            for kind, names in answers.list_slices().items()
-        },
+        candidate,
+        baseline,
         confusion=_count_confusions(answers),
         group=group,
-        estimates=estimate_accuracies(answers),
+        estimates=_estimate_accuracies(answers),
         worst_groups=find_worst_groups(answers),
     )
 
 
+def _compute_model_metrics(answers: Answers, probabilities: Floats, false_alarm_rate: float) -> SliceMetrics:
+    metrics = {}
+    for kind, names in answers.list_slices().items():
+        metrics[kind] = {
+            name: _compute_slice_metrics(answers, probabilities, kind, name, false_alarm_rate)
+            for name in names
+        }
+    return metrics
+
+
 def _compute_slice_metrics(
-    answers: Answers, kind: str, name: str, false_alarm_rate: float
+    answers: Answers, probabilities: Floats, kind: str, name: str, false_alarm_rate: float
 ) -> dict[str, float | None]:
     mask = answers.of(kind, name)
     normal = 0 if answers.normal is None else int((answers.labels[mask] == answers.normal).sum())
     has_both = answers.normal is not None and 0 < normal < mask.sum()
     values: dict[str, float | None] = {"example_count": float(mask.sum())}
     for metric in (*_METRICS, *(ALARM_METRICS if has_both else ())):
-        groups, measure = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
+        groups, measure = build_measure(answers, probabilities, kind, name, metric, false_alarm_rate)
         (value,) = measure(np.ones((1, len(groups)), np.float32))
         values[metric] = float(value) if np.isfinite(value) else None
     return values
@@ -47,7 +59,7 @@ def _count_confusions(answers: Answers) -> Confusion:
     return Confusion(answers.classes, tuple(map(tuple, rows.tolist())))
 
 
-def estimate_accuracies(answers: Answers) -> dict[str, dict[str, Estimate]]:
+def _estimate_accuracies(answers: Answers) -> dict[str, dict[str, Estimate]]:
     """Returns the candidate's accuracy by kind and slice, with its interval and the number of groups."""
     right = answers.find_right(answers.candidate)
     estimates: dict[str, dict[str, Estimate]] = {}

@@ -4,7 +4,6 @@ A new rule is a function that yields findings, in a file of its own, and a line 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 from edgeline.gates.answers import Answers
 from edgeline.gates.basis import judge_comparison, judge_few_groups, judge_twins
@@ -58,10 +57,7 @@ def judge_file(answers: Answers, settings: EvaluationSettings, group: str) -> li
 
     The drops and lost groups are those of a model; `group` is what a group is called.
     """
-    assert answers.baseline is not None
-    rate = settings.false_alarm_rate
-    production = compute_metrics(replace(answers, candidate=answers.baseline), group, rate)
-    metrics = replace(compute_metrics(answers, group, rate), baseline=production.candidate)
+    metrics = compute_metrics(answers, group, settings.false_alarm_rate)
     evidence = Evidence(metrics, settings, answers, subject="file")
     return [*judge_drops(evidence), *judge_lost_groups(evidence)]
 

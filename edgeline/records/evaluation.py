@@ -1,4 +1,4 @@
-"""Records of the Evaluator: metrics by slice, suspect labels, photos unlike earlier ones."""
+"""Records of the ModelValidator: metrics by slice, suspect labels, photos unlike earlier ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The evaluator's metrics of the trained model and of the production model, on the same examples."""
+    """The metrics of the trained model and of the production model, on the same examples."""
 
     candidate: SliceMetrics
     baseline: SliceMetrics | None = None  # None when nothing is in production

@@ -1,4 +1,4 @@
-"""Features of photos by a frozen network: ingest computes them for near twins, and the Evaluator reads them.
+"""Features of photos by a frozen network, computed by ingest for near twins and read by the ModelValidator.
 
 They are the mean and the largest value of each channel over the cells of a photo.
 """

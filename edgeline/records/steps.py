@@ -159,13 +159,22 @@ STEPS: Mapping[str, StepInfo] = {
         opens=("push",),
     ),
     "Evaluator": StepInfo(
-        "Measures the model by slice and judges it.",
+        "Measures the model and the one in production by slice.",
         code=("components.evaluator", "components.eval_metrics"),  # TFMA imports the second by name
         after=("ExampleGen", "Trainer", "ProductionModel"),
         inputs=("workload",),
-        settings=("evaluation", "gate"),
+        settings=("evaluation.false_alarm_rate",),
+        # The records of earlier releases have no ModelValidator: there the Evaluator judged.
         outputs={"evaluation": "evaluation", "blessing": "blessing"},
         opens=("spill",),
+    ),
+    "ModelValidator": StepInfo(
+        "Judges the model.",
+        code=("components.model_validator",),
+        after=("ExampleGen", "Trainer", "ProductionModel", "Evaluator"),
+        inputs=("workload",),
+        settings=("evaluation", "gate"),
+        outputs={"evaluation": "evaluation", "blessing": "blessing"},
     ),
     "EdgeConverter": StepInfo(
         "Converts the model to files for phones.",
@@ -193,7 +202,10 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "Pusher": StepInfo(
         "Pushes model and files as one version, or neither.",
-        after=("ExampleGen", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"),
+        after=(
+            *("ExampleGen", "DataGate", "Tuner", "Trainer", "ModelValidator", "EdgeConverter"),
+            "EdgeValidator",
+        ),
         # All that made the model, for its provenance.
         settings=("push", "seed", "data", "gate", "model", "trainer", "tune", "evaluation", "edge"),
         each_run=True,
@@ -203,7 +215,10 @@ STEPS: Mapping[str, StepInfo] = {
     ),
     "RunReport": StepInfo(
         "Writes the report of the run.",
-        after=("DataGate", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator", "Pusher"),
+        after=(
+            *("DataGate", "Tuner", "Trainer", "ModelValidator", "EdgeConverter", "EdgeValidator"),
+            "Pusher",
+        ),
         each_run=True,
         outputs={"report": "report"},
         page="Run report",

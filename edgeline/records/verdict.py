@@ -147,7 +147,25 @@ def _name_files(alike: Sequence[Finding]) -> str:
 
 VERDICT = JsonFile[Verdict]("verdict.json", Verdict)
 SERVED_SLICE = "served "  # begins the name of a slice of what phones answered
-ENDED_CANARY = "This run ended a canary, "  # begins a reason; the action in the store follows
+
+
+@dataclass(frozen=True)
+class EndedCanary:
+    """A canary that a run ended: it promoted the candidate, or withdrew it."""
+
+    action: Literal["promote", "rollback"]
+    from_version: int
+    to_version: int
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """The change in words."""
+        versions = f"from version {self.from_version} to {self.to_version}"
+        return f"This run ended a canary, {self.action} {versions}: {self.why}"
+
+
+ENDED_CANARY = JsonFile[EndedCanary]("ended_canary.json", EndedCanary)
 
 
 @dataclass(frozen=True)
@@ -160,6 +178,7 @@ class Push:
     outcome: Literal["pushed", "unchanged", "held"]
     version: int = 0
     reasons: tuple[str, ...] = ()
+    ended_canary: EndedCanary | None = None  # that was open before this run
 
 
 PUSH = JsonFile[Push]("push.json", Push)

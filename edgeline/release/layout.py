@@ -62,7 +62,8 @@ _PUSH = re.compile(rf"push@({_NAME.pattern})@({_VERSION.pattern})")
 class PushFolder(Generic[Place]):
     """The paths of one push folder.
 
-    That of a writer, who holds its lock, `keeps` each document that it has read, until it is to be changed.
+    That of a writer, who holds its lock, `keeps` each document that it has read, until it is to be changed;
+    so does that of a reader who looks at one moment.
     """
 
     def __init__(self, root: Place, keeps: bool = False) -> None:
@@ -136,6 +137,11 @@ Store = Root | PushFolder
 def open_folder(root: Store) -> PushFolder:
     """Returns the push folder at a root."""
     return root if isinstance(root, PushFolder) else PushFolder(locate(root))
+
+
+def open_snapshot(root: Store) -> PushFolder:
+    """Returns the push folder at a root as it is at one moment: each of its documents is read once."""
+    return root if isinstance(root, PushFolder) else PushFolder(locate(root), keeps=True)
 
 
 def check_name(name: str, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Pushing releases, switching production between them, and collecting old ones: always all or nothing.
+"""Pushing releases, and switching production between them: always all or nothing.
 
 Readers go by `edge/<model>/current.json`: a release is in production from the instant at which that file
 names it, and it is replaced by one rename. So every step before that rename is invisible to readers, and
@@ -21,8 +21,8 @@ A kill before 6 leaves the old release in production; the next writer resets the
 version of each push whose scratch folder is left and that no pointer and no history names. A kill after 6
 leaves the new release in production, and the next writer does step 7. Between 5 and 6 TF Serving and phones
 may differ by one release, both complete, until then. Folders without such a mark are removed only if
-the audit log says that they were collected: `collect` first makes that change by the same rename, and then
-removes the folders. After a kill in between they count as gone, and the next writer removes the rest.
+the audit log says that they were collected: `upkeep.collect` first makes that change by the same rename, and
+then removes the folders. After a kill in between they count as gone, and the next writer removes the rest.
 
 In an object store all this happens to a local copy, and `mirror.py` writes the difference back, the pointer
 last; `lease.py` is the lock there.
@@ -45,14 +45,11 @@ from edgeline.release.candidate import Candidate, check, stage
 from edgeline.release.history import (
     Action,
     Change,
-    Collected,
     History,
-    append_change,
     catch_up,
     find_pointer,
     find_previous_version,
     read_history,
-    read_pointer,
     render_pointer,
 )
 from edgeline.release.layout import HISTORY, PushFolder, Root, check_name, hash_bytes, refuse_links
@@ -67,21 +64,20 @@ from edgeline.release.releases import (
     make_missing_release_error,
     models,
     read_release,
-    releases,
 )
 from edgeline.release.releases import current as current
 from edgeline.release.releases import find_collected as find_collected
 from edgeline.release.releases import find_rollout as find_rollout
 from edgeline.release.releases import find_version as find_version
 from edgeline.release.releases import get as get
-from edgeline.release.signing import Key, format_public_key
+from edgeline.release.releases import releases as releases
+from edgeline.release.signing import Key
 from edgeline.release.state import State, Unvouched, make_no_key_error, open_state
-from edgeline.release.trust import Claim, make_claim
 from edgeline.release.verify import find_release_problems
 from edgeline.release.verify import list_known_versions as list_known_versions
 from edgeline.release.verify import verify as verify
 from edgeline.store import objects
-from edgeline.store.locations import Location, locate, measure_size
+from edgeline.store.locations import Location, locate
 
 # A push of a few megabytes takes a second; a writer that takes longer than this is stuck.
 LOCK_WAIT_S = 60.0
@@ -110,11 +106,9 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
         with durable.explain_errors(place, f"Pushing {model} to {place}"):
             durable.make_folders(place)
     key, percent = candidate.signing_key, candidate.canary_percent
-    with _open_for_writing(
-        place, f"Pushing {model} to {place}", model, key, candidate.trusted_keys
-    ) as writer:
+    with open_for_writing(place, f"Pushing {model} to {place}", model, key, candidate.trusted_keys) as writer:
         folder, state = writer
-        released = _of_releases(place, folder)
+        released = of_releases(place, folder)
         check_push(released, model, candidate.rollback_epoch, key is not None, percent)
         last, version = state.last, state.choose_next_version(folder)
         if last and last.candidate:
@@ -134,7 +128,7 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
             change = state.make_change("rollout", production.named, reason, candidate=opened)
         else:
             change = state.make_change("push", Production(version, digest), reason)
-        _put_in_production(folder, state, change, candidate.pointer_days, new=version)
+        put_in_production(folder, state, change, candidate.pointer_days, new=version)
     return read_release(PushFolder(place), model, version, digest)
 
 
@@ -146,7 +140,7 @@ def repair(root: Root) -> None:
         WorkspaceLocked: Another writer held it for too long.
     """
     place = locate(root)
-    with _lock_folder(place, f"Repairing {place}") as locked, _keep_in_line(place, *locked):
+    with lock_folder(place, f"Repairing {place}") as locked, keep_in_line(place, *locked):
         pass
 
 
@@ -170,77 +164,13 @@ def renew(
         return None
     if not _is_due(state):
         return state.pointer
-    with _open_for_writing(place, f"Renewing the pointer to {model}", model, key, trusted) as (folder, state):
+    with open_for_writing(place, f"Renewing the pointer to {model}", model, key, trusted) as (folder, state):
         assert state.last is not None
         change = state.last
         if state.is_handover:
             reason = f"the key changed from {state.signer} to {state.own_key}"
             change = state.make_change("rotate", change.production, reason, candidate=change.candidate)
-        signed = _put_in_production(folder, state, change, days)
-    return signed.read()[0]
-
-
-def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] = ()) -> Pointer | None:
-    """Hands a store over from one key to another: the pointer is signed with both, and the log says so.
-
-    Phones that trust either key accept it, until the next change or renewal is signed with the new one alone.
-    Returns the pointer, None if nothing is in production. Raises as `renew` does.
-    """
-    assert old is not None and new is not None
-    place, own = locate(root), format_public_key(old.public_key())
-    if open_state(PushFolder(place), model, old, trusted).last is None:
-        return None
-    with _open_for_writing(place, f"Changing the key of {model}", model, new, (*trusted, own)) as (
-        folder,
-        state,
-    ):
-        assert state.last is not None
-        if not state.is_handover:
-            raise UsageError(
-                f"The pointer to {model} is signed with {state.own_key} already.",
-                "There is no other key to change from.",
-                "Go on with that key: set push.key to its file.",
-            )
-        production, candidate = state.last.production, state.last.candidate
-        reason = f"the key changes from {state.signer} to {state.own_key}"
-        change = state.make_change("rotate", production, reason, candidate=candidate)
-        signed = _put_in_production(folder, state, change, also=old)
-    return signed.read()[0]
-
-
-def find_claim(root: Root, model: str, key: Key, trusted: Collection[str] = ()) -> Claim | None:
-    """Returns what `trust` would sign though nobody has signed it; None if everything is signed.
-
-    Raises EdgelineError if the store cannot be read.
-    """
-    return make_claim(PushFolder(locate(root)), PushFolder(locate(root)), model, key, trusted)
-
-
-def trust(
-    root: Root, model: str, key: Key, claim: Claim, reason: str, trusted: Collection[str] = ()
-) -> Pointer:
-    """Signs what a person has looked at, and writes into the log that they did.
-
-    Raises:
-        EdgelineError: The store is not as it was when the person looked, or it cannot be written.
-        WorkspaceLocked: Another writer held the push folder for too long.
-    """
-    reason = clean_reason(reason)
-    place = locate(root)
-    with _lock_folder(place, f"Signing {model} in {place}") as (folder, publish):
-        if make_claim(folder, PushFolder(place), model, key, trusted) != claim:
-            raise EdgelineError(
-                f"{model} in {place} changed meanwhile.",
-                "What would be signed is not what was shown. Nothing was changed.",
-                "Run the command again, and look again.",
-            )
-        state = claim.make_state(key)
-        state.check_clock(read_store_clock(place))
-        append_change(folder, model, claim.last)
-        with _keep_in_line(place, folder, publish):
-            change = claim.make_change(state, reason)
-            signed = _put_in_production(folder, state, change)
-        remember(place, folder, model)
+        signed = put_in_production(folder, state, change, days)
     return signed.read()[0]
 
 
@@ -327,66 +257,8 @@ def rollout(
     return _switch_to(root, model, "rollout", version, reason, key, percent, trusted=trusted)
 
 
-def collect(
-    root: Root,
-    model: str,
-    keep: int,
-    dry_run: bool = False,
-    key: Key = None,
-    trusted: Collection[str] = (),
-) -> dict[int, int]:
-    """Removes all but the newest `keep` releases, production, a candidate, and the one a rollback goes to.
-
-    Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed. `key` and
-    `trusted` are as in `promote`.
-
-    Raises:
-        UsageError: The pointer is signed and no key is given.
-        EdgelineError: The release in production, or the one before it, is not known, or the push folder
-            cannot be written.
-        WorkspaceLocked: Another writer held the push folder for too long.
-    """
-    place = locate(root)
-    if (sizes := _measure_removable(PushFolder(place), model, keep)) and not dry_run:
-        doing = f"Collecting releases of {model} in {place}"
-        with _open_for_writing(place, doing, model, key, trusted) as (folder, state):
-            released = _of_releases(place, folder)
-            sizes = _measure_removable(released, model, keep)  # again, now that no other writer can interfere
-            last = state.last
-            assert last is not None
-            identities = {release.version: release.identity for release in releases(released, model)}
-            removed = [Collected(version, identities.get(version)) for version in sizes]
-            reason = f"all but the newest {keep}, production and the one before it"
-            change = state.make_change("collect", last.production, reason, removed, last.candidate)
-            _put_in_production(folder, state, change)
-    return sizes
-
-
-def _measure_removable(folder: PushFolder, model: str, keep: int) -> dict[int, int]:
-    """Returns the size in bytes of each version of a model that `collect` removes, by rising version."""
-    if model not in folder.models():
-        return {}
-    history, pointer = read_history(folder, model), read_pointer(folder, model)
-    changes = [change for change in history.changes if change.number >= history.first]
-    numbers = [change.number for change in changes]
-    if pointer is None or numbers != list(range(history.first, pointer.number + 1)):
-        raise EdgelineError(
-            f"{folder.relative(folder.edge(model))}: it is unknown which releases were in production.",
-            "current.json or lines of history.jsonl are missing or cannot be read. Nothing was collected.",
-            "Run `edgeline verify` for details; restore the file from a backup, or put a release in"
-            " production with `edgeline promote V --reason R`.",
-        )
-
-    released = list_released_versions(folder, model)
-    needed = {*pointer.versions, find_previous_version(changes), *sorted(released)[-keep:]}
-    return {
-        version: sum(map(measure_size, folder.parts(model, version).values()))
-        for version in sorted(released - needed)
-    }
-
-
 @contextmanager
-def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Callable[[], None]]]:
+def lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path], Callable[[], None]]]:
     """Locks the push folder; yields it, or its local copy, and a function that publishes the changes."""
     if isinstance(place, Path):
         folder = PushFolder(place, keeps=True)
@@ -404,7 +276,7 @@ def _lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path]
         yield mirror.folder, mirror.publish
 
 
-def _of_releases(place: Location, folder: PushFolder[Path]) -> PushFolder:
+def of_releases(place: Location, folder: PushFolder[Path]) -> PushFolder:
     """Returns the folder to read releases from: the writer's own, or the store that it copied names from."""
     return folder if isinstance(place, Path) else PushFolder(place, keeps=True)
 
@@ -419,20 +291,20 @@ def read_store_clock(place: Location) -> datetime | None:
 
 
 @contextmanager
-def _open_for_writing(
+def open_for_writing(
     place: Location, doing: str, model: str, key: Key, trusted: Collection[str]
 ) -> Iterator[tuple[PushFolder[Path], State]]:
     """Locks the push folder; yields it, and the state of the model that a writer with this key continues."""
-    with _lock_folder(place, doing) as (folder, publish):
+    with lock_folder(place, doing) as (folder, publish):
         state = open_state(folder, model, key, trusted, place)
         state.check_clock(read_store_clock(place))
-        with _keep_in_line(place, folder, publish):
+        with keep_in_line(place, folder, publish):
             yield folder, state
         remember(place, folder, model)
 
 
 @contextmanager
-def _keep_in_line(place: Location, folder: PushFolder[Path], publish: Callable[[], None]) -> Iterator[None]:
+def keep_in_line(place: Location, folder: PushFolder[Path], publish: Callable[[], None]) -> Iterator[None]:
     """Repairs a locked push folder before a change and after it, and publishes both."""
     before = {model: find_pointer(folder, model) for model in folder.models()}
 
@@ -470,9 +342,9 @@ def _switch_to(
         raise make_missing_model_error(PushFolder(place), model)
     seen = seen or find_pointer(PushFolder(place), model)
     doing = f"{action.capitalize()} of {model}"
-    with _open_for_writing(place, doing, model, key, trusted) as (folder, state):
+    with open_for_writing(place, doing, model, key, trusted) as (folder, state):
         target = _choose_target(folder, state, action, version, percent, seen)
-        released = _of_releases(place, folder)
+        released = of_releases(place, folder)
         release = _check_target(released, state, action, target)
 
         if action == "rollout":
@@ -485,7 +357,7 @@ def _switch_to(
             stays = state.last is not None and target == state.last.to_version
             named = state.last.production if state.last and stays else release.named
             change = state.make_change(action, named, reason)
-        _put_in_production(folder, state, change)
+        put_in_production(folder, state, change)
     return release
 
 
@@ -600,7 +472,7 @@ def _make_open_error(model: str, production: int, tried: Canary) -> UsageError:
     )
 
 
-def _put_in_production(
+def put_in_production(
     folder: PushFolder[Path],
     state: State,
     change: Change,

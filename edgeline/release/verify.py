@@ -27,6 +27,8 @@ from edgeline.release.layout import (
     find_link,
     hash_bytes,
     open_folder,
+    open_snapshot,
+    read_document,
 )
 from edgeline.release.manifest import (
     FileEntry,
@@ -65,10 +67,11 @@ def verify(root: Store, model: str, version: int | None = None, keys: Sequence[s
 
     Raises as `find_problems` does.
     """
-    problems = find_problems(root, model, version)
+    folder = open_snapshot(root)
+    problems = find_problems(folder, model, version)
     if problems or version is not None:
         return problems
-    outlook = foresee_phone(root, model, keys)
+    outlook = foresee_phone(folder, model, keys)
     return [outlook.sentence] if outlook.does == "refuses" else []
 
 
@@ -80,13 +83,13 @@ def find_problems(root: Store, model: str, version: int | None = None) -> list[s
         NewerManifest: This code is too old for a manifest.
         EdgelineError: The object store cannot be read.
     """
-    folder = open_folder(root)
+    folder = open_snapshot(root)
     if check_name(model, "model name") not in folder.models():
         raise make_missing_model_error(folder, model)
     if link := find_link(folder, model):
         return [f"{folder.relative(link)}: is a link. A store has none."]
     history = read_history(folder, model)
-    versions = list_known_versions(root, model)
+    versions = list_known_versions(folder, model)
     if version is not None:
         if version not in versions:
             raise make_missing_release_error(model, version, history, versions)
@@ -219,7 +222,7 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
         return [f"{error.found} {error.why}"]
     if current is None:
         return [f"{folder.relative(path)}: missing, so nothing is in production."]
-    if read_bytes(path) != render_pointer(current.change, current.signed):
+    if read_document(folder, path) != render_pointer(current.change, current.signed):
         return [f"{folder.relative(path)}: was changed after it was written."]
     return []
 

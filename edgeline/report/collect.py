@@ -15,7 +15,7 @@ from edgeline.records.json_file import UNREADABLE
 from edgeline.records.run import Run
 from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
-from edgeline.records.verdict import DRIFT, VERDICT, Difference, Verdict, read_anomalies
+from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Difference, EndedCanary, Verdict, read_anomalies
 from edgeline.report import facts
 from edgeline.report.measures import Reliability, measure_reliability
 from edgeline.report.sources import Sources
@@ -73,6 +73,7 @@ def collect(sources: Sources, run: Run) -> facts.Facts:
         label_issues=read("The suspect labels", lambda: LABEL_ISSUES.find(at.evaluation), None),
         edge=read("The edge files", lambda: EDGE_FILES.find(at.edge_verdict), None),
         gates=read("The verdicts", lambda: _read_gates(at), ()),
+        ended_canary=read("The push", lambda: _read_ended_canary(at), None),
         unreadable=tuple(read.unreadable),
     )
 
@@ -133,6 +134,11 @@ def _read_training(sources: Sources) -> facts.Training | None:
         return None
     cross_validation = CROSS_VALIDATION.find(sources.model_run)
     return facts.Training(epochs, summary or TrainingSummary(), cross_validation)
+
+
+def _read_ended_canary(sources: Sources) -> EndedCanary | None:
+    push = PUSH.find(sources.pushed_model)
+    return push.ended_canary if push else None
 
 
 def _read_evaluation(sources: Sources) -> facts.Evaluation | None:

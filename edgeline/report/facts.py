@@ -20,7 +20,7 @@ from edgeline.records.ingest import Ingest, Quarantined
 from edgeline.records.run import Run
 from edgeline.records.served import PushedVersion, Served, Skew, Tally
 from edgeline.records.training import CrossValidation, Epoch, Search, TrainingSummary
-from edgeline.records.verdict import Difference, Verdict
+from edgeline.records.verdict import Difference, EndedCanary, Verdict
 from edgeline.report.measures import Reliability
 from edgeline.report.words import percent
 
@@ -192,6 +192,7 @@ class Facts:
     photo_drift: PhotoDrift | None = None
     edge: EdgeFiles | None = None
     gates: tuple[Verdict, ...] = ()  # in the order of the DAG
+    ended_canary: EndedCanary | None = None
     # The settings that are others than in the run that made production, `a.b 12 -> 2`.
     unlike_production: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each

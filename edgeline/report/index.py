@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from edgeline.journal import parse_time
 from edgeline.labels import format_count
-from edgeline.report import words
+from edgeline.report import timelines, words
 from edgeline.report.compare import SECTIONS
 from edgeline.report.decay import describe_cost, draw_decay, find_aged
 from edgeline.report.drawing import MARKERS
@@ -68,6 +68,7 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
         served=_select_served(rows),
         cost=describe_cost(aged),
         decay=draw_decay(aged) if aged else None,
+        timelines=timelines,
     )
 
 

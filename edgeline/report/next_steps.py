@@ -18,7 +18,7 @@ from typing import Any
 from edgeline.labels import join_names
 from edgeline.records.ingest import name_span
 from edgeline.records.run import flatten
-from edgeline.records.verdict import ENDED_CANARY, SERVED_SLICE, Finding, Verdict
+from edgeline.records.verdict import SERVED_SLICE, Finding, Verdict
 from edgeline.report.facts import Facts, Slice
 from edgeline.report.words import percent
 from edgeline.store.locations import is_url
@@ -208,8 +208,8 @@ def _lift_rules(ending: _Ending) -> Iterator[str]:
 
 
 def _say_that_production_stays(ending: _Ending) -> Iterator[str]:
-    run = ending.facts.run
-    has_promoted = any(text.startswith(f"{ENDED_CANARY}promote ") for text in run.reasons)
+    run, ended = ending.facts.run, ending.facts.ended_canary
+    has_promoted = ended is not None and ended.action == "promote"
     if run.version and not ending.in_field and not has_promoted:
         yield "The run changed nothing in production, so nothing has to be rolled back."
 

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from edgeline.labels import format_count
-from edgeline.report import charts, drawing, timelines, words
+from edgeline.report import charts, drawing, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
 from edgeline.report.facts import Data, Facts, list_served
@@ -105,7 +105,6 @@ def make_environment() -> Any:
         "titles": SECTIONS,
         "unknown": words.UNKNOWN,
         "charts": charts,
-        "timelines": timelines,
         "drawing": drawing,
     }
     return environment

@@ -2,7 +2,7 @@
 
 These runs are kept: the newest ones; for each step the newest run that finished it, whose artifacts the next
 run may take from the cache; and the newest that pushed. All artifacts that they wrote or reused are kept too.
-`store.collect` decides which releases are kept. For runs on a cluster, the records of the newest runs are
+`upkeep.collect` decides which releases are kept. For runs on a cluster, the records of the newest runs are
 kept, of those that pushed a kept release, and of those that are running. MLflow keeps the figures of every
 run, and the files of kept runs. The span cache of ingest, one window a model, stays with that model's runs.
 
@@ -33,7 +33,7 @@ from edgeline.errors import EdgelineError
 from edgeline.journal import format_utc
 from edgeline.mlflow import registry
 from edgeline.records.run import UNFINISHED, Run
-from edgeline.release import store
+from edgeline.release import store, upkeep
 from edgeline.release.layout import PushFolder
 from edgeline.release.signing import NO_KEYS, Keys
 from edgeline.release.state import open_state
@@ -123,7 +123,7 @@ class Inventory:
         old: dict[str, dict[Location, int]] = {}
         ids = {run.id for _, run in kept}
         for name in self._models:
-            releases[name] = store.collect(self._root, name, in_store, dry_run=True)
+            releases[name] = upkeep.collect(self._root, name, in_store, dry_run=True)
             ids |= {item.manifest.run for item in self._releases[name] if item.version not in releases[name]}
             old[name] = archive.find_old(self._records[name], in_store, ids)
             ids |= {facts.run.id for at, facts in self._records[name] if at not in old[name]}
@@ -215,7 +215,7 @@ def collect(
             shutil.rmtree(folder)
         # The store comes last: a change there needs some disk space, which the steps above have freed.
         for name in waste.releases:
-            store.collect(root, name, in_store or keep, **keys)
+            upkeep.collect(root, name, in_store or keep, **keys)
         for record in (place for sizes in waste.records.values() for place in sizes):
             archive.remove(record)
     return replace(waste, rows=rows)

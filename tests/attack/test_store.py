@@ -14,7 +14,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from edgeline.errors import EdgelineError
-from edgeline.release import store
+from edgeline.release import store, upkeep
 from edgeline.release.acceptance import check_writer
 from edgeline.release.history import Change, read_history
 from edgeline.release.layout import PushFolder, hash_bytes, render
@@ -56,8 +56,8 @@ def list_commands(work: Path) -> dict[str, Callable[[Any], object]]:
         "promote": lambda root: store.promote(root, "shelf", 1, "drill", KEY),
         "rollback": lambda root: store.rollback(root, "shelf", "drill", key=KEY),
         "rollout": lambda root: store.rollout(root, "shelf", 2, 50, "drill", KEY),
-        "collect": lambda root: store.collect(root, "shelf", 1, key=KEY),
-        "rotate": lambda root: store.rotate(root, "shelf", KEY, make_key(2)),
+        "collect": lambda root: upkeep.collect(root, "shelf", 1, key=KEY),
+        "rotate": lambda root: upkeep.rotate(root, "shelf", KEY, make_key(2)),
         "run": lambda root: check_writer(root, "shelf", {"key": KEY, "trusted": ()}),
     }
 
@@ -263,10 +263,10 @@ def test_in_a_bucket_an_owner_who_looks_goes_on_and_changes_the_key(signed, tmp_
     url = f"{bucket}/push"
     for path, content in snapshot(root).items():
         get_filesystem(locate(url)).pipe_file((locate(url) / path).path, content)
-    claim = store.find_claim(url, "shelf", KEY)
+    claim = upkeep.find_claim(url, "shelf", KEY)
     assert claim.production.version == 3 and [release.version for release in claim.releases] == [1, 2, 3]
-    store.trust(url, "shelf", KEY, claim, "somebody wrote to the bucket")
-    assert store.rotate(url, "shelf", KEY, make_key(2)).counter == 5
+    upkeep.trust(url, "shelf", KEY, claim, "somebody wrote to the bucket")
+    assert upkeep.rotate(url, "shelf", KEY, make_key(2)).counter == 5
     assert store.verify(url, "shelf", keys=[OWN]) == []
     assert store.rollback(url, "shelf", "drill", 1, make_key(2)).version == 1
     assert store.verify(url, "shelf", keys=[format_public_key(make_key(2).public_key())]) == []
@@ -344,13 +344,13 @@ def test_an_owner_who_looks_sees_what_the_key_had_signed(signed, tmp_path):
     root = Path(shutil.copytree(signed, tmp_path / "push"))
     right = read_signed(root)[0]
     turn_into_a_rollback(root)
-    claim = store.find_claim(root, "shelf", KEY)
+    claim = upkeep.find_claim(root, "shelf", KEY)
     assert claim.production == right.production and claim.signer == OWN and claim.number == 4
-    pointer = store.trust(root, "shelf", KEY, claim, "somebody wrote to the store")
+    pointer = upkeep.trust(root, "shelf", KEY, claim, "somebody wrote to the store")
     assert pointer.production == right.production and pointer.rollbacks == 0 and pointer.counter == 4
     assert read_change(root).action == "trust" and store.verify(root, "shelf", keys=[OWN]) == []
     assert store.rollback(root, "shelf", "drill", 2, KEY).version == 2
-    assert store.find_claim(root, "shelf", KEY) is None
+    assert upkeep.find_claim(root, "shelf", KEY) is None
 
 
 def test_an_old_state_that_was_put_back_is_not_signed_again(signed, tmp_path):
@@ -365,8 +365,8 @@ def test_an_old_state_that_was_put_back_is_not_signed_again(signed, tmp_path):
         assert snapshot(root) == old, name
     (problem,) = store.verify(root, "shelf", keys=[OWN])
     assert "its counter is 3, this phone has seen 4" in problem
-    claim = store.find_claim(root, "shelf", KEY)
-    pointer = store.trust(root, "shelf", KEY, claim, "the disk was lost")
+    claim = upkeep.find_claim(root, "shelf", KEY)
+    pointer = upkeep.trust(root, "shelf", KEY, claim, "the disk was lost")
     # Phones that ran the newer state accept this one.
     assert (pointer.production.version, pointer.counter, pointer.rollbacks) == (3, 5, 2)
     assert store.verify(root, "shelf", keys=[OWN]) == []
@@ -383,7 +383,7 @@ def test_phones_follow_a_store_that_was_lost_and_begun_anew(signed, tmp_path):
     pointer, _ = read_signed(root)
     assert (pointer.counter, pointer.rollbacks, pointer.log.first) == (7, 2, 5)
     assert store.verify(root, "shelf", keys=[OWN]) == []
-    assert list(store.collect(root, "shelf", 1, key=KEY)) == [1]
+    assert list(upkeep.collect(root, "shelf", 1, key=KEY)) == [1]
     assert store.verify(root, "shelf", keys=[OWN]) == []
 
 
@@ -392,7 +392,7 @@ def test_of_a_store_that_says_nothing_there_is_nothing_to_sign(signed, tmp_path)
     (root / CURRENT).write_text("{")
     (root / LOG).write_text("?\n")
     with pytest.raises(EdgelineError, match="found no file"):
-        store.find_claim(root, "shelf", KEY)
+        upkeep.find_claim(root, "shelf", KEY)
     shutil.rmtree(root / "edge/shelf/1")
     for part in ("edge", "serving"):
         for version in ("1", "2", "3"):
@@ -404,11 +404,11 @@ def test_of_a_store_that_says_nothing_there_is_nothing_to_sign(signed, tmp_path)
 def test_what_changes_while_the_owner_looks_is_not_signed(signed, tmp_path):
     root = Path(shutil.copytree(signed, tmp_path / "push"))
     remove_the_signature(root)
-    claim = store.find_claim(root, "shelf", KEY)
+    claim = upkeep.find_claim(root, "shelf", KEY)
     edit_change(root, manifest_sha256=forge_release(root, 2))
     before = snapshot(root)
     with pytest.raises(EdgelineError, match="changed meanwhile"):
-        store.trust(root, "shelf", KEY, claim, "I have looked")
+        upkeep.trust(root, "shelf", KEY, claim, "I have looked")
     assert snapshot(root) == before
 
 
@@ -423,10 +423,10 @@ def test_a_store_of_an_earlier_edgeline_is_continued_as_far_as_its_pointer_vouch
         store.promote(root, "shelf", 1, "drill", KEY)
     assert store.rollback(root, "shelf", "drill", key=KEY).version == 3
     assert store.verify(root, "shelf", keys=[OWN]) == []
-    claim = store.find_claim(root, "shelf", KEY)
+    claim = upkeep.find_claim(root, "shelf", KEY)
     assert [release.version for release in claim.releases] == [1, 2]
     assert [change.number for change in claim.changes] == [3, 4, 5]
-    store.trust(root, "shelf", KEY, claim, "I made them", ())
+    upkeep.trust(root, "shelf", KEY, claim, "I made them", ())
     assert store.promote(root, "shelf", 1, "drill", KEY).version == 1
     assert store.verify(root, "shelf", keys=[OWN]) == []
 

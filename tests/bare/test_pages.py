@@ -43,7 +43,7 @@ FILLED_IN = {
 # A reader has done these before.
 BEFORE = {
     "edgeline rollback": ".venv/bin/edgeline promote 2 --reason R",
-    "label_issues": "cp $(ls workspace/artifacts/Evaluator/*/*/label_issues.csv | tail -n 1) . "
+    "label_issues": "cp $(ls workspace/artifacts/ModelValidator/*/*/label_issues.csv | tail -n 1) . "
     "&& sed -i '2,$ s/$/ok/' label_issues.csv",
     "copied_bundle": "cp -r workspace/push/edge/shelf/3 copied_bundle "
     "&& cp ~/.config/edgeline/edgeline.pub.pem .",

@@ -13,12 +13,14 @@ from tfx.types.artifact import Artifact
 
 from components.artifacts import AcceptedData, Quarantine, Verdict
 from components.data_gate import DataGate
+from components.evaluator import Evaluator
 from components.example_gen import SpanExampleGen
 from components.statistics_gen import StatisticsGen
 from data.settings import DataSettings
 from edgeline.gates.drift import select_features
 from edgeline.records.workload import Workload
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE as IN_MEMORY
+from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
 from pipeline.workloads import BUILT_IN, read_schema, with_features
 
@@ -163,3 +165,29 @@ def admit(
     defaults = dict.fromkeys(("run", "model_name", "push", "data", "source", "records"), "")
     execute(DataGate, inputs, {"accepted_data": output}, folder, **defaults | {"recorded": "{}"} | properties)
     return inputs, output
+
+
+def measure_models(trained: Any, baseline: Artifact, folder: Path, workload: Workload = SHELF) -> Artifact:
+    """Runs the Evaluator on a trained model and the one in production."""
+    measured = artifact(standard_artifacts.ModelEvaluation, folder / "measured")
+    execute(
+        Evaluator,
+        {"examples": trained.examples, "model": trained.model, "baseline_model": baseline},
+        {"evaluation": measured},
+        folder,
+        eval_config=build_evaluation_config(workload, 0.05),
+        workload=workload.to_json(),
+        code="",
+    )
+    return measured
+
+
+def predict_eval(trained: Any) -> Any:
+    """Returns label ids and the SavedModel's answers for the eval split."""
+    import tensorflow as tf
+
+    files = sorted(str(path) for path in Path(trained.examples.uri, "Split-eval").iterdir())
+    raw = list(tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator())
+    serve = tf.saved_model.load(str(Path(trained.model.uri, "Format-Serving"))).signatures
+    answers = serve["serving_default"](examples=tf.constant(raw))["probabilities"].numpy().argmax(1)
+    return serve["transform_features"](examples=tf.constant(raw))["label"].numpy(), answers

@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from components.canary import ReleaseSettings, end_canary, find_pushed, judge_canary, list_endings
+from components.canary import ReleaseSettings, end_canary, find_pushed, judge_canary
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import ServedBound
 from edgeline.records.served import SERVED, Served, ServedVersion
-from edgeline.records.verdict import VERDICT, Verdict
-from edgeline.release import store
+from edgeline.records.verdict import ENDED_CANARY, PUSH, VERDICT, EndedCanary, Verdict
+from edgeline.release import store, upkeep
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from tests.components.steps import admit
@@ -46,11 +46,15 @@ def read_state(root):
     return store.current(root, "shelf").version, store.find_rollout(root, "shelf") is not None
 
 
-def end(root, counts, may_promote=True, settings=SETTINGS):
+def end(root, counts, settings=SETTINGS):
+    end_by_run(root, counts, True, settings)
+    return read_state(root)
+
+
+def end_by_run(root, counts, may_promote, settings=SETTINGS):
     served = Served((ServedVersion(2, tally(*counts)),)) if counts else None
     release_settings = ReleaseSettings.model_validate_json(json.dumps(settings))
-    end_canary(str(root), "shelf", "run-7", release_settings, served, may_promote)
-    return read_state(root)
+    return end_canary(str(root), "shelf", "run-7", release_settings, served, may_promote)
 
 
 @pytest.mark.parametrize(
@@ -64,14 +68,19 @@ def end(root, counts, may_promote=True, settings=SETTINGS):
     ],
 )
 def test_a_canary_is_promoted_withdrawn_or_waits_by_the_answers_of_phones(push, counts, may_promote, after):
-    assert end(push, counts, may_promote) == after
+    ended = end_by_run(push, counts, may_promote)
+    assert read_state(push) == after and (ended is None) == after[1]
     last = read_history(PushFolder(push), "shelf").last
-    if not after[1]:
+    if ended:
         assert last.reason.startswith("run run-7: Of 200 answers of version 2 that were drawn")
-        (ending,) = list_endings(str(push), "shelf", "run-7")
-        assert ending.startswith(f"This run ended a canary, {last.action} from version ")
-        assert ": Of 200 answers of version 2" in ending
-    assert not list_endings(str(push), "shelf", "run-70") and store.verify(push, "shelf") == []
+        assert (ended.action, ended.from_version, ended.to_version) == (
+            last.action,
+            last.from_version,
+            last.to_version,
+        )
+        assert ended.sentence.startswith(f"This run ended a canary, {last.action} from version ")
+        assert ": Of 200 answers of version 2" in ended.sentence
+    assert store.verify(push, "shelf") == []
 
 
 def test_a_canary_that_a_person_opened_is_ended_by_a_person(push):
@@ -141,13 +150,23 @@ def test_the_gate_ends_a_canary_before_the_run_goes_on_and_a_refused_week_promot
         ending = "This run ended a canary, rollback from version 2 to 1: Of 200 answers"
         assert (ending in error.found) == (counts is BAD)
     assert read_state(push) == (after, counts is GOOD and result == "fail")
+    ended = ENDED_CANARY.find(tmp_path / "accepted")
+    assert (ended is not None and ended.action == "promote") == (result == "pass")
+
+
+def test_a_run_that_ended_a_canary_says_so_with_its_push(push, tmp_path):
+    ended = EndedCanary("promote", 1, 2, "Of 200 answers 190 were right.")
+    ENDED_CANARY.write(tmp_path / "3" / "accepted", ended)
+    run = Run(tmp_path / "3", "third", evaluation="fail")
+    _, _, reasons = run.push_to(push)
+    assert reasons[-1] == ended.sentence and PUSH.read(tmp_path / "3" / "pushed").ended_canary == ended
 
 
 def test_a_collected_version_is_known_and_one_that_never_was_is_not(tmp_path):
     push = tmp_path / "push"
     for name in ("first", "second", "third"):
         Run(tmp_path / name, name).push_to(push)
-    store.collect(push, "shelf", keep=1)
+    upkeep.collect(push, "shelf", keep=1)
 
     versions = find_pushed(str(push), "shelf", [1, 3, 9])
     assert versions[3].created and not versions[3].damage

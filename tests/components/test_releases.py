@@ -20,7 +20,7 @@ from tfx.types.standard_artifacts import (
     TunerResults,
 )
 
-from components.artifacts import EdgeModels, Quarantine, Verdict
+from components.artifacts import AcceptedData, EdgeModels, Quarantine, Verdict
 from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
@@ -39,7 +39,7 @@ from edgeline.records.source import Source
 from edgeline.records.training import SEARCH, Search, Trial
 from edgeline.records.verdict import VERDICT
 from edgeline.records.verdict import Verdict as Found
-from edgeline.release import store
+from edgeline.release import store, upkeep
 from edgeline.release.settings import PushSettings
 from edgeline.release.signing import KEY_VARIABLE, PRIVATE, PUBLIC, load_public_key, make_pair
 from edgeline.release.state import Unvouched
@@ -116,6 +116,7 @@ class Run:
             "edge_verdict": artifact(Verdict, self.folder / "edge"),
             "model_run": artifact(ModelRun, self.folder / "model_run"),
             "quarantine": artifact(Quarantine, self.folder / "quarantine"),
+            "accepted_data": artifact(AcceptedData, self.folder / "accepted"),
             **search,
         }
 
@@ -407,7 +408,7 @@ def test_a_run_whose_model_was_rolled_back_and_collected_ends_as_unchanged(push,
     store.rollback(push, "shelf", "phones crash on it")
     for name in ("third", "fourth"):
         store.push(push, "shelf", make_candidate(tmp_path / name, name))
-    assert 2 in store.collect(push, "shelf", keep=1)
+    assert 2 in upkeep.collect(push, "shelf", keep=1)
 
     outcome, version, (reason,) = Run(tmp_path / "again", "second").push_to(push)
     assert (outcome, version) == ("unchanged", 2) and "garbage-collected" in reason

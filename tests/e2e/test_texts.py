@@ -81,7 +81,7 @@ def test_of_the_surest_suspects_many_have_a_label_that_is_wrong_on_purpose(
     pairs = enumerate(zip(noisy, right, strict=True), start=2)
     wrong = {f"span-00001/texts.csv:{line}" for line, (label, meant) in pairs if label != meant}
     assert len(wrong) == 27
-    (listed,) = workspace.glob("artifacts/Evaluator/evaluation/*/label_issues.csv")
+    (listed,) = workspace.glob("artifacts/ModelValidator/evaluation/*/label_issues.csv")
     with listed.open(encoding="utf-8") as file:
         surest = {row["example"] for row in list(csv.DictReader(file))[:10]}
     # On 900 texts the network has an accuracy of 0.71, so most of its suspects are mistakes of its own: 15 of

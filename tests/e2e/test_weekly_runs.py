@@ -174,7 +174,7 @@ import sys
 from edgeline import open
 
 workspace, run, setting, out = sys.argv[1:]
-step = open(workspace).run(run).step("Evaluator")
+step = open(workspace).run(run).step("ModelValidator")
 for each in (step, step.again(setting, out=out)):
     print(each.artifacts["blessing"])
 """
@@ -229,7 +229,7 @@ def test_a_model_below_a_bound_is_held_back_and_production_stays(
     assert result.code == 3, result.stderr
     assert result.json["outcome"] == "held"
     assert any("at least 1.000 required" in reason for reason in result.json["reasons"])
-    assert (result.states["Trainer"], result.states["Evaluator"]) == ("cached", "done")
+    assert (result.states["Evaluator"], result.states["ModelValidator"]) == ("cached", "done")
     assert "evaluation.bounds[0].lower" in result.stderr and "One run without" in result.stderr
     (text,) = hook.messages
     assert "Held back" in text and "at least 1.000 required" in text
@@ -390,7 +390,7 @@ def test_the_next_run_resumes_repeats_a_step_with_a_lost_file_and_its_model_repl
     # Neither this run, which succeeded, nor the killed ones before left files.
     assert list(temporary.iterdir()) == []
     assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0
-    evaluation = find_newest(workspace, "Evaluator/blessing/*/verdict.json")
+    evaluation = find_newest(workspace, "ModelValidator/blessing/*/verdict.json")
     assert "model in production had" in evaluation.read_text()
     assert get_production(workspace)["version"] == 2
     rollback = edgeline(workspace, "rollback", "--reason", "drill", "--workspace", str(workspace))

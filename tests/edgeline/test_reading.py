@@ -78,7 +78,7 @@ def past_run(workspace):
     issues = header + b"\nb.jpg,bright,dark,0.97,0.01,\n"
     leave(folder, "EdgeValidator", "verdict", PREDICTIONS, ANSWERS)
     leave(folder, "EdgeConverter", "edge_models", LABELS_FILE_NAME, b"dark\nbright\n")
-    leave(folder, "Evaluator", "evaluation", LABEL_ISSUES_CSV, issues)
+    leave(folder, "ModelValidator", "evaluation", LABEL_ISSUES_CSV, issues)
     return edgeline.open(workspace).run()
 
 

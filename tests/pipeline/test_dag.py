@@ -57,7 +57,7 @@ def get_parameters(nodes):
 
 def test_nothing_is_trained_before_the_data_is_admitted():
     waits = find_waits()
-    for name in ("Transform", "Tuner", "Trainer", "Evaluator", "EdgeConverter", "Pusher"):
+    for name in ("Transform", "Tuner", "Trainer", "Evaluator", "ModelValidator", "EdgeConverter", "Pusher"):
         assert "DataGate" in find_all_before(waits, name)
 
 

@@ -63,8 +63,8 @@ OUTPUTS = [
     ("Tuner/tuner_results", SEARCH, Search("val_loss", 1, (Trial(1, {"seed": 1}, score=0.5),))),
     ("Trainer/model_run", TRAINING, TrainingSummary(devices=("CPU",), best_epoch=1, seconds=3.0)),
     ("Trainer/model_run", EPOCHS, [Epoch(1, loss=0.5, accuracy=0.7, val_loss=0.6)]),
-    ("Evaluator/evaluation", METRICS, METRICS_OF_RUN),
-    ("Evaluator/blessing", VERDICT, Verdict("evaluation", "fail", ("too weak",))),
+    ("ModelValidator/evaluation", METRICS, METRICS_OF_RUN),
+    ("ModelValidator/blessing", VERDICT, Verdict("evaluation", "fail", ("too weak",))),
     (
         "EdgeValidator/verdict",
         EDGE_FILES,
@@ -83,7 +83,7 @@ FILES = [
 # One file for each way to read a file; the others are read like one of these. Other kinds of damage are in
 # tests/edgeline/records/test_json_file.py.
 READERS = (
-    "Evaluator/evaluation/metrics.json",
+    "ModelValidator/evaluation/metrics.json",
     "DataValidator/verdict/drift.json",
     f"EdgeValidator/verdict/{PREDICTIONS.name}",
     "run.json",

@@ -228,7 +228,7 @@ def test_status_says_how_often_phones_were_right(edgeline, tmp_path, workspace, 
     tally = Tally(1_530, 0.95, 230, checked, 12, 3)
     served = Served((ServedVersion(2, Tally(5, 0.5)), ServedVersion(1, tally)))
     leave(folder, "ExampleGen", "quarantine", SERVED, served)
-    leave(folder, "Evaluator", "evaluation", PUSHED, {1: PushedVersion.of("", METRICS)})
+    leave(folder, "ModelValidator", "evaluation", PUSHED, {1: PushedVersion.of("", METRICS)})
     assert (
         "  Version 1 answered 1,530 times: 93.0 % of 200 drawn at random were right (95 % CI 88.0 % to"
         " 96.0 %, on eval 94.0 %); 95.0 % to expect by their scores; 3 of 12 that looked wrong were right.\n"
@@ -312,7 +312,7 @@ def test_status_show_and_page_of_a_run_that_was_held_have_the_same_next_steps(ed
         if outcome == "held":
             low = Finding("Recall of class ok is 0.1.", "evaluation.min_class_recall=0", "class ok")
             verdict = Verdict.of("evaluation", [low])
-            leave(RunFolder(workspace / "runs" / name), "Evaluator", "blessing", VERDICT, verdict)
+            leave(RunFolder(workspace / "runs" / name), "ModelValidator", "blessing", VERDICT, verdict)
         assert edgeline("report", name)[0] == 0
     page = RunFolder(workspace / "runs" / "20261012-091233").path / "report.html"
     steps = [

@@ -74,7 +74,7 @@ def workspace(tmp_path, make_run):
             "result": "fail",
             "reasons": [HOSTILE],
         },
-        ("Evaluator", "evaluation", "metrics.json"): {
+        ("ModelValidator", "evaluation", "metrics.json"): {
             "candidate": {HOSTILE: {HOSTILE: {"example_count": 1, "accuracy": 0.5}}}
         },
         ("EdgeValidator", "verdict", "edge.json"): {

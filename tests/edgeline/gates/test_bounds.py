@@ -345,4 +345,4 @@ def test_a_model_is_judged_without_near_twins_and_held_where_there_is_nothing_el
 
 def pick(answers, here):
     fields = {name: getattr(answers, name)[here] for name in ("labels", "groups", "candidate")}
-    return replace(answers, slices={}, **fields)
+    return replace(answers, slices={}, baseline=None, **fields)

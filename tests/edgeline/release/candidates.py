@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from msgspec.structs import asdict, replace
 
 from edgeline.records.edge import ReleasedFile, TensorContract
-from edgeline.release import store
+from edgeline.release import upkeep
 from edgeline.release.history import find_current, read_history
 from edgeline.release.layout import PushFolder, render
 from edgeline.release.manifest import Code, Data
@@ -71,9 +71,9 @@ def read_signed(root: Path, model: str = "shelf") -> tuple[Pointer, str | None]:
 
 def vouch(root: str | Path, key: Ed25519PrivateKey, model: str = "shelf") -> Pointer:
     """Signs what nobody has signed, as a person does who has looked."""
-    claim = store.find_claim(root, model, key)
+    claim = upkeep.find_claim(root, model, key)
     assert claim
-    return store.trust(root, model, key, claim, "I have looked")
+    return upkeep.trust(root, model, key, claim, "I have looked")
 
 
 def forget_log(root: Path, key: Ed25519PrivateKey, model: str = "shelf") -> None:

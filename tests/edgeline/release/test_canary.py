@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.release import store
+from edgeline.release import store, upkeep
 from edgeline.release.history import read_history
 from edgeline.release.layout import PushFolder
 from tests.edgeline.release.candidates import make_candidate, make_key, read_signed, snapshot, vouch
@@ -78,10 +78,10 @@ def test_a_candidate_is_not_collected_and_stays_a_candidate(root, push):
     push("one", "two", "three", "four")
     store.rollout(root, "shelf", 1, 10, "was it better?", KEY)
     before = read(root)
-    assert list(store.collect(root, "shelf", 1, key=KEY)) == [2]
+    assert list(upkeep.collect(root, "shelf", 1, key=KEY)) == [2]
     assert read(root) == before and store.verify(root, "shelf") == []
     assert store.find_rollout(root, "shelf").reason == "was it better?"
-    assert store.rotate(root, "shelf", KEY, make_key(2)).candidate.version == 1
+    assert upkeep.rotate(root, "shelf", KEY, make_key(2)).candidate.version == 1
     assert store.promote(root, "shelf", 1, "it was", make_key(2)).version == 1
 
 

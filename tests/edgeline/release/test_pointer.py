@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.release import state, store
+from edgeline.release import state, store, upkeep
 from edgeline.release.pointer import Envelope
 from edgeline.release.signing import format_public_key
 from edgeline.release.state import Unvouched
@@ -53,7 +53,7 @@ def test_a_signed_pointer_is_not_replaced_without_a_key(root, push):
     changes = (
         lambda: store.rollback(root, "shelf", "three is worse"),
         lambda: store.promote(root, "shelf", 1, "one was better"),
-        lambda: store.collect(root, "shelf", 1),
+        lambda: upkeep.collect(root, "shelf", 1),
         lambda: store.renew(root, "shelf", None),
     )
     pointer = root / "edge/shelf/current.json"
@@ -68,7 +68,7 @@ def test_a_signed_pointer_is_not_replaced_without_a_key(root, push):
     with pytest.raises(UsageError, match="no key is set"):
         store.promote(root, "shelf", 2, "the pointer is damaged")
     pointer.write_bytes(whole)
-    assert list(store.collect(root, "shelf", 1, key=make_key())) == [1]
+    assert list(upkeep.collect(root, "shelf", 1, key=make_key())) == [1]
     assert read(root)[0].counter == 4 and store.verify(root, "shelf") == []
 
 
@@ -104,15 +104,15 @@ def test_a_key_that_takes_over_says_so_in_the_log(root, push):
 def test_both_keys_sign_a_handover_and_the_new_one_what_follows(root, push):
     push("one", "two")
     old, new = make_key(), make_key(2)
-    store.rotate(root, "shelf", old, new)
+    upkeep.rotate(root, "shelf", old, new)
     signatures = json.loads((root / "edge/shelf/current.json").read_bytes())["signed"]["signatures"]
     keys = [format_public_key(key.public_key()) for key in (old, new)]
     assert [each["keyid"] for each in signatures] == keys and store.verify(root, "shelf") == []
     store.rollback(root, "shelf", "two is worse", key=new)
     assert read(root)[1] == keys[1] and read(root)[0].rollbacks == 1 and store.verify(root, "shelf") == []
     with pytest.raises(UsageError, match=r"signed with .* already"):
-        store.rotate(root, "shelf", new, new)
-    assert store.rotate(root, "nothing", old, new) is None
+        upkeep.rotate(root, "shelf", new, new)
+    assert upkeep.rotate(root, "nothing", old, new) is None
 
 
 @pytest.mark.parametrize("days", [-16, -0.1, 400])

@@ -28,13 +28,13 @@ def find_calls(*names: str) -> set[tuple[str, str, str]]:
 def test_a_pointer_is_sealed_by_an_opened_state_alone():
     assert find_calls("seal") == {
         ("edgeline/release/state.py", "seal", "seal"),  # the state, by the envelope
-        ("edgeline/release/store.py", "_put_in_production", "seal"),  # a writer, by the state
+        ("edgeline/release/store.py", "put_in_production", "seal"),  # a writer, by the state
     }
     calls = find_calls("State", "open_state", "_open_unsigned")
     opens = {function for path, function, _ in calls if not path.startswith("edgeline/alerts")}
     assert opens == {
         *("open_state", "_open_unsigned"),  # the only makers of a state
-        *("_open_for_writing", "renew", "rotate"),  # the writers
+        *("open_for_writing", "renew", "rotate"),  # the writers
         *("make_claim", "make_state"),  # a person looks
         *("check_writer", "collect"),  # before anything is read, or removed
     }

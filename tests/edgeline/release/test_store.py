@@ -15,24 +15,43 @@ import pytest
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
 from edgeline.records.json_file import decode
-from edgeline.release import durable, layout, manifest, releases, store
+from edgeline.release import durable, layout, manifest, releases, store, upkeep
 from edgeline.release.history import read_pointer
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import identify_model
 from tests.edgeline.release.candidates import find_problems, make_candidate, snapshot
 
 
-def test_a_push_reads_pointer_and_log_once_to_decide_and_the_new_pointer_once(copy, tmp_path, monkeypatch):
+@pytest.fixture
+def reads(monkeypatch):
+    """Counts how often each document of the store is read."""
     reads: Counter[str] = Counter()
 
     def count(path: Path, *arguments: object, **options: object) -> object:
         reads[Path(path).name] += 1
         return open(path, *arguments, **options)
 
-    candidate = make_candidate(tmp_path / "four", "four")
     monkeypatch.setattr(layout, "open", count, raising=False)
+    return reads
+
+
+def test_a_push_reads_pointer_and_log_once_to_decide_and_the_new_pointer_once(copy, tmp_path, reads):
+    candidate = make_candidate(tmp_path / "four", "four")
+    reads.clear()
     store.push(copy, "shelf", candidate)
     assert (reads["current.json"], reads["history.jsonl"]) == (2, 1)
+
+
+def test_a_switch_also_reads_the_pointer_before_it_waits_for_the_lock(copy, reads):
+    for switch in (store.rollback, partial(store.promote, version=3)):
+        reads.clear()
+        switch(copy, "shelf", reason="drill")
+        assert (reads["current.json"], reads["history.jsonl"]) == (3, 1)
+
+
+def test_a_check_reads_pointer_and_log_once(copy, reads):
+    assert store.verify(copy, "shelf") == []
+    assert (reads["current.json"], reads["history.jsonl"]) == (1, 1)
 
 
 def test_a_push_that_fails_at_the_pointer_leaves_the_pins_of_production(copy, tmp_path, monkeypatch):
@@ -208,10 +227,10 @@ def test_old_releases_are_collected_but_those_of_phones_and_of_a_rollback(copy, 
     store.push(copy, "shelf", make_candidate(tmp_path / "four", "four"))
     store.rollback(copy, "shelf", "four is worse", to=2)
     before = snapshot(copy)
-    sizes = store.collect(copy, "shelf", 1, dry_run=True)
+    sizes = upkeep.collect(copy, "shelf", 1, dry_run=True)
     assert snapshot(copy) == before and list(sizes) == [3]
     assert sizes[3] == sum(len(content) for name, content in before.items() if "/shelf/3/" in name)
-    assert store.collect(copy, "shelf", 1) == sizes and store.collect(copy, "shelf", 1) == {}
+    assert upkeep.collect(copy, "shelf", 1) == sizes and upkeep.collect(copy, "shelf", 1) == {}
     assert store.current(copy, "shelf").version == 2
     assert store.verify(copy, "shelf") == [] and store.list_known_versions(copy, "shelf") == (1, 2, 4)
     lines = (copy / "edge/shelf/history.jsonl").read_text().splitlines()
@@ -221,7 +240,7 @@ def test_old_releases_are_collected_but_those_of_phones_and_of_a_rollback(copy, 
 
 
 def test_a_change_to_a_collected_release_says_that_it_was_collected(copy):
-    store.collect(copy, "shelf", 1)
+    upkeep.collect(copy, "shelf", 1)
     for change in (store.promote, store.rollback):
         with pytest.raises(UsageError, match=r"shelf 1 was collected on 2.*, by .*@") as caught:
             change(copy, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
@@ -296,7 +315,7 @@ def test_nothing_is_collected_if_the_log_has_gaps(copy):
     before = snapshot(copy)
     for dry_run in (True, False):
         with pytest.raises(EdgelineError, match="it is unknown which releases were in production"):
-            store.collect(copy, "shelf", 1, dry_run)
+            upkeep.collect(copy, "shelf", 1, dry_run)
     assert snapshot(copy) == before
 
 
@@ -315,7 +334,7 @@ def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(b
     store.rollback(copy, "shelf", "three is worse")
     for content in ("four", "five"):
         store.push(copy, "shelf", make_candidate(base.parent / content, content))
-    assert list(store.collect(copy, "shelf", 1)) == [1, 2, 3]
+    assert list(upkeep.collect(copy, "shelf", 1)) == [1, 2, 3]
     versions = {
         content: store.find_version(copy, "shelf", identify_model(base.parent / content / "saved_model"))
         for content in ("one", "two", "three", "four", "five")

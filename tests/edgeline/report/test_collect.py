@@ -5,7 +5,7 @@ import pytest
 from edgeline.records.edge import PREDICTIONS, ContractCheck, EdgeFiles, Prediction
 from edgeline.records.ingest import INGEST, TWINS, Ingest, Span, Twin, Twins
 from edgeline.records.json_file import decode, encode
-from edgeline.records.run import Run
+from edgeline.records.run import Artifact, Run
 from edgeline.records.training import SEARCH, Search, Trial
 from edgeline.report import words
 from edgeline.report.collect import collect
@@ -73,3 +73,18 @@ def test_a_refused_run_counts_its_near_twins(sources):
     (sources.edge_verdict / PREDICTIONS.name).unlink()
     page = render_run(collect(sources, Run(id="1", workload="shelf", outcome="refused")), {}, None)
     assert "4 of 10 eval photos have a near twin in train" in page and "without a near twin" not in page
+
+
+def test_a_run_is_judged_by_its_model_validator_or_as_before_there_was_one_by_its_evaluator(
+    tmp_path, make_run
+):
+    def make_artifact(step, output):
+        (tmp_path / step / output).mkdir(parents=True, exist_ok=True)
+        return Artifact(step, output, str(tmp_path / step / output))
+
+    before = [make_artifact("Evaluator", output) for output in ("evaluation", "blessing")]
+    after = [make_artifact("ModelValidator", output) for output in ("evaluation", "blessing")]
+    for artifacts, step in ((before, "Evaluator"), ([before[0], *after], "ModelValidator")):
+        sources = Sources.of(replace(make_run(), artifacts=tuple(artifacts)))
+        assert sources.evaluation == tmp_path / step / "evaluation"
+        assert sources.blessing == tmp_path / step / "blessing"

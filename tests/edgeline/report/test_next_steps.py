@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from edgeline.errors import Problem
-from edgeline.records.verdict import ENDED_CANARY, Finding, Verdict
+from edgeline.records.verdict import EndedCanary, Finding, Verdict
 from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.report.next_steps import list_next_steps, list_unlike
 from tests.edgeline.report.runs import a_run, a_slice
@@ -103,7 +103,7 @@ def list_steps_of_a_drop(slices: tuple[Slice, ...]) -> list[str]:
 
 @pytest.mark.parametrize(("action", "expected"), [("promote", False), ("rollback", True)])
 def test_a_held_run_that_promoted_a_canary_does_not_say_that_production_is_unchanged(action, expected):
-    facts = end("held", reasons=("Too bad.", f"{ENDED_CANARY}{action} from version 1 to 2: Good."))
+    facts = replace(end("held"), ended_canary=EndedCanary(action, 1, 2, "Good."))
     assert any("changed nothing in production" in step for step in list_next_steps(facts)) == expected
 
 

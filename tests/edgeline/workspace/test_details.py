@@ -79,13 +79,13 @@ def test_a_run_whose_artifacts_were_removed_has_its_details_and_no_path_is_made_
 def test_accuracy_by_slice_stands_beside_that_of_production(folder: RunFolder) -> None:
     now = {"overall": {"all": {"example_count": 40, "accuracy": 0.9}}, "class": {}}
     before = {"overall": {"all": {"example_count": 40, "accuracy": 0.85}}}
-    leave(folder, "Evaluator", "evaluation", METRICS, Metrics(now, before))
+    leave(folder, "ModelValidator", "evaluation", METRICS, Metrics(now, before))
     (line,) = [line for line in list_details(folder) if "overall" in line]
     assert line.split() == ["overall", "all", "40", "-", "0.900", "0.769", "to", "0.960", "0.850"]
 
 
 def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(folder: RunFolder) -> None:
-    leave(folder, "Evaluator", "evaluation", METRICS, replace(BY_MACHINE, out_of_fold=BY_MACHINE))
+    leave(folder, "ModelValidator", "evaluation", METRICS, replace(BY_MACHINE, out_of_fold=BY_MACHINE))
     lines = [line.split() for line in list_details(folder)]
     overall = ["overall", "all", "400", "4", "0.900", "0.550", "to", "0.990", "-"]
     worst = [["machine", "m-3", "100", "-", "0.700"], ["machine", "m-1", "100", "-", "0.900"]]
@@ -97,7 +97,7 @@ def test_each_figure_has_its_number_of_groups_and_the_worst_groups_are_listed(fo
 
 def test_a_narrow_table_leaves_out_the_groups(folder: RunFolder) -> None:
     worst = (GroupShare("a-machine-with-a-long-name", 100, 0.7),)
-    leave(folder, "Evaluator", "evaluation", METRICS, replace(BY_MACHINE, worst_groups=worst))
+    leave(folder, "ModelValidator", "evaluation", METRICS, replace(BY_MACHINE, worst_groups=worst))
     wide, narrow = (list_details(folder, width) for width in (80, 60))
     assert "machines" in wide[0] and "machines" not in narrow[0]
     assert max(map(len, narrow)) <= 60 < max(map(len, wide)) <= 80
@@ -119,8 +119,8 @@ def test_suspect_labels_and_photos_unlike_earlier_ones_are_counted_with_their_li
     folder: RunFolder,
 ) -> None:
     issues = LabelIssues(2_400, ("the network",), 84, (), "Labels of train are not judged.")
-    leave(folder, "Evaluator", "evaluation", LABEL_ISSUES, issues)
-    place = folder.path / "Evaluator" / "evaluation"
+    leave(folder, "ModelValidator", "evaluation", LABEL_ISSUES, issues)
+    place = folder.path / "ModelValidator" / "evaluation"
     PHOTO_DRIFT.write(place, PhotoDrift("span-00008", 300, 0.21, 0.166, 0.262))
     lines = list_details(folder)
     assert f"Suspect labels: 84 of 2,400, listed in {place}/label_issues.csv" in lines

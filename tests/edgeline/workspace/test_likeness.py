@@ -35,7 +35,7 @@ def make_again(tmp_path, make_run):
         record_output(folder, "Trainer", "model", folder.path / "model")
         record_output(folder, "EdgeConverter", "edge_models", edge)
         record_output(folder, "EdgeValidator", "verdict", folder.path / "verdict")
-        return record_output(folder, "Evaluator", "evaluation", folder.path / "evaluation")
+        return record_output(folder, "ModelValidator", "evaluation", folder.path / "evaluation")
 
     return make_again
 

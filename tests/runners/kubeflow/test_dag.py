@@ -182,7 +182,7 @@ def test_the_same_settings_give_the_same_bytes_in_every_process(tmp_path, monkey
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # The command has to choose it.
     result = python("-m", "runners.cli", *arguments, "there.yaml", cwd=tmp_path, PYTHONHASHSEED="1")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith("Wrote there.yaml: shelf, 16 steps, ")
+    assert result.stdout.startswith("Wrote there.yaml: shelf, 17 steps, ")
     assert main([*arguments, str(tmp_path / "here.yaml")]) == 0
     assert (tmp_path / "here.yaml").read_bytes() == (tmp_path / "there.yaml").read_bytes()
 

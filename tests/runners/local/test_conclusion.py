@@ -18,7 +18,7 @@ DATA_PASS = Verdict("data", "pass", ("150 of 150 photos were accepted.",))
 FEW, NONE = ("Lane 7 has 3 photos.",), ("There was no production model to compare with.",)
 NO_BASELINE = Verdict("evaluation", "no_baseline", NONE, FEW)
 EDGE_FAIL = Verdict("edge", "fail", ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",), FEW)
-OUTPUTS = {"Evaluator": "blessing", "Pusher": "pushed_model"}
+OUTPUTS = {"ModelValidator": "blessing", "Pusher": "pushed_model"}
 OUTPUTS |= {"DataValidator": "verdict", "EdgeValidator": "verdict"}
 
 
@@ -42,7 +42,7 @@ def put_out(folder, make_run):
 
 def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
     put_out("DataValidator", DATA_PASS)
-    put_out("Evaluator", NO_BASELINE)
+    put_out("ModelValidator", NO_BASELINE)
     push = Push("pushed", 1, ("Version 1 of shelf went into production.",))
     put_out("Pusher", push)
 
@@ -123,7 +123,7 @@ def test_a_dag_that_ends_without_a_verdict_has_failed_with_the_step_that_was_run
 
 
 def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_out, make_run):
-    put_out("Evaluator", Verdict("evaluation", "pass", spans=("span-00009",)))
+    put_out("ModelValidator", Verdict("evaluation", "pass", spans=("span-00009",)))
     put_out("DataValidator", Verdict("data", "fail", ("Too dark.",), spans=("span-00002", "span-00003")))
     put_out("EdgeValidator", Verdict("edge", "fail", ("Too large.",), spans=("span-00003",)))
     error = Problem("Too dark.", "w", "d", exit_code=4)
@@ -143,7 +143,7 @@ def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, mak
 def test_a_sentence_on_the_model_and_its_files_is_said_once_and_names_them(folder, put_out, make_run):
     lost = Finding("Lane 7 is lost.", "evaluation.group_right_after=null", "lane 7")
     files = [replace(lost, sentence=f"It has lost {n}.", file=n) for n in ("fp32", "fp16", "dynamic", "int8")]
-    put_out("Evaluator", Verdict.of("evaluation", [lost]))
+    put_out("ModelValidator", Verdict.of("evaluation", [lost]))
     put_out("EdgeValidator", Verdict.of("edge", files))
 
     run = conclude(make_run(), folder, Problem("Held.", exit_code=3), [])

@@ -73,7 +73,7 @@ def test_a_verdict_that_fell_by_time_alone_is_made_again(done):
 def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
     plan = make_plan(replace(NOW, settings={**FLAT, "trainer.epochs": "5"}), [done])
 
-    assert list_running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
+    assert list_running(plan) == {"Trainer", "Evaluator", "ModelValidator", "EdgeConverter", "EdgeValidator"}
     assert get_reason(plan, "Trainer") == ("trainer.epochs 3 -> 5",)
     assert get_reason(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
 
@@ -103,7 +103,14 @@ def test_a_search_runs_before_the_trainer_and_its_removal_is_a_reason_to_train(d
     searching = {**FLAT, "tune.max_trials": "8"}
     plan = make_plan(replace(NOW, settings=searching), [done])
 
-    assert list_running(plan) == {"Tuner", "Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
+    assert list_running(plan) == {
+        "Tuner",
+        "Trainer",
+        "Evaluator",
+        "ModelValidator",
+        "EdgeConverter",
+        "EdgeValidator",
+    }
     assert get_reason(plan, "Tuner") == ("it has not run yet",)
     assert get_reason(plan, "Trainer") == ("after Tuner",)
 
@@ -141,7 +148,7 @@ def test_a_step_whose_output_is_gone_runs_and_so_do_its_readers(done, tmp_path):
 
     plan = make_plan(NOW, [done])
 
-    assert list_running(plan) == {"Trainer", "Evaluator", "EdgeConverter", "EdgeValidator"}
+    assert list_running(plan) == {"Trainer", "Evaluator", "ModelValidator", "EdgeConverter", "EdgeValidator"}
     assert get_reason(plan, "Trainer") == ("its outputs are gone or damaged",)
 
 

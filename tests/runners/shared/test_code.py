@@ -101,7 +101,7 @@ def test_an_edit_of_the_release_store_trains_nothing_again(tmp_path, monkeypatch
     before = digest_step_files(*SHELF, {})
     for edited, steps in {
         "edgeline/release/store.py": {"ProductionModel", "StatisticsGen"},
-        "edgeline/gates/bounds.py": {"Evaluator", "EdgeValidator"},
+        "edgeline/gates/bounds.py": {"ModelValidator", "EdgeValidator"},
         "data/spans/split.py": {"ExampleGen"},
         # ExampleGen makes its cached spans again.
         "edgeline/edge/photo_pixels.py": {"ExampleGen", "ProductionModel", "EdgeValidator"},

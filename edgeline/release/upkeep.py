@@ -1,0 +1,154 @@
+"""Upkeep of a release store that no run needs: another key, a person's vouching, and collecting old releases.
+
+Each is a change like those of `store.py`, under the same lock, and all or nothing.
+"""
+
+from collections.abc import Collection
+
+from edgeline.errors import EdgelineError, UsageError
+from edgeline.journal import clean_reason
+from edgeline.release.history import (
+    Collected,
+    append_change,
+    find_previous_version,
+    read_history,
+    read_pointer,
+)
+from edgeline.release.layout import PushFolder, Root
+from edgeline.release.memory import remember
+from edgeline.release.pointer import Pointer
+from edgeline.release.releases import list_released_versions, releases
+from edgeline.release.signing import Key, format_public_key
+from edgeline.release.state import open_state
+from edgeline.release.store import (
+    keep_in_line,
+    lock_folder,
+    of_releases,
+    open_for_writing,
+    put_in_production,
+    read_store_clock,
+)
+from edgeline.release.trust import Claim, make_claim
+from edgeline.store.locations import locate, measure_size
+
+
+def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] = ()) -> Pointer | None:
+    """Hands a store over from one key to another: the pointer is signed with both, and the log says so.
+
+    Phones that trust either key accept it, until the next change or renewal is signed with the new one alone.
+    Returns the pointer, None if nothing is in production. Raises as `renew` does.
+    """
+    assert old is not None and new is not None
+    place, own = locate(root), format_public_key(old.public_key())
+    if open_state(PushFolder(place), model, old, trusted).last is None:
+        return None
+    with open_for_writing(place, f"Changing the key of {model}", model, new, (*trusted, own)) as (
+        folder,
+        state,
+    ):
+        assert state.last is not None
+        if not state.is_handover:
+            raise UsageError(
+                f"The pointer to {model} is signed with {state.own_key} already.",
+                "There is no other key to change from.",
+                "Go on with that key: set push.key to its file.",
+            )
+        production, candidate = state.last.production, state.last.candidate
+        reason = f"the key changes from {state.signer} to {state.own_key}"
+        change = state.make_change("rotate", production, reason, candidate=candidate)
+        signed = put_in_production(folder, state, change, also=old)
+    return signed.read()[0]
+
+
+def find_claim(root: Root, model: str, key: Key, trusted: Collection[str] = ()) -> Claim | None:
+    """Returns what `trust` would sign though nobody has signed it; None if everything is signed.
+
+    Raises EdgelineError if the store cannot be read.
+    """
+    return make_claim(PushFolder(locate(root)), PushFolder(locate(root)), model, key, trusted)
+
+
+def trust(
+    root: Root, model: str, key: Key, claim: Claim, reason: str, trusted: Collection[str] = ()
+) -> Pointer:
+    """Signs what a person has looked at, and writes into the log that they did.
+
+    Raises:
+        EdgelineError: The store is not as it was when the person looked, or it cannot be written.
+        WorkspaceLocked: Another writer held the push folder for too long.
+    """
+    reason = clean_reason(reason)
+    place = locate(root)
+    with lock_folder(place, f"Signing {model} in {place}") as (folder, publish):
+        if make_claim(folder, PushFolder(place), model, key, trusted) != claim:
+            raise EdgelineError(
+                f"{model} in {place} changed meanwhile.",
+                "What would be signed is not what was shown. Nothing was changed.",
+                "Run the command again, and look again.",
+            )
+        state = claim.make_state(key)
+        state.check_clock(read_store_clock(place))
+        append_change(folder, model, claim.last)
+        with keep_in_line(place, folder, publish):
+            change = claim.make_change(state, reason)
+            signed = put_in_production(folder, state, change)
+        remember(place, folder, model)
+    return signed.read()[0]
+
+
+def collect(
+    root: Root,
+    model: str,
+    keep: int,
+    dry_run: bool = False,
+    key: Key = None,
+    trusted: Collection[str] = (),
+) -> dict[int, int]:
+    """Removes all but the newest `keep` releases, production, a candidate, and the one a rollback goes to.
+
+    Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed. `key` and
+    `trusted` are as in `promote`.
+
+    Raises:
+        UsageError: The pointer is signed and no key is given.
+        EdgelineError: The release in production, or the one before it, is not known, or the push folder
+            cannot be written.
+        WorkspaceLocked: Another writer held the push folder for too long.
+    """
+    place = locate(root)
+    if (sizes := _measure_removable(PushFolder(place), model, keep)) and not dry_run:
+        doing = f"Collecting releases of {model} in {place}"
+        with open_for_writing(place, doing, model, key, trusted) as (folder, state):
+            released = of_releases(place, folder)
+            sizes = _measure_removable(released, model, keep)  # again, now that no other writer can interfere
+            last = state.last
+            assert last is not None
+            identities = {release.version: release.identity for release in releases(released, model)}
+            removed = [Collected(version, identities.get(version)) for version in sizes]
+            reason = f"all but the newest {keep}, production and the one before it"
+            change = state.make_change("collect", last.production, reason, removed, last.candidate)
+            put_in_production(folder, state, change)
+    return sizes
+
+
+def _measure_removable(folder: PushFolder, model: str, keep: int) -> dict[int, int]:
+    """Returns the size in bytes of each version of a model that `collect` removes, by rising version."""
+    if model not in folder.models():
+        return {}
+    history, pointer = read_history(folder, model), read_pointer(folder, model)
+    changes = [change for change in history.changes if change.number >= history.first]
+    numbers = [change.number for change in changes]
+    if pointer is None or numbers != list(range(history.first, pointer.number + 1)):
+        raise EdgelineError(
+            f"{folder.relative(folder.edge(model))}: it is unknown which releases were in production.",
+            "current.json or lines of history.jsonl are missing or cannot be read. Nothing was collected.",
+            "Run `edgeline verify` for details; restore the file from a backup, or put a release in"
+            " production with `edgeline promote V --reason R`.",
+        )
+
+    released = list_released_versions(folder, model)
+    needed = {*pointer.versions, find_previous_version(changes), *sorted(released)[-keep:]}
+    return {
+        version: sum(map(measure_size, folder.parts(model, version).values()))
+        for version in sorted(released - needed)
+    }
