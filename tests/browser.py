@@ -13,7 +13,7 @@ FLAGS = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-fo
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
+        pytest.skip("no Chromium here: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

@@ -103,9 +103,11 @@ def import_export(
         return [*report.sentences(), *(_add_served(folder / SERVED, span) for span in spans)]
     if name == _ROWS or (data_dir / WORKLOAD).is_file():
         workload = find()
+        label_column = "label"
         if name == _ROWS:
+            label_column = workload.label_column
             rows = [_fit(row, workload) for row in rows]
-        _check_labels({row[workload.label_column] for row in rows}, workload)
+        _check_labels({row[label_column] for row in rows}, workload)
     rows = _leave_out_known(folder, name, rows, data_dir)
     if not rows:
         added = [_add_served(folder / SERVED, span) for span in find_usable_spans(data_dir)[-1:]]

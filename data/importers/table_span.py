@@ -119,7 +119,7 @@ def _lay_out_texts(profile: TableProfile, roles: Roles) -> _Layout:
     compared = dict.fromkeys(cell_of, "")
     if roles.group and 0 < len(profile.columns[roles.group].values or ()) <= _MOST_SOURCES:
         cell_of["source"] = roles.group
-    settings = {"text_column": roles.text, "group_column": roles.group}
+    settings = {"text_column": roles.text, "label_column": roles.label, "group_column": roles.group}
     schema = build_text_schema(sorted(profile.labels))
     return _Layout(_TEXTS, cell_of, compared, schema, settings)
 

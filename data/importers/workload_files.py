@@ -102,12 +102,12 @@ def add_files(
 
 
 def read_roles(data_dir: Path) -> dict[str, str]:
-    """Returns the columns of label, group and time of the workload beside the data, "" for none of them.
+    """Returns the columns that the workload beside the data names, by role: label, group, time and text.
 
-    A workload of photos or texts has no such columns, and neither has a folder without one. Raises as
-    `read_workload` does.
+    A workload of photos names none. Raises as `read_workload` does.
     """
-    columns = read_workload(data_dir, label_column=str, group_column=str, time_column=str)
+    roles = ("label_column", "group_column", "time_column", "text_column")
+    columns = read_workload(data_dir, **dict.fromkeys(roles, str))
     return {name.removesuffix("_column"): column for name, column in columns.items()}
 
 

@@ -11,7 +11,7 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.stdout import find_terminal_width, note, print_json, say
+from edgeline.cli.stdout import find_terminal_width, name_model, note, print_json, say
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import format_count
 from edgeline.records.outcome import Ending
@@ -23,7 +23,7 @@ from edgeline.report.words import duration
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
 from edgeline.workspace.closing import STYLES
-from edgeline.workspace.known_runs import describe_none, resolve_place
+from edgeline.workspace.known_runs import describe_none, list_models, resolve_place
 from edgeline.workspace.owner import load_keys
 from edgeline.workspace.place import Place
 from edgeline.workspace.runs import find_push, find_registry, find_run, read_runs
@@ -106,8 +106,9 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     if run.steps:
         for line in closing.format_times(run, width):
             say(line)
-    for line, style in closing.describe_end(run, folder, facts):
-        say(line, style)
+    with name_model(run.workload, list_models(Place(place.workspace, None))):
+        for line, style in closing.describe_end(run, folder, facts):
+            say(line, style)
     for verdict in facts.gates:
         say(f"Gate {verdict.gate}: {verdict.result.replace('_', ' ')}")
         # Those of a gate that stopped the run are above, where gates may share one.

@@ -10,7 +10,7 @@ from msgspec import to_builtins
 
 from edgeline.cli import options
 from edgeline.cli.commands import Command
-from edgeline.cli.stdout import print_json, say
+from edgeline.cli.stdout import name_model, print_json, say
 from edgeline.records.run import Run
 from edgeline.release import store
 from edgeline.release.acceptance import list_terms
@@ -61,12 +61,14 @@ def status(place: Place, as_json: bool) -> int:
     if as_json:
         print_json(describe_for_programs(read_status(place)))
         return 0
-    for number, model in enumerate(list_models(place) or [None]):
-        found = read_status(replace(place, workload=model))
+    models = list_models(place)
+    for number, model in enumerate(models or [None]):
+        state = read_status(replace(place, workload=model))
         if number:
             say()
-        for line, style in (*list_production(found), *list_canary(found), *list_last_run(found)):
-            say(line, style)
+        with name_model(state.model, models):
+            for line, style in (*list_production(state), *list_canary(state), *list_last_run(state)):
+                say(line, style)
     return 0
 
 

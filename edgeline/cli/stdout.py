@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from io import TextIOWrapper
@@ -49,6 +49,7 @@ def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | Non
     is none.
     """
     typed = list(_read_options(argv, (*_PLACES, *(_CLUSTER if _ON_CLUSTER in argv[:1] else ()))))
+    names_model = "--workload" in dict(typed)
 
     def replace(match: re.Match[str]) -> str:
         name, _, action = match["words"].partition(" ")
@@ -62,9 +63,10 @@ def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | Non
             command, words, rest = command.commands[action], [name, action], match["rest"]
         accepted = {option for parameter in command.params for option in parameter.opts}
         usable = (*_PLACES, *(_CLUSTER if name == _ON_CLUSTER else ()))
+        model = [] if names_model else _model.get()
         added = [
             f"{option} {shlex.quote(value)}"
-            for option, value in typed
+            for option, value in (*typed, *model)
             if option in accepted and option in usable and f"{option} " not in f"{rest} "
         ]
         return " ".join([name_program(), *words, *added]) + rest
@@ -85,6 +87,8 @@ _COMMAND = re.compile(r"\S*edgeline [a-z]+ [^`\n]*")
 _KEPT_SPACE = "\x1f"
 
 _typed: ContextVar[Callable[[str], str]] = ContextVar("typed", default=str)
+# The option that names the model of what is printed.
+_model: ContextVar[Sequence[tuple[str, str]]] = ContextVar("model", default=())
 
 
 def prepare_line(text: str) -> str:
@@ -172,6 +176,16 @@ def rewrite_commands(typed: Callable[[str], str]) -> Iterator[None]:
         yield
     finally:
         _typed.reset(before)
+
+
+@contextmanager
+def name_model(model: str, models: Collection[str]) -> Iterator[None]:
+    """Lets the commands that are printed in the block name their model, if it is one of several."""
+    before = _model.set([("--workload", model)] if len(models) > 1 else ())
+    try:
+        yield
+    finally:
+        _model.reset(before)
 
 
 @contextmanager

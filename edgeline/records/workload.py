@@ -30,7 +30,7 @@ class Workload:
     reads: tuple[str, ...] = ()  # raw input features of the model; for a table, numbers and categories
     unmeasured: tuple[str, ...] = ()  # features that the statistics leave out
     normal: str = ""  # the label that is not an alarm; empty if there is none
-    label_column: str = "label"  # a column of a table, as the next two
+    label_column: str = "label"  # a column of a table or of imported texts, as the next two
     group_column: str = ""  # with the machine, author or the like; empty if rows have no group
     time_column: str = ""  # empty if there is none
     text_column: str = ""  # the original name of the column of imported texts; empty if it is `text`

@@ -217,7 +217,12 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
 
 
 @data.command()
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument(
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="label_issues.csv of a run, with corrected labels",
+)
 @_spans
 @_workload_of_spans
 @options.workspace

@@ -163,7 +163,7 @@ def _import_photos(source: Path, data: Path) -> "ImportReport":
 
 
 def _complete(source: str, data: Path, options: ImportOptions, progress: Progress | None) -> ImportOptions:
-    """Returns the options with the column to learn, that of earlier spans or else one that a person names.
+    """Returns the options with the columns to learn and of texts: those of earlier spans, or else as asked.
 
     The label stays empty for photos. Without `progress`, there is no terminal to ask on.
     """
@@ -174,8 +174,9 @@ def _complete(source: str, data: Path, options: ImportOptions, progress: Progres
 
     # A file without TFRecords is a table, or a manifest of photos.
     is_readable = is_url(source) or (Path(source).is_file() and not is_tfrecord(Path(source)))
-    if not options.label and not options.text and (options.find_first() or is_readable):
-        options = replace(options, label=read_roles(data).get("label", ""))
+    if not options.label and (options.find_first() or is_readable):
+        own = read_roles(data)
+        options = replace(options, label=own.get("label", ""), text=options.text or own.get("text", ""))
     if not options.label and (options.find_first() or is_readable):
         guess = guess_columns(source, options.query, options.sheet, read_schema(data)[1])
         if options.find_first() or not guess.lists_photos:

@@ -32,7 +32,7 @@ _sample = click.option(
 _as_json = click.option(
     "--json", "as_json", is_flag=True, help="the result on stdout as JSON, progress on stderr"
 )
-_step = click.argument("step", metavar="STEP")
+_step = click.argument("step", metavar="STEP", help="the name of the step, such as Trainer")
 _run = click.option(
     "--of",
     "run",

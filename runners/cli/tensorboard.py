@@ -20,8 +20,22 @@ from edgeline.workspace.place import Place
 from edgeline.workspace.runs import RunFolder, find_run, read_all
 from runners.cli.server import LOOK_S, port, serve
 
-# Nobody can act on the messages of its libraries while they are imported.
-_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+# TensorBoard reads these logs without TensorFlow, which it imports unless there is a module of this name, and
+# whose messages no variable silences: nobody can act on them, or on warnings while libraries are imported.
+_START = """
+import sys
+import types
+
+from absl import app, logging
+
+sys.modules["tensorboard.compat.notf"] = types.ModuleType("notf")
+from tensorboard import default, program
+
+logging.set_verbosity(logging.WARNING)
+server = program.TensorBoard(default.get_plugins())
+app.run(server.main, flags_parser=server.configure)
+"""
+_QUIET = {"PYTHONWARNINGS": "ignore"}
 
 
 @click.command(cls=Command)
@@ -95,7 +109,7 @@ def _serve(logs: Mapping[str, Path], find_logs: Callable[[], Mapping[str, Path]]
     with tempfile.TemporaryDirectory(prefix="edgeline-tensorboard-") as links:
         _link(Path(links), logs)
         # TensorBoard looks for new points as often as this command for new folders of logs.
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", links]
+        command = [sys.executable, "-c", _START, "--logdir", links]
         command += ["--reload_interval", str(LOOK_S), *(["--port", str(port)] if port is not None else [])]
 
         def look() -> None:

@@ -12,13 +12,14 @@ from importlib import import_module
 
 from data.spans.exclusions import decide
 from data.spans.layout import find_usable_spans
+from edgeline.cli.stdout import name_model
 from edgeline.errors import EdgelineError
 from edgeline.mlflow import updates
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
 from edgeline.workspace import closing
-from edgeline.workspace.known_runs import find_written_facts, write_report
+from edgeline.workspace.known_runs import find_written_facts, list_models, write_report
 from edgeline.workspace.place import Place
 from runners.local import gc
 from runners.local.conclusion import find_release, read_verdicts
@@ -90,8 +91,9 @@ def show_end(moment: Moment, session: Session) -> None:
         for line in closing.format_times(run, console.width):
             print_line(console, line)
     facts = _write_pages(session)
-    for line, style in closing.describe_end(run, folder, facts, find_release(run)):
-        print_line(console, line, style)
+    with name_model(run.workload, list_models(Place(session.workspace, None))):
+        for line, style in closing.describe_end(run, folder, facts, find_release(run)):
+            print_line(console, line, style)
     if session.page is not None:
         print_line(console, f"Report: {session.page}")
 

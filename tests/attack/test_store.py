@@ -353,10 +353,13 @@ def test_an_owner_who_looks_sees_what_the_key_had_signed(signed, tmp_path):
     assert upkeep.find_claim(root, "shelf", KEY) is None
 
 
-def test_an_old_state_that_was_put_back_is_not_signed_again(signed, tmp_path):
+def test_an_old_state_that_was_put_back_is_not_signed_again(signed, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     root = Path(shutil.copytree(signed, tmp_path / "push"))
     old = snapshot(root)
     store.rollback(root, "shelf", "three is bad", key=KEY)
+    newest = json.loads((tmp_path / "state" / "edgeline" / "signed.json").read_text())
+    assert [entry["counter"] for entry in newest.values()] == [4]
     shutil.rmtree(root)
     shutil.copytree(signed, root)  # three is in production again, rightly signed
     for name, command in list_commands(tmp_path).items():

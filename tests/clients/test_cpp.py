@@ -22,7 +22,7 @@ from tests.edgeline.phone.releases import CANARY, push
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not shutil.which("g++"), reason="no g++ on this machine"),
+    pytest.mark.skipif(not shutil.which("g++"), reason="no g++ here: apt-get install g++"),
 ]
 FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{CLIENTS / 'cpp'}")
 

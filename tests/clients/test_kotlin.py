@@ -160,7 +160,7 @@ fun main(arguments: Array<String>) {
 def kotlin(tmp_path_factory):
     """Returns the class path of the compiled sample."""
     if not (shutil.which("mvn") and shutil.which("java")):
-        pytest.skip("no Java and Maven on this machine")
+        pytest.skip("no Java and Maven here: apt-get install default-jdk-headless maven")
     folder = tmp_path_factory.mktemp("kotlin")
     dependencies = "".join(
         "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>".format(

@@ -83,6 +83,13 @@ def test_the_first_run_pushes_and_notes_that_there_is_no_baseline(first_run: End
     assert len(first_run.states) == 16
 
 
+def test_the_first_run_prints_the_paths_that_the_readme_pictures(first_run: Ended, workspace: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    picture = readme.partition("    $ make run\n")[2].partition("\n\n")[0].replace("int8", "fp16")
+    paths = re.findall(r"/home/you/edgeline/workspace(\S+)", picture)
+    assert len(paths) == 2 and all(f"{workspace}{path}\n" in first_run.stderr for path in paths)
+
+
 def test_each_run_leaves_a_page_with_its_verdict_first(first_run: Ended) -> None:
     page = read_report(first_run)
     assert "Version 1 of shelf went into production: accuracy" in page

@@ -57,7 +57,7 @@ class Engine:
 def start_firefox(folder: Path) -> Iterator[Engine]:
     """Starts Firefox without a window and with an empty profile; skips where there is none."""
     if _FIREFOX is None:
-        pytest.skip("no Firefox on this machine")
+        pytest.skip("no Firefox here: apt-get install firefox-esr")
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in _PREFERENCES.items()]
     (folder / "user.js").write_text("".join(lines))
     with _run(_FIREFOX, "--headless", "--marionette", "--no-remote", "--profile", str(folder)):
@@ -77,7 +77,7 @@ def start_firefox(folder: Path) -> Iterator[Engine]:
 def start_webkit(folder: Path) -> Iterator[Engine]:
     """Starts the browser that comes with WebKitGTK, on a display of its own; skips where there is none."""
     if _WEBKIT is None or _DISPLAY is None or not _MINI_BROWSERS:
-        pytest.skip("no WebKit with its driver, or no Xvfb, on this machine")
+        pytest.skip("no WebKit with its driver, or no Xvfb, here: apt-get install webkit2gtk-driver xvfb")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -124,7 +124,7 @@ def test_with_a_bucket_the_server_reads_the_copy_that_the_sidecar_keeps():
     assert {"name": "push", "mountPath": SERVING_MOUNT, "readOnly": True} in mounts
 
 
-@pytest.mark.skipif(not shutil.which("rclone"), reason="needs rclone")
+@pytest.mark.skipif(not shutil.which("rclone"), reason="no rclone here: apt-get install rclone")
 def test_the_sidecar_copies_a_version_before_its_pin(bucket, s3_server, tmp_path):
     for content in ("first", "second"):
         store.push(f"{bucket}/push", "shelf", make_candidate(tmp_path / content, content, size=100))

@@ -57,13 +57,13 @@ def mail(tmp_path, monkeypatch, patient):
     secrets = {name: str(tmp_path / name) for name in ("user", "password")}
     servers = []
 
-    def start(*answers, certificate=certificate, password=PASSWORD):
+    def start(*answers, certificate=certificate, password=PASSWORD, **values):
         mailbox = Mailbox(*answers)
         server = make_mail_server(mailbox, certificate, password)
         server.start()
         servers.append(server)
-        to = ["on-call@example.com", "b@example.com"]
-        return mailbox, configure(email={"host": "127.0.0.1", "port": server.port, "to": to, **secrets})
+        values |= {"host": "127.0.0.1", "port": server.port, **secrets}
+        return mailbox, configure(email={"to": ["on-call@example.com", "b@example.com"], **values})
 
     yield start
     for server in servers:
@@ -173,6 +173,12 @@ def test_a_mail_goes_out_encrypted_and_logged_in(mail):
     assert message["Subject"] == "[edgeline] shelf: Held back: <!channel> & no push."
     assert (message["From"], message["To"]) == ("on-call@example.com", "on-call@example.com, b@example.com")
     assert "To do: edgeline show latest" in message.get_content()
+
+
+def test_the_sender_of_a_mail_is_the_first_recipient_unless_it_is_set(mail):
+    mailbox, settings = mail(sender="edgeline@example.com")
+    assert deliver(settings, "email") == (1, "")
+    assert message_from_bytes(mailbox.mails[0].content)["From"] == "edgeline@example.com"
 
 
 def test_a_mail_server_that_is_busy_is_asked_again(mail):

@@ -143,6 +143,19 @@ def test_a_step_that_took_twice_its_median_is_reported_by_name():
     assert troubles["slow ExampleGen"] is None
 
 
+def test_what_is_soon_much_and_slow_is_a_setting(release):
+    window = (week(1, 2), week(2, 3), week(3, 2), week(4, 9))
+    runs = map(make_trained, (60.0, 62.0, 61.0, 130.0))
+    history = [replace(trained, data=Data(spans=window)) for trained in runs]
+    names = ("expiry", "quarantine", "slow Trainer")
+    for settings, is_trouble in (
+        (AlertSettings(expiry_days=14, max_quarantine_rise=0.03, slow_factor=2.0), True),
+        (AlertSettings(expiry_days=12, max_quarantine_rise=0.04, slow_factor=2.2), False),
+    ):
+        troubles = find(*history, release=release, settings=settings, later=timedelta(days=47))
+        assert [troubles[name] is not None for name in names] == [is_trouble] * 3
+
+
 @pytest.mark.parametrize("seconds", [(60.0, 62.0, 61.0, 115.0), (10.0, 10.0, 10.0, 39.0)])
 def test_a_step_that_took_little_longer_is_in_order(seconds):
     assert find(*map(make_trained, seconds))["slow Trainer"] is None

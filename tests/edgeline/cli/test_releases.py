@@ -458,6 +458,23 @@ def test_the_status_of_a_workspace_with_several_models_shows_all(edgeline, two_m
     assert out.index("bottles: version 1") < out.index("Last run 20261012") < out.index("shelf: version 1")
 
 
+def test_a_printed_command_on_one_of_several_models_names_it(edgeline, two_models, make_run):
+    run = make_run(
+        id="20261006-000000",
+        outcome="held",
+        warnings=("See `edgeline verify`.",),
+        push=str(two_models / "push"),
+    )
+    write_run(two_models, run)
+    for command in (["status"], ["show", run.id]):
+        _, out = edgeline(*command)
+        assert "edgeline verify --workspace" in out and "--workload shelf`." in out
+
+    shutil.rmtree(two_models / "runs" / "20261012-000000")
+    _, out = edgeline("show", run.id)
+    assert "edgeline verify" in out and "--workload" not in out
+
+
 @pytest.mark.parametrize(
     "command",
     [

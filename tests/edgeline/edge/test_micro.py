@@ -21,7 +21,7 @@ int main() {
 """
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here: apt-get install g++")
 @pytest.mark.parametrize("length", [1, 20_001])
 def test_the_compiled_array_is_aligned_and_holds_the_bytes_of_the_file(length: int, tmp_path: Path) -> None:
     content = np.random.default_rng(length).bytes(length)

@@ -1,10 +1,15 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgeline.gates.answers import Answers, build_measure
-from edgeline.gates.paired import estimate_no_drop, find_lost_groups
+from edgeline.gates.evidence import Evidence
+from edgeline.gates.paired import estimate_no_drop
+from edgeline.gates.regressions import judge_lost_groups
+from edgeline.gates.settings import EvaluationSettings
+from edgeline.records.evaluation import Metrics
 
 CLASSES = ("ok", "bent", "torn")
 METRICS = ("accuracy", "recall", "precision", "f1", "loss", "auc", "recall_at_false_alarms")
@@ -135,24 +140,36 @@ def test_recall_at_false_alarms_is_that_of_scikit_learn():
     false, true, _ = roc_curve(labels == 0, scores, drop_intermediate=False)
     assert value == pytest.approx(1 - false[true >= 0.9].min(), abs=1e-5)
 
+    metrics = Metrics({"overall": {"all": {"example_count": 400.0}}})
+    rates = (0.01, 0.1)
+    described = []
+    for rate in rates:
+        measured = Evidence(metrics, EvaluationSettings(false_alarm_rate=rate), answers).on_eval
+        described.append(measured.describe(metric="recall_at_false_alarms"))
+    lows = [float(re.search(r"CI ([\d.]+) to", text)[1]) for text in described]
+    assert lows[0] < lows[1] < value
 
-def find_lost(now, before, size, sessions=20):
-    """Returns the lost groups of sessions of which the first alone has wrong answers, now and before."""
+
+def find_lost(now, before, size, sessions=20, **settings):
+    """Returns examples, right before and right now of lost sessions; the first alone has wrong answers."""
     labels = np.zeros(sessions * size, int)
     answers = make_answers(labels, spoil(labels, range(now)), spoil(labels, range(size - before, size)))
     names = tuple(f"s-{number}" for number in range(sessions))
     answers = replace(answers, groups=np.repeat(np.arange(sessions), size), group_names=names)
-    return list(find_lost_groups(answers, 0.9, 0.5, 0.05))
+    evidence = Evidence(Metrics({}), EvaluationSettings(**settings), answers)
+    return [tuple(finding.numbers.values()) for finding in judge_lost_groups(evidence)]
 
 
 def test_a_group_is_lost_where_production_was_right_and_the_candidate_is_not():
-    assert find_lost(now=20, before=2, size=40) == [(0, 40, 38, 20)]
+    assert find_lost(now=20, before=2, size=40) == [(40, 38, 20)]
     assert find_lost(now=19, before=2, size=40) == find_lost(now=20, before=5, size=40) == []
+    assert find_lost(now=20, before=5, size=40, group_right_before=0.8) == [(40, 35, 20)]
+    assert find_lost(now=19, before=2, size=40, group_right_after=0.6) == [(40, 38, 21)]
 
 
 def test_the_more_groups_there_are_the_more_of_one_have_to_turn_wrong():
     assert find_lost(now=8, before=0, size=10) == []
-    assert find_lost(now=9, before=0, size=10) == [(0, 10, 10, 1)]
+    assert find_lost(now=9, before=0, size=10) == [(10, 10, 1)]
     assert find_lost(now=9, before=0, size=10, sessions=300) == []
-    assert find_lost(now=13, before=0, size=14, sessions=300) == [(0, 14, 14, 1)]
+    assert find_lost(now=13, before=0, size=14, sessions=300) == [(14, 14, 1)]
     assert find_lost(now=1, before=0, size=1, sessions=500) == []

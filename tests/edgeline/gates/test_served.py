@@ -93,6 +93,8 @@ def test_few_groups_are_too_few_and_so_is_nothing():
     for served in (ServedVersion(7, tally(50, 100, groups=2)), ServedVersion(7, Tally(9, 0.9)), None):
         verdict = judge(served, bound)
         assert verdict.result == "too_few" and "at least 50 on 3 sessions required." in verdict.sentences[0]
+    two_are_enough = ServedBound(lower=0.9, min_groups=2)
+    assert judge(ServedVersion(7, tally(50, 100, groups=2)), two_are_enough).result != "too_few"
     assert judge(ServedVersion(7, tally(200, 200))).sentences == (
         "evaluation.served has no bound that blocks.",
     )

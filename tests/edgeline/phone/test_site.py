@@ -5,6 +5,7 @@ import mimetypes
 import re
 import shutil
 import socket
+import socketserver
 import ssl
 import threading
 import urllib.error
@@ -188,6 +189,19 @@ def test_a_store_that_cannot_be_read_is_not_a_file_that_is_missing(root, page, m
             with pytest.raises(urllib.error.HTTPError, match="503"):
                 urllib.request.urlopen(f"{url}/current.json")
         server.shutdown()
+
+
+@pytest.mark.parametrize(("options", "scheme"), [([], "http"), (["--tls"], "https")])
+def test_the_command_serves_until_ctrl_c_and_prints_the_address(
+    root, page, tmp_path, monkeypatch, capsys, options, scheme
+):
+    def interrupt(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(socketserver.BaseServer, "serve_forever", interrupt)
+    assert main(["phone", "--store", str(root), "--port", "0", *options]) == 0
+    assert f"shelf 1: {scheme}://" in capsys.readouterr().out
 
 
 def test_a_page_that_was_not_built_a_missing_model_and_a_port_in_use_are_bad_usage(

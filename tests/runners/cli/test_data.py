@@ -130,6 +130,15 @@ def test_a_password_in_a_url_is_never_printed(tmp_path, command, options):
     assert len(result.err.splitlines()) <= 4 and not (tmp_path / "data").exists()
 
 
+def test_the_seed_decides_which_sample_is_made(tmp_path, command):
+    texts = []
+    for name, seed in (("one", "1"), ("same", "1"), ("other", "2")):
+        options = "--weeks", "1", "--per-week", "20", "--seed", seed
+        assert command("data", "generate", "--workload", "text", "--data", name, *options).code == 0
+        texts.append((tmp_path / name / "span-00001" / "reviews.csv").read_text())
+    assert texts[0] == texts[1] != texts[2]
+
+
 def test_a_sample_is_not_put_among_spans_of_a_workload_of_ones_own(data, command):
     (data / "workload.yaml").write_text("name: groceries\nschema: schema.pbtxt\n")
     result = command("data", "generate", "--data", data, "--per-week", "1")

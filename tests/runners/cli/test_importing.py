@@ -59,6 +59,17 @@ def test_the_same_line_takes_what_is_new_as_the_next_span_or_says_that_nothing_i
     assert other.code == 2 and "has a schema, which fixes the kind of acid" in other.err
 
 
+def test_the_columns_of_texts_are_named_once(tmp_path, command, runs):
+    lines = [f"{'a good' if n % 2 else 'a very bad'} film, number {n};{n % 2}" for n in range(60)]
+    (tmp_path / "films.csv").write_text("\n".join(["body;stars", *lines]))
+    assert command("run", "films.csv", "--text", "body", "--label", "stars").code == 0
+    for options in ((), ("--text", "body")):
+        with open(tmp_path / "films.csv", "a") as file:
+            file.write(f"\na film of {len(options)} weeks later;1")
+        later = command("run", "films.csv", *options)
+        assert later.code == 0 and "holds 1 text" in later.out
+
+
 def test_sources_of_several_kinds_lie_side_by_side(tmp_path, command, runs):
     table = write_table(tmp_path, name="wine.csv")
     lines = [f"{'a good' if n % 2 else 'a very bad'} film, number {n},{n % 2}" for n in range(60)]

@@ -149,6 +149,7 @@ def test_all_runs_are_shown_side_by_side_and_ctrl_c_ends_it(workspace, add_run):
     with Server(workspace, "--all") as server:
         six = [f"{run}/{name}" for run in (TRAINED, LIVE) for name in ("eval", "steps", "train")]
         server.wait_for(lambda: server.list_runs() == six)
+        assert not re.search("TensorFlow|cuda|Warning|^[IWE][0-9]{4} ", server.log.read_text(), re.MULTILINE)
         assert [server.read_losses(f"{run}/eval") for run in (TRAINED, LIVE)] == [[0.5], [0.25]]
         assert server.end(signal.SIGINT) == 0
 

@@ -42,6 +42,16 @@ def test_a_step_that_cannot_run_again_is_refused_by_name(workspace, step, run, p
     assert [path.name for path in workspace.parent.iterdir()] == ["workspace"]
 
 
+def test_the_run_of_a_step_is_the_one_that_is_named(workspace, capsys):
+    PastRuns(workspace).add(2, {"Schema": "a"})
+    finish_with(workspace, Step("Schema", "done"))
+    earlier = min(path.name for path in (workspace / "runs").iterdir())
+    assert main(["step", "Trainer", "--workspace", str(workspace)]) == 2
+    assert "had no step 'Trainer'" in capsys.readouterr().err
+    assert main(["step", "Tuner", "--of", earlier, "--workspace", str(workspace)]) == 2
+    assert earlier in capsys.readouterr().err
+
+
 def test_while_a_step_runs_nothing_removes_its_inputs(workspace, monkeypatch):
     (workspace / "spans" / "unused").mkdir(parents=True)  # for `gc` to remove
 

@@ -64,6 +64,18 @@ def model(request, transform, tokenize):
     return model
 
 
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ({"word_dropout": 0.0}, [0.0]),
+        ({"word_dropout": 0.3, "embedding_dropout": 0.4, "lstm_units": 4}, [0.3, 0.3, 0.4, 0.5]),
+    ],
+)
+def test_the_dropout_of_words_and_of_embeddings_is_as_it_was_set(transform, settings, rates):
+    model = texts.build_model(LABELS, ModelSettings(**SETTINGS, **settings), transform)
+    assert sorted(layer.rate for layer in model.layers if hasattr(layer, "rate")) == rates
+
+
 def encode_rows(rows, tokenize):
     ids = tokenize([row["text"].encode() for row in rows]).astype(np.int32)
     return ids, np.array([LABELS.index(row["label"]) for row in rows])
