@@ -18,6 +18,7 @@ from edgeline.gates.data import judge
 from edgeline.gates.drift import measure_spans, place_anomalies
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import INGEST, TWINS
+from edgeline.records.rules import BROKEN_RULES
 from edgeline.records.served import SERVED
 from edgeline.records.verdict import DRIFT, VERDICT, read_anomalies
 from edgeline.settings_group import Group
@@ -62,6 +63,7 @@ def DataValidator(
         TWINS.find(Path(quarantine.uri)),
         judged,
         SERVED.find(Path(quarantine.uri)),
+        BROKEN_RULES.find(Path(quarantine.uri)) or (),
     )
     for warning in outcome.warnings:
         log.warning(warning)

@@ -37,6 +37,7 @@ from components.ingest.quarantine import select_listed, write_quarantine
 from data.settings import DataSettings
 from data.spans.corrections import read_corrections
 from data.spans.layout import Span, find_excluded_in_window, find_newest_spans
+from data.spans.rule_counts import RuleCounts, judge_rules
 from data.spans.served import read_served
 from data.spans.source import SPLITS, Source, load_source
 from data.spans.split import Ends
@@ -46,6 +47,7 @@ from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import TWINS, Excluded, Ingest, Quarantined
 from edgeline.records.ingest import Span as SpanCounts
 from edgeline.records.photo_features import write_features
+from edgeline.records.rules import BROKEN_RULES
 from edgeline.records.served import ASKED, SERVED, Answer, Truth, count_served
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
@@ -133,6 +135,9 @@ def SpanExampleGen(
     opened = _open_window(data, about, limits, workspace, code, scratch)
     _run(beam_pipeline, _make_plan(opened, folders), opened)
 
+    rule_counts = dict(opened.read(example_shards.RULES, tuple[str, RuleCounts]))
+    listed = {span.name: rows for span, rows in opened.listed.items()}
+    BROKEN_RULES.write(folder, judge_rules(about, rule_counts, listed))
     counts = _count(opened)
     contents = _check_contents(opened, window)
     _write_served(opened, folder)

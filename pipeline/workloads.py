@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from data.spans import rules
 from edgeline.errors import UsageError, suggest
 from edgeline.labels import check_labels
 from edgeline.records.columns import Column
@@ -261,6 +262,8 @@ def _list_mistakes(entries: Mapping[str, Any]) -> Iterator[str]:
     else:
         lacking = [key for key in ("module", "source") if key not in {**KINDS[kind], **entries}]
         yield from (f"{key}: missing, but required for kind {kind}" for key in lacking)
+        source = entries.get("source", KINDS[kind].get("source"))
+        yield from rules.find_mistakes(entries.get("rules", []), source)
 
     name = entries.get("name")
     if isinstance(name, str) and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):

@@ -27,6 +27,7 @@ from components.ingest.kept_spans import KeptSpans
 from components.ingest.originals import MOST_OF_LABEL, Named
 from data.spans.corrections import correct_label, read_corrections
 from data.spans.layout import Span
+from data.spans.rule_counts import RuleCounts
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
 from data.spans.tfrecords import format_value, list_values
@@ -39,7 +40,7 @@ from edgeline.records.workload import Workload
 from edgeline.store.locations import MOST_FETCHED_BYTES, MOST_FETCHES, write_atomically
 
 # These files lie in the folder of a span; copies are quarantined beside the folders.
-LISTED, READ, _MADE = "*/listed.json", "*/read.json", "made-*"
+LISTED, READ, RULES, _MADE = "*/listed.json", "*/read.json", "*/rules.json", "made-*"
 QUARANTINED, UNMADE = "**/quarantined-*.jsonl", "*/unmade-*.jsonl"
 _KEPT = "kept-"  # prefix of the files of an earlier run that was killed
 # A row rejected for these reasons may be usable next time, so it is not kept as done.
@@ -130,6 +131,8 @@ class ReadRows(_Worker):
                         quarantined.write(
                             _encode_rejection(span.name, item.id, item.reason, item.detail, item.text)
                         )
+                    elif isinstance(item, RuleCounts):
+                        _write_json(folder, "rules.json", (span.name, item))
                     else:
                         usable += 1
                         if item.split:

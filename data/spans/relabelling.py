@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from data.settings import DataSettings
 from data.spans.corrections import Correction, add_corrections, digest_files_of_rows, read_corrections
 from data.spans.layout import Span, find_spans
-from data.spans.source import Rejected, load_source
+from data.spans.source import Rejected, Row, load_source
 from edgeline.errors import DataRefused, UsageError
 from edgeline.journal import clean_reason, get_user_and_host, utc_now
 from edgeline.labels import join_names
@@ -113,7 +113,7 @@ def _check(
     # The limits of the run that wrote the list do not matter here.
     widest = DataSettings(max_characters=1_000_000)
     source = load_source(workload.source).open_source(workload, widest)
-    labels = {row.id: row.label for row in source.rows(span) if not isinstance(row, Rejected)}
+    labels = {row.id: row.label for row in source.rows(span) if isinstance(row, Row)}
     corrections, digest = read_corrections(span), digest_files_of_rows(span)
     chosen: dict[str, _Decision] = {}
     for decision in decisions:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from data.spans.layout import Span
+from data.spans.rule_counts import RuleCounts
 from edgeline.records.edge import Content
 from edgeline.records.rejection import Rejected as Rejected  # for custom sources
 from edgeline.records.workload import Workload, load_module
@@ -68,8 +69,11 @@ class Source(Protocol):
 
     spread: bool  # whether examples take so long that it pays to send rows to other workers
 
-    def rows(self, span: Span) -> Iterator[Row | Rejected]:
-        """Yields the rows of a span in the order of its files. Raises DataRefused if it cannot be read."""
+    def rows(self, span: Span) -> Iterator[Row | Rejected | RuleCounts]:
+        """Yields the rows of a span in the order of its files, and how often they broke a workload's rules.
+
+        Raises DataRefused if it cannot be read.
+        """
 
     def fetch(self, span: Span, row: Row) -> None:
         """Begins to fetch the data that `example` needs for a row with a `size`; `close` drops it."""

@@ -25,6 +25,7 @@ import numpy as np
 
 from data.settings import DataSettings
 from data.spans.layout import Span, find_files
+from data.spans.rule_counts import RuleChecker, RuleCounts
 from data.spans.source import Example, Rejected, Row, Source, Value
 from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, make_windows
@@ -164,20 +165,20 @@ class TableSource(Source):
         names = (name for column in used for name in (column.name, column.until) if name)
         self._names = list(dict.fromkeys((*names, *workload.categories)))  # of the cells that a model reads
 
-    def rows(self, span: Span) -> Iterator[Row | Rejected]:
+    def rows(self, span: Span) -> Iterator[Row | Rejected | RuleCounts]:
         """Yields the rows, or windows of them, in the order of the files, in constant memory."""
         return map(self._make_row, self._read_windows(span, self._pack_numbers))
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:
         """Yields the cells that the model reads, by column; a window has lists of cells, oldest first."""
         for reading in self._read_windows(span, self._pack_texts):
-            if reading.id in ids and not isinstance(reading, Rejected):
+            if isinstance(reading, Reading) and reading.id in ids:
                 texts = zip(*map(msgspec.json.decode, reading.numbers.splitlines()), strict=True)
                 cells = dict(zip(self._names, texts, strict=True))
                 is_window = self._settings.readings > 1
                 yield reading.id, cells if is_window else {name: cell for name, (cell,) in cells.items()}
 
-    def _read_windows(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
+    def _read_windows(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected | RuleCounts]:
         """Returns windows of the readings, or with one reading a window the readings themselves."""
         readings = self._read_readings(span, pack)
         return readings if self._settings.readings == 1 else make_windows(readings, self._settings)
@@ -231,8 +232,8 @@ class TableSource(Source):
             self._pack_numbers(cells)  # refuses the same readings as for windows of numbers
         return msgspec.json.encode([cells[name] for name in self._names]) + b"\n"
 
-    def _read_readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected]:
-        columns = list_columns(self._workload)
+    def _read_readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected | RuleCounts]:
+        columns, checker = list_columns(self._workload), RuleChecker(self._workload)
         for path in find_files(span, *_SUFFIXES):
             for item in _read_file(span, path, columns, self._workload):
                 if isinstance(item, Rejected):
@@ -240,12 +241,16 @@ class TableSource(Source):
                     continue
                 id, cells = item
                 try:
-                    yield self._make_reading(id, cells, pack)
+                    reading = self._make_reading(id, cells, pack)
+                    checker.check(id, cells)
+                    yield reading
                 except RowRejected as error:
                     yield Rejected(id, error.reason, error.detail, ",".join(cells.values())[:_TEXT])
                 except CellError as error:
                     reason = "unreadable-time" if error.is_time else "not-a-number"
                     yield Rejected(id, reason, error.found, ",".join(cells.values())[:_TEXT])
+        if self._workload.rules:
+            yield checker.summarize()
 
     def _make_reading(self, id: str, cells: Mapping[str, str], pack: Pack) -> Reading:
         workload = self._workload
@@ -263,8 +268,8 @@ class TableSource(Source):
         categories = tuple(cells[name].strip() for name in workload.categories)
         return Reading(id, label, group, time, categories, pack(cells))
 
-    def _make_row(self, reading: Reading | Rejected) -> Row | Rejected:
-        if isinstance(reading, Rejected):
+    def _make_row(self, reading: Reading | Rejected | RuleCounts) -> Row | Rejected | RuleCounts:
+        if not isinstance(reading, Reading):
             return reading
         group, seconds = reading.group, self._settings.block_hours * 3600
         if self._settings.readings > 1:

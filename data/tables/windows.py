@@ -7,6 +7,7 @@ from statistics import median
 from typing import NamedTuple
 
 from data.settings import DataSettings
+from data.spans.rule_counts import RuleCounts
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused
 from edgeline.records.columns import format_time
@@ -70,16 +71,16 @@ class _Machine:
 
 
 def make_windows(
-    readings: Iterable[Reading | Rejected], settings: DataSettings
-) -> Iterator[Reading | Rejected]:
-    """Yields the newest reading of each complete window, with the numbers of all, and what is rejected.
+    readings: Iterable[Reading | Rejected | RuleCounts], settings: DataSettings
+) -> Iterator[Reading | Rejected | RuleCounts]:
+    """Yields the newest reading of each complete window, with the numbers of all, and what is no reading.
 
     A reading is held until the next one of its machine. If that is earlier than the held one, but later than
     the one before, the held one has the wrong time, so that one wrong date does not cost all later readings.
     """
     machines = dict[str, _Machine]()
     for reading in readings:
-        if isinstance(reading, Rejected):
+        if not isinstance(reading, Reading):
             yield reading
             continue
         machine = machines.get(reading.group)
@@ -122,6 +123,6 @@ def count_windows(
     for item in make_windows(readings, settings):
         if isinstance(item, Rejected):
             rejected, first = rejected + 1, first or item
-        else:
+        elif isinstance(item, Reading):
             counts[item.label] += 1
     return counts, rejected, first

@@ -12,6 +12,7 @@ from typing import Any
 
 from data.settings import DataSettings
 from data.spans.layout import Span, find_files
+from data.spans.rule_counts import RuleChecker, RuleCounts
 from data.spans.source import Example, Rejected, Row, Source
 from edgeline.errors import DataRefused
 from edgeline.labels import find_fault
@@ -35,7 +36,7 @@ _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 
 def open_source(workload: Workload, settings: DataSettings) -> "TextSource":
     """Returns the source of a workload's texts."""
-    return TextSource(workload.labels, settings.max_characters)
+    return TextSource(workload, settings.max_characters)
 
 
 def check(span: Span, workload: Workload) -> None:
@@ -72,20 +73,25 @@ class TextSource(Source):
 
     spread = False
 
-    def __init__(self, labels: tuple[str, ...], max_characters: int) -> None:
-        self._labels, self._max_characters = labels, max_characters
+    def __init__(self, workload: Workload, max_characters: int) -> None:
+        self._workload, self._max_characters = workload, max_characters
 
-    def rows(self, span: Span) -> Iterator[Row | Rejected]:
+    def rows(self, span: Span) -> Iterator[Row | Rejected | RuleCounts]:
         """Yields the rows of the files, in the order of the files' names."""
+        checker = RuleChecker(self._workload)
         for item in _read_files(span):
             if isinstance(item, Rejected):
                 yield item
                 continue
             row_id, cells = item
             try:
-                yield self._make_row(span, row_id, cells)
+                row = self._make_row(span, row_id, cells)
+                checker.check(row_id, cells)
+                yield row
             except RowRejected as rejected:
                 yield Rejected(row_id, rejected.reason, rejected.detail, cells["text"][:_SHOWN])
+        if self._workload.rules:
+            yield checker.summarize()
 
     def example(self, span: Span, row: Row) -> Example:
         """Returns the text with its features; copies have one digest whatever their case and spacing."""
@@ -123,7 +129,7 @@ class TextSource(Source):
                 raise RowRejected("control-character", f"The {name} is {cell[:_SHOWN]!a}: {fault}.")
         if not label:
             raise RowRejected("unlabelled", "The text has no label.")
-        check_label(label, self._labels, "The text")
+        check_label(label, self._workload.labels, "The text")
         content = (unicodedata.normalize("NFC", text), source or UNKNOWN_SOURCE)
         return Row(row_id, label, group or f"{span.name}/{row_id}", content)
 

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import cast
 
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
 from edgeline.labels import format_count
 from edgeline.records.ingest import Ingest, Span, Twins
+from edgeline.records.rules import BrokenRule
 from edgeline.records.served import Served
 from edgeline.records.verdict import Anomaly, Drift, Finding, Verdict
+
+# The median of fewer spans says little: the first may be years in one.
+_LEAST_BEFORE = 3
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Week:
     drifts: Iterable[Drift] = ()  # of the spans to judge
     twins: Twins = field(default_factory=Twins)  # near twins across the splits, of photos only
     served: Served | None = None  # what phones answered
+    broken: Sequence[BrokenRule] = ()  # rules of the workload's own, in all spans
 
 
 def select_spans(contents: Mapping[str, str], production: Mapping[str, str]) -> tuple[str, ...]:
@@ -46,19 +52,22 @@ def judge(
     twins: Twins | None = None,
     judged: Collection[str] = (),
     served: Served | None = None,
+    broken: Sequence[BrokenRule] = (),
 ) -> Verdict:
     """Applies the rules to the findings of ingest, ExampleValidator and `edgeline.gates.drift` in a window.
 
     `judged` are the names of the spans to judge, the newest span if empty; the others are as in `Week`.
     """
     spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
-    week = Week(ingest, spans, settings, anomalies, drifts, twins or Twins(), served)
+    week = Week(ingest, spans, settings, anomalies, drifts, twins or Twins(), served, broken)
     findings = []
     for rule in RULES:
         for finding in rule(week):
             severity = settings.severity[cast(GateRule, finding.code)]
+            # A rule of the workload's own has a severity, which the settings may lower.
+            keeps_own = finding.code == "rule" and severity == "block"
             if severity != "off":
-                findings.append(replace(finding, severity=severity))
+                findings.append(finding if keeps_own else replace(finding, severity=severity))
     return Verdict.of("data", findings, lambda: [_count_accepted(spans, ingest.noun)])
 
 
@@ -124,6 +133,43 @@ def check_rows(week: Week) -> Iterator[Finding]:
             yield Finding(text, lifted_by, spans=(span.name,), short=short, code="quarantine")
 
 
+def check_row_count(week: Week) -> Iterator[Finding]:
+    """Yields the spans with far more or far fewer rows than those before them."""
+    noun, most = week.ingest.noun, week.settings.max_row_factor
+    for span in week.spans:
+        before = [other.rows for other in week.ingest.spans if other.number < span.number and other.rows]
+        if len(before) < _LEAST_BEFORE or not span.rows:
+            continue
+        usual = median(before)
+        factor = max(span.rows / usual, usual / span.rows)
+        if factor > most:
+            side = "fewer" if span.rows < usual else "more"
+            text = (
+                f"{span.name} has {format_count(span.rows, noun)}, {factor:.1f} times {side} than usual"
+                f" (the median of the spans before is {usual:,.0f}; at most {most:g} times allowed). Was it"
+                " exported whole, and once?"
+            )
+            yield _lift("row_count", text, (span.name,), short=f"{span.name} ({span.rows:,})")
+
+
+def check_own_rules(week: Week) -> Iterator[Finding]:
+    """Yields the rules of the workload's own that the spans broke."""
+    names, nouns = {span.name for span in week.spans}, f"{week.ingest.noun}s"
+    for item in week.broken:
+        if item.span not in names:
+            continue
+        text = f"{item.span} is against the rule `{item.rule}`: it has {item.rows:,} {nouns}."
+        if item.broken:
+            more = ", and others" if item.broken > len(item.examples) else ""
+            text = (
+                f"{item.broken:,} of {item.rows:,} {nouns} of {item.span} are against the rule `{item.rule}`:"
+                f" {', '.join(item.examples)}{more}."
+            )
+        numbers = {"rows": item.rows, "broken": item.broken}
+        short = f"{item.span} ({item.broken:,} of {item.rows:,})"
+        yield replace(_lift("rule", text, (item.span,), short=short), severity=item.severity, numbers=numbers)
+
+
 def check_twins(week: Week) -> Iterator[Finding]:
     """Yields a finding if too many eval photos have a near twin in train."""
     twins, noun, most = week.twins, week.ingest.noun, week.settings.max_twin_fraction
@@ -181,6 +227,8 @@ RULES: list[Callable[[Week], Iterator[Finding]]] = [
     check_schema,
     check_class_counts,
     check_rows,
+    check_row_count,
+    check_own_rules,
     check_twins,
     check_drift,
     check_served,

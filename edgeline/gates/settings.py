@@ -18,6 +18,8 @@ GateRule = Literal[
     "label_shift",
     "class_count",
     "empty_span",
+    "row_count",
+    "rule",
     "quarantine",
     "missing_value",
     "unknown_tokens",
@@ -25,7 +27,15 @@ GateRule = Literal[
     "served",
     "labels",
 ]
-_ONLY_WARN: tuple[GateRule, ...] = ("drift", "missing_value", "unknown_tokens", "twins", "served", "labels")
+_ONLY_WARN: tuple[GateRule, ...] = (
+    "drift",
+    "row_count",
+    "missing_value",
+    "unknown_tokens",
+    "twins",
+    "served",
+    "labels",
+)
 DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
     rule: "warn" if rule in _ONLY_WARN else "block" for rule in get_args(GateRule)
 }
@@ -46,6 +56,9 @@ class GateSettings(Group):
     """Whether `edgeline run` excludes the spans for which it refused the data or, where `severity` blocks
     `labels`, held the model back, with the reason as a comment, and runs again at once without them. The
     alert is sent all the same."""
+    max_row_factor: float = Field(5.0, ge=1, le=1000)
+    """Largest factor by which the rows of a span may be more or fewer than the median of the three spans or
+    more before it in the window."""
     large_drift_factor: float = Field(3.0, ge=1, le=1000)
     """Drift above this many times the distance that the schema allows falls under the rule `large_drift`, and
     so does drift more than halfway from that distance to 1, the largest possible distance."""
@@ -59,7 +72,8 @@ class GateSettings(Group):
     sample, whose shelves are drawn alike, 7 % have one by chance."""
     severity: Mapping[GateRule, Severity] = DEFAULT_SEVERITY
     """Effect of each rule when it fires. A rule that is not named keeps its default. `labels`, of spans whose
-    labels look wrong to models that did not learn from them, holds the model back where it blocks."""
+    labels look wrong to models that did not learn from them, holds the model back where it blocks. `rule`, of
+    the `rules` of the workload's file, leaves each its own severity where it blocks."""
 
     @field_validator("severity")
     @classmethod

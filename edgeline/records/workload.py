@@ -10,6 +10,7 @@ from typing import Any
 from edgeline.errors import UsageError
 from edgeline.records.columns import ISO, NUMBER, Column
 from edgeline.records.json_file import decode, encode
+from edgeline.records.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Workload:
     text_column: str = ""  # the original name of the column of imported texts; empty if it is `text`
     # Columns by feature; a feature without an entry is a number in the column with its name.
     columns: Mapping[str, Column] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()  # for the cells of its rows; see `data/spans/rules.py`
     labels: tuple[str, ...] = ()  # in the order of the schema's domain and of the model's outputs
     numbers: tuple[str, ...] = ()  # features of the schema that the model of a table reads as numbers
     categories: tuple[str, ...] = ()  # features that it reads as one of few texts

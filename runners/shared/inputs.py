@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.spans.layout import Span
+from data.spans.rules import check_columns
 from data.spans.sample import load_sample
 from data.spans.source import load_source
 from data.spans.window import compute_span_digests, compute_window_digest
@@ -144,10 +145,12 @@ def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:
 
     Raises:
         DataRefused: A span cannot be read.
+        UsageError: A rule of the workload is about a column that no span has.
     """
     source = load_source(workload.source)
     for span in spans:
         source.check(span, workload)
+    check_columns(spans, workload)
 
 
 def locate_sample(workspace: Path, workload: "Workload") -> Path:

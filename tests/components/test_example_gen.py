@@ -19,11 +19,13 @@ from data.shelf.faults import spoil
 from data.spans.corrections import Correction, add_corrections
 from data.spans.exclusions import decide
 from data.spans.layout import find_spans
+from data.spans.source import SPLITS
 from data.spans.split import Ends
 from edgeline.errors import DataRefused
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import INGEST, TWINS
+from edgeline.records.rules import BROKEN_RULES, Rule
 from edgeline.records.served import ASKED, SERVED
 from pipeline.workloads import BUILT_IN, with_features
 from tests.components.steps import IN_MEMORY, LABELS, SHELF, ingest
@@ -493,3 +495,31 @@ def test_rows_that_fill_no_window_are_refused_with_the_settings_of_windows(tmp_p
     error = get_refusal(tmp_path / "data", tmp_path, workload=sensor, readings=4)
     assert error.found == "No 24 hours of a machine_id have 4 of the 40 rows."
     assert "data.block_hours" in error.do and "data.readings" in error.do
+
+
+def test_rules_of_a_workload_leave_rows_out_and_are_on_record_also_of_spans_that_are_not_read_again(tmp_path):
+    data = tmp_path / "data"
+    generate(data, weeks=2, per_week=100, seed=1, faults={})
+    rules = (
+        Rule("temperature <= 42", "quarantine"),
+        Rule("rows >= 101", "warn"),
+        Rule("timestamp, machine_id unique across spans", "block"),
+    )
+    sensor = replace(with_features(BUILT_IN["sensor"]), rules=rules)
+    first = ingest(data, tmp_path / "1", workload=sensor, workspace=tmp_path / "w", readings=1)
+    (reason,) = {row["reason"] for row in first.read_quarantine()}
+    assert reason == "against temperature <= 42"
+    # A reading without a temperature breaks no rule about it.
+    assert not any(record["temperature"] > 42 for split in SPLITS for record in first.read_records(split))
+
+    broken = BROKEN_RULES.read(Path(first.quarantine.uri))
+    assert [(item.span, item.rule, item.rows) for item in broken] == [
+        ("span-00001", "rows >= 101", 100),
+        ("span-00002", "rows >= 101", 100),
+    ]
+
+    shutil.copytree(data / "span-00001", data / "span-00003")
+    again = ingest(data, tmp_path / "2", workload=sensor, workspace=tmp_path / "w", readings=1)
+    *_, copied = BROKEN_RULES.read(Path(again.quarantine.uri))
+    assert (copied.span, copied.rule) == ("span-00003", rules[2].rule)
+    assert copied.broken == copied.rows and "(as span-00001/" in copied.examples[0]

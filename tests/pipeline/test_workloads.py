@@ -50,13 +50,14 @@ def test_an_unknown_name_comes_with_the_nearest_known_one():
 
 def test_every_mistake_of_a_workload_file_is_in_the_one_error(tmp_path):
     text = "name: My Bottles\nshema: photos.pbtxt\nmodule: 3\nsettings: [1]\nslices: {span: shop}\n"
+    text += "kind: table\nrules: [{rule: a < b < c, severity: warn}, {rule: a is b, severity: warn}]\n"
     path = write_workload(tmp_path, text)
 
     with pytest.raises(UsageError) as caught:
         find_workload(path)
 
     mistakes = ("name: 'My Bottles'", "schema: missing", "shema: not one of", "module: 3", "settings: [1]")
-    for key in (*mistakes, "slices.span: every workload has"):
+    for key in (*mistakes, "slices.span: every workload has", "rules[1], 'a is b': it has none of the forms"):
         assert key in caught.value.found
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 from edgeline.gates.data import judge, select_spans
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
+from edgeline.records.rules import BrokenRule
 from edgeline.records.served import Served
 from edgeline.records.verdict import Drift
 
@@ -15,9 +16,9 @@ WINDOW = Ingest(
 OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"), span="span-00002")
 
 
-def decide(*drifts, window=WINDOW, twins=None, spans=(), served=None, **settings):
+def decide(*drifts, window=WINDOW, twins=None, spans=(), served=None, broken=(), **settings):
     settings = GateSettings(**{"min_examples_per_class": 1, **settings})
-    return judge(window, (), drifts, settings, twins, spans, served)
+    return judge(window, (), drifts, settings, twins, spans, served, broken)
 
 
 def test_a_window_that_passes_has_the_number_of_accepted_rows():
@@ -141,3 +142,37 @@ def test_a_span_without_a_row_is_refused_by_name_unless_settings_say_otherwise()
     assert lenient.passed and lenient.warnings == (sentence,)
     # It is part of a release already.
     assert decide(window=window, spans=("span-00002",)).passed
+
+
+def test_a_span_of_a_tenth_or_ten_times_the_usual_rows_is_warned_of_once_three_spans_are_before_it():
+    def warn(*rows, **settings):
+        spans = tuple(Span(f"span-{n:05d}", n, count, count) for n, count in enumerate(rows, 1))
+        return decide(window=replace(WINDOW, spans=spans), **settings).warnings
+
+    (few,) = warn(9000, 410, 390, 400, 39)
+    assert few == (
+        "span-00005 has 39 readings, 10.4 times fewer than usual (the median of the spans before is 405; at"
+        " most 5 times allowed). Was it exported whole, and once?"
+    )
+    (many,) = warn(9000, 410, 390, 400, 4050)
+    assert "4,050 readings, 10.0 times more than usual" in many
+    assert warn(9000, 410, 39) == warn(400, 410, 390, 100) == warn(400, 410, 390, 39, max_row_factor=20) == ()
+
+
+def test_rules_of_ones_own_keep_their_severity_unless_settings_lower_it_and_judged_spans_alone_count():
+    examples = ("t.csv:2 (end is empty)", "t.csv:9 (end is empty)", "t.csv:11 (end is empty)")
+    broken = (
+        BrokenRule("span-00001", "end required", "block", 50, 50),
+        BrokenRule("span-00002", "end required", "block", 50, 4, examples),
+        BrokenRule("span-00002", "rows >= 500", "warn", 50),
+    )
+    verdict = decide(broken=broken)
+    sentence = (
+        "4 of 50 readings of span-00002 are against the rule `end required`: t.csv:2 (end is empty), t.csv:9"
+        " (end is empty), t.csv:11 (end is empty), and others."
+    )
+    assert (verdict.passed, verdict.reasons, verdict.spans) == (False, (sentence,), ("span-00002",))
+    assert verdict.warnings == ("span-00002 is against the rule `rows >= 500`: it has 50 readings.",)
+    lower = decide(broken=broken, severity={"rule": "warn"})
+    assert lower.passed and lower.warnings == (sentence, *verdict.warnings)
+    assert decide(broken=broken, severity={"rule": "off"}).warnings == ()

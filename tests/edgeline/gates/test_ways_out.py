@@ -15,6 +15,7 @@ from edgeline.gates.figures import compute_metrics
 from edgeline.records.edge import GroupAccuracy
 from edgeline.records.evaluation import Metrics
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
+from edgeline.records.rules import BrokenRule
 from edgeline.records.run import Run
 from edgeline.records.served import Served, ServedVersion
 from edgeline.records.verdict import Anomaly, Drift, Verdict
@@ -25,6 +26,7 @@ from tests.edgeline.gates import test_bounds, test_classes, test_edge, test_serv
 
 SPAN, OLDER = Span("span-00002", 2, 50, 50), Span("span-00001", 1, 50, 50)
 HALF = Span("span-00002", 2, 50, 25, rejected={"corrupt": 25}, usable=50)
+FEW_ROWS = tuple(Span(f"span-{n:05d}", n, 90 if n < 4 else 9, 9) for n in range(1, 5))
 WINDOW = Ingest({"train": 80, "eval": 20}, {"ok": 60, "leak": 40}, (OLDER, SPAN), noun="reading")
 DRIFT = Drift("light", 0.2, 0.1, span="span-00002")
 SOME_TWINS = Twins(20, tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") for n in range(4)))
@@ -69,12 +71,15 @@ def judge_data(settings, **values):
         ("max_quarantine_fraction", {"ingest": replace(WINDOW, spans=(OLDER, HALF))}),
         ("severity.missing_value", {"drifts": [replace(DRIFT, distance=0.0, gone=("m-03",))]}),
         ("severity.unknown_tokens", {"drifts": [replace(DRIFT, distance=0.0, unseen=0.5, new=("qzx",))]}),
+        ("severity.row_count", {"ingest": replace(WINDOW, spans=FEW_ROWS)}),
+        ("severity.rule", {"broken": [BrokenRule("span-00002", "rows > 99", "block", 50)]}),
         ("max_twin_fraction", {"twins": SOME_TWINS}),
         ("severity.served", {"served": Served(warnings=("Rows that are not answers: 1.",))}),
     ],
 )
 def test_each_rule_of_the_data_gate(rule, values):
-    severity = dict.fromkeys(("drift", "missing_value", "unknown_tokens", "twins", "served"), "block")
+    warn = ("drift", "row_count", "missing_value", "unknown_tokens", "twins", "served")
+    severity = dict.fromkeys(warn, "block")
     judge = partial(judge_data, **values)
     assert_way_leads_out(judge, {"gate": {"severity": severity}}, f"gate.{rule}")
 
