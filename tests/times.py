@@ -1,7 +1,7 @@
 """Measures the CPU time of each test and of each fixture, and lists the longest at the end of a run.
 
-CPU time is that of the process, of its children that have ended, and of jobs that `tests/warm.py` forked but
-for their conversions, in seconds: it depends little on what else the machine does. That of each test stands in
+CPU time is that of the process, of its children that have ended, and of jobs that `tests/warm.py` forked, but
+for their conversions, in seconds: it depends little on what else the machine does. All of it stands in
 `TIMES` of pytest's cache, where the next run replaces it.
 """
 
