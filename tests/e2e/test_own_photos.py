@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import edgeline, run_arguments
+from tests.e2e.conftest import edgeline, run_arguments, run_warm
 
 pytestmark = pytest.mark.e2e
 
@@ -31,13 +31,14 @@ def test_one_line_imports_photos_and_trains_on_them_and_then_says_that_nothing_i
     settings = (
         "model.image_size=64",
         "trainer.epochs=2",
+        "trainer.folds=0",
         "evaluation.beat_majority=false",
         "evaluation.min_class_examples=1000",
         "evaluation.bounds=[]",
         "edge.variants=[int8]",
     )
     line = ("run", *run_arguments(workspace, str(photos), settings=settings))
-    run = edgeline(workspace, *line)
+    run = run_warm(line, photos.parent, "edgeline")
     assert run.code == 0, run.stderr
     assert run.json["outcome"] == "pushed" and run.json["workload"] == "photos"
     assert "1 of 120 photos" in run.stderr
