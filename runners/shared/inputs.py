@@ -103,7 +103,7 @@ def check_settings(workload: "Workload", settings: "Settings") -> None:
     """
     from pipeline.own_steps import check_components
 
-    workload_module.check(workload.module)
+    workload_module.check_source(workload.module)
     load_source(workload.source)
     check_components(settings.steps)
     settings.push.load_keys()

@@ -43,6 +43,36 @@ def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypa
     )
 
 
+NETWORK = """
+from tensorflow.keras import layers
+
+def preprocessing_fn(inputs, custom_config):
+    return layers.StringLookup()(inputs)
+
+def edge_contract(transform, settings, workload): ...
+
+def embed(window):
+    return layers.{layer}(12)(window)
+
+def build_model(labels, settings, transform):
+    return embed(labels)
+"""
+
+
+def test_a_network_that_looks_words_up_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    """Words are looked up before the network, in preprocessing_fn."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "with_words.py").write_text(NETWORK.format(layer="Embedding"))
+    workload_module.check_source("with_words")
+
+    (tmp_path / "with_a_table.py").write_text(NETWORK.format(layer="IntegerLookup"))
+    with pytest.raises(
+        UsageError, match="build_model of the module with_a_table uses IntegerLookup"
+    ) as error:
+        workload_module.check_source("with_a_table")
+    assert "preprocessing_fn" in error.value.do
+
+
 def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):
     assert workload_module.find_input(write_transform(tmp_path, ["label", "row", "_means"])) == "row"
 
