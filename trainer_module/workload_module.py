@@ -84,7 +84,7 @@ class WorkloadModule(Protocol):
 
 
 def check_source(module: str) -> None:
-    """Raises as `load` does, as far as the source of the module shows; does not import it.
+    """Raises as `load_workload_module` does, as far as the source of the module shows; does not import it.
 
     Raises:
         UsageError: Also if the network would look something up in a table.
@@ -115,7 +115,7 @@ def _find_names(tree: ast.Module, start: str) -> set[str]:
     return names
 
 
-def load(module: str) -> WorkloadModule:
+def load_workload_module(module: str) -> WorkloadModule:
     """Imports the module of a workload.
 
     Raises:
@@ -143,7 +143,7 @@ def find_input(transform: tft.TFTransformOutput) -> str:
 
 def find(module: str, name: str, default: Any = None) -> Any:
     """Returns one of the names that a workload's module may define, or the default."""
-    return getattr(load(module), name, default)
+    return getattr(load_workload_module(module), name, default)
 
 
 def name_tensor_signature(module: str) -> str:

@@ -110,7 +110,7 @@ def check_settings(workload: "Workload", settings: "Settings") -> None:
     _check_readings(workload, settings.data.readings)
 
 
-def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", push: str) -> None:
+def check_inputs(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", push: str) -> None:
     """Refuses a push to `push` that is bound to fail, and spans that cannot be read, before the training.
 
     Raises:

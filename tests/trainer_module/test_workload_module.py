@@ -26,13 +26,13 @@ def write_transform(folder, names):
 def test_a_module_that_lacks_functions_is_refused_with_their_names(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "half_a_module", ["preprocessing_fn"])
     with pytest.raises(UsageError, match="half_a_module has no build_model and no edge_contract") as error:
-        workload_module.load("half_a_module")
+        workload_module.load_workload_module("half_a_module")
     assert error.value.why and error.value.do
 
 
 def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "own_module", ["preprocessing_fn", "build_model", "edge_contract"])
-    assert workload_module.load("own_module").__name__ == "own_module"
+    assert workload_module.load_workload_module("own_module").__name__ == "own_module"
     assert workload_module.name_tensor_signature("own_module") == "serve_tensors"
     assert workload_module.find("own_module", "augment") is None
     columns = ("torque", "mean torque", "mean_torque", "2nd (°C)")
