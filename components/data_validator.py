@@ -14,7 +14,7 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import Quarantine, Verdict
-from edgeline.gates.data import judge
+from edgeline.gates.data import judge_data
 from edgeline.gates.drift import measure_spans, place_anomalies
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import INGEST, TWINS
@@ -49,7 +49,7 @@ def DataValidator(
     curated = next(Path(schema.uri).glob("*.pbtxt"))
     drift = measure_spans(Path(artifact_utils.get_split_uri([statistics], "train")), curated)
     splits = artifact_utils.decode_split_names(anomalies.split_names)
-    outcome = judge(
+    outcome = judge_data(
         ingest,
         place_anomalies(
             read_anomalies(Path(anomalies.uri), splits),

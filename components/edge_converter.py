@@ -20,7 +20,7 @@ from edgeline.settings_group import Group
 from trainer_module.export.convert import convert
 from trainer_module.export.metadata import write_metadata
 from trainer_module.settings import ModelSettings
-from trainer_module.workload_module import load, name_tensor_signature
+from trainer_module.workload_module import load_workload_module, name_tensor_signature
 
 log = logging.getLogger("edgeline.edge")
 
@@ -68,7 +68,9 @@ def EdgeConverter(
         if item.error:
             log.warning("The %s variant could not be converted: %s", item.variant, item.error)
     CONVERSIONS.write(folder, tuple(conversions))
-    contract = load(about.module).edge_contract(TFTransformOutput(transform_graph.uri), parsed.model, about)
+    contract = load_workload_module(about.module).edge_contract(
+        TFTransformOutput(transform_graph.uri), parsed.model, about
+    )
     for item in conversions:
         if item.file:
             write_metadata(folder / item.file, signature, about, contract)

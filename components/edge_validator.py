@@ -26,7 +26,7 @@ from edgeline.edge.measure import measure
 from edgeline.edge.variants import RuntimeSettings
 from edgeline.errors import EdgelineError
 from edgeline.gates.answers import Answers, gather_answers
-from edgeline.gates.edge import judge, rest_on_time
+from edgeline.gates.edge import judge_measurement, rest_on_time
 from edgeline.gates.judges import judge_file
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings
 from edgeline.labels import parse_labels
@@ -284,7 +284,7 @@ def _judge_alone(
     return [
         *(Finding(sentence, code="format") for sentence in find_problems(inspection, variant)),
         *(Finding(sentence, "edge.oldest_runtime=null", code="runtime") for sentence in too_new),
-        *judge(measurement, limits),
+        *judge_measurement(measurement, limits),
     ]
 
 

@@ -45,7 +45,7 @@ from edgeline.release.settings import PushSettings
 from edgeline.release.signing import list_public_keys, load_signing_key
 from edgeline.release.verify import foresee_phone
 from edgeline.report.card import render_card
-from edgeline.report.collect import collect
+from edgeline.report.collect import collect_facts
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import locate
@@ -119,7 +119,7 @@ def Pusher(
             inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
         )
         bundle = _read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels))
-        facts = collect(sources, about)
+        facts = collect_facts(sources, about)
         metrics = METRICS.read(Path(evaluation.uri))
         candidate = _make_candidate(saved_model, bundle, metrics, facts, _read_data(examples), rules.push)
         outcome = _push(push, candidate, model_name, rules.push)

@@ -80,7 +80,7 @@ def walk_chain(error: BaseException) -> Iterator[BaseException]:
             waiting += before
 
 
-def describe(error: BaseException, step: str | None = None) -> Problem:
+def describe_error(error: BaseException, step: str | None = None) -> Problem:
     """Describes an exception that was raised in a step, or outside of any."""
     for link in walk_chain(error):
         if isinstance(link, EdgelineError):

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeline.bundle import Answer, Bundle, load_bundle
 from edgeline.errors import EdgelineError, UsageError, suggest
-from edgeline.failures import describe
+from edgeline.failures import describe_error
 from edgeline.labels import join_names
 from edgeline.prediction.inputs import answer, check_kind, read_inputs
 from edgeline.project import import_from_project
@@ -394,7 +394,7 @@ class Model:
                 checked, answered = answer(example, self.bundle)
                 yield {"input": checked.place, **_describe(answered), "problem": checked.problem or None}
         except OSError as error:
-            raise EdgelineError.from_problem(describe(error)) from error
+            raise EdgelineError.from_problem(describe_error(error)) from error
 
 
 def _describe(answered: Answer | None) -> dict[str, Any]:

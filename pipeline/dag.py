@@ -34,7 +34,7 @@ from pipeline.evaluation import build_evaluation_config
 from pipeline.own_steps import insert
 from pipeline.settings import Settings
 from pipeline.workloads import read_schema
-from trainer_module.workload_module import load
+from trainer_module.workload_module import load_workload_module
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         UsageError: The workload's module cannot be imported, or lacks a function; or a custom step
             does not fit.
     """
-    load(workload.module)
+    load_workload_module(workload.module)
     store = {"push": paths.push, "model_name": workload.name}
     about = {
         "run": observed.run,

@@ -120,7 +120,7 @@ class Settings(Group):
         return self.model_dump_json(include=chosen)
 
 
-def load(
+def load_settings(
     workload: Mapping[str, object],
     profile: str | None = None,
     overrides: Sequence[str] = (),

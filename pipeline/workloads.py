@@ -32,7 +32,7 @@ _PHOTOS = {
     "reads": ("photo",),
     "unmeasured": ("photo",),
 }
-# A learning rate that `pipeline.settings.load` chooses by the weights that training begins with.
+# A learning rate that `pipeline.settings.load_settings` chooses by the weights that training begins with.
 BY_WEIGHTS = "by weights"
 # The defaults of a workload by its kind; the workload's own settings go on top of these.
 KINDS: Mapping[str, Mapping[str, Any]] = {

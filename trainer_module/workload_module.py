@@ -23,6 +23,7 @@ It may also define:
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,6 +45,11 @@ TENSOR_SIGNATURE = "serve_tensors"
 _RAW_SIGNATURE = "serve_raw"
 _GUIDE = "trainer_module/workload_module.py"
 _REQUIRED = ("preprocessing_fn", "build_model", "edge_contract")
+# Layers of Keras, and classes of TensorFlow, that TFLite's own operators cannot do.
+_TABLES = {
+    *("IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"),
+    *("StaticHashTable", "StaticVocabularyTable", "MutableHashTable", "DenseHashTable"),
+}
 
 
 class WorkloadModule(Protocol):
@@ -77,12 +83,39 @@ class WorkloadModule(Protocol):
         """
 
 
-def check(module: str) -> None:
-    """Raises as `load` does, as far as the source of the module shows; does not import it."""
-    check_module(module, _REQUIRED, _GUIDE)
+def check_source(module: str) -> None:
+    """Raises as `load_workload_module` does, as far as the source of the module shows; does not import it.
+
+    Raises:
+        UsageError: Also if the network would look something up in a table.
+    """
+    tree = check_module(module, _REQUIRED, _GUIDE)
+    tables = sorted(_TABLES & _find_names(tree, "build_model")) if tree else []
+    if tables:
+        raise UsageError(
+            f"build_model of the module {module} uses {', '.join(tables)}.",
+            "A file for phones cannot hold such a table: no file would ship after the training.",
+            "Look words and numbers up in preprocessing_fn, as with tft.compute_and_apply_vocabulary, and let"
+            " the network read their ids.",
+        )
 
 
-def load(module: str) -> WorkloadModule:
+def _find_names(tree: ast.Module, start: str) -> set[str]:
+    """Returns the names that a function of a module reads, also in functions of the module that it names."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    names, waiting = set[str](), [start]
+    while waiting:
+        function = functions.pop(waiting.pop(), None)
+        if function is None:
+            continue
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name | ast.Attribute):
+                names.add(node.id if isinstance(node, ast.Name) else node.attr)
+        waiting += names & functions.keys()
+    return names
+
+
+def load_workload_module(module: str) -> WorkloadModule:
     """Imports the module of a workload.
 
     Raises:
@@ -110,7 +143,7 @@ def find_input(transform: tft.TFTransformOutput) -> str:
 
 def find(module: str, name: str, default: Any = None) -> Any:
     """Returns one of the names that a workload's module may define, or the default."""
-    return getattr(load(module), name, default)
+    return getattr(load_workload_module(module), name, default)
 
 
 def name_tensor_signature(module: str) -> str:

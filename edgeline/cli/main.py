@@ -154,9 +154,9 @@ def _run_command(words: list[str], prog: str, command: click.Command) -> int:
 
 
 def _print_os_error(error: OSError, as_json: bool) -> int:
-    from edgeline.failures import describe
+    from edgeline.failures import describe_error
 
-    explained = EdgelineError.from_problem(describe(error))
+    explained = EdgelineError.from_problem(describe_error(error))
     try:
         print_error(explained, as_json)
         sys.stdout.flush()

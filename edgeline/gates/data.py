@@ -44,7 +44,7 @@ def select_spans(contents: Mapping[str, str], production: Mapping[str, str]) -> 
     return tuple(dict.fromkeys((*fresh, *newest)))
 
 
-def judge(
+def judge_data(
     ingest: Ingest,
     anomalies: Iterable[Anomaly],
     drifts: Iterable[Drift],

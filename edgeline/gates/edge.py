@@ -17,7 +17,7 @@ _SLOW_MS = 50.0  # half of what a person takes for at once
 _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte would be laxer
 
 
-def judge(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
+def judge_measurement(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
     """Returns a finding with the numbers for each limit that a file does not keep, and warnings."""
     if not measurement.finite:
         # NaN wins every argmax at index 0, so the other numbers would say something about chance.

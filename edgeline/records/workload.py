@@ -95,25 +95,28 @@ def load_module(module: str, functions: Sequence[str], page: str) -> Any:
     return imported
 
 
-def check_module(module: str, functions: Sequence[str], page: str) -> None:
-    """Raises as `load_module` does if a module's source cannot be parsed, or does not name a function.
+def check_module(module: str, functions: Sequence[str], page: str) -> ast.Module | None:
+    """Returns the parsed source of a module, which is not imported: TensorFlow may take seconds.
 
-    The module is not imported, which may take the time that TensorFlow needs.
+    Returns None where the module is no file of Python. Raises as `load_module` does if the source cannot be
+    parsed, or does not name a function.
     """
     try:
         spec = importlib.util.find_spec(module)
         if spec is None:
             raise ModuleNotFoundError(f"No module named {module!r}")
         if spec.origin is None or not spec.origin.endswith(".py"):
-            return
-        nodes = list(ast.walk(ast.parse(Path(spec.origin).read_bytes(), spec.origin)))
+            return None
+        tree = ast.parse(Path(spec.origin).read_bytes(), spec.origin)
     except Exception as error:
         raise _make_import_error(module, error) from error
+    nodes = list(ast.walk(tree))
     names = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     names |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
     names |= {node.id for node in nodes if isinstance(node, ast.Name)}
     if not {"*", "__getattr__"} & names:
         _refuse_missing(module, functions, page, names.__contains__)
+    return tree
 
 
 def _make_import_error(module: str, error: Exception) -> UsageError:

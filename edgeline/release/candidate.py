@@ -76,7 +76,7 @@ class Candidate:
     card: Callable[[int], str] | None = None  # renders the page of the model card for a version
 
 
-def check(candidate: Candidate) -> None:
+def check_candidate(candidate: Candidate) -> None:
     """Raises EdgelineError if the SavedModel, a TFLite file, the labels or the expiry is not valid."""
     if not (candidate.saved_model / "saved_model.pb").is_file():
         raise _make_refusal(f"{candidate.saved_model} has no saved_model.pb", "No server could load it.")

@@ -21,8 +21,9 @@ A kill before 6 leaves the old release in production; the next writer resets the
 version of each push whose scratch folder is left and that no pointer and no history names. A kill after 6
 leaves the new release in production, and the next writer does step 7. Between 5 and 6 TF Serving and phones
 may differ by one release, both complete, until then. Folders without such a mark are removed only if
-the audit log says that they were collected: `upkeep.collect` first makes that change by the same rename, and
-then removes the folders. After a kill in between they count as gone, and the next writer removes the rest.
+the audit log says that they were collected: `collect_releases` first makes that change by the same rename,
+and then removes the folders. After a kill in between they count as gone, and the next writer removes the
+rest.
 
 In an object store all this happens to a local copy, and `mirror.py` writes the difference back, the pointer
 last; `lease.py` is the lock there.
@@ -41,7 +42,7 @@ from edgeline.errors import EdgelineError, HeldBack, UsageError
 from edgeline.journal import clean_reason, parse_time
 from edgeline.release import durable, lease
 from edgeline.release.acceptance import check_canary, check_push, check_switch
-from edgeline.release.candidate import Candidate, check, stage
+from edgeline.release.candidate import Candidate, check_candidate, stage
 from edgeline.release.history import (
     Action,
     Change,
@@ -100,7 +101,7 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
         WorkspaceLocked: Another writer held the push folder for too long.
     """
     check_name(model, "model name")
-    check(candidate)
+    check_candidate(candidate)
     place = locate(root)
     if isinstance(place, Path):
         with durable.explain_errors(place, f"Pushing {model} to {place}"):

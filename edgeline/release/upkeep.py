@@ -96,7 +96,7 @@ def trust(
     return signed.read()[0]
 
 
-def collect(
+def collect_releases(
     root: Root,
     model: str,
     keep: int,
@@ -132,7 +132,7 @@ def collect(
 
 
 def _measure_removable(folder: PushFolder, model: str, keep: int) -> dict[int, int]:
-    """Returns the size in bytes of each version of a model that `collect` removes, by rising version."""
+    """Returns the size in bytes of each version that `collect_releases` removes, by rising version."""
     if model not in folder.models():
         return {}
     history, pointer = read_history(folder, model), read_pointer(folder, model)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from edgeline.journal import format_utc
 from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
-from edgeline.report.collect import collect, read_pictures
+from edgeline.report.collect import collect_facts, read_pictures
 from edgeline.report.facts import Facts
 from edgeline.report.next_steps import find_production, list_unlike
 from edgeline.report.page import render_run
@@ -111,7 +111,7 @@ def make(
     It is compared with the model's newest earlier run that got as far as its data, and its settings with
     those of the run that made production.
     """
-    facts, before = collect(sources, run), None
+    facts, before = collect_facts(sources, run), None
     production = find_production(facts)
     for earlier in newest_first:
         if earlier.run.workload != run.workload or earlier.run.order >= run.order:

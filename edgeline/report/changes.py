@@ -26,7 +26,7 @@ class Change:
     now: str
 
 
-def describe(facts: Facts) -> dict[str, Lines]:
+def describe_facts(facts: Facts) -> dict[str, Lines]:
     """Returns all lines on a run except its metrics, by section; steps that it did not reach have none."""
     run, version = facts.run, facts.production
     unknown = "nothing" if run.has_verdict and run.inputs.get("production") == "" else "unknown"
@@ -135,7 +135,7 @@ def find_changes(facts: Facts, before: Facts) -> tuple[Change, ...]:
 
 
 def _compare(facts: Facts, before: Facts) -> Iterator[Change]:
-    then, now = describe(before), describe(facts)
+    then, now = describe_facts(before), describe_facts(facts)
     for section in _ASKED_SECTIONS:
         if section == "Edge files":
             yield from _compare_metrics(facts, before)

@@ -48,7 +48,7 @@ class _Reader:
             return default
 
 
-def collect(sources: Sources, run: Run) -> facts.Facts:
+def collect_facts(sources: Sources, run: Run) -> facts.Facts:
     """Reads the outputs of a run's steps, and joins them with its record."""
     read, at = _Reader(), sources
     search = read("The trials", lambda: SEARCH.find(at.search), None)

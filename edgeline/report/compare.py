@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeline.report import words
-from edgeline.report.changes import Change, describe, pair_lines
+from edgeline.report.changes import Change, describe_facts, pair_lines
 from edgeline.report.facts import Facts, Slice
 from edgeline.report.page import render
 from edgeline.report.verdict import BADGES
@@ -50,7 +50,7 @@ class Comparison:
     @property
     def sections(self) -> dict[str, tuple[Change, ...]]:
         """Returns the lines of each section that has any."""
-        texts = describe(self.first), describe(self.second)
+        texts = describe_facts(self.first), describe_facts(self.second)
         compared = {section: pair_lines(*texts, section) for section in SECTIONS}
         for section in _DIFFERENCES_ONLY:
             compared[section] = tuple(line for line in compared[section] if line.before != line.now)
@@ -86,12 +86,14 @@ def pair_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:
         for facts in (first, second)
     ]
     return tuple(
-        SlicePair(*key, sides[0].get(key), sides[1].get(key), judge(sides[0].get(key), sides[1].get(key)))
+        SlicePair(
+            *key, sides[0].get(key), sides[1].get(key), judge_slices(sides[0].get(key), sides[1].get(key))
+        )
         for key in {**sides[0], **sides[1]}
     )
 
 
-def judge(first: Slice | None, second: Slice | None) -> Verdict:
+def judge_slices(first: Slice | None, second: Slice | None) -> Verdict:
     """Judges whether two shares of different examples differ by more than chance, at 95 %.
 
     The interval of their difference follows from the Wilson interval of each (Newcombe, 1998: Statistics in
@@ -100,7 +102,7 @@ def judge(first: Slice | None, second: Slice | None) -> Verdict:
     if first is None or second is None or first.accuracy is None or second.accuracy is None:
         return "unknown"
     if second.accuracy < first.accuracy:
-        return "worse" if judge(second, first) == "better" else "noise"
+        return "worse" if judge_slices(second, first) == "better" else "noise"
     nearest = math.hypot(second.accuracy - second.low, first.high - first.accuracy)
     return "better" if second.accuracy - first.accuracy > nearest else "noise"
 

@@ -10,7 +10,7 @@ from edgeline.records.run import Run
 from edgeline.records.steps import STEPS
 from edgeline.records.verdict import DRIFT
 from edgeline.report import archive
-from edgeline.report.collect import collect, read_pictures
+from edgeline.report.collect import collect_facts, read_pictures
 from edgeline.report.facts import Evaluation, Facts
 from edgeline.report.measures import compute_roc
 from edgeline.report.page import View, render
@@ -42,7 +42,7 @@ def render_page(step: str, sources: Sources) -> str:
 def _read_facts(step: str, sources: Sources) -> Facts:
     """Returns the facts at a step, for RunReport those of its report; cached for the functions below."""
     facts = archive.read(sources.report) if step == "RunReport" and sources.report is not None else None
-    return facts or collect(sources, Run(id=step, workload="model"))
+    return facts or collect_facts(sources, Run(id=step, workload="model"))
 
 
 def collect_metrics(step: str, sources: Sources) -> dict[str, float]:

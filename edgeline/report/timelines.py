@@ -12,7 +12,7 @@ from edgeline.labels import format_count
 from edgeline.records.evaluation import EarlierRelease
 from edgeline.records.ingest import Excluded
 from edgeline.report import words
-from edgeline.report.changes import Lines, describe
+from edgeline.report.changes import Lines, describe_facts
 from edgeline.report.drawing import (
     ACCENT,
     BAD,
@@ -95,7 +95,7 @@ def make_row(facts: Facts, link: str | None) -> Row:
         reason="" if run.outcome == "pushed" else " ".join(run.reasons[:1]),
         sizes={variant.name: variant.measured.size_bytes for variant in variants if variant.measured},
         steps={step.name: step.seconds for step in run.steps if step.seconds is not None},
-        said=describe(facts),
+        said=describe_facts(facts),
         earlier=facts.earlier,
         served=tuple(item for item in served if item.drawn.kind == "overall"),
         **_list_data_fields(facts.data or Data()),

@@ -8,7 +8,7 @@ from edgeline.records.edge import EdgeFiles
 from edgeline.records.evaluation import LABEL_ISSUES_CSV
 from edgeline.records.run import Run
 from edgeline.report import words
-from edgeline.report.collect import collect
+from edgeline.report.collect import collect_facts
 from edgeline.report.facts import Data, Evaluation, Facts
 from edgeline.report.sources import Sources
 from edgeline.workspace.known_runs import find_written_facts
@@ -21,7 +21,7 @@ _SLICES_WIDTH = 71
 def read_details(folder: RunFolder, run: Run) -> Facts:
     """Returns the facts of a run; without a page, they lack what takes the longest, the statistics."""
     sources = replace(Sources.of(run), statistics=None, anomalies=None)
-    return find_written_facts(run, folder) or collect(sources, run)
+    return find_written_facts(run, folder) or collect_facts(sources, run)
 
 
 def describe_details(facts: Facts, width: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from edgeline.records.run import Run
 from edgeline.release.layout import PushFolder
 from edgeline.release.releases import make_missing_model_error, models
 from edgeline.report import archive
-from edgeline.report.collect import collect
+from edgeline.report.collect import collect_facts
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, list_names, locate, read_bytes
@@ -172,7 +172,7 @@ def find_written_facts(run: Run, folder: RunFolder) -> Facts | None:
 
 def read_facts(run: Run, folder: RunFolder) -> Facts:
     """Returns the facts that a run's page shows; for a run without one, reads them from its artifacts."""
-    return find_written_facts(run, folder) or collect(Sources.of(run), run)
+    return find_written_facts(run, folder) or collect_facts(Sources.of(run), run)
 
 
 def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:

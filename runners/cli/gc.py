@@ -12,7 +12,7 @@ from edgeline.workspace.known_runs import resolve_known_place
 from edgeline.workspace.owner import load_keys
 from edgeline.workspace.place import Place
 from edgeline.workspace.runs import read_runs
-from runners.local.gc import collect
+from runners.local.gc import collect_garbage
 from runners.local.lock import hold
 
 _keep = click.option(
@@ -42,7 +42,7 @@ def gc(keep: int, place: Place, key: str | None, dry_run: bool, as_json: bool) -
         known = replace(place, workload=newest)
         last, root, _ = resolve_known_place(known, "There is nothing to remove.")
         keys = load_keys(last, root, place.workspace, key)
-        waste = collect(place.workspace.absolute(), root, keep, place.workload, dry_run, keys=keys)
+        waste = collect_garbage(place.workspace.absolute(), root, keep, place.workload, dry_run, keys=keys)
     if as_json:
         sizes_by_part = {
             name: {str(item): size for item, size in sizes.items()} for name, sizes in waste.parts.items()

@@ -88,7 +88,7 @@ def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
 
 def _check_settings(named: NamedSettings, workload: Path) -> None:
     """Refuses settings that no run on the data can have, before an import of minutes. Raises UsageError."""
-    from pipeline.settings import load
+    from pipeline.settings import load_settings
     from pipeline.workloads import KINDS
     from runners.shared import inputs
 
@@ -98,7 +98,7 @@ def _check_settings(named: NamedSettings, workload: Path) -> None:
     errors = []
     for kind in KINDS.values():
         try:
-            load(kind.get("settings", {}), named.profile, named.overrides).push.load_keys()
+            load_settings(kind.get("settings", {}), named.profile, named.overrides).push.load_keys()
         except UsageError as error:
             errors.append(error)
     if len(errors) == len(KINDS):

@@ -100,13 +100,13 @@ def put_together(step: str, passed: Mapping[str, Any], unshown: str, fillings: M
     return {name: _to_text(value, (dict, list)) for name, value in values.items()}
 
 
-def check(recorded: Mapping[str, Any], passed: Mapping[str, Any]) -> None:
+def check_parameters(recorded: Mapping[str, Any], passed: Mapping[str, Any]) -> None:
     """Checks the parameters of a run as settings, laid over the settings that it was compiled with.
 
     Raises:
         UsageError: One of them is wrong.
     """
-    from pipeline.settings import load
+    from pipeline.settings import load_settings
 
     changed: Values = {}
     for name, parameter in PARAMETERS.items():
@@ -117,7 +117,7 @@ def check(recorded: Mapping[str, Any], passed: Mapping[str, Any]) -> None:
                 below = below.setdefault(group, {})
             below[leaf] = _to_number(passed[name])
     try:
-        load(recorded, parameters=changed)
+        load_settings(recorded, parameters=changed)
     except UsageError as error:
         names = ", ".join(f"{name} is {parameter.setting}" for name, parameter in PARAMETERS.items())
         raise UsageError(

@@ -68,7 +68,7 @@ def pipeline(
         commit.check_clean()
     code = digest_step_files(chosen.module, chosen.source, values.own_modules())
     digests = inputs.digest_inputs(spans, folder / "window.json", chosen, values, push, code)
-    inputs.check(spans, chosen, values, push)
+    inputs.check_inputs(spans, chosen, values, push)
     run = f"tfx-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
     digests["slow"] = run  # without a record, nothing says whether a file fell by times alone
     return build(chosen, values, folder, str(place), push, run, commit, digests, code)

@@ -2,11 +2,11 @@
 
 These runs are kept: the newest ones; for each step the newest run that finished it, whose artifacts the next
 run may take from the cache; and the newest that pushed. All artifacts that they wrote or reused are kept too.
-`upkeep.collect` decides which releases are kept. For runs on a cluster, the records of the newest runs are
+`collect_releases` decides which releases are kept. For runs on a cluster, the records of the newest runs are
 kept, of those that pushed a kept release, and of those that are running. MLflow keeps the figures of every
 run, and the files of kept runs. The span cache of ingest, one window a model, stays with that model's runs.
 
-A kill at any instant leaves a workspace that the next run can use and the next `collect` can clean up:
+A kill at any instant leaves a workspace that the next run can use and the next collection can clean up:
 
 1. The folder of an artifact is renamed, then removed: TFX takes a step from the cache if the folders of its
    outputs exist, and does not check whether they are complete.
@@ -123,7 +123,7 @@ class Inventory:
         old: dict[str, dict[Location, int]] = {}
         ids = {run.id for _, run in kept}
         for name in self._models:
-            releases[name] = upkeep.collect(self._root, name, in_store, dry_run=True)
+            releases[name] = upkeep.collect_releases(self._root, name, in_store, dry_run=True)
             ids |= {item.manifest.run for item in self._releases[name] if item.version not in releases[name]}
             old[name] = archive.find_old(self._records[name], in_store, ids)
             ids |= {facts.run.id for at, facts in self._records[name] if at not in old[name]}
@@ -169,7 +169,7 @@ class Inventory:
         }
 
 
-def collect(
+def collect_garbage(
     workspace: Path,
     root: str,
     keep: int,
@@ -215,14 +215,14 @@ def collect(
             shutil.rmtree(folder)
         # The store comes last: a change there needs some disk space, which the steps above have freed.
         for name in waste.releases:
-            upkeep.collect(root, name, in_store or keep, **keys)
+            upkeep.collect_releases(root, name, in_store or keep, **keys)
         for record in (place for sizes in waste.records.values() for place in sizes):
             archive.remove(record)
     return replace(waste, rows=rows)
 
 
 def keep_within(workspace: Path, max_gb: float, push: str, keys: Keys = NO_KEYS) -> list[str]:
-    """Removes the oldest runs and releases, as `collect` does, until a workspace is within its limit.
+    """Removes the oldest runs and releases, as `collect_garbage` does, until a workspace is within its limit.
 
     Returns a warning if the part that must stay is larger, or if removing fails.
     """
@@ -255,7 +255,7 @@ def _shrink(workspace: Path, limit: float, push: str, keys: Keys) -> int:
         return size - inventory.find_waste(keep, in_store(keep)).size <= limit
 
     keep = keeps[min(bisect_left(keeps, True, key=fits), len(keeps) - 1)]
-    collect(workspace, push, keep, in_store=in_store(keep), keys=keys)
+    collect_garbage(workspace, push, keep, in_store=in_store(keep), keys=keys)
     remaining = measure_size(workspace.resolve())
     if remaining > limit and (spans := workspace / "spans").is_dir():  # kept spans only save time
         shutil.rmtree(spans)

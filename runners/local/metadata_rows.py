@@ -62,7 +62,7 @@ DELETE FROM Association WHERE context_id IN ({_CONTEXTS} = 'pipeline_run' AND Co
 _DAMAGES = (sqlite3.Error, UnicodeDecodeError)
 
 
-def check(store: Path) -> None:
+def check_database(store: Path) -> None:
     """Reads a store whole, as SQLite checks it; one that does not exist, or is empty, is made by a run.
 
     Raises EdgelineError, with the command that puts it aside, if it is damaged or cannot be read.

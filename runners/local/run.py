@@ -18,7 +18,7 @@ from msgspec import to_builtins
 from data.spans.layout import find_newest_spans
 from edgeline.cli.stdout import print_json
 from edgeline.errors import DataRefused, EdgelineError, Problem, UsageError, WorkspaceLocked
-from edgeline.failures import describe
+from edgeline.failures import describe_error
 from edgeline.journal import read_library_versions, utc_now
 from edgeline.records.events import Event, Planned, Warned, listen
 from edgeline.records.outcome import INTERRUPTED_EXIT
@@ -134,7 +134,7 @@ class Session:
 
     def fail(self, error: BaseException) -> None:
         """Tells that an error keeps the run from beginning."""
-        self.problem = describe(error)
+        self.problem = describe_error(error)
         self.tell("not begun")
 
     def warn(self, warnings: Sequence[str]) -> None:
@@ -209,12 +209,12 @@ class Session:
             check_writer(self.push, self.workload.name, self.settings.push.load_keys())
             if self.options.if_changed and last is not None and self._is_unchanged(last, digests):
                 return False
-            inputs.check(spans, self.workload, self.settings, self.push)
-            metadata_rows.check(self.workspace / metadata_rows.METADATA)
+            inputs.check_inputs(spans, self.workload, self.settings, self.push)
+            metadata_rows.check_database(self.workspace / metadata_rows.METADATA)
         except DataRefused as refusal:
             self._begin(run)
             self._warn_of_missed(progress)
-            self._end(describe(refusal), progress)
+            self._end(describe_error(refusal), progress)
             return True
         resumed = last if last is not None and self._can_resume(last, digests) else None
         self._begin(replace(run, resumes=resumed.id if resumed else None))
@@ -321,7 +321,7 @@ class Session:
             how = "its output was closed" if self.console.file.is_lost else "Ctrl-C or SIGTERM"
             return Problem(f"The run was stopped ({how}).", exit_code=INTERRUPTED_EXIT)
         except OSError as error:  # for example no room for another process
-            return describe(error)
+            return describe_error(error)
 
     def _end(self, problem: Problem | None, progress: Progress) -> None:
         run = conclude(self.record, self.folder, problem, progress.warnings)

@@ -14,7 +14,7 @@ from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
-from edgeline.failures import describe
+from edgeline.failures import describe_error
 from edgeline.records.events import Event, Planned, StepChanged
 from edgeline.records.outcome import Outcome
 from edgeline.records.run import Artifact, Step
@@ -67,7 +67,7 @@ class StepRunner(LocalDagRunner):
                     is_cached, artifacts = self._read_outputs(handle, node)
                 step = Step(self.step, "cached" if is_cached else "done")
             except Exception as error:
-                outcome = Outcome.of_problem(describe(error, self.step)).outcome
+                outcome = Outcome.of_problem(describe_error(error, self.step)).outcome
                 step = Step(self.step, outcome) if outcome in ("held", "refused") else step
                 raise
             finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, Problem, UsageError
-from edgeline.failures import describe
+from edgeline.failures import describe_error
 from edgeline.records.events import EventWriter, Failed, listen
 from edgeline.records.run import CODE
 from edgeline.records.training import CHECKPOINTS
@@ -45,7 +45,7 @@ def main(run_dir: str, step: str | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        problem = _find_damage(folder) or describe(error, runner.step if runner else None)
+        problem = _find_damage(folder) or describe_error(error, runner.step if runner else None)
         try:
             tell(Failed(problem))
             logging.getLogger(__name__).exception("The run failed")
@@ -81,7 +81,7 @@ def _prepare(folder: RunFolder, tell: EventWriter, step: str | None) -> "tuple[S
 def _find_damage(folder: RunFolder) -> Problem | None:
     """Returns the problem of a damaged database of ML Metadata, whose own errors name no file."""
     try:
-        metadata_rows.check(folder.path.parent.parent / metadata_rows.METADATA)
+        metadata_rows.check_database(folder.path.parent.parent / metadata_rows.METADATA)
     except EdgelineError as damage:
         return damage.problem
     return None

@@ -103,14 +103,14 @@ def check_settings(workload: "Workload", settings: "Settings") -> None:
     """
     from pipeline.own_steps import check_components
 
-    workload_module.check(workload.module)
+    workload_module.check_source(workload.module)
     load_source(workload.source)
     check_components(settings.steps)
     settings.push.load_keys()
     _check_readings(workload, settings.data.readings)
 
 
-def check(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", push: str) -> None:
+def check_inputs(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", push: str) -> None:
     """Refuses a push to `push` that is bound to fail, and spans that cannot be read, before the training.
 
     Raises:

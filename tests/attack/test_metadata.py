@@ -12,7 +12,7 @@ import pytest
 
 from edgeline.errors import EdgelineError
 from runners.local import gc
-from runners.local.metadata_rows import METADATA, check, skip_used_ids
+from runners.local.metadata_rows import METADATA, check_database, skip_used_ids
 from runners.local.run import run
 from runners.shared.run_options import NamedSettings, RunOptions
 from tests.fuzz import SEED
@@ -81,7 +81,7 @@ def test_a_damaged_database_is_named_put_aside_by_the_command_of_the_message_and
             run(options, (), start)
         assert caught.value.found.startswith(f"{database} is damaged: ") and not started
     with pytest.raises(EdgelineError, match="is damaged"):
-        gc.collect(past.workspace, past.push, 1)
+        gc.collect_garbage(past.workspace, past.push, 1)
     command = caught.value.do.split("`")[1]
     subprocess.run(command, shell=True, check=True)
     run(options, (), start)
@@ -97,7 +97,7 @@ def test_a_database_with_random_damage_is_whole_or_named(past):
             content[rng.randrange(len(content))] = rng.randrange(256)
         database.write_bytes(content)
         try:
-            check(database)
+            check_database(database)
         except EdgelineError as error:
             named += str(database) in error.found and "`mv " in error.do
         else:
@@ -110,7 +110,7 @@ def test_a_database_that_is_busy_is_not_called_damaged(past, monkeypatch):
     with closing(sqlite3.connect(past.workspace / METADATA, isolation_level=None)) as rows:
         rows.execute("BEGIN EXCLUSIVE")
         with pytest.raises(EdgelineError, match="cannot be used: database is locked") as caught:
-            check(past.workspace / METADATA)
+            check_database(past.workspace / METADATA)
     assert "mv" not in caught.value.do
 
 
@@ -132,7 +132,7 @@ def test_a_lost_database_gives_no_id_of_a_folder_that_exists(past, tmp_path, los
         shutil.copy(tmp_path / "old" / METADATA, database)
     for _ in range(2):
         skip_used_ids(database, past.workspace / "artifacts")
-    check(database)
+    check_database(database)
 
     later = PastRuns(past.workspace)
     later.add(3, {"Schema": "new", "Trainer": "new"})

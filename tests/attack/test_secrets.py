@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.failures import describe
+from edgeline.failures import describe_error
 from edgeline.secrets import find_secret, find_secret_argument, is_key, redact
 from edgeline.settings_layers import walk
 from edgeline.visible import GuardedRecord
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings, load_settings
 from runners.cli.main import main
 from runners.local.listeners import make_listeners
 from runners.local.run import run
@@ -60,7 +60,7 @@ def test_no_setting_takes_a_text_with_a_secret_or_shows_it(secret):
         for part in reversed(name.replace("*", "X").split(".")):
             value = {part.removesuffix("[]"): [value] if part.endswith("[]") else value}
         with pytest.raises(UsageError) as caught:
-            load({}, parameters=value)
+            load_settings({}, parameters=value)
         assert not is_shown(str(caught.value)), name
 
 
@@ -88,7 +88,7 @@ def test_a_setting_of_the_command_line_is_refused_without_its_value(capsys, name
 )
 def test_a_key_in_place_of_its_file_is_refused_and_not_shown(key):
     with pytest.raises(UsageError, match=r"the value (is the key itself|has a private key)") as caught:
-        load({}, parameters={"push": {"key": key}})
+        load_settings({}, parameters={"push": {"key": key}})
     assert key[:20] not in str(caught.value)
 
 
@@ -122,7 +122,7 @@ def test_a_path_is_no_key(path):
 )
 def test_a_command_of_alerts_with_a_secret_among_its_arguments_is_refused(command):
     with pytest.raises(UsageError, match=r"alerts\.command") as caught:
-        load({}, parameters={"alerts": {"command": command}})
+        load_settings({}, parameters={"alerts": {"command": command}})
     assert not is_shown(str(caught.value))
 
 
@@ -137,13 +137,13 @@ def test_a_command_of_alerts_with_a_secret_among_its_arguments_is_refused(comman
 )
 def test_a_command_of_alerts_without_one_is_taken(command):
     assert not find_secret_argument(command)
-    assert list(load({}, parameters={"alerts": {"command": command}}).alerts.command) == command
+    assert list(load_settings({}, parameters={"alerts": {"command": command}}).alerts.command) == command
 
 
 def test_a_parameter_of_an_own_step_that_is_a_secret_is_refused():
     step = {"component": "a.B", "parameters": {"api_token": PLANTED}}
     with pytest.raises(UsageError, match="api_token is a secret") as caught:
-        load({}, parameters={"steps": {"Clean": step}})
+        load_settings({}, parameters={"steps": {"Clean": step}})
     assert not is_shown(str(caught.value))
 
 
@@ -179,7 +179,7 @@ def test_an_error_of_any_origin_shows_no_secret_on_the_console_in_records_and_in
     error = EdgelineError(f"{secret} is away.", f"It is {secret}", f"Look at {secret}")
     for shown in (str(error), repr(error.problem), repr(EdgelineError.from_problem(error.problem))):
         assert not is_shown(shown)
-    assert not is_shown(repr(describe(RuntimeError(f"cannot connect to {secret}"), "Trainer")))
+    assert not is_shown(repr(describe_error(RuntimeError(f"cannot connect to {secret}"), "Trainer")))
     try:
         raise ValueError(secret)
     except ValueError as trouble:

@@ -56,7 +56,7 @@ def list_commands(work: Path) -> dict[str, Callable[[Any], object]]:
         "promote": lambda root: store.promote(root, "shelf", 1, "drill", KEY),
         "rollback": lambda root: store.rollback(root, "shelf", "drill", key=KEY),
         "rollout": lambda root: store.rollout(root, "shelf", 2, 50, "drill", KEY),
-        "collect": lambda root: upkeep.collect(root, "shelf", 1, key=KEY),
+        "collect": lambda root: upkeep.collect_releases(root, "shelf", 1, key=KEY),
         "rotate": lambda root: upkeep.rotate(root, "shelf", KEY, make_key(2)),
         "run": lambda root: check_writer(root, "shelf", {"key": KEY, "trusted": ()}),
     }
@@ -386,7 +386,7 @@ def test_phones_follow_a_store_that_was_lost_and_begun_anew(signed, tmp_path):
     pointer, _ = read_signed(root)
     assert (pointer.counter, pointer.rollbacks, pointer.log.first) == (7, 2, 5)
     assert store.verify(root, "shelf", keys=[OWN]) == []
-    assert list(upkeep.collect(root, "shelf", 1, key=KEY)) == [1]
+    assert list(upkeep.collect_releases(root, "shelf", 1, key=KEY)) == [1]
     assert store.verify(root, "shelf", keys=[OWN]) == []
 
 

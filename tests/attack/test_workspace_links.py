@@ -37,12 +37,12 @@ def test_gc_removes_nothing_beyond_a_link(past, tmp_path, place):
     link = past.workspace / place
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(photos, target_is_directory=True)
-    gc.collect(past.workspace, past.push, 1)
+    gc.collect_garbage(past.workspace, past.push, 1)
     assert sorted(photos.rglob("*")) == before
 
 
 def test_a_folder_that_was_moved_to_another_disk_is_still_cleaned(past, tmp_path):
     (past.workspace / "artifacts").rename(tmp_path / "disk")
     (past.workspace / "artifacts").symlink_to(tmp_path / "disk", target_is_directory=True)
-    gc.collect(past.workspace, past.push, 1)
+    gc.collect_garbage(past.workspace, past.push, 1)
     assert len([*(tmp_path / "disk").glob("*/made/*")]) == 2

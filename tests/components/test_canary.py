@@ -166,7 +166,7 @@ def test_a_collected_version_is_known_and_one_that_never_was_is_not(tmp_path):
     push = tmp_path / "push"
     for name in ("first", "second", "third"):
         Run(tmp_path / name, name).push_to(push)
-    upkeep.collect(push, "shelf", keep=1)
+    upkeep.collect_releases(push, "shelf", keep=1)
 
     versions = find_pushed(str(push), "shelf", [1, 3, 9])
     assert versions[3].created and not versions[3].damage

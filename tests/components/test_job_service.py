@@ -12,7 +12,7 @@ import pytest
 import tensorflow_data_validation as tfdv
 
 from data.photos.labels_file import write_span
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from tests.components.steps import IN_MEMORY, count_statistics, ingest
 from tests.components.test_example_gen import row, walk
 
@@ -58,7 +58,7 @@ def flags(tmp_path_factory):
                 time.sleep(0.1)
             ports[name] = match[1]
         places = [f"beam.{name}=localhost:{port}" for name, port in ports.items()]
-        yield load({}, None, ["beam.engine=portable", *places]).beam.as_flags()
+        yield load_settings({}, None, ["beam.engine=portable", *places]).beam.as_flags()
     finally:
         for process in processes:
             process.kill()

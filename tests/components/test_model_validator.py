@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tfx.components.util.model_utils import is_model_blessed
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, ModelRun
 
 from components.artifacts import Quarantine
@@ -107,7 +108,7 @@ def test_a_model_that_breaks_a_bound_is_not_blessed(comparison):
     blessing = comparison[1]
     assert VERDICT.read(Path(blessing.uri)).result == "fail"
     assert VERDICT.read(Path(blessing.uri)).slices
-    assert blessing.get_int_custom_property("blessed") == 0
+    assert not is_model_blessed(blessing)
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "NOT_BLESSED"}
 
 
@@ -150,7 +151,7 @@ def test_a_model_is_blessed_without_a_comparable_baseline_and_judged_without_its
     verdict = VERDICT.read(Path(blessing.uri))
     assert verdict.result == "no_baseline" and "Version 7 in production cannot answer" in verdict.reasons[-1]
     assert any(warning.endswith("Feature: size is required.") for warning in verdict.warnings)
-    assert blessing.get_int_custom_property("blessed") == 1
+    assert is_model_blessed(blessing)  # as TFX's Pusher asks
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "BLESSED"}
     without_twins = METRICS.read(Path(evaluation.uri)).without_twins
     assert without_twins.candidate["overall"]["all"]["example_count"] == len(ids) - len(pairs)

@@ -408,7 +408,7 @@ def test_a_run_whose_model_was_rolled_back_and_collected_ends_as_unchanged(push,
     store.rollback(push, "shelf", "phones crash on it")
     for name in ("third", "fourth"):
         store.push(push, "shelf", make_candidate(tmp_path / name, name))
-    assert 2 in upkeep.collect(push, "shelf", keep=1)
+    assert 2 in upkeep.collect_releases(push, "shelf", keep=1)
 
     outcome, version, (reason,) = Run(tmp_path / "again", "second").push_to(push)
     assert (outcome, version) == ("unchanged", 2) and "garbage-collected" in reason

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.records.training import SEARCH
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from pipeline.workloads import find_workload
 from tests.e2e.conftest import QUICK, Ended, edgeline, plan, run_dag
 
@@ -75,7 +75,7 @@ def test_the_same_run_again_needs_no_search_and_a_pinned_profile_has_none(
     profile = str(find_artifact(workspace, "Tuner/tuner_results/*") / "tuned.yaml")
     pinned = plan(workspace, *options, "--profile", profile, settings=SETTINGS)
     assert "Tuner" not in pinned and pinned["Trainer"] == "done"
-    loaded, best = load(find_workload("sensor").settings, profile, SETTINGS), first_run.json["tuned"]
+    loaded, best = load_settings(find_workload("sensor").settings, profile, SETTINGS), first_run.json["tuned"]
     assert loaded.trainer.learning_rate == best["trainer.learning_rate"]
     assert loaded.model.hidden == best["model.hidden"]
 

@@ -6,7 +6,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from edgeline.errors import DataRefused, Problem
-from edgeline.failures import describe
+from edgeline.failures import describe_error
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
 
 
@@ -31,7 +31,7 @@ def test_an_error_of_ours_keeps_its_exit_code_and_its_parts_however_deep_it_lies
         except RuntimeError:
             raise ValueError("while publishing")  # noqa: B904 (the test is of its context)
 
-    problem = describe(get_error(launcher), "ExampleGen")
+    problem = describe_error(get_error(launcher), "ExampleGen")
 
     assert problem == Problem("No photo is labelled.", "Nothing can be learned.", "Label some.", exit_code=4)
 
@@ -44,7 +44,7 @@ def test_an_error_that_beam_raises_again_with_the_step_in_its_message_keeps_its_
         with beam.Pipeline(options=PipelineOptions(list(FASTEST_ON_ONE_MACHINE))) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(refuse)
 
-    problem = describe(get_error(run), "ExampleGen")
+    problem = describe_error(get_error(run), "ExampleGen")
 
     assert problem == Problem(
         "Too dark.", "Nothing can be seen.", "Turn on the light.", ("span-00001",), exit_code=4
@@ -58,7 +58,7 @@ def test_any_other_error_names_the_step_and_its_first_cause():
         except KeyError as error:
             raise RuntimeError("Execution 7 failed with a very long text") from error
 
-    problem = describe(get_error(step), "Transform")
+    problem = describe_error(get_error(step), "Transform")
 
     assert problem.exit_code == 1
     assert problem.found == "The step Transform failed: KeyError: 'label'"
@@ -70,8 +70,8 @@ def test_a_current_folder_that_was_removed_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
 
-    assert "this one was removed" in describe(get_error(os.getcwd)).do
-    assert "this one was removed" not in describe(get_error(lambda: os.stat("/nowhere/a"))).do
+    assert "this one was removed" in describe_error(get_error(os.getcwd)).do
+    assert "this one was removed" not in describe_error(get_error(lambda: os.stat("/nowhere/a"))).do
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_current_folder_that_was_removed_is_named(tmp_path, monkeypatch):
     ids=str,
 )
 def test_a_full_disk_is_named_for_the_error_of_each_library(error, found):
-    problem = describe(error, "Trainer")
+    problem = describe_error(error, "Trainer")
 
     assert problem.found == found and "space" in problem.do
 
@@ -104,7 +104,7 @@ class ResourceExhaustedError(Exception):
     ],
 )
 def test_a_step_that_runs_out_of_memory_is_named(error, is_memory):
-    problem = describe(error, "Evaluator")
+    problem = describe_error(error, "Evaluator")
 
     assert problem.found.startswith("The step Evaluator ran out of memory") == is_memory
     assert ("data.window" in problem.do) == is_memory

@@ -7,14 +7,14 @@ from apache_beam.runners.worker import statecache
 
 from edgeline.errors import UsageError
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE, speed_up_beam
-from pipeline.settings import load
+from pipeline.settings import load_settings
 
 POOL = ("--environment_type=EXTERNAL", "--environment_config=here:50000", "--sdk_container_image=none")
 IMAGE = ("--environment_type=DOCKER", "--environment_config=shop:1", "--sdk_container_image=shop:1")
 
 
 def make_flags(*settings):
-    return load({}, None, [f"beam.{setting}" for setting in settings]).beam.as_flags()
+    return load_settings({}, None, [f"beam.{setting}" for setting in settings]).beam.as_flags()
 
 
 @pytest.mark.parametrize(

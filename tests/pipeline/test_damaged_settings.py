@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from edgeline.errors import UsageError
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from pipeline.workloads import find_workload, with_features
 from tests.fuzz import ROUNDS, SEED, damage_text, damage_value
 
@@ -64,10 +64,10 @@ def test_damaged_text_gives_a_value_or_a_usage_error(tmp_path, kind):
         try:
             if kind == "workload":
                 workload = find_workload(str(path))
-                load(workload.settings, labels=with_features(workload).labels)
+                load_settings(workload.settings, labels=with_features(workload).labels)
             elif kind == "profile":
-                load({}, str(path), labels=["a", "b"])
+                load_settings({}, str(path), labels=["a", "b"])
             else:
-                load({}, overrides=[damaged], labels=["a", "b"])
+                load_settings({}, overrides=[damaged], labels=["a", "b"])
         except UsageError as error:
             assert error.exit_code == 2 and len(str(error)) < 100_000

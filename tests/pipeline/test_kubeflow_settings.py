@@ -4,13 +4,13 @@ import pytest
 
 from edgeline.errors import UsageError
 from pipeline.kubeflow_settings import Placement, locate_mount, split_claim
-from pipeline.settings import load
+from pipeline.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def load_kubeflow(**group):
-    return load({"kubeflow": group}).kubeflow
+    return load_settings({"kubeflow": group}).kubeflow
 
 
 def get_mistake(**group):
@@ -141,10 +141,10 @@ def test_the_example_settings_of_a_cluster_load_with_and_without_their_proposals
     text = (ROOT / "deploy" / "kubeflow" / "settings.example.yaml").read_text()
     path = tmp_path / "cluster.yaml"
     path.write_text(text)
-    assert load({}, platform=str(path)).kubeflow.data == "pvc://edgeline/data"
+    assert load_settings({}, platform=str(path)).kubeflow.data == "pvc://edgeline/data"
     lines = [line for line in text.splitlines() if not line.startswith(("  data: pvc", "  push: pvc"))]
     path.write_text("\n".join(lines).replace("#   ", ""))
-    settings = load({}, platform=str(path)).kubeflow
+    settings = load_settings({}, platform=str(path)).kubeflow
     assert settings.data == "s3://BUCKET/data" and settings.placement("Trainer").gpu == 1
     aws = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     ours = {"EDGELINE_SIGNING_KEY", "EDGELINE_WEBHOOK", "MLFLOW_TRACKING_TOKEN"}

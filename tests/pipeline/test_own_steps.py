@@ -39,7 +39,7 @@ def write_module(tmp_path, monkeypatch):
 
 
 def load_steps(own, **groups):
-    return settings.load({"steps": own, **groups})
+    return settings.load_settings({"steps": own, **groups})
 
 
 def compile_dag(own):

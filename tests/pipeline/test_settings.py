@@ -8,13 +8,13 @@ import pytest
 
 from edgeline.errors import UsageError
 from edgeline.settings_layers import merge_layers
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings, load_settings
 from pipeline.workloads import KINDS
 
 
 def get_mistakes(workload=None, profile=None, overrides=(), labels=None):
     with pytest.raises(UsageError) as caught:
-        load(workload or {}, profile, overrides, labels)
+        load_settings(workload or {}, profile, overrides, labels)
     return [line.strip() for line in caught.value.found.splitlines()[1:]]
 
 
@@ -24,7 +24,7 @@ def test_each_layer_overrules_the_ones_below_it_key_by_key(tmp_path):
     platform.write_text("trainer: {batch_size: 16}\nkubeflow: {image: ours:2, retries: 5}\n")
     workload = {"trainer": {"epochs": 4, "learning_rate": 0.01, "class_weights": {"damaged": 2.0}}}
 
-    settings = load(workload, str(profile), ["kubeflow.retries=1"], platform=str(platform))
+    settings = load_settings(workload, str(profile), ["kubeflow.retries=1"], platform=str(platform))
 
     assert (settings.trainer.epochs, settings.trainer.batch_size) == (3, 16)
     assert (settings.trainer.learning_rate, settings.trainer.class_weights) == (0.01, {"damaged": 2.0})
@@ -34,7 +34,7 @@ def test_each_layer_overrules_the_ones_below_it_key_by_key(tmp_path):
 
 def test_a_list_replaces_the_list_below_it():
     workload = {"edge": {"variants": ["fp32", "fp16"]}}
-    assert load(workload, None, ["edge.variants=[int8]"]).edge.variants == ("int8",)
+    assert load_settings(workload, None, ["edge.variants=[int8]"]).edge.variants == ("int8",)
 
 
 def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range():
@@ -42,14 +42,14 @@ def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range(
         "trainer": {"class_weights": {"damaged": 2.0}, "epochs": 7},
         "tune": {"space": {"model": {"hidden": {"min": 32, "max": 128, "step": 32}}}},
     }
-    settings = load(
+    settings = load_settings(
         workload, None, ["trainer.class_weights={}", "tune.space.model.hidden={min: 16, max: 24}"]
     )
     assert settings.trainer.class_weights == {} and settings.trainer.epochs == 7
     assert settings.tune.space["model.hidden"].step is None
     own = {"steps": {"Own": {"component": "a.B"}}}
     assert not merge_layers(own, None, None, ["steps={}"])[0].values["steps"]
-    settings = load(workload, None, ["trainer={}", "tune.space.model.hidden.max=64"])
+    settings = load_settings(workload, None, ["trainer={}", "tune.space.model.hidden.max=64"])
     assert settings.trainer.class_weights == {"damaged": 2.0} and settings.trainer.epochs == 7
     assert (settings.tune.space["model.hidden"].max, settings.tune.space["model.hidden"].step) == (64, 32)
 
@@ -66,7 +66,7 @@ def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range(
 def test_a_number_of_epochs_that_a_person_sets_holds_against_limits_of_steps_that_nobody_set(
     overrides, expected
 ):
-    trainer = load(KINDS["photos"]["settings"], None, overrides).trainer
+    trainer = load_settings(KINDS["photos"]["settings"], None, overrides).trainer
     assert (trainer.epochs, trainer.min_steps, trainer.max_steps) == expected
 
 
@@ -81,21 +81,21 @@ def test_a_number_of_epochs_that_a_person_sets_holds_against_limits_of_steps_tha
 def test_an_override_that_would_have_no_effect_is_refused(kind, override, words):
     module, settings = KINDS[kind]["module"], KINDS[kind]["settings"]
     with pytest.raises(UsageError) as caught:
-        load(settings, None, [override], module=module)
+        load_settings(settings, None, [override], module=module)
     assert f"{words} (from --set)." in caught.value.found
     # A profile may be for several kinds of workloads, and a module of one's own may read anything.
-    assert load(settings, None, [override])
-    assert load(settings, None, [override], module="my.module")
+    assert load_settings(settings, None, [override])
+    assert load_settings(settings, None, [override], module="my.module")
 
 
 def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
-    severity = load({}, None, ["gate.severity.drift=off"]).gate.severity
+    severity = load_settings({}, None, ["gate.severity.drift=off"]).gate.severity
 
     assert severity == {**Settings().gate.severity, "drift": "off"} != Settings().gate.severity
 
 
 def test_the_published_profile_is_found_by_its_name_and_needs_weights():
-    model = load({}, "published", ["model.weights=mine.h5"]).model
+    model = load_settings({}, "published", ["model.weights=mine.h5"]).model
     assert (model.backbone, model.image_size, model.channels) == ("mobilenet_v3_small", 128, 1)
     (mistake,) = get_mistakes(profile="published")
     assert "set it to a file of weights (from the profile published)" in mistake
@@ -116,11 +116,11 @@ def test_the_published_profile_is_found_by_its_name_and_needs_weights():
     ],
 )  # fmt: skip
 def test_values_are_parsed_as_yaml_with_words_left_words(override, group, key, value):
-    assert getattr(getattr(load({}, None, [override]), group), key) == value
+    assert getattr(getattr(load_settings({}, None, [override]), group), key) == value
 
 
 def test_settings_survive_json_as_the_worker_gets_them():
-    settings = load(
+    settings = load_settings(
         {}, "published", ["model.frozen_stages=3", "edge.variants=[int8, fp32]", "push.destination=/store"]
     )
 
@@ -229,22 +229,24 @@ def test_a_key_that_a_profile_has_twice_is_refused(tmp_path):
 def test_a_bound_on_slices_that_the_workload_or_the_answers_of_phones_lack_is_refused(bounds, kind, allowed):
     slices = ("class", "machine", "span")
     for known in ("machine", "device" if bounds == "served" else "span"):
-        load({}, None, [f"evaluation.{bounds}=[{{slice: {known}, lower: 0.5}}]"], slices=slices)
+        load_settings({}, None, [f"evaluation.{bounds}=[{{slice: {known}, lower: 0.5}}]"], slices=slices)
     with pytest.raises(UsageError, match=rf"{bounds}\.0\.slice: '{kind}' is not one of {allowed}"):
-        load({}, None, [f"evaluation.{bounds}=[{{slice: {kind}, lower: 0.5}}]"], slices=slices)
+        load_settings({}, None, [f"evaluation.{bounds}=[{{slice: {kind}, lower: 0.5}}]"], slices=slices)
 
 
 def test_a_workload_with_slices_by_device_has_those_of_phones_under_another_name():
     for known in ("device", "served device"):
-        load({}, None, [f"evaluation.served=[{{slice: {known}, lower: 0.5}}]"], slices=("class", "device"))
+        load_settings(
+            {}, None, [f"evaluation.served=[{{slice: {known}, lower: 0.5}}]"], slices=("class", "device")
+        )
 
 
 @pytest.mark.parametrize("metric", ["auc", "recall_at_false_alarms"])
 def test_a_bound_on_a_metric_of_alarms_is_refused_without_a_normal_label(metric):
     bounds = [f"evaluation.bounds=[{{slice: overall, metric: {metric}, lower: 0.9}}]"]
-    assert load({}, None, bounds, normal="ok").evaluation.bounds
+    assert load_settings({}, None, bounds, normal="ok").evaluation.bounds
     with pytest.raises(UsageError, match=rf"bounds\.0\.metric: {metric} .* no `normal`"):
-        load({}, None, bounds, normal="")
+        load_settings({}, None, bounds, normal="")
 
 
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
@@ -302,7 +304,7 @@ def test_a_key_that_is_nested_thousands_deep_is_a_mistake():
 
 
 def test_a_key_stays_the_text_that_was_written():
-    weights = load({}, None, ["trainer.class_weights={1e3: 1, true: 2, 2026-10-05: 3, ~: 4, <<: 5}"])
+    weights = load_settings({}, None, ["trainer.class_weights={1e3: 1, true: 2, 2026-10-05: 3, ~: 4, <<: 5}"])
 
     assert list(weights.trainer.class_weights) == ["1e3", "true", "2026-10-05", "~", "<<"]
 
@@ -332,7 +334,7 @@ def test_a_file_of_settings_that_cannot_be_read_is_refused_at_once(make, message
     make(path)
 
     with pytest.raises(UsageError) as caught:
-        load({"data": {"window": 0}}, profile=str(path), platform=str(path))
+        load_settings({"data": {"window": 0}}, profile=str(path), platform=str(path))
 
     _, *mistakes = caught.value.found.splitlines()
     assert [line.split()[0] for line in mistakes] == ["--profile", "--settings", "data.window:"]
@@ -417,7 +419,10 @@ def test_weights_of_imagenet_are_refused_before_a_run_for_a_backbone_without_the
     photos = {"model": {"backbone": "efficientnet_lite0", "weights": "imagenet"}}
     (mistake,) = get_mistakes(workload=photos, overrides=["model.backbone=compact"])
     assert mistake.startswith("model.backbone: ") and "set model.weights=none" in mistake
-    assert load(photos, None, ["model.backbone=compact", "model.weights=none"]).model.backbone == "compact"
+    assert (
+        load_settings(photos, None, ["model.backbone=compact", "model.weights=none"]).model.backbone
+        == "compact"
+    )
 
 
 def test_settings_that_several_workers_cannot_use_are_refused_before_they_begin():
@@ -430,14 +435,14 @@ def test_settings_that_several_workers_cannot_use_are_refused_before_they_begin(
 
 def test_the_registry_is_in_the_workspace_or_at_a_chosen_uri_or_off(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert load({}).registry.of(Path("workspace")) == f"sqlite:///{tmp_path}/workspace/mlflow.db"
-    assert load({}, None, ["registry.enabled=false"]).registry.of(Path("workspace")) is None
+    assert load_settings({}).registry.of(Path("workspace")) == f"sqlite:///{tmp_path}/workspace/mlflow.db"
+    assert load_settings({}, None, ["registry.enabled=false"]).registry.of(Path("workspace")) is None
     for setting, uri in (
         ("postgresql+psycopg://me@host:5432/db", "postgresql+psycopg://me@host:5432/db"),
         ("https://mlflow.example.com:5000", "https://mlflow.example.com:5000"),
         ("sqlite:///all.db", f"sqlite:///{tmp_path}/all.db"),
     ):
-        settings = load({}, None, [f"registry.uri={setting}"])
+        settings = load_settings({}, None, [f"registry.uri={setting}"])
         assert settings.registry.of(Path("workspace")) == uri
         # The record of a run does not depend on its registry.
         assert settings.recorded() == Settings().recorded()
@@ -449,12 +454,14 @@ def test_hyperband_needs_enough_trials_to_train_one_to_the_end():
     assert "remove trainer.epochs from space" in mistake
     (mistake,) = get_mistakes(overrides=[*search, "trainer.epochs=16"])
     assert mistake.startswith("tune.max_trials: 16 is too few for hyperband: it needs 17 trials to train")
-    assert load({}, None, [*search, "trainer.epochs=9"]).tune.max_trials == 16
+    assert load_settings({}, None, [*search, "trainer.epochs=9"]).tune.max_trials == 16
 
 
 def test_a_space_is_read_nested_or_by_dotted_names_with_its_values_as_the_settings_have_them():
     space = {"trainer.brightness": [0, 0.5], "model": {"hidden": {"min": 32, "max": 64, "step": 16}}}
-    tune = load({"tune": {"max_trials": 4, "space": space}}, None, ["tune.space.trainer.brightness=[0]"]).tune
+    tune = load_settings(
+        {"tune": {"max_trials": 4, "space": space}}, None, ["tune.space.trainer.brightness=[0]"]
+    ).tune
     assert {name: values.ends for name, values in tune.space.items()} == {
         "trainer.brightness": (0.0,),
         "model.hidden": (32, 64),
@@ -467,7 +474,7 @@ def test_the_search_of_the_documentation_can_be_loaded(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "start" / "search.md").read_text(encoding="utf-8")
     example = page.split("\n    tune:\n")[1].split("\n\n")[0]
     (tmp_path / "tune.yaml").write_text(f"    tune:\n{example}\n", encoding="utf-8")
-    tune = load({}, str(tmp_path / "tune.yaml")).tune
+    tune = load_settings({}, str(tmp_path / "tune.yaml")).tune
     assert (tune.max_trials, len(tune.space)) == (12, 3)
 
 
@@ -480,4 +487,4 @@ def test_the_search_of_the_documentation_can_be_loaded(tmp_path):
     ],
 )
 def test_photos_are_trained_with_a_rate_for_the_weights_that_training_begins_with(overrides, rate):
-    assert load(KINDS["photos"]["settings"], overrides=overrides).trainer.learning_rate == rate
+    assert load_settings(KINDS["photos"]["settings"], overrides=overrides).trainer.learning_rate == rate

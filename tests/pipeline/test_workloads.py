@@ -4,7 +4,7 @@ import pytest
 
 from data.importers.tables import import_table
 from edgeline.errors import UsageError
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from pipeline.workloads import BUILT_IN, find_workload, with_features
 from runners.cli.main import main
 
@@ -23,7 +23,7 @@ def write_workload(folder, text, schema=SCHEMA):
 
 @pytest.mark.parametrize("workload", BUILT_IN.values(), ids=BUILT_IN)
 def test_the_settings_of_each_built_in_workload_are_right(workload):
-    settings = load(workload.settings, labels=with_features(workload).labels)
+    settings = load_settings(workload.settings, labels=with_features(workload).labels)
 
     assert settings.evaluation.bounds
 
@@ -40,7 +40,9 @@ def test_a_workload_of_ones_own_is_read_from_its_file(tmp_path):
     assert (workload.name, workload.module) == ("bottles", "trainer_module.workloads.photos")
     assert workload.schema == str(tmp_path / "photos.pbtxt")
     assert with_features(workload).labels == ("whole", "broken", "no")
-    assert load(workload.settings, labels=with_features(workload).labels).trainer.class_weights == {"no": 3.0}
+    assert load_settings(workload.settings, labels=with_features(workload).labels).trainer.class_weights == {
+        "no": 3.0
+    }
 
 
 def test_an_unknown_name_comes_with_the_nearest_known_one():
@@ -167,7 +169,7 @@ def test_a_missing_schema_is_refused(tmp_path):
 
 
 def resolve(workload):
-    return load(with_features(workload).settings).recorded()
+    return load_settings(with_features(workload).settings).recorded()
 
 
 def load_handwritten(folder, kind, settings="{}"):
@@ -212,7 +214,7 @@ def test_a_file_written_by_hand_has_the_settings_of_the_built_in_one_of_its_kind
 def test_a_workload_overrides_its_kind_and_set_overrides_both(tmp_path):
     settings = "{trainer: {epochs: 3, batch_size: 8}, edge: {variants: [fp16]}}"
     workload = load_handwritten(tmp_path, "table", settings)
-    trainer = load(workload.settings, overrides=["trainer.batch_size=4"]).trainer
+    trainer = load_settings(workload.settings, overrides=["trainer.batch_size=4"]).trainer
     assert (trainer.learning_rate, trainer.epochs, trainer.batch_size) == (0.003, 3, 4)
     assert trainer.max_steps is None  # the kind's limit, which could make these epochs fewer
-    assert load(workload.settings).edge.variants == ("fp16",)
+    assert load_settings(workload.settings).edge.variants == ("fp16",)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.beam_on_spark import cluster as beam_on_spark
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from tests.scale.standalone import PYTHON, Standalone, run_standalone
 
 
@@ -48,4 +48,4 @@ def spark_settings(cluster: Standalone, spill: Path) -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def flags(spark_settings: tuple[str, ...]) -> tuple[str, ...]:
-    return load({}, None, list(spark_settings)).beam.as_flags()
+    return load_settings({}, None, list(spark_settings)).beam.as_flags()

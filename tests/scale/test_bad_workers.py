@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.beam_on_spark import cluster as beam_on_spark
 from edgeline.errors import EdgelineError
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from tests.scale.standalone import run_standalone
 
 pytestmark = pytest.mark.scale
@@ -26,7 +26,7 @@ def cluster(tmp_path_factory):
 
 def run_pipeline(master, spill, *settings):
     overrides = ("beam.engine=spark", f"beam.master={master}", f"beam.spill={spill}", *settings)
-    flags = load({}, None, list(overrides)).beam.as_flags()
+    flags = load_settings({}, None, list(overrides)).beam.as_flags()
     with beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
         _ = pipeline | beam.Create([1])
 

@@ -26,13 +26,13 @@ def write_transform(folder, names):
 def test_a_module_that_lacks_functions_is_refused_with_their_names(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "half_a_module", ["preprocessing_fn"])
     with pytest.raises(UsageError, match="half_a_module has no build_model and no edge_contract") as error:
-        workload_module.load("half_a_module")
+        workload_module.load_workload_module("half_a_module")
     assert error.value.why and error.value.do
 
 
 def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "own_module", ["preprocessing_fn", "build_model", "edge_contract"])
-    assert workload_module.load("own_module").__name__ == "own_module"
+    assert workload_module.load_workload_module("own_module").__name__ == "own_module"
     assert workload_module.name_tensor_signature("own_module") == "serve_tensors"
     assert workload_module.find("own_module", "augment") is None
     columns = ("torque", "mean torque", "mean_torque", "2nd (°C)")
@@ -41,6 +41,36 @@ def test_a_module_with_the_three_functions_needs_nothing_else(tmp_path, monkeypa
         "serve_raw",
         dict(zip(names, columns, strict=True)),
     )
+
+
+NETWORK = """
+from tensorflow.keras import layers
+
+def preprocessing_fn(inputs, custom_config):
+    return layers.StringLookup()(inputs)
+
+def edge_contract(transform, settings, workload): ...
+
+def embed(window):
+    return layers.{layer}(12)(window)
+
+def build_model(labels, settings, transform):
+    return embed(labels)
+"""
+
+
+def test_a_network_that_looks_words_up_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    """Words are looked up before the network, in preprocessing_fn."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "with_words.py").write_text(NETWORK.format(layer="Embedding"))
+    workload_module.check_source("with_words")
+
+    (tmp_path / "with_a_table.py").write_text(NETWORK.format(layer="IntegerLookup"))
+    with pytest.raises(
+        UsageError, match="build_model of the module with_a_table uses IntegerLookup"
+    ) as error:
+        workload_module.check_source("with_a_table")
+    assert "preprocessing_fn" in error.value.do
 
 
 def test_the_model_reads_the_feature_that_is_neither_label_nor_hidden(tmp_path):

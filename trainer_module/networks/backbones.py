@@ -60,7 +60,7 @@ def build_body(settings: ModelSettings) -> keras.Model:
             )
         efficientnet_lite.load_imagenet(network, SIZES[settings.backbone])
     elif settings.weights != "none":
-        weights_file.load(network, Path(settings.weights))
+        weights_file.load_weights(network, Path(settings.weights))
     return network
 
 

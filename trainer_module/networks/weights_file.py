@@ -18,7 +18,7 @@ from edgeline.errors import UsageError
 _Layer = tuple[str, Sequence[np.ndarray]]
 
 
-def load(body: keras.Model, path: Path) -> None:
+def load_weights(body: keras.Model, path: Path) -> None:
     """Loads the weights of a network from a file, which may have more layers after the network's.
 
     The file is a `.weights.h5` or `.keras` of Keras 3, or an `.h5` of Keras 2 such as those of

@@ -78,7 +78,7 @@ def _write(checkpoint: Checkpoint, path: Path) -> None:
         np.savez(file, **arrays)
 
 
-def load(model: keras.Model, folder: Path) -> Checkpoint | None:
+def load_checkpoint(model: keras.Model, folder: Path) -> Checkpoint | None:
     """Restores the model and its optimizer from the folder's checkpoint.
 
     Returns:

@@ -128,7 +128,7 @@ def train(
     """
     model, replicas = loop.model, loop.replicas
     is_chief = devices.is_chief(replicas)
-    resumed = checkpoint.load(model, folder) if is_chief else None
+    resumed = checkpoint.load_checkpoint(model, folder) if is_chief else None
     variables = checkpoint.list_training_variables(model)
     values = devices.from_chief(replicas, [variable.numpy() for variable in variables])
     for variable, value in zip(variables, values, strict=True):

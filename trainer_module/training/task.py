@@ -258,7 +258,7 @@ def prepare(
 
 def build_model(task: Task, settings: ModelSettings) -> keras.Model:
     """Builds the workload's model, with weights that no example has changed."""
-    module = workload_module.load(task.workload.module)
+    module = workload_module.load_workload_module(task.workload.module)
     model: keras.Model = module.build_model(task.workload.labels, settings, task.transform)
     return model
 

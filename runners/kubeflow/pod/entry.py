@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgeline.errors import EdgelineError, Problem, UsageError
-from edgeline.failures import describe, walk_chain
+from edgeline.failures import describe_error, walk_chain
 from edgeline.records.outcome import Outcome
 from edgeline.records.shards import find_cause
 from edgeline.records.steps import RELEASE_GATE, find_helped_step, find_info
@@ -42,7 +42,7 @@ from runners.kubeflow.pod.run_end import mirror_records, record_end, send_alerts
 from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, digest_step_files
-from trainer_module.workload_module import load
+from trainer_module.workload_module import load_workload_module
 
 # The outputs in TFX of the Trainer, the step that can have several pods.
 _TRAINED = {"model": "tfx.Model", "model_run": "tfx.ModelRun"}
@@ -81,7 +81,7 @@ def _configure_logs(root: Path) -> None:
 
 def _conclude_failure(error: Exception, options: Namespace, run: str) -> tuple[Outcome, Problem]:
     """Returns the outcome of a step that raised an error, and the problem; logs and records it."""
-    problem = describe(find_cause(error), options.step)
+    problem = describe_error(find_cause(error), options.step)
     if not any(isinstance(link, EdgelineError) for link in walk_chain(error)):
         logging.getLogger("edgeline.kubeflow").error("%s failed", options.step, exc_info=error)
         problem = replace(problem, do="Read the log above.")
@@ -152,7 +152,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         fillings[LOCK_OF_IMAGE] = inputs.digest_lock()
     arguments = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:
-        parameters.check(json.loads(options.settings), arguments)
+        parameters.check_parameters(json.loads(options.settings), arguments)
     values = parameters.put_together(find_helped_step(options.step), arguments, options.unshown, fillings)
     executor_input["inputs"]["parameterValues"] = values
     with share_with_executors(
@@ -161,7 +161,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
         handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), places)
 
         # TFX is imported only now, so that a wrong input is reported at once.
-        load(options.module)
+        load_workload_module(options.module)
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
         speed_up_beam()

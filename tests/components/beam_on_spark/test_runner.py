@@ -19,15 +19,15 @@ from apache_beam.utils.timestamp import Timestamp
 
 from components.beam_on_spark import cluster
 from edgeline.errors import DataRefused, EdgelineError, Problem
-from edgeline.failures import describe
-from pipeline.settings import load
+from edgeline.failures import describe_error
+from pipeline.settings import load_settings
 
 pytestmark = pytest.mark.e2e
 LINES = ["a b a", "b c", "a"] * 50
 
 
 def flags(*more):
-    return load({}, None, ["beam.engine=spark", "beam.master=local[2]", *more]).beam.as_flags()
+    return load_settings({}, None, ["beam.engine=spark", "beam.master=local[2]", *more]).beam.as_flags()
 
 
 def make_pipeline(beam_flags=None):
@@ -86,7 +86,7 @@ def read_all(folder):
 
 def test_a_pipeline_gives_what_it_gives_in_memory(tmp_path):
     spill = tmp_path / "spill"
-    in_memory = load({}).beam.as_flags()
+    in_memory = load_settings({}).beam.as_flags()
     for folder, beam_flags in (("direct", in_memory), ("spark", flags(f"beam.spill={spill}"))):
         with make_pipeline(beam_flags) as pipeline:
             write_all(pipeline, tmp_path / folder)
@@ -100,7 +100,7 @@ def test_a_pipeline_gives_what_it_gives_in_memory(tmp_path):
 def test_an_error_of_a_library_reaches_the_user_without_a_page_of_java():
     with pytest.raises(ZeroDivisionError) as caught, make_pipeline() as pipeline:
         _ = pipeline | beam.Create(range(5)) | beam.Map(lambda number: 1 // (number - 3))
-    message = describe(caught.value, "Transform").found
+    message = describe_error(caught.value, "Transform").found
     assert message.startswith("The step Transform failed: ZeroDivisionError: integer division")
     assert "java" not in message.lower() and len(message) < 300
 
@@ -114,7 +114,7 @@ def test_an_error_of_ours_reaches_the_user_also_through_an_error_of_a_library():
 
     with pytest.raises(ValueError, match="in a library") as caught, make_pipeline() as pipeline:
         _ = pipeline | beam.Create([1]) | beam.Map(refuse)
-    problem = describe(caught.value, "ExampleGen")
+    problem = describe_error(caught.value, "ExampleGen")
     parts = ("Three was found.", "Nothing counts to it.", "Take it out.")
     assert problem == Problem(*parts, exit_code=4, spans=("span-00003",))
 

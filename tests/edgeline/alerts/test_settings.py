@@ -3,13 +3,13 @@
 import pytest
 
 from edgeline.errors import UsageError
-from pipeline.settings import load
+from pipeline.settings import load_settings
 
 SECRET = "https://hooks.example.com/services/s3cr3t"
 
 
 def load_alerts(*overrides):
-    return load({}, overrides=[f"alerts.{override}" for override in overrides]).alerts
+    return load_settings({}, overrides=[f"alerts.{override}" for override in overrides]).alerts
 
 
 def test_each_channel_is_set_by_itself():
@@ -50,5 +50,5 @@ def test_settings_that_could_send_nothing_are_refused_before_a_run():
 
 
 def test_a_change_of_alerts_is_no_reason_to_train_again():
-    one, other = load({}, overrides=["alerts.webhook=$HOOK"]), load({})
+    one, other = load_settings({}, overrides=["alerts.webhook=$HOOK"]), load_settings({})
     assert one.recorded() == other.recorded()

@@ -17,7 +17,7 @@ from edgeline.release import store
 from edgeline.report import archive
 from edgeline.report.facts import Facts
 from edgeline.workspace.runs import RunFolder
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from runners.cli.main import main
 from tests.conftest import make_workspace
 from tests.edgeline.alerts.servers import SECRET
@@ -75,7 +75,7 @@ def served_week(tmp_path, make_run):
         outcome="pushed",
         version=1,
         data=str(data),
-        settings=load({}).recorded(),
+        settings=load_settings({}).recorded(),
         started_at=utc_now(),
     )
     return workspace, span.path

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from edgeline.gates.data import judge, select_spans
+from edgeline.gates.data import judge_data, select_spans
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
 from edgeline.records.rules import BrokenRule
@@ -18,7 +18,7 @@ OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"), span="span-00002")
 
 def decide(*drifts, window=WINDOW, twins=None, spans=(), served=None, broken=(), **settings):
     settings = GateSettings(**{"min_examples_per_class": 1, **settings})
-    return judge(window, (), drifts, settings, twins, spans, served, broken)
+    return judge_data(window, (), drifts, settings, twins, spans, served, broken)
 
 
 def test_a_window_that_passes_has_the_number_of_accepted_rows():

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from edgeline.gates.edge import judge as find_excesses
+from edgeline.gates.edge import judge_measurement as find_excesses
 from edgeline.gates.edge import rest_on_time
 from edgeline.gates.settings import EdgeLimits
 from edgeline.records.edge import GroupAccuracy, Latency, Machine

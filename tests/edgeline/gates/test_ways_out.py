@@ -21,7 +21,7 @@ from edgeline.records.served import Served, ServedVersion
 from edgeline.records.verdict import Anomaly, Drift, Verdict
 from edgeline.report.facts import Facts
 from edgeline.report.next_steps import list_next_steps
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from tests.edgeline.gates import test_bounds, test_classes, test_edge, test_served
 
 SPAN, OLDER = Span("span-00002", 2, 50, 50), Span("span-00001", 1, 50, 50)
@@ -40,7 +40,7 @@ def list_steps(verdict, settings):
 
 def assert_way_leads_out(judge, own, *settings):
     """Asserts that a gate stops a run, that its steps name the settings, and what they say lets it pass."""
-    before = load(own)
+    before = load_settings(own)
     verdict = judge(before)
     assert not verdict.passed
     text = " ".join(list_steps(verdict, before))
@@ -50,12 +50,12 @@ def assert_way_leads_out(judge, own, *settings):
     for setting in settings:
         assert setting in text.partition("Decided by ")[2]
     overrides = [value for word, value in pairwise(words) if word == "--set"]
-    assert judge(load(own, overrides=overrides)).passed
+    assert judge(load_settings(own, overrides=overrides)).passed
 
 
 def judge_data(settings, **values):
     found = {"ingest": WINDOW, "anomalies": (), "drifts": (), **values}
-    return data.judge(settings=settings.gate, **found)
+    return data.judge_data(settings=settings.gate, **found)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_bounds_that_broke_are_left_out_of_the_list_and_the_others_stay():
     settings = {"evaluation": {"bounds": own, "beat_majority": False}}
     judge = partial(judge_model, answers=replace(test_bounds.make_answers(worse=30), baseline=None))
     assert_way_leads_out(judge, settings, "evaluation.bounds[1].upper", "evaluation.bounds[2].lower")
-    before = load(settings)
+    before = load_settings(settings)
     (command,) = re.findall("evaluation.bounds=([^']+)'", " ".join(list_steps(judge(before), before)))
-    kept = load({}, overrides=[f"evaluation.bounds={command}"]).evaluation.bounds
+    kept = load_settings({}, overrides=[f"evaluation.bounds={command}"]).evaluation.bounds
     assert [(bound.slice, bound.lower, bound.max_drop) for bound in kept] == [
         ("overall", 0.1, None),
         ("class", None, 0.5),
@@ -191,7 +191,7 @@ def judge_files(settings, files):
     findings = [
         replace(finding, file=name)
         for name, measured in files.items()
-        for finding in edge.judge(
+        for finding in edge.judge_measurement(
             structs.replace(measured, unlike_difference=None) if not settings.model.unlike else measured,
             settings.edge,
         )
@@ -221,7 +221,7 @@ def test_of_several_files_the_one_that_needs_the_fewest_settings_is_let_through(
     own = {"model": {"unlike": True}}
     judge = partial(judge_files, files={"int8": broken, "fp16": WORST, "fp32": large})
     assert_way_leads_out(judge, own, "edge.max_size_mb")
-    before = load(own)
+    before = load_settings(own)
     text = " ".join(list_steps(judge(before), before))
     assert "edge.max_size_mb (5.0)" in text and "edge.min_agreement" not in text
     # No setting lets a file through that answers no numbers.

@@ -140,8 +140,8 @@ def test_gc_removes_the_files_of_old_runs_and_leaves_all_figures(place, make_run
         push(place, name)
     mirror(place, *runs)
     before = Reader(make_uri(place)).read_all()
-    plan = gc.collect(place, store_root, 1, dry_run=True)
-    assert gc.collect(place, store_root, 1) == plan and sum(plan.mlflow.values()) > 1000
+    plan = gc.collect_garbage(place, store_root, 1, dry_run=True)
+    assert gc.collect_garbage(place, store_root, 1) == plan and sum(plan.mlflow.values()) > 1000
     # A rollback goes to the second run. The next mirroring does not bring back the first.
     mirror(place, runs[2])
     mlflow = Reader(make_uri(place))

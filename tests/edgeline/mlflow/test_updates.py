@@ -25,7 +25,7 @@ from edgeline.report import archive
 from edgeline.workspace.known_runs import resolve_place
 from edgeline.workspace.place import Place
 from edgeline.workspace.runs import RunFolder, find_registry
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from tests.edgeline.release.candidates import make_candidate
 from tests.edgeline.report.runs import a_run
 from tests.edgeline.test_wheel import AS_ON_WINDOWS
@@ -49,7 +49,7 @@ def workspace(tmp_path, make_run, tables):
 
 
 def test_a_workspace_that_was_copied_has_a_registry_of_its_own(workspace, tmp_path):
-    settings, names = load({}), ["20261005-030000", "20261012-030000"]
+    settings, names = load_settings({}), ["20261005-030000", "20261012-030000"]
     for name in names:
         folder = RunFolder(workspace / "runs" / name)
         log = str(folder.path.absolute() / "run.log")

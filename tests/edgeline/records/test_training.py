@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from edgeline.records.training import SEARCH, Search, Trial
-from pipeline.settings import load
+from pipeline.settings import load_settings
 
 VALUES = {
     "trainer.learning_rate": 1e-5,
@@ -20,7 +20,7 @@ def test_the_best_of_a_search_is_a_profile_whose_runs_have_its_settings_and_sear
     profile.write_text(BEST.as_profile(), encoding="utf-8")
     workload = {"tune": {"max_trials": 8, "space": {"model.hidden": [32, 64]}}, "trainer": {"epochs": 3}}
 
-    settings = load(workload, str(profile))
+    settings = load_settings(workload, str(profile))
     trainer = settings.trainer
     assert settings.tune.max_trials == 0
     assert (trainer.epochs, trainer.learning_rate, trainer.flip) == (3, 1e-5, False)

@@ -127,7 +127,7 @@ def main(work: Path, action: str, seed: str = "") -> None:
     before_it, after_it, write = {
         "push": ((2,), (3,), lambda: store.push(root, "shelf", new)),
         "repair": ((2,), (2,), lambda: store.repair(root)),
-        "collect": ((3,), (3,), lambda: upkeep.collect(root, "shelf", 1, key=make_key())),
+        "collect": ((3,), (3,), lambda: upkeep.collect_releases(root, "shelf", 1, key=make_key())),
         "withdraw": ((2, 1), (2,), lambda: store.rollback(root, "shelf", "drill", key=make_key())),
         "rotate": ((2,), (2,), lambda: upkeep.rotate(root, "shelf", make_key(), make_key(2))),
         "trust": ((2,), (2,), lambda: vouch(root, make_key())),

@@ -78,7 +78,7 @@ def test_a_candidate_is_not_collected_and_stays_a_candidate(root, push):
     push("one", "two", "three", "four")
     store.rollout(root, "shelf", 1, 10, "was it better?", KEY)
     before = read(root)
-    assert list(upkeep.collect(root, "shelf", 1, key=KEY)) == [2]
+    assert list(upkeep.collect_releases(root, "shelf", 1, key=KEY)) == [2]
     assert read(root) == before and store.verify(root, "shelf") == []
     assert store.find_rollout(root, "shelf").reason == "was it better?"
     assert upkeep.rotate(root, "shelf", KEY, make_key(2)).candidate.version == 1

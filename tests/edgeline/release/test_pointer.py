@@ -53,7 +53,7 @@ def test_a_signed_pointer_is_not_replaced_without_a_key(root, push):
     changes = (
         lambda: store.rollback(root, "shelf", "three is worse"),
         lambda: store.promote(root, "shelf", 1, "one was better"),
-        lambda: upkeep.collect(root, "shelf", 1),
+        lambda: upkeep.collect_releases(root, "shelf", 1),
         lambda: store.renew(root, "shelf", None),
     )
     pointer = root / "edge/shelf/current.json"
@@ -68,7 +68,7 @@ def test_a_signed_pointer_is_not_replaced_without_a_key(root, push):
     with pytest.raises(UsageError, match="no key is set"):
         store.promote(root, "shelf", 2, "the pointer is damaged")
     pointer.write_bytes(whole)
-    assert list(upkeep.collect(root, "shelf", 1, key=make_key())) == [1]
+    assert list(upkeep.collect_releases(root, "shelf", 1, key=make_key())) == [1]
     assert read(root)[0].counter == 4 and store.verify(root, "shelf") == []
 
 

@@ -227,10 +227,12 @@ def test_old_releases_are_collected_but_those_of_phones_and_of_a_rollback(copy, 
     store.push(copy, "shelf", make_candidate(tmp_path / "four", "four"))
     store.rollback(copy, "shelf", "four is worse", to=2)
     before = snapshot(copy)
-    sizes = upkeep.collect(copy, "shelf", 1, dry_run=True)
+    sizes = upkeep.collect_releases(copy, "shelf", 1, dry_run=True)
     assert snapshot(copy) == before and list(sizes) == [3]
     assert sizes[3] == sum(len(content) for name, content in before.items() if "/shelf/3/" in name)
-    assert upkeep.collect(copy, "shelf", 1) == sizes and upkeep.collect(copy, "shelf", 1) == {}
+    assert (
+        upkeep.collect_releases(copy, "shelf", 1) == sizes and upkeep.collect_releases(copy, "shelf", 1) == {}
+    )
     assert store.current(copy, "shelf").version == 2
     assert store.verify(copy, "shelf") == [] and store.list_known_versions(copy, "shelf") == (1, 2, 4)
     lines = (copy / "edge/shelf/history.jsonl").read_text().splitlines()
@@ -240,7 +242,7 @@ def test_old_releases_are_collected_but_those_of_phones_and_of_a_rollback(copy, 
 
 
 def test_a_change_to_a_collected_release_says_that_it_was_collected(copy):
-    upkeep.collect(copy, "shelf", 1)
+    upkeep.collect_releases(copy, "shelf", 1)
     for change in (store.promote, store.rollback):
         with pytest.raises(UsageError, match=r"shelf 1 was collected on 2.*, by .*@") as caught:
             change(copy, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
@@ -315,7 +317,7 @@ def test_nothing_is_collected_if_the_log_has_gaps(copy):
     before = snapshot(copy)
     for dry_run in (True, False):
         with pytest.raises(EdgelineError, match="it is unknown which releases were in production"):
-            upkeep.collect(copy, "shelf", 1, dry_run)
+            upkeep.collect_releases(copy, "shelf", 1, dry_run)
     assert snapshot(copy) == before
 
 
@@ -334,7 +336,7 @@ def test_a_model_that_was_rolled_back_does_not_come_back_when_it_was_collected(b
     store.rollback(copy, "shelf", "three is worse")
     for content in ("four", "five"):
         store.push(copy, "shelf", make_candidate(base.parent / content, content))
-    assert list(upkeep.collect(copy, "shelf", 1)) == [1, 2, 3]
+    assert list(upkeep.collect_releases(copy, "shelf", 1)) == [1, 2, 3]
     versions = {
         content: store.find_version(copy, "shelf", identify_model(base.parent / content / "saved_model"))
         for content in ("one", "two", "three", "four", "five")

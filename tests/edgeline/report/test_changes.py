@@ -4,7 +4,7 @@ from msgspec import structs
 
 from edgeline.records.edge import EdgeFiles, Variant
 from edgeline.records.run import flatten
-from edgeline.report.changes import describe, find_changes
+from edgeline.report.changes import describe_facts, find_changes
 from edgeline.report.facts import Facts
 from tests.edgeline.report.runs import a_run, a_slice
 
@@ -82,7 +82,7 @@ def test_a_run_without_a_model_is_compared_in_what_it_has():
 
 
 def test_trainings_are_compared_at_the_epoch_that_was_kept():
-    lines = describe(a_run())["Training"]
+    lines = describe_facts(a_run())["Training"]
     assert lines["Epochs"] == "16, kept 12"
     assert (lines["Loss in train"], lines["Loss in eval"]) == (f"{1 / 12:.4f}", f"{1.1 / 12:.4f}")
-    assert "Training" not in describe(replace(a_run(), training=None))
+    assert "Training" not in describe_facts(replace(a_run(), training=None))

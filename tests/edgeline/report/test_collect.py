@@ -8,7 +8,7 @@ from edgeline.records.json_file import decode, encode
 from edgeline.records.run import Artifact, Run
 from edgeline.records.training import SEARCH, Search, Trial
 from edgeline.report import words
-from edgeline.report.collect import collect
+from edgeline.report.collect import collect_facts
 from edgeline.report.facts import Evaluation, Facts, Slice
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
@@ -28,7 +28,7 @@ def sources(tmp_path):
 
 
 def test_accuracy_is_shown_with_and_without_near_twins_in_train(sources):
-    facts = collect(sources, Run(id="1", workload="shelf"))
+    facts = collect_facts(sources, Run(id="1", workload="shelf"))
     assert (facts.twins.accuracy, facts.twins.without) == (0.7, 0.5)
     page = render_run(facts, {}, None)
     assert "70.0\u00a0%</b> on all eval photos, and <b>50.0\u00a0%</b> on the 6 without a near twin" in page
@@ -42,7 +42,7 @@ def test_figures_of_a_sample_say_so(sources):
     overall = Slice("overall", "all", 48_211, 0.9)
     edge = EdgeFiles(None, 10, contract=ContractCheck(60, 20, 1.0, 0.0012))
     facts = replace(
-        collect(sources, Run(id="1", workload="shelf")), edge=edge, evaluation=Evaluation((overall,))
+        collect_facts(sources, Run(id="1", workload="shelf")), edge=edge, evaluation=Evaluation((overall,))
     )
     page = " ".join(render_run(facts, {}, None).split())
     thousands = words.count(48_211)
@@ -57,7 +57,7 @@ def test_the_settings_of_a_run_that_searched_are_those_that_it_trained_with(sour
     search = Search("val_loss", 1, (Trial(1, {"trainer.learning_rate": 0.003}, score=0.2),))
     SEARCH.write(tmp_path / "search", search)
     run = Run(id="1", workload="shelf", settings={"trainer": {"learning_rate": 0.001}, "seed": 20})
-    facts = collect(replace(sources, search=tmp_path / "search"), run)
+    facts = collect_facts(replace(sources, search=tmp_path / "search"), run)
     assert facts.search == search
     assert facts.run.used_settings == {"trainer.learning_rate": 0.003, "seed": 20}
     assert decode(encode(facts), Facts) == facts
@@ -65,13 +65,13 @@ def test_the_settings_of_a_run_that_searched_are_those_that_it_trained_with(sour
 
 def test_a_run_without_near_twins_says_nothing_of_them(sources):
     TWINS.write(sources.quarantine, Twins(10))
-    facts = collect(sources, Run(id="1", workload="shelf"))
+    facts = collect_facts(sources, Run(id="1", workload="shelf"))
     assert facts.twins is None and "twin" not in render_run(facts, {}, None)
 
 
 def test_a_refused_run_counts_its_near_twins(sources):
     (sources.edge_verdict / PREDICTIONS.name).unlink()
-    page = render_run(collect(sources, Run(id="1", workload="shelf", outcome="refused")), {}, None)
+    page = render_run(collect_facts(sources, Run(id="1", workload="shelf", outcome="refused")), {}, None)
     assert "4 of 10 eval photos have a near twin in train" in page and "without a near twin" not in page
 
 

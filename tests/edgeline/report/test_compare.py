@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgeline.report.compare import Comparison, judge, pair_slices, render_diff
+from edgeline.report.compare import Comparison, judge_slices, pair_slices, render_diff
 from edgeline.report.words import UNKNOWN
 from tests.edgeline.report.runs import a_failed_run, a_run, a_slice
 
@@ -25,8 +25,8 @@ def compare(first, second) -> Comparison:
 )
 def test_shares_of_different_examples_differ_where_newcombes_interval_leaves_zero_out(second, first, verdict):
     one, other = a_slice("overall", "all", *first), a_slice("overall", "all", *second)
-    assert judge(one, other) == verdict
-    assert judge(other, one) == {"better": "worse", "noise": "noise"}[verdict]
+    assert judge_slices(one, other) == verdict
+    assert judge_slices(other, one) == {"better": "worse", "noise": "noise"}[verdict]
 
 
 def test_groups_are_called_as_the_workload_calls_them():

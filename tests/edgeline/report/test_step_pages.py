@@ -15,7 +15,7 @@ from edgeline.records.steps import STEPS
 from edgeline.records.training import EPOCHS, SEARCH, TRAINING, Epoch, Search, TrainingSummary, Trial
 from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
 from edgeline.report import archive
-from edgeline.report.collect import collect
+from edgeline.report.collect import collect_facts
 from edgeline.report.page import render_run
 from edgeline.report.sources import OUTPUTS, Sources
 from edgeline.report.step_pages import collect_metrics, find_worst_roc, read_confusion, render_page
@@ -47,7 +47,7 @@ def sources(tmp_path):
     fp16 = Variant("fp16", "model_fp16.tflite", measured=MEASURED)
     EDGE_FILES.write(sources.edge_verdict, EdgeFiles("fp16", 4, (fp16,)))
     PUSH.write(sources.pushed_model, Push("held", reasons=("Bad.",)))
-    facts = collect(
+    facts = collect_facts(
         sources, Run(id="run-1", workload="shelf", outcome="held", reasons=("Far < too > dark.",))
     )
     archive.write(sources.report, facts, "<!DOCTYPE html><head></head><h1>run run-1</h1>")
@@ -120,7 +120,7 @@ def test_the_roc_is_that_of_the_class_that_is_recognised_worst(sources):
 def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
     files = EdgeFiles(None, 4, (Variant("int8", None, ("It could not be converted: SIGABRT.",)),))
     EDGE_FILES.write(sources.edge_verdict, files)
-    facts = collect(sources, Run(id="run-1", workload="shelf"))
+    facts = collect_facts(sources, Run(id="run-1", workload="shelf"))
     archive.write(sources.report, facts, render_run(facts, {}, None))
     assert not {name for name in collect_metrics("RunReport", sources) if name.startswith("phone_file")}
     page = render_page("RunReport", sources)

@@ -16,7 +16,7 @@ from edgeline.errors import UsageError
 from edgeline.records.steps import STEPS, find_step
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.dag import Observed, Paths, create_pipeline
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings, load_settings
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline, require_gpus
 from runners.kubeflow.run_steps import order_steps
@@ -58,10 +58,10 @@ SHELF = find_workload("shelf")
 REPLACED = "$(HOME) and {{workflow.name}}"
 
 
-def load_settings(*groups, **changes):
+def load_of_cluster(*groups, **changes):
     """Loads settings of the shelf with a search, those of a platform with changes, and further groups."""
     base = {**SHELF.settings, "tune": TUNE, "kubeflow": {**PLATFORM, **changes}}
-    return load({**base, **dict(groups)})
+    return load_settings({**base, **dict(groups)})
 
 
 def compile_documents(folder, settings, workload=SHELF):
@@ -85,14 +85,14 @@ def parse(text):
     ],
 )
 def test_a_pod_that_asks_for_a_gpu_requires_it_unless_a_setting_says_otherwise(steps, trainer, required):
-    settings = load({"trainer": trainer, "tune": TUNE, "kubeflow": {**PLATFORM, "steps": steps}})
+    settings = load_settings({"trainer": trainer, "tune": TUNE, "kubeflow": {**PLATFORM, "steps": steps}})
     assert require_gpus(settings).trainer.require_gpu == required
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    compile_pipeline(SHELF, load_settings(), path)
+    compile_pipeline(SHELF, load_of_cluster(), path)
     return path.read_text()
 
 
@@ -131,7 +131,7 @@ def full(tmp_path_factory):
         "registry": {"uri": "http://mlflow:5000"},
     }
     places = {"shards": "s3://bucket/shards/", "spill": "pvc://shared/spill"}
-    settings = load_settings(*groups.items(), **places, push_in_every_step=True)
+    settings = load_of_cluster(*groups.items(), **places, push_in_every_step=True)
     return compile_documents(tmp_path_factory.mktemp("full"), settings)
 
 
@@ -165,7 +165,7 @@ def test_the_backend_can_parse_both_documents(documents, tasks):
 
 def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
     paths = Paths("data", "artifacts", "metadata.sqlite", "push", "checkpoints")
-    local = Compiler().compile(create_pipeline(SHELF, load_settings(), paths, Observed()))
+    local = Compiler().compile(create_pipeline(SHELF, load_of_cluster(), paths, Observed()))
     expected, local_inputs = {}, {}
     for node in (node.pipeline_node for node in local.nodes):
         step = node.node_info.id
@@ -205,7 +205,7 @@ def resolve(source, group, spec):
 
 
 def test_each_step_reads_the_same_with_and_without_groups(spec, tmp_path):
-    grouped, _ = compile_documents(tmp_path, load_settings(groups=True))
+    grouped, _ = compile_documents(tmp_path, load_of_cluster(groups=True))
     json_format.ParseDict(grouped, pipeline_spec_pb2.PipelineSpec())
     groups, plain = grouped["root"]["dag"]["tasks"], spec["root"]["dag"]["tasks"]
     sources_by_step = {}
@@ -296,7 +296,7 @@ def test_a_claim_is_mounted_in_the_steps_that_need_it_and_in_no_other(kubernetes
 
 
 def test_a_workload_of_ones_own_has_a_name_that_kubeflow_takes_and_one_claim_is_mounted_once(tmp_path):
-    one = load_settings(data="pvc://all/photos", push="pvc://all/push", checkpoints=None)
+    one = load_of_cluster(data="pvc://all/photos", push="pvc://all/push", checkpoints=None)
     spec, platform = compile_documents(tmp_path, one, replace(SHELF, name="my_bottles"))
     for config in index_by_step(platform).values():
         assert config.get("pvcMount", []) in ([], [{"constant": "all", "mountPath": "/mnt/all"}])
@@ -330,12 +330,12 @@ def test_every_step_has_the_environment_the_secrets_and_the_way_to_its_image(spe
 
 def test_settings_that_people_change_are_parameters_of_the_run_with_their_defaults(spec, tasks):
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    trainer = load_settings().trainer
+    trainer = load_of_cluster().trainer
     assert {name: each["defaultValue"] for name, each in parameters.items()} == {
         "epochs": trainer.epochs,
         "learning_rate": trainer.learning_rate,
-        "seed": load_settings().seed,
-        "window": load_settings().data.window,
+        "seed": load_of_cluster().seed,
+        "window": load_of_cluster().data.window,
     }
     assert parameters["window"]["description"] == "data.window: Number of newest spans to read."
     # The first step checks all of them, three record them, and two train with them.
@@ -346,7 +346,7 @@ def test_settings_that_people_change_are_parameters_of_the_run_with_their_defaul
         names = {name for name, each in inputs.items() if "componentInputParameter" in each}
         assert names == expected.get(step, set())
     command = get_containers(spec)["ExampleGen"]["command"]
-    assert json.loads(command[command.index("--settings") + 1]) == load_settings().recorded()
+    assert json.loads(command[command.index("--settings") + 1]) == load_of_cluster().recorded()
 
 
 def test_the_description_of_a_pipeline_has_its_image_and_its_changed_settings(spec):
@@ -370,7 +370,7 @@ def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document_with_locati
     least = {"image": "edgeline:1", "pipeline_root": "gs://bucket"}
     least |= {"data": "s3://photos/weeks", "push": "s3://releases/"}
     registry = {"uri": "postgresql://me@db/mlflow"}
-    [spec] = compile_documents(tmp_path, load({"kubeflow": least, "registry": registry}))
+    [spec] = compile_documents(tmp_path, load_settings({"kubeflow": least, "registry": registry}))
     tasks = spec["root"]["dag"]["tasks"]
     assert "--registry" not in str(spec)
     assert "registry.uri is postgresql://me@db/mlflow, not a server" in capsys.readouterr().err
@@ -385,7 +385,7 @@ def test_a_pipeline_that_needs_nothing_of_kubernetes_is_one_document_with_locati
 
 def test_another_workload_compiles_to_the_same_steps_of_its_own_code(tmp_path):
     workload = with_features(find_workload("sensor"))
-    settings = load({**workload.settings, "kubeflow": PLATFORM})
+    settings = load_settings({**workload.settings, "kubeflow": PLATFORM})
     compiled, _ = compile_documents(tmp_path, settings, workload)
     assert set(STEPS) - set(map(find_step, compiled["root"]["dag"]["tasks"])) == {"Tuner"}
     for container in get_containers(compiled).values():
@@ -399,7 +399,7 @@ def test_another_workload_compiles_to_the_same_steps_of_its_own_code(tmp_path):
 
 def test_a_module_that_is_not_here_is_refused_because_it_is_not_in_the_image_either(tmp_path):
     with pytest.raises(UsageError, match=r"my_bottles\.photos .* was not found") as caught:
-        compile_documents(tmp_path, load_settings(), replace(SHELF, module="my_bottles.photos"))
+        compile_documents(tmp_path, load_of_cluster(), replace(SHELF, module="my_bottles.photos"))
     assert caught.value.why and caught.value.do
     assert not list(tmp_path.iterdir())
 
@@ -408,7 +408,7 @@ def test_a_schema_that_is_too_long_for_an_argument_of_a_pod_is_refused(tmp_path)
     schema = tmp_path / "wide.pbtxt"
     schema.write_text(Path(SHELF.schema).read_text() + "# A column of a wide table.\n" * 5_000)
     with pytest.raises(UsageError, match=r"The schema of shelf has 14\d,\d{3} bytes") as caught:
-        compile_documents(tmp_path, load_settings(), replace(SHELF, schema=str(schema)))
+        compile_documents(tmp_path, load_of_cluster(), replace(SHELF, schema=str(schema)))
     assert "--leave-out" in caught.value.do
 
 
@@ -422,7 +422,7 @@ def test_everything_that_a_cluster_needs_and_is_not_set_is_named_at_once(tmp_pat
 def test_without_kfp_the_error_names_the_extra_with_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kfp", None)  # like a missing package
     with pytest.raises(UsageError, match="not installed") as caught:
-        compile_documents(tmp_path, load_settings())
+        compile_documents(tmp_path, load_of_cluster())
     assert "edgeline[kubeflow]" in caught.value.do
 
 
@@ -475,7 +475,7 @@ def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_ex
 )
 def test_settings_that_no_pod_can_follow_are_refused(tmp_path, groups, changes, message, do):
     with pytest.raises(UsageError, match=message) as caught:
-        compile_documents(tmp_path, load_settings(*groups.items(), **changes))
+        compile_documents(tmp_path, load_of_cluster(*groups.items(), **changes))
     assert do in caught.value.do
 
 
@@ -499,7 +499,7 @@ def test_a_component_of_ones_own_is_a_task_between_the_steps_in_its_group(tmp_pa
     check = {**CHECK, "component": "own_task.Check"}
     count = {"component": "own_task.Count", "inputs": CLEAN["inputs"], "before": ["Trainer"]}
     own = ("steps", {"Clean": clean, "Check": check, "Count": count})
-    spec, platform = compile_documents(tmp_path, load_settings(own, groups=True))
+    spec, platform = compile_documents(tmp_path, load_of_cluster(own, groups=True))
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     tasks = spec["components"]["Data"]["dag"]["tasks"]
     cleaned, checked = tasks["Clean"]["inputs"], tasks["Check"]["inputs"]["artifacts"]

@@ -13,7 +13,7 @@ from edgeline.records.outcome import Outcome
 from edgeline.records.steps import STEPS, name_task
 from edgeline.release import store
 from edgeline.report import archive
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from pipeline.workloads import find_workload, with_features
 from runners.cli.main import main
 from runners.kubeflow.compiler import compile_pipeline
@@ -65,7 +65,9 @@ class Cluster:
     def run(self, name: str, *settings: str, version: str = "2.0.5", **parameters: float) -> Backend:
         workload = with_features(find_workload("shelf"))
         pipeline = self.folder / f"{name}.yaml"
-        compile_pipeline(workload, load(workload.settings, None, [*SMALL, *PLATFORM, *settings]), pipeline)
+        compile_pipeline(
+            workload, load_settings(workload.settings, None, [*SMALL, *PLATFORM, *settings]), pipeline
+        )
         run = Backend(pipeline, self.folder, name, version, parameters)
         run.go_on()
         return run
@@ -212,7 +214,7 @@ def test_a_workload_and_a_component_of_ones_own_lie_in_no_room_of_the_project(tm
         write_span(cluster.data / f"span-0000{week}", week)
     workload = with_features(find_workload(str(tmp_path / "gestures" / "workload.yaml")))
     limit = str(tmp_path / "gestures" / "limit.yaml")
-    settings = load(workload.settings, limit, [*PLATFORM, "gate.min_examples_per_class=5"])
+    settings = load_settings(workload.settings, limit, [*PLATFORM, "gate.min_examples_per_class=5"])
     pipeline = tmp_path / "gestures.yaml"
     compile_pipeline(workload, settings, pipeline)
 

@@ -5,9 +5,16 @@ import json
 import pytest
 
 from edgeline.errors import UsageError
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from pipeline.workloads import find_workload
-from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, check, put_together, take_apart
+from runners.kubeflow.parameters import (
+    CODE_OF_IMAGE,
+    LOCK_OF_IMAGE,
+    RUN_ID,
+    check_parameters,
+    put_together,
+    take_apart,
+)
 
 FILLINGS = {RUN_ID: "run-7", CODE_OF_IMAGE: "c0de", LOCK_OF_IMAGE: "10c4"}
 TRAINER = {
@@ -23,7 +30,7 @@ TRAINER = {
     "train_args": json.dumps({"splits": ["train"]}),
 }
 RECORD = {"run": RUN_ID, "model_name": "shelf", "recorded": "{}"}
-RECORDED = load(find_workload("shelf").settings).recorded()
+RECORDED = load_settings(find_workload("shelf").settings).recorded()
 
 
 def pass_through_cluster(step, constants, **changes):
@@ -56,9 +63,9 @@ def test_the_first_step_reads_the_window_of_the_run_though_it_has_a_value_of_tha
 
 
 def test_all_parameters_are_checked_at_once_like_settings():
-    check(RECORDED, {"epochs": 3.0, "learning_rate": 1.0, "seed": 0.0, "window": 1.0})
+    check_parameters(RECORDED, {"epochs": 3.0, "learning_rate": 1.0, "seed": 0.0, "window": 1.0})
     with pytest.raises(UsageError) as caught:
-        check(RECORDED, {"epochs": 2.5, "learning_rate": 0.0, "seed": -1.0, "window": 4.0})
+        check_parameters(RECORDED, {"epochs": 2.5, "learning_rate": 0.0, "seed": -1.0, "window": 4.0})
     text = caught.value.found
     assert (
         "trainer.epochs: 2.5 is not a whole number from 1 to 10,000 (from the parameters of the run)" in text

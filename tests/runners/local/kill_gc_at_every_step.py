@@ -36,7 +36,7 @@ def main(workspace: Path, first: int = 1, step: int = 1) -> None:
     base = workspace.with_name("base")
 
     def collect() -> None:
-        gc.collect(workspace, str(workspace / "push"), 1)
+        gc.collect_garbage(workspace, str(workspace / "push"), 1)
 
     collect()
     expected = list_names(workspace)

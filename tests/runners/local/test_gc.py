@@ -42,7 +42,7 @@ def count_rows(past):
 
 def test_the_newest_runs_stay_with_the_outputs_that_they_made_or_reused(past):
     before = measure_size(past.workspace)
-    waste = gc.collect(past.workspace, past.push, 2)
+    waste = gc.collect_garbage(past.workspace, past.push, 2)
     assert list_numbers(past) == [3, 4]
     assert past.find("Schema", "s") and past.find("Trainer", "week 3") and past.find("Trainer", "week 4")
     assert past.find("Trainer", "week 2") is None and past.find("Trainer", "week 1") is None
@@ -51,18 +51,18 @@ def test_the_newest_runs_stay_with_the_outputs_that_they_made_or_reused(past):
     assert len(waste.artifacts) == len(waste.runs) == 2 and waste.rows > 20
     # Later rows reuse the space of removed rows in the file.
     assert before - measure_size(past.workspace) == pytest.approx(waste.size, rel=0.05)
-    assert gc.collect(past.workspace, past.push, 2).size == 0
+    assert gc.collect_garbage(past.workspace, past.push, 2).size == 0
 
 
 def test_a_dry_run_reports_the_same_waste_and_removes_nothing(past):
     before, rows_before = snapshot(past.workspace), count_rows(past)
-    waste = gc.collect(past.workspace, past.push, 1, dry_run=True)
+    waste = gc.collect_garbage(past.workspace, past.push, 1, dry_run=True)
     assert snapshot(past.workspace) == before and count_rows(past) == rows_before
-    assert gc.collect(past.workspace, past.push, 1) == waste
+    assert gc.collect_garbage(past.workspace, past.push, 1) == waste
 
 
 def test_outputs_that_stay_are_checked_file_by_file_after_their_run_is_gone(past):
-    gc.collect(past.workspace, past.push, 1)
+    gc.collect_garbage(past.workspace, past.push, 1)
     assert discard_damaged(past.workspace) == []
     os.truncate(Path(past.find("Schema", "s").uri) / "more", 0)
     assert discard_damaged(past.workspace) == ["Schema runs again: more of its made has a different size."]
@@ -73,7 +73,7 @@ def test_runs_without_a_push_do_not_displace_the_last_push_and_reusable_outputs(
     for number in (5, 6, 7):
         trained = {"Trainer": f"week {number}"} if outcome == "held" else {}
         past.add(number, {"Schema": f"s{number}", **trained}, outcome)
-    gc.collect(past.workspace, past.push, 1)
+    gc.collect_garbage(past.workspace, past.push, 1)
     assert list_numbers(past) == [4, 7]
     assert past.find("Trainer", "week 4") and past.find("Schema", "s") and past.find("Schema", "s7")
 
@@ -83,15 +83,15 @@ def test_the_runs_of_production_and_candidate_stay_after_a_rollback(past, tmp_pa
         store.push(past.push, "shelf", make_candidate(tmp_path / run.id, run.id, run=run.id))
     store.rollback(past.push, "shelf", "the newest two are bad", 2)
     store.rollout(past.push, "shelf", 3, 10, "a canary")
-    gc.collect(past.workspace, past.push, 1, in_store=3)
+    gc.collect_garbage(past.workspace, past.push, 1, in_store=3)
     assert list_numbers(past) == [2, 3, 4]
 
 
 def test_each_model_keeps_its_own(past):
     past.add(5, {"Schema": "s", "Trainer": "other"}, model="sensor")
-    gc.collect(past.workspace, past.push, 1, model="sensor")
+    gc.collect_garbage(past.workspace, past.push, 1, model="sensor")
     assert list_numbers(past) == [1, 2, 3, 4, 5]
-    gc.collect(past.workspace, past.push, 1)
+    gc.collect_garbage(past.workspace, past.push, 1)
     assert list_numbers(past) == [4, 5]
 
 
@@ -109,11 +109,17 @@ def test_leftovers_of_killed_runs_go_and_checkpoints_for_the_next_run_stay(past,
     for path in (old, old / "x", push, models):
         os.utime(path, (1e9, 1e9))
     past.add(5, {"Schema": "s"}, "killed")
-    assert gc.collect(past.workspace, past.push, 3).leftovers.keys() == {notes, torn, old, push, models}
+    assert gc.collect_garbage(past.workspace, past.push, 3).leftovers.keys() == {
+        notes,
+        torn,
+        old,
+        push,
+        models,
+    }
     assert new.exists() and living.exists()
     assert not any(path.exists() for path in (killed, notes, torn, old, push, models))
     past.add(6, {"Schema": "s", "Trainer": "done at last"})
-    gc.collect(past.workspace, past.push, 1)
+    gc.collect_garbage(past.workspace, past.push, 1)
     assert not new.exists()
 
 
@@ -137,7 +143,7 @@ def test_cached_spans_stay_with_their_model_and_go_last_where_room_is_short(past
     for folder in (ours, gone):
         folder.mkdir(parents=True)
         (folder / "made-0").write_bytes(b"x" * 5000)
-    assert gc.collect(past.workspace, past.push, 4).leftovers.keys() == {gone.parent}
+    assert gc.collect_garbage(past.workspace, past.push, 4).leftovers.keys() == {gone.parent}
     assert ours.exists() and not gone.exists()
     gc.keep_within(past.workspace, (measure_size(past.workspace) - 1) / 1e9, past.push)
     assert ours.exists() and len(list_numbers(past)) < 4
@@ -151,13 +157,13 @@ def test_another_version_of_ml_metadata_is_left_alone(past):
     with sqlite3.connect(past.workspace / "metadata.sqlite") as database:
         database.execute("UPDATE MLMDEnv SET schema_version = 11")
     with pytest.raises(Exception, match="has schema 11 of ML Metadata"):
-        gc.collect(past.workspace, past.push, 1, dry_run=True)
+        gc.collect_garbage(past.workspace, past.push, 1, dry_run=True)
 
 
 def test_a_damaged_database_of_ml_metadata_is_named(past):
     (past.workspace / "metadata.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(EdgelineError, match=r"metadata\.sqlite is damaged: file is not a database"):
-        gc.collect(past.workspace, past.push, 1)
+        gc.collect_garbage(past.workspace, past.push, 1)
     assert list_numbers(past) == [1, 2, 3, 4]
 
 

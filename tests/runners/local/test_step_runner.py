@@ -3,7 +3,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 
 from edgeline.errors import Problem
-from edgeline.failures import describe
+from edgeline.failures import describe_error
 from edgeline.records.events import Planned
 from runners.local.step_runner import StepRunner
 
@@ -40,7 +40,7 @@ def run(name, folder):
     runner = StepRunner(name, events.append, folder / "checkpoints")
     with pytest.raises(Exception) as caught:
         runner.run(pipeline)
-    return events, describe(caught.value, runner.step)
+    return events, describe_error(caught.value, runner.step)
 
 
 @pytest.mark.e2e

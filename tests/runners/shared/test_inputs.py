@@ -7,7 +7,7 @@ from data.spans.layout import find_spans
 from edgeline.errors import UsageError
 from edgeline.records.run import Artifact
 from edgeline.records.verdict import VERDICT, Verdict
-from pipeline.settings import load
+from pipeline.settings import load_settings
 from pipeline.workloads import find_workload, with_features
 from runners.shared import inputs
 from tests.runners.cli.process import add_week
@@ -23,7 +23,7 @@ def world(tmp_path):
 
     def get_digests(workload=None, overrides=(), code=CODE, earlier=()):
         workload = workload or find_workload("shelf")
-        settings = load(workload.settings, None, overrides)
+        settings = load_settings(workload.settings, None, overrides)
         return inputs.digest_inputs(
             find_spans(data), tmp_path / "window.json", workload, settings, tmp_path / "push", code, earlier
         )
@@ -109,24 +109,24 @@ def test_a_module_without_a_function_is_refused_by_its_source(tmp_path, monkeypa
     text = "raise SystemExit\nfrom trainer_module.x import preprocessing_fn\ndef build_model(): 0\n"
     (tmp_path / "own_workload.py").write_text(text)
     with pytest.raises(UsageError, match=r"The module own_workload has no edge_contract\."):
-        inputs.check_settings(own, load({}))
+        inputs.check_settings(own, load_settings({}))
     (tmp_path / "own_workload.py").write_text(f"{text}edge_contract = print\n")
-    inputs.check_settings(own, load({}))
+    inputs.check_settings(own, load_settings({}))
     (tmp_path / "own_workload.py").write_text("def build_model(:\n")
     with pytest.raises(UsageError, match="own_workload cannot be imported: SyntaxError"):
-        inputs.check_settings(own, load({}))
+        inputs.check_settings(own, load_settings({}))
     with pytest.raises(UsageError, match=r"no_such_module cannot be imported: ModuleNotFoundError"):
-        inputs.check_settings(replace(own, module="no_such_module"), load({}))
+        inputs.check_settings(replace(own, module="no_such_module"), load_settings({}))
     step = {"steps": {"Mine": {"component": "own_steps.Mine"}}}
     (tmp_path / "own_steps.py").write_text("class Other: 0\n")
     with pytest.raises(UsageError, match="The module own_steps has no Mine"):
-        inputs.check_settings(find_workload("shelf"), load(step))
+        inputs.check_settings(find_workload("shelf"), load_settings(step))
 
 
 def test_other_readings_than_those_of_the_schema_are_refused_before_a_run(tmp_path):
     sensor = with_features(find_workload("sensor"))
-    inputs.check_settings(sensor, load(sensor.settings))
+    inputs.check_settings(sensor, load_settings(sensor.settings))
     with pytest.raises(UsageError) as caught:
-        inputs.check_settings(sensor, load(sensor.settings, None, ["data.readings=8"]))
+        inputs.check_settings(sensor, load_settings(sensor.settings, None, ["data.readings=8"]))
     assert caught.value.found.startswith("data.readings is 8, and the numbers of ")
     assert caught.value.do.endswith("a new folder with --readings 8.")

@@ -27,7 +27,7 @@ def test_a_saved_checkpoint_is_loaded_unchanged(tmp_path):
     first.fit(np.ones((8, 4, 4, 1)), np.zeros(8), verbose=0)
     state = get_state(first)
     checkpoint.save(state, tmp_path)
-    loaded = checkpoint.load(second, tmp_path)
+    loaded = checkpoint.load_checkpoint(second, tmp_path)
     assert loaded.history == [{"val_loss": 0.5}]
     assert loaded.tally == Tally(3, 1.5)
     assert_same(get_state(second).variables, state.variables)
@@ -42,7 +42,7 @@ def test_a_checkpoint_with_any_wrong_byte_raises_no_error_and_changes_no_weight(
     directory = content.rindex(b"PK\x01\x02")
     for place in range(directory, directory + 20):
         newest.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
-        checkpoint.load(first, tmp_path)
+        checkpoint.load_checkpoint(first, tmp_path)
         assert_same(get_state(first).variables, state.variables)
 
 
@@ -53,7 +53,11 @@ def test_a_damaged_checkpoint_is_reported_and_the_model_stays_as_it_was(tmp_path
     newest = tmp_path / "checkpoint.npz"
     newest.write_bytes(newest.read_bytes()[:end])
     before = get_state(second)
-    assert checkpoint.load(second, tmp_path) is checkpoint.load(second, tmp_path / "nothing") is None
+    assert (
+        checkpoint.load_checkpoint(second, tmp_path)
+        is checkpoint.load_checkpoint(second, tmp_path / "nothing")
+        is None
+    )
     assert f"{newest} is damaged" in caplog.text
     assert_same(get_state(second).variables, before.variables)
 
@@ -67,7 +71,7 @@ def test_a_checkpoint_stays_until_the_next_one_is_complete(tmp_path, monkeypatch
         patched.setattr(np, "savez", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         checkpoint.save(get_state(first), tmp_path)  # killed while it is written
     second = model()
-    assert checkpoint.load(second, tmp_path).tally == before.tally
+    assert checkpoint.load_checkpoint(second, tmp_path).tally == before.tally
     assert_same(get_state(second).variables, before.variables)
 
 
@@ -75,7 +79,7 @@ def test_a_checkpoint_of_another_model_is_ignored(tmp_path):
     checkpoint.save(get_state(model(units=5)), tmp_path)
     other = model(units=3)
     before = other.get_weights()
-    assert checkpoint.load(other, tmp_path) is None
+    assert checkpoint.load_checkpoint(other, tmp_path) is None
     assert_same(other.get_weights(), before)
 
 
