@@ -188,22 +188,18 @@ def renew(place: Place, key: str | None) -> int:
     return 0
 
 
-def _find_own(last: Run | None, root: str, place: Place) -> Run | None:
-    """Returns the last run if it pushed to that place: it says nothing of releases in another one."""
-    return last if find_push(last, place.workspace) == root else None
-
-
 def _start_mirror(last: Run | None, root: str, place: Place) -> None:
     """Starts a process that updates MLflow's aliases; nothing waits for it, since production has changed."""
-    last, registry = _find_own(last, root, place), find_registry(last, place.workspace)
-    if last is not None and registry:
-        from edgeline.mlflow import updates
+    registry = find_registry(last, place.workspace)
+    # A run that pushed elsewhere says nothing of these releases.
+    if last is None or not registry or find_push(last, place.workspace) != root:
+        return
+    from edgeline.mlflow import updates
 
-        last = replace(last, registry=registry, push=root)
+    try:
+        updates.start(replace(last, registry=registry, push=root), place.workspace)
+    except OSError as error:  # Production has changed all the same.
+        note(f"The next run or `edgeline ui` updates MLflow: {error.strerror}: {error.filename}.")
+    else:
         log = updates.locate_log(place.workspace)
-        try:
-            updates.start(last, place.workspace)
-        except OSError as error:  # Production has changed all the same.
-            note(f"The next run or `edgeline ui` updates MLflow: {error.strerror}: {error.filename}.")
-        else:
-            say(f"MLflow is updated within seconds; if that fails, {log} has the reason.")
+        say(f"MLflow is updated within seconds; if that fails, {log} has the reason.")

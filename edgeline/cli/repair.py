@@ -14,7 +14,7 @@ from edgeline.release.signing import Keys, is_signed, list_public_keys
 from edgeline.release.trust import Claim
 from edgeline.store.locations import read_bytes
 from edgeline.workspace.known_runs import resolve_place
-from edgeline.workspace.owner import load_keys
+from edgeline.workspace.owner import load_own_keys
 from edgeline.workspace.place import Place
 
 
@@ -34,14 +34,7 @@ def repair(place: Place, key: str | None, trust_unsigned: bool, yes: bool, reaso
         say(f"{root}: files, pins and log are in line with what is in production.")
         return 0
 
-    keys = load_keys(last, root, place.workspace, key)
-    if keys["key"] is None:
-        raise UsageError(
-            "No key is set.",
-            "Without one nothing can be signed.",
-            "Pass --key FILE, the private key; `edgeline keys new` makes one.",
-        )
-
+    keys = load_own_keys(last, root, place.workspace, key)
     claim = upkeep.find_claim(root, model, **keys)
     if claim is None:
         say(f"{root}: everything of {model} is signed already.")

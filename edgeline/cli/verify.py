@@ -25,7 +25,7 @@ from edgeline.release.verify import find_bundle_problems, find_problems, foresee
 from edgeline.store.locations import Location, locate, read_bytes
 from edgeline.workspace.closing import describe_outlook
 from edgeline.workspace.known_runs import resolve_place
-from edgeline.workspace.owner import find_public_keys, load_keys
+from edgeline.workspace.owner import find_public_keys, load_own_keys
 from edgeline.workspace.place import Place
 
 
@@ -245,7 +245,8 @@ def new(out: str | None) -> int:
 def rotate(to: str, place: Place, key: str | None) -> int:
     """Hands a store over to a new key: both sign the pointer, until the new one signs the next change."""
     last, root, model = resolve_place(place)
-    old, new = load_keys(last, root, place.workspace, key), load_signing_key(to)
+    old = load_own_keys(last, root, place.workspace, key)
+    new = load_signing_key(to)
     pointer = upkeep.rotate(root, model, old["key"], new, old["trusted"])
     if pointer is None:
         raise make_missing_model_error(PushFolder(locate(root)), model)

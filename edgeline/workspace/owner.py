@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.run import Run
 from edgeline.release.signing import Keys, list_public_keys, load_signing_key
 from edgeline.workspace.runs import find_push
@@ -21,6 +21,18 @@ def load_keys(last: Run | None, root: str, workspace: Path, path: str | None = N
         "key": load_signing_key(path or push.get("key")),
         "trusted": tuple(push.get("trusted_keys") or ()),
     }
+
+
+def load_own_keys(last: Run | None, root: str, workspace: Path, path: str | None = None) -> Keys:
+    """Loads keys as `load_keys` does. Raises UsageError if there is no private key, too."""
+    keys = load_keys(last, root, workspace, path)
+    if keys["key"] is None:
+        raise UsageError(
+            "No key is set.",
+            "Without one nothing can be signed.",
+            "Pass --key FILE, the private key; `edgeline keys new` makes one.",
+        )
+    return keys
 
 
 def find_public_keys(last: Run | None, root: str, workspace: Path) -> tuple[str, ...]:

@@ -217,12 +217,7 @@ def exclude(span: str, data: Location, reason: str, undo: bool) -> int:
 
 
 @data.command()
-@click.argument(
-    "file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="label_issues.csv of a run, with corrected labels",
-)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path), help="label_issues.csv, corrected")
 @_spans
 @_workload_of_spans
 @options.workspace

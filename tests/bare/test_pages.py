@@ -26,7 +26,7 @@ UNTYPED = {
     r"make (?:cuda|scale)|require_gpu|bench_gpu|--profile published": "gigabytes, for a GPU or Spark",
     r"make lock": "the lock files would change",
     r"make (?:test|drill)|-m drill|benchmarks\.|shelf_data|grocery|movie_reviews": "hours",
-    r"localhost:8500": "a server of TensorFlow",
+    r"serving/client": "a server of TensorFlow",
 }
 # A reader has values of their own for these.
 FILLED_IN = {

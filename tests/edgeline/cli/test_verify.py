@@ -115,9 +115,11 @@ def test_a_pointer_with_a_wrong_signature_is_named_by_status_too_and_signed_by_n
     assert json.loads(edgeline("status", "--json")[1])["production"]["pointer_problem"] is None
 
 
-def test_a_key_is_needed_to_vouch_and_a_model_to_change_its_key(edgeline, push, keys):
-    code, out = edgeline("repair", "--trust-unsigned", "--reason", "drill")
-    assert code == 2 and "No key is set." in out and "edgeline keys new" in out
+def test_a_key_is_needed_to_vouch_and_to_change_it_and_a_model_too(edgeline, push, keys):
+    vouch = "repair", "--trust-unsigned", "--reason", "drill"
+    for command in (vouch, ("keys", "rotate", "--to", keys / PRIVATE)):
+        code, out = edgeline(*command)
+        assert code == 2 and "No key is set." in out and "edgeline keys new" in out
     rotate = ("keys", "rotate", "--key", keys / PRIVATE, "--to", keys / PRIVATE)
     code, out = edgeline(*rotate, "--workload", "other")
     assert code == 2 and "has no model 'other'" in out
