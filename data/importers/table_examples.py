@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from data.importers.table_file import Roles
 from data.importers.table_profile import TableProfile, read_labelled
-from data.importers.table_roles import Roles
 from data.settings import DataSettings
 from data.tables.windows import Reading, choose_block_hours, count_windows
 from edgeline.errors import DataRefused

@@ -9,7 +9,7 @@ from pathlib import Path
 from data.importers.bands import ONE_LABEL
 from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.known_rows import read_span
-from data.importers.table_roles import Roles
+from data.importers.table_file import Roles
 from data.spans.layout import find_usable_spans
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused
