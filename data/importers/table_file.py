@@ -276,7 +276,7 @@ class _Reader:
         texts = {
             key: self._read_text(values[key], key) for key in values if key not in ("features", "missing")
         }
-        if texts.get("role") not in ROLES:
+        if values and texts.get("role") not in ROLES:
             role = texts.get("role", "")
             why = f"is {role!r}, which is {_suggest(role, ROLES)}" if role else "is missing"
             self._note(values.get("role", node), f"the role of {name} {why}")

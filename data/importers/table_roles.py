@@ -183,10 +183,16 @@ def _derive_file(data_dir: Path, named: Named, kinds: Mapping[str, str]) -> Tabl
 def _check_agreement(data_dir: Path, file: TableFile, kinds: Mapping[str, str]) -> None:
     """Refuses a file whose features are not those of the schema beside it. Raises UsageError."""
     own = dict.fromkeys(file.numbers, AS_NUMBER) | dict.fromkeys(file.categories, AS_CATEGORY)
-    if others := sorted({name for name, _ in own.items() ^ kinds.items()}):
+    others, beside = {name for name, _ in own.items() ^ kinds.items()}, SCHEMA
+    if not others and (data_dir / WORKLOAD).exists():
+        columns, beside = read_workload(data_dir, columns=dict[str, Column]).get("columns", {}), WORKLOAD
+        read = {**file.times, **file.numbers}
+        others = {name for name in read if columns.get(name, Column(name)) != read[name]}
+        others -= {name for name in file.times if name not in columns and read[name].form == ISO}
+    if others:
         raise UsageError(
-            f"{data_dir / TABLE} and {data_dir / SCHEMA} differ in {', '.join(others)}.",
-            f"The import writes what the one says, and a run reads what the other and {WORKLOAD} say.",
+            f"{data_dir / TABLE} and {data_dir / beside} differ in {', '.join(sorted(others))}.",
+            "The import writes what the one says, and a run reads what the other says.",
             "Undo the change in the one, or import all weeks into a new folder with the changed one.",
         )
 

@@ -249,7 +249,7 @@ def test_a_column_in_several_forms_may_be_left_out_or_kept_as_names(tmp_path):
     assert load(tmp_path, columns, into="kept", chosen={"x": "category"}).categories == ("x",)
     # A later week may have more columns than the schema, whatever they are.
     load(tmp_path, {"age": AGES})
-    assert dict(load(tmp_path, columns, name="b.csv").left_out) == {"x": "the schema does not have"}
+    assert dict(load(tmp_path, columns, name="b.csv").left_out) == {"x": "table.yaml does not have"}
 
 
 def test_dates_with_an_ambiguous_day_and_month_are_no_times_and_left_out(tmp_path):
