@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from data.importers.bands import ONE_LABEL, suggest_bands
-from data.importers.column_rules import ASK, RULES, Case, judge_column
+from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
 from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
 from data.importers.table_file import (
@@ -91,7 +91,8 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
     if not roles.text:
         readable = {name for name in table.columns if named.chosen.get(name, AS_NUMBER) == AS_NUMBER}
         check_forms(table, roles.time, readable)
-    entries, guessed = dict[str, ColumnEntry](), list[tuple[str, str]]()
+    entries = dict[str, ColumnEntry]()
+    guessed, left_out = list[tuple[str, str]](), list[tuple[str, str]]()
     for name, column in table.columns.items():
         if role := _find_named_role(name, roles):
             form = table.forms[name] if role == TIME else ""
@@ -109,10 +110,11 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
         elif verdict == ASK:
             verdict = column.guess_kind(case.form)
             guessed.append((name, verdict))
-        entries[name] = _make_entry(table, case, verdict, rule.explain(case))
+        if verdict == LEAVE_OUT:
+            left_out.append((name, rule.explain(case)))
+        entries[name] = _make_entry(table, case, verdict, _explain_with_cells(rule, case))
 
     file = TableFile(entries, table.shown, named.readings)
-    left_out = [(name, entry.reason) for name, entry in entries.items() if entry.role == LEAVE_OUT]
     if not (roles.text or file.numbers or file.categories):
         why = "; ".join(f"{name} {reason}" for name, reason in left_out)
         raise DataRefused(
@@ -143,13 +145,15 @@ def explain_column(table: TableProfile, named: Named, name: str) -> Iterator[str
     for number, rule in enumerate(RULES[: RULES.index(decides) + 1], 1):
         answer = f"yes: {rule.verdict}" if rule is decides else "no"
         yield f"{number}. {rule.name}? {answer}"
-    yield f"{name} {decides.explain(case)}{_show_cells(case.column)}."
+    yield f"{name} {_explain_with_cells(decides, case)}."
 
 
-def _show_cells(column: ColumnProfile) -> str:
-    """Returns the first cells of a column, in brackets; empty if it has none."""
-    cells = list(column.values or column.sampled)[:3]
-    return f" ({', '.join(repr(cell[:40]) for cell in cells)})" if cells else ""
+def _explain_with_cells(rule: Rule, case: Case) -> str:
+    """Returns why a rule decides on a column, with the first of its cells unless the sentence has one."""
+    sentence, column = rule.explain(case), case.column
+    if not column.by_forms or " in " in sentence:
+        return sentence
+    return f"{sentence}: {column.cells:,} cells, such as {next(iter(column.by_forms.values()))[1]}"
 
 
 def _make_entry(table: TableProfile, case: Case, verdict: str, why: str) -> ColumnEntry:

@@ -142,6 +142,7 @@ class TableReport:
     remarks: tuple[str, ...] = ()  # on labels and groups, as sentences
     notes: tuple[str, ...] = ()  # how the file was read
     warnings: tuple[str, ...] = ()
+    written: Path | None = None  # the file that says how columns are read, if it was written
 
     def sentences(self) -> list[str]:
         """Returns the report for people, a sentence a line."""
@@ -154,6 +155,8 @@ class TableReport:
         lines += describe_columns(self.numbers, self.categories, self.guessed, self.left_out)
         lines += _describe_new_labels(self.new_labels)
         lines += [*self.remarks, *(f"Not imported: {row}" for row in self.refused)]
+        if self.written:
+            lines.append(f"{self.written} says how each column is read, and why; later weeks are read by it.")
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
 

@@ -32,12 +32,13 @@ _ONCE = (LABEL, GROUP, TIME, TEXT)
 _TOP = ("version", "source", "readings", "columns")
 _MOST_BYTES, _MOST_READINGS, _MOST_MISTAKES = 2**25, 4096, 50
 _HEADER = """\
-# How each column of the table is read, and why: `edgeline data inspect` and the first import write this file,
-# a person edits it, and each later week is read by it. workload.yaml and schema.pbtxt are made from it.
-# role: {roles}
-# form of a number: {numbers}; of a date: {times}; without a form, cells are names
-# features: of a date, the part that each one has: {parts}
-# missing: texts of the column that stand for a missing cell, beside the usual ones such as NA and -
+# How each column of the table is read, and why. `edgeline data inspect` and the first import write this file,
+# a person edits it, and each later week is read by it; workload.yaml and schema.pbtxt are made from it.
+# - role: {roles}
+# - form, of a number: {numbers}
+#   of a date: {times}; cells without a form are names
+# - features, of a date: the part of it that each one has ({parts})
+# - missing: texts of the column that stand for a missing cell, beside the usual ones such as NA and -
 """
 
 

@@ -25,7 +25,6 @@ from data.importers.workload_files import (
     WORKLOAD,
     check_kind,
     read_readings,
-    read_roles,
     read_schema,
     read_workload,
 )
@@ -70,11 +69,10 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
         check_kind(data_dir, f"{src} has texts", "text")
     else:
         check_kind(data_dir, f"{src} has rows", "table", "sensor")
-    file = read_table_file(data_dir)
-    own = read_roles(data_dir)
-    if file:
-        own |= vars(file.roles)
-    roles = named.roles if named.roles.text else _keep_roles(data_dir, named.roles, own)
+    file, own = read_table_file(data_dir), read_roles(data_dir)
+    roles = named.roles
+    if own and not roles.text:
+        roles = _keep_roles(data_dir, roles, own)
     readings = _keep_readings(data_dir, named.readings, file.readings if file else 0, roles.time)
     named = replace(named, roles=roles, readings=readings)
 
@@ -88,6 +86,18 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
     if file:
         _check_chosen(data_dir, file, named.chosen)
     return named, Earlier(not find_spans(data_dir), labels, file)
+
+
+def read_roles(data_dir: Path) -> Roles | None:
+    """Returns the columns that have a role by a folder's `TABLE`, or else by its workload.
+
+    It is None if neither names any. Raises UsageError if one of the two cannot be read.
+    """
+    if file := read_table_file(data_dir):
+        return file.roles
+    columns = {f"{role}_column": str for role in (LABEL, GROUP, TIME, TEXT)}
+    own = read_workload(data_dir, **columns)
+    return Roles(*(own.get(name, "") for name in columns)) if own else None
 
 
 def _check_roles(roles: Roles, readings: int) -> None:
@@ -116,12 +126,11 @@ def _check_roles(roles: Roles, readings: int) -> None:
         )
 
 
-def _keep_roles(data_dir: Path, roles: Roles, own: Mapping[str, str]) -> Roles:
+def _keep_roles(data_dir: Path, roles: Roles, own: Roles) -> Roles:
     """Returns the roles with those of `own` for those that are not named; refuses others."""
-    roles = replace(roles, group=roles.group or own.get(GROUP, ""), time=roles.time or own.get(TIME, ""))
+    roles = replace(roles, group=roles.group or own.group, time=roles.time or own.time)
     for role in (LABEL, GROUP, TIME):
-        column = getattr(roles, role)
-        earlier = own.get(role, column)
+        column, earlier = getattr(roles, role), getattr(own, role)
         if earlier == column or (role == LABEL and not earlier):
             continue
         has = f"the column {earlier}" if earlier else "no column"
@@ -210,16 +219,16 @@ def _check_chosen(data_dir: Path, file: TableFile, chosen: Mapping[str, str]) ->
         )
 
 
-def find_roles(data_dir: Path, table: Table, roles: Roles, earlier: Earlier) -> Roles:
+def find_roles(data_dir: Path, table: Table, roles: Roles) -> Roles:
     """Returns the roles with the group that texts of earlier spans have, if the table has that column.
 
     Raises UsageError if the table lacks a column that a run reads.
     """
-    own = vars(earlier.file.roles) if earlier.file else read_roles(data_dir)
-    if roles.text and not roles.group and own.get(GROUP) in table.header:
-        roles = replace(roles, group=own[GROUP])
+    own = read_roles(data_dir) or Roles("")
+    if roles.text and not roles.group and own.group in table.header:
+        roles = replace(roles, group=own.group)
     for role in (LABEL, GROUP, TIME):
-        column = own.get(role)
+        column = getattr(own, role)
         # A span has the group of a text under one name, whatever column it came from.
         is_read = not roles.text or (role == GROUP and not roles.group)
         if is_read and column and column not in table.header:

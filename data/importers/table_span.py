@@ -62,6 +62,7 @@ def write_table_span(
     layout = _lay_out_texts(profile, plan) if roles.text else _lay_out_rows(profile, plan)
     labels = tuple(sorted(profile.labels))
     new_labels: tuple[str, ...] = ()
+    written: Path | None = None
     remarks = [*remark_on_rows(profile, roles)]
     read_cells = partial(_read_cells, table, profile, plan, layout.cell_of.values())
 
@@ -75,7 +76,7 @@ def write_table_span(
         )
 
     def fill(folder: Path) -> None:
-        nonlocal new_labels
+        nonlocal new_labels, written
         copies = _write_rows(folder / layout.file, layout, read_cells(), known)
         allowed = 0.0
         if copies > _FEW_REPEATED * profile.rows:
@@ -83,7 +84,7 @@ def write_table_span(
             allowed = min(_MOST_QUARANTINED, round(usual + copies / profile.rows, 2))
         # The files come first: a span left without them would be added again by the next attempt.
         if not (data_dir / TABLE).exists():
-            write_table_file(data_dir, file)
+            written = write_table_file(data_dir, file)
         files, new_labels = add_files(
             data_dir, layout.schema, labels, plan.noun, allowed, plan.settings, **layout.settings
         )
@@ -111,6 +112,7 @@ def write_table_span(
         refused=profile.refused,
         remarks=tuple(remarks),
         notes=tuple(table.notes),
+        written=written,
     )
 
 

@@ -71,33 +71,31 @@ def import_table(
     chosen: Mapping[str, str] | None = None,
     ask: Ask | None = None,
 ) -> TableReport:
+    """Imports a table, or texts, as `import_named` does, by columns that are given by name."""
+    named = Named(Roles(label, group, time, text), readings, decimal, chosen or {}, query, sheet)
+    return import_named(str(src), data_dir, named, least, vocabulary, ask)
+
+
+def import_named(
+    src: str, data_dir: Path, named: Named, least: int = 0, vocabulary: int = 0, ask: Ask | None = None
+) -> TableReport:
     """Imports a table, or texts, as one new span: all or nothing.
 
     Args:
         src: A file (see `open_table`; texts may be JSON lines), or the URL of a database.
         data_dir: The folder of spans; made when missing. Its `table.yaml` says how columns are read; without
             one it is written, and so are the schema, to which new labels are added later, and the workload.
-        label: The column to learn.
-        group: The column whose values are never in two splits; it and other texts are empty for none.
-        time: The column of dates.
-        text: The column of texts; the model then learns from nothing else.
-        query: As in `open_table`.
-        sheet: As in `open_table`.
-        readings: The number of rows of a group, in the order of time, that make an example; 0 for that of the
-            earlier import, or one.
+        named: What a person says of the table.
         least: Rows per class that a run wants; the report warns of smaller classes. 0 for no limit.
         vocabulary: Values of a category that a model tells apart; the report names larger ones. 0: no limit.
-        decimal: The decimal sign, `,` or `.`, where cells are ambiguous; empty to infer it from the cells.
-        chosen: As in `Named`.
         ask: As in `describe_table`.
 
     Raises UsageError if the file, database or a column does not exist, nothing can be learned of the label,
     or `table.yaml` has mistakes, and DataRefused if the file cannot be read, or too many of its rows are
     damaged.
     """
-    named = Named(Roles(label, group, time, text), readings, decimal, chosen or {}, query, sheet)
     with TemporaryDirectory() as scratch:
-        week = _read_week(str(src), data_dir, named, Path(scratch), least, ask)
+        week = _read_week(src, data_dir, named, Path(scratch), least, ask)
         profile, roles, earlier = week.profile, week.named.roles, week.earlier
         file = week.described.file
 
@@ -121,7 +119,7 @@ def inspect_table(
     """Reads a table once, writes how its columns are read as `table.yaml`, and yields it as sentences.
 
     With the name of a column to `explain`, which rules decide on it is yielded, and nothing is written; nor
-    is it where a file is there. Raises as `import_table` does.
+    is it where a file is there. Raises as `import_named` does.
     """
     with TemporaryDirectory() as scratch:
         week = _read_week(src, data_dir, named, Path(scratch), 0, ask)
@@ -141,7 +139,7 @@ def inspect_table(
 def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int, ask: Ask | None) -> Week:
     """Opens a table, reads its rows once, and finds or checks how its columns are read.
 
-    Raises as `import_table` does.
+    Raises as `import_named` does.
     """
     named, earlier = settle_named(src, data_dir, named)
     noun = "text" if named.roles.text else "reading" if named.readings > 1 else "row"
@@ -150,7 +148,7 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     named = replace(named, chosen=chosen)
 
     # The source, and the first pass over its rows.
-    table, roles = _open_source(src, scratch, data_dir, named, earlier)
+    table, roles = _open_source(src, scratch, data_dir, named)
     named = replace(named, roles=roles)
     _check_names(table, named)
     table = add_endings(table, roles, data_dir)
@@ -169,10 +167,8 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     return Week(table, profile, named, earlier, described, noun)
 
 
-def _open_source(
-    src: str, scratch: Path, data_dir: Path, named: Named, earlier: Earlier
-) -> tuple[Table, Roles]:
-    """Opens a table, and completes the roles by those of earlier spans. Raises as `import_table` does."""
+def _open_source(src: str, scratch: Path, data_dir: Path, named: Named) -> tuple[Table, Roles]:
+    """Opens a table, and completes the roles by those of earlier spans. Raises as `import_named` does."""
     table = open_table(src, scratch, named.roles.columns, named.query, named.sheet)
     if not named.roles.text and is_json(table.path):
         raise UsageError(
@@ -180,7 +176,7 @@ def _open_source(
             "Tables are read from CSV, .xlsx, Parquet and databases.",
             "Name the column with --text COLUMN, or write the table as CSV.",
         )
-    return table, find_roles(data_dir, table, named.roles, earlier)
+    return table, find_roles(data_dir, table, named.roles)
 
 
 def _check_names(table: Table, named: Named) -> None:

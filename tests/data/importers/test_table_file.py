@@ -142,7 +142,7 @@ def test_a_column_tells_which_rules_were_asked_and_which_decided(tmp_path):
     lines = list(inspect_table(source, tmp_path / "data", Named(Roles("paid")), explain="town"))
     assert lines[0] == "1. chosen to be left out? no"
     assert lines[-2].endswith(". names? yes: category")
-    assert lines[-1] == "town has few names ('A', 'B', 'C')."
+    assert lines[-1] == "town has few names: 300 cells, such as 'A' in a.csv:2."
     assert not (tmp_path / "data").exists()
 
 
