@@ -3,19 +3,24 @@
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations, pairwise
 from pathlib import PurePath
 from zlib import crc32
 
+import numpy as np
+from numpy.typing import NDArray
+
+from data.importers.plain_numbers import PlainNumbers, find_plain_numbers
 from edgeline.records.columns import (
     AGE,
     COMMA,
     DAY_S,
     HOUR,
+    MISSING,
     MONTH,
     NUMBER,
     NUMBERS,
@@ -47,7 +52,6 @@ RESERVED_BY_WINDOWS = ("block", "window_id")
 _MANY_ROWS, _NEARLY_EACH, _COUNT_LIKE, _IDENTIFIER_DIGITS, _COVERED = 20, 0.95, 1.5, 7, 0.9
 # Pandas writes .0 if some cells are missing. More digits than a float has are a text.
 _WHOLE = re.compile(r"\+?(\d{1,300})(\.0)?", re.ASCII)
-_POINT_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
 # Words of a column's name that mark an identifier: anywhere in it, or only at its end.
 _IDENTIFIER_WORDS = re.compile(
     "id|ids|identifier|uuid|zip|zipcode|plz|postcode|postal|postleitzahl|code|sku|ean|isbn|iban|phone|telephone"
@@ -55,6 +59,8 @@ _IDENTIFIER_WORDS = re.compile(
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
 _YEARS = (1800, 2200)
+# An odd number that spreads the bits of a float evenly over the highest ones: Knuth's, by the golden ratio.
+_GOLDEN = 0x9E3779B97F4A7C15
 # A number with a unit behind it or a currency before it, and these two.
 _WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?", re.ASCII)
@@ -73,6 +79,35 @@ def read_cell(cell: str, forms: tuple[str, ...]) -> tuple[tuple[str, ...], tuple
     return tuple(values), tuple(values.values())
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, each with its label, its place for messages, and its group, empty for none."""
+
+    labels: Sequence[str]
+    places: Sequence[str]
+    groups: Sequence[str]
+
+    def take(self, numbers: Sequence[int]) -> "Rows":
+        """Returns some of the rows."""
+        return Rows(*([texts[n] for n in numbers] for texts in (self.labels, self.places, self.groups)))
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """The number of rows of each label."""
+        return Counter(self.labels)
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The labels, each once, in the order of their codes."""
+        return list(dict.fromkeys(self.labels))
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """The number of each row's label in `names`."""
+        codes = {name: code for code, name in enumerate(self.names)}
+        return np.array([codes[label] for label in self.labels], np.int64)
+
+
 @dataclass
 class ColumnProfile:
     """A column's filled cells: how many there are, their values, and the labels of their rows."""
@@ -81,7 +116,8 @@ class ColumnProfile:
     forms: tuple[str, ...] = ()  # the forms that a cell may have; none for a column of names
     cells: int = 0
     labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
-    values: dict[str, dict[str, int]] | None = field(default_factory=dict)  # rows of each label by value
+    # The rows of each value and label; None if it has more values than a category has.
+    pairs: Counter[tuple[str, str]] | None = field(default_factory=Counter)
     sampled: Counter[str] = field(default_factory=Counter)  # cells of one value in 64, of the whole column
     longest: int = 0
     # For each set of forms that fits a cell, the number of cells, and the first one with its place.
@@ -97,47 +133,120 @@ class ColumnProfile:
     weekdays: set[int] = field(default_factory=set)  # on which dates fall, 0 to 6
     with_clock: int = 0  # dates with a time of day
     is_grouped: bool = False  # whether the rows have groups
-    # The cell of each group; None where rows have no groups, a group has two, or one is of two labels.
+    # The cell of each group; None where rows have no groups, or a group has two.
     by_group: dict[str, str] | None = None
 
-    def add(
-        self, cells: Sequence[str], labels: Sequence[str], places: Sequence[str], groups: Sequence[str]
-    ) -> None:
-        """Adds cells that are not empty, with the label, the place and the group of each one's row."""
-        counts = Counter(zip(cells, labels, strict=True))
+    def add(self, cells: Sequence[str], rows: "Rows", missing: Collection[str] = MISSING) -> None:
+        """Adds cells, each with its row; those that are `missing`, in lower case, are passed over."""
+        plain = find_plain_numbers(cells if self.forms else ())
+        odd = plain.list_others(len(cells))
+        filled = [place for place in odd if cells[place].lower() not in missing]
+        if len(filled) < len(odd):
+            kept = sorted((*plain.places.tolist(), *filled))
+            if kept:
+                self.add([cells[place] for place in kept], rows.take(kept), missing)
+            return
+
         self.cells += len(cells)
-        self.labels.update(labels)
-        self.longest = max(self.longest, max(map(len, cells)))
+        self.labels.update(rows.counts)
+        self.longest = max(self.longest, plain.longest, *(len(cells[place]) for place in odd))
+        if self.pairs is not None:
+            self._add_pairs(self.pairs, cells, rows)
+        if len(odd) == len(cells):
+            self._add_odd_cells(cells, rows)
+        elif odd:
+            self._add_odd_cells([cells[place] for place in odd], rows.take(odd))
+        if len(plain):
+            self._add_plain_numbers(plain, cells, rows)
+
+    def _add_pairs(self, pairs: Counter[tuple[str, str]], cells: Sequence[str], rows: "Rows") -> None:
+        pairs.update(zip(cells, rows.labels, strict=True))
+        self.__dict__.pop("values", None)
+        if self.by_group is not None:
+            of_group = self.by_group
+            of_rows = dict.fromkeys(zip(rows.groups, cells, strict=True))
+            if any(group and of_group.setdefault(group, cell) != cell for group, cell in of_rows):
+                self.by_group = None
+        if len(pairs) > MOST_CATEGORIES and len({cell for cell, _ in pairs}) > MOST_CATEGORIES:
+            self.pairs = self.by_group = None
+
+    @cached_property
+    def values(self) -> Mapping[str, Mapping[str, int]] | None:
+        """The rows of each label, by value; None if it has more values than a category has."""
+        if self.pairs is None:
+            return None
+        values = defaultdict[str, dict[str, int]](dict)
+        for (cell, label), count in self.pairs.items():
+            values[cell][label] = count
+        return dict(values)
+
+    def _add_plain_numbers(self, plain: PlainNumbers, cells: Sequence[str], rows: "Rows") -> None:
+        # One value in 64, by a hash of its bits.
+        bits = plain.values.view(np.uint64) * np.uint64(_GOLDEN)
+        self.sampled.update(cells[place] for place in plain.places[bits >> np.uint64(58) == 0].tolist())
+
+        codes = rows.codes[plain.places]
+        is_plain = ~plain.has_point & ~plain.has_exponent
+        has_point = plain.has_point & ~plain.has_exponent
+        for is_here, forms in (
+            (is_plain, NUMBERS),
+            (has_point & ~plain.is_group, (NUMBER, THOUSANDS)),
+            (plain.is_group, NUMBERS),
+            (plain.has_exponent, (NUMBER,)),
+        ):
+            if is_here.any():
+                fitting = tuple(form for form in self.forms if form in forms)
+                place = int(plain.places[is_here.argmax()])
+                self._count_forms(fitting, int(is_here.sum()), cells[place], rows.places[place])
+                here = slice(None) if is_here.all() else is_here
+                for form in fitting:
+                    values = plain.values[here]
+                    if form == COMMA and plain.has_point[here].any():
+                        values = np.rint(values * 1000)  # its point is at thousands
+                    self._add_ranges(form, values, codes[here], rows.names)
+
+        if plain.is_group.any():
+            place = int(plain.places[plain.is_group.argmax()])
+            first = self.by_point[1] or f"{cells[place]!r} in {rows.places[place]}"
+            # A thousand is a whole number already.
+            count = int((plain.is_group & (plain.digits == 0)).sum())
+            self.by_point = (self.by_point[0] + count, first)
+        if plain.digits.any():
+            is_whole = plain.digits > 0
+            lengths, counts = np.unique(plain.digits[is_whole], return_counts=True)
+            self.whole_digits.update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+            numbers = plain.values[is_whole]
+            self.is_rising = self.is_rising and numbers[0] > self.last and bool((np.diff(numbers) > 0).all())
+            self.last = int(numbers[-1])
+            self.leading_zeros += int(plain.has_zero_first.sum())
+
+    def _add_ranges(
+        self, form: str, values: NDArray[np.float64], codes: NDArray[np.int64], names: Sequence[str]
+    ) -> None:
+        """Adds numbers in a form to the ranges of their labels, which have these codes."""
+        order = np.argsort(codes, kind="stable")
+        present, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
+        values = values[order]
+        lows, highs = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+        for code, low, high, count in zip(
+            *(array.tolist() for array in (present, lows, highs, counts)), strict=True
+        ):
+            before = self.ranges.get((form, names[code]), (low, high, 0))
+            self.ranges[form, names[code]] = (min(before[0], low), max(before[1], high), before[2] + count)
+
+    def _count_forms(self, forms: tuple[str, ...], count: int, cell: str, place: str) -> None:
+        """Counts cells that these forms fit, the first of which is `cell`."""
+        before, first = self.by_forms.get(forms, (0, ""))
+        self.by_forms[forms] = (before + count, first or f"{cell[:60]!r} in {place}")
+
+    def _add_odd_cells(self, cells: Sequence[str], rows: "Rows") -> None:
+        """Adds cells that are no plain numbers, or of a column without forms, one by one."""
+        counts = Counter(zip(cells, rows.labels, strict=True))
         for (cell, _), count in counts.items():
             if crc32(cell.encode(errors="replace")) % 64 == 0:
                 self.sampled[cell] += count
-        if self.values is not None:
-            self._add_values(self.values, counts, dict.fromkeys(zip(groups, cells, strict=True)))
-        if self.forms:
-            self._add_numbers(counts, cells, places)
-
-    def _add_values(
-        self,
-        values: dict[str, dict[str, int]],
-        counts: Mapping[tuple[str, str], int],
-        groups: Iterable[tuple[str, str]],
-    ) -> None:
-        for (cell, label), count in counts.items():
-            of_cell = values.setdefault(cell, {})
-            of_cell[label] = of_cell.get(label, 0) + count
-        if self.by_group is not None:
-            of_group = self.by_group
-            pairs = [pair for pair in groups if pair[0]]
-            if any(
-                of_group.setdefault(group, cell) != cell or len(values[cell]) > 1 for group, cell in pairs
-            ):
-                self.by_group = None
-        if len(values) > MOST_CATEGORIES:
-            self.values = self.by_group = None
-
-    def _add_numbers(
-        self, counts: Mapping[tuple[str, str], int], cells: Sequence[str], places: Sequence[str]
-    ) -> None:
+        if not self.forms:
+            return
         # The values in all forms of the cells that the same forms fit, by label.
         values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
         rows_of = Counter[tuple[tuple[str, ...], str]]()
@@ -146,16 +255,13 @@ class ColumnProfile:
             values_of[forms, label].append(values)
             rows_of[forms, label] += count
             if forms not in self.by_forms:
-                self.by_forms[forms] = (0, f"{cell[:60]!r} in {places[cells.index(cell)]}")
+                self._count_forms(forms, 0, cell, rows.places[cells.index(cell)])
             if match := _WHOLE.fullmatch(cell):
                 number = int(match[1])
                 self.whole_digits[len(match[1])] += count
                 self.is_rising = self.is_rising and number > self.last and count == 1
                 self.last = number
                 self.leading_zeros += count * (len(match[1]) > 1 and match[1][0] == "0")
-            elif _POINT_GROUP.fullmatch(cell):
-                first = self.by_point[1] or f"{cell!r} in {places[cells.index(cell)]}"
-                self.by_point = (self.by_point[0] + count, first)
             if forms and forms[0] in TIMES:
                 self.weekdays.update(int(value // DAY_S) % 7 for value in values)
                 self.with_clock += count * sum(bool(value % DAY_S) for value in values)

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import compress
 from pathlib import Path
 
 from data.importers.bands import ONE_LABEL
-from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
+from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile, Rows
 from data.importers.known_rows import read_span
 from data.importers.table_file import Roles
 from data.spans.layout import find_usable_spans
@@ -20,10 +19,10 @@ from edgeline.tables.files import Table, find_endings
 from edgeline.tables.rows import is_json
 
 _ROWS_A_MESSAGE = 1_000
-_CELLS_A_BLOCK = 200_000  # some 20 MB
+_CELLS_A_BLOCK = 500_000  # some 50 MB
 # Number of damaged rows, and of rows without a label, that a message names.
 EXAMPLES = 3
-_Item = tuple[str, dict[str, str]] | Rejected  # a row of a table: its place and cells
+_Item = tuple[str, list[str]] | Rejected  # a row of a table: its place and cells
 
 
 @dataclass(frozen=True)
@@ -63,19 +62,19 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
     table = replace(table, endings=endings)
     rows = damaged = 0
     refused, unlabelled = list[str](), list[str]()
-    block = list[tuple[str, dict[str, str]]]()
-    labels = set[str]()
-    for item in _report_rows(table.rows(list(columns))):
+    block = list[tuple[str, list[str]]]()
+    labels, label = set[str](), list(columns).index(roles.label)
+    for item in _report_rows(table.lists(list(columns))):
         rows += 1
         if isinstance(item, Rejected):
             damaged += 1
             if damaged <= EXAMPLES:
                 refused.append(f"{item.id}: {item.detail}")
-        elif item[1][roles.label].lower() in NO_LABEL:
+        elif item[1][label].lower() in NO_LABEL:
             unlabelled.append(item[0])
         else:
             block.append(item)
-            labels.add(item[1][roles.label])
+            labels.add(item[1][label])
             if len(labels) > MOST_CATEGORIES:
                 break
             if len(block) * len(columns) >= _CELLS_A_BLOCK:
@@ -101,10 +100,11 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
     return TableProfile(table.shown, columns, columns[roles.label].labels, tuple(unlabelled), tuple(refused))
 
 
-def read_labelled(table: Table, label: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_labelled(table: Table, label: str, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Yields the rows that have a label and are not damaged: place, and the cells of these columns."""
-    for item in table.rows(names):
-        if not isinstance(item, Rejected) and item[1][label].lower() not in NO_LABEL:
+    of_label = names.index(label)
+    for item in table.lists(names):
+        if not isinstance(item, Rejected) and item[1][of_label].lower() not in NO_LABEL:
             yield item
 
 
@@ -127,21 +127,16 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
 
 
 def _add_rows(
-    columns: Mapping[str, ColumnProfile], roles: Roles, rows: Sequence[tuple[str, dict[str, str]]]
+    columns: Mapping[str, ColumnProfile], roles: Roles, block: Sequence[tuple[str, list[str]]]
 ) -> None:
     """Adds rows, each a place and cells, to the profiles, column by column."""
-    places = [place for place, _ in rows]
-    labels = [cells[roles.label] for _, cells in rows]
-    groups = [cells[roles.group] if roles.group else "" for _, cells in rows]
+    cells_of = dict(zip(columns, zip(*(cells for _, cells in block), strict=True), strict=True))
+    groups = cells_of[roles.group] if roles.group else [""] * len(block)
+    rows = Rows(cells_of[roles.label], [place for place, _ in block], groups)
     for name, column in columns.items():
         # A class may well be called `none`.
-        missing = ("",) if name in (roles.label, roles.group, roles.text) else MISSING
-        of_column = [cells[name] for _, cells in rows]
-        filled = [cell.lower() not in missing for cell in of_column]
-        if all(filled):
-            column.add(of_column, labels, places, groups)
-        elif any(filled):
-            column.add(*(list(compress(each, filled)) for each in (of_column, labels, places, groups)))
+        is_name = name in (roles.label, roles.group, roles.text)
+        column.add(cells_of[name], rows, ("",) if is_name else MISSING)
 
 
 def _report_rows(items: Iterable[_Item]) -> Iterator[_Item]:

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +64,7 @@ def write_table_span(
     new_labels: tuple[str, ...] = ()
     written: Path | None = None
     remarks = [*remark_on_rows(profile, roles)]
-    read_cells = partial(_read_cells, table, profile, plan, layout.cell_of.values())
+    read_cells = partial(_read_cells, table, profile, plan, list(layout.cell_of.values()))
 
     # The rows that earlier spans have, also under other labels.
     known = find_known_rows(data_dir, layout.compared, read_cells())
@@ -154,20 +154,17 @@ def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
     )
 
 
-def _read_cells(
-    table: Table, profile: TableProfile, plan: Plan, names: Collection[str]
-) -> Iterator[list[str]]:
+def _read_cells(table: Table, profile: TableProfile, plan: Plan, names: Sequence[str]) -> Iterator[list[str]]:
     """Yields the cells of these columns in the labelled rows, as the span has them."""
-    used = {*names}
     forms = {
-        name: (profile.forms[name], form)
-        for name, form in plan.file.forms.items()
-        if name in used and profile.forms[name] not in ("", form)
+        number: (profile.forms[name], plan.file.forms[name])
+        for number, name in enumerate(names)
+        if profile.forms.get(name) and profile.forms[name] != plan.file.forms.get(name, profile.forms[name])
     }
-    for _, cells in read_labelled(table, plan.file.roles.label, list(profile.columns)):
-        for name, (form, target) in forms.items():
-            cells[name] = _rewrite_cell(cells[name], form, target)
-        yield [cells[name] for name in names]
+    for _, cells in read_labelled(table, plan.file.roles.label, names):
+        for number, (form, target) in forms.items():
+            cells[number] = _rewrite_cell(cells[number], form, target)
+        yield cells
 
 
 def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]) -> int:

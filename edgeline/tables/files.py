@@ -12,7 +12,7 @@ from edgeline.errors import DataRefused, EdgelineError, UsageError, find_nearest
 from edgeline.labels import join_names
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import is_url
-from edgeline.tables.rows import is_json, read_csv_rows, read_header, read_lines, read_rows
+from edgeline.tables.rows import is_json, read_csv_rows, read_header, read_lines, read_lists
 from edgeline.tables.typed_rows import write_parquet, write_query, write_workbook
 from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
@@ -42,25 +42,33 @@ class Table:
     def rows(
         self, names: Sequence[str], any_json: bool = False
     ) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
+        """Yields the place of each row, and its cells by column, as `lists` does."""
+        for item in self.lists(names, any_json):
+            yield item if isinstance(item, Rejected) else (item[0], dict(zip(names, item[1], strict=True)))
+
+    def lists(
+        self, names: Sequence[str], any_json: bool = False
+    ) -> Iterator[tuple[str, list[str]] | Rejected]:
         """Yields the place of each row, and its cells of these columns without blanks around them.
 
         Line ends are those of Unix, and whole numbers end as `endings` has it. With `any_json`, a value of
         JSON lines that is not a cell is written as JSON; else its row is rejected. Raises as `read_rows`.
         """
-        endings = [(name, ending) for name, ending in self.endings.items() if name in names]
+        endings = [(number, self.endings[name]) for number, name in enumerate(names) if name in self.endings]
         with _name_source(self.shown, self.path):
-            for number, item in enumerate(read_rows(self.path, names, (), self.separator, any_json), 1):
+            for number, item in enumerate(read_lists(self.path, names, self.separator, any_json), 1):
                 if isinstance(item, Rejected):
                     yield item
                     continue
-                cells = {name: item[1][name].strip() for name in names}
-                for name, cell in cells.items():
+                cells = [cell.strip() for cell in item[1]]
+                if not "".join(cells).isprintable():
                     # Python 3.10 writes a carriage return without quotes, and no NUL: its row is refused.
-                    if not cell.isprintable():
-                        cells[name] = cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
-                for name, ending in endings:
-                    if WHOLE.fullmatch(cells[name]):
-                        cells[name] = cells[name].removesuffix(".0") + ending
+                    cells = [
+                        cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1") for cell in cells
+                    ]
+                for column, ending in endings:
+                    if WHOLE.fullmatch(cells[column]):
+                        cells[column] = cells[column].removesuffix(".0") + ending
                 yield f"row {number}" if self.typed else item[0], cells
 
 

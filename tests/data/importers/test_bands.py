@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from data.importers.bands import suggest_bands
-from data.importers.columns import ColumnProfile
+from data.importers.columns import ColumnProfile, Rows
 from edgeline.records.columns import NUMBERS
 from edgeline.tables.rows import read_rows
 
@@ -16,7 +16,7 @@ from edgeline.tables.rows import read_rows
 def profile(cells):
     column = ColumnProfile("tip", NUMBERS)
     cells = [*cells]
-    column.add(cells, cells, ["a.csv:2"] * len(cells), [""] * len(cells))
+    column.add(cells, Rows(cells, ["a.csv:2"] * len(cells), [""] * len(cells)))
     return column
 
 
