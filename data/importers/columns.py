@@ -12,9 +12,11 @@ from pathlib import PurePath
 from zlib import crc32
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data.importers.plain_numbers import PlainNumbers, find_plain_numbers
+from data.importers.plain_numbers import OddCells, PlainNumbers, find_plain_numbers
 from edgeline.records.columns import (
     AGE,
     COMMA,
@@ -116,8 +118,8 @@ class ColumnProfile:
     forms: tuple[str, ...] = ()  # the forms that a cell may have; none for a column of names
     cells: int = 0
     labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
-    # The rows of each value and label; None if it has more values than a category has.
-    pairs: Counter[tuple[str, str]] | None = field(default_factory=Counter)
+    values: dict[str, int] | None = field(default_factory=dict)  # cells of each; None for over 1,000 values
+    label_of: dict[str, str] | None = field(default_factory=dict)  # of each value; None if one has two
     sampled: Counter[str] = field(default_factory=Counter)  # cells of one value in 64, of the whole column
     longest: int = 0
     # For each set of forms that fits a cell, the number of cells, and the first one with its place.
@@ -136,54 +138,67 @@ class ColumnProfile:
     # The cell of each group; None where rows have no groups, or a group has two.
     by_group: dict[str, str] | None = None
 
-    def add(self, cells: Sequence[str], rows: "Rows", missing: Collection[str] = MISSING) -> None:
+    def add(self, texts: pa.Array, rows: "Rows", missing: Collection[str] = MISSING) -> None:
         """Adds cells, each with its row; those that are `missing`, in lower case, are passed over."""
-        plain = find_plain_numbers(cells if self.forms else ())
-        odd = plain.list_others(len(cells))
-        filled = [place for place in odd if cells[place].lower() not in missing]
-        if len(filled) < len(odd):
-            kept = sorted((*plain.places.tolist(), *filled))
-            if kept:
-                self.add([cells[place] for place in kept], rows.take(kept), missing)
+        plain = find_plain_numbers(texts if self.forms else texts.slice(0, 0))
+        odd = OddCells.of(texts, plain.list_others(len(texts)))
+        is_missing = odd.find(missing)
+        if is_missing.any():
+            kept = np.ones(len(texts), bool)
+            kept[odd.places[is_missing]] = False
+            texts, rows = texts.filter(pa.array(kept)), rows.take(np.flatnonzero(kept).tolist())
+            plain, odd = plain.keep(kept), odd.keep(kept)
+        if not len(texts):
             return
 
-        self.cells += len(cells)
+        self.cells += len(texts)
         self.labels.update(rows.counts)
-        self.longest = max(self.longest, plain.longest, *(len(cells[place]) for place in odd))
-        if self.pairs is not None:
-            self._add_pairs(self.pairs, cells, rows)
-        if len(odd) == len(cells):
-            self._add_odd_cells(cells, rows)
-        elif odd:
-            self._add_odd_cells([cells[place] for place in odd], rows.take(odd))
-        if len(plain):
-            self._add_plain_numbers(plain, cells, rows)
+        self.longest = max(self.longest, pc.max(pc.utf8_length(texts)).as_py())
+        if self.values is not None:
+            self._add_values(self.values, texts, rows)
+        if len(odd.places):
+            self._add_odd_cells(odd, rows)
+        if len(plain.places):
+            self._add_plain_numbers(plain, texts, rows)
 
-    def _add_pairs(self, pairs: Counter[tuple[str, str]], cells: Sequence[str], rows: "Rows") -> None:
-        pairs.update(zip(cells, rows.labels, strict=True))
-        self.__dict__.pop("values", None)
+    def _add_values(self, values: dict[str, int], texts: pa.Array, rows: "Rows") -> None:
+        encoded = texts.dictionary_encode()
+        if len(encoded.dictionary) > MOST_CATEGORIES:
+            self.values = self.label_of = self.by_group = None
+            return
+        cells, numbers = (
+            encoded.dictionary.to_numpy(zero_copy_only=False).tolist(),
+            encoded.indices.to_numpy(),
+        )
+        for cell, count in zip(cells, np.bincount(numbers).tolist(), strict=True):
+            values[cell] = values.get(cell, 0) + count
+
+        if self.label_of is not None:
+            of_cell = np.zeros(len(cells), np.int64)
+            of_cell[numbers] = rows.codes
+            labels = [rows.names[code] for code in of_cell.tolist()]
+            is_mixed = (of_cell[numbers] != rows.codes).any()
+            if is_mixed or any(map(self._has_other_label, cells, labels)):
+                self.label_of = None
         if self.by_group is not None:
             of_group = self.by_group
-            of_rows = dict.fromkeys(zip(rows.groups, cells, strict=True))
-            if any(group and of_group.setdefault(group, cell) != cell for group, cell in of_rows):
+            of_rows = dict.fromkeys(zip(rows.groups, numbers.tolist(), strict=True))
+            if any(
+                group and of_group.setdefault(group, cells[number]) != cells[number]
+                for group, number in of_rows
+            ):
                 self.by_group = None
-        if len(pairs) > MOST_CATEGORIES and len({cell for cell, _ in pairs}) > MOST_CATEGORIES:
-            self.pairs = self.by_group = None
+        if len(values) > MOST_CATEGORIES:
+            self.values = self.label_of = self.by_group = None
 
-    @cached_property
-    def values(self) -> Mapping[str, Mapping[str, int]] | None:
-        """The rows of each label, by value; None if it has more values than a category has."""
-        if self.pairs is None:
-            return None
-        values = defaultdict[str, dict[str, int]](dict)
-        for (cell, label), count in self.pairs.items():
-            values[cell][label] = count
-        return dict(values)
+    def _has_other_label(self, cell: str, label: str) -> bool:
+        """Tells whether a value had another label before, and keeps the label of a new one."""
+        return self.label_of is not None and self.label_of.setdefault(cell, label) != label
 
-    def _add_plain_numbers(self, plain: PlainNumbers, cells: Sequence[str], rows: "Rows") -> None:
+    def _add_plain_numbers(self, plain: PlainNumbers, texts: pa.Array, rows: "Rows") -> None:
         # One value in 64, by a hash of its bits.
         bits = plain.values.view(np.uint64) * np.uint64(_GOLDEN)
-        self.sampled.update(cells[place] for place in plain.places[bits >> np.uint64(58) == 0].tolist())
+        self.sampled.update(texts.take(pa.array(plain.places[bits >> np.uint64(58) == 0])).to_pylist())
 
         codes = rows.codes[plain.places]
         is_plain = ~plain.has_point & ~plain.has_exponent
@@ -197,7 +212,7 @@ class ColumnProfile:
             if is_here.any():
                 fitting = tuple(form for form in self.forms if form in forms)
                 place = int(plain.places[is_here.argmax()])
-                self._count_forms(fitting, int(is_here.sum()), cells[place], rows.places[place])
+                self._count_forms(fitting, int(is_here.sum()), texts[place].as_py(), rows.places[place])
                 here = slice(None) if is_here.all() else is_here
                 for form in fitting:
                     values = plain.values[here]
@@ -207,7 +222,7 @@ class ColumnProfile:
 
         if plain.is_group.any():
             place = int(plain.places[plain.is_group.argmax()])
-            first = self.by_point[1] or f"{cells[place]!r} in {rows.places[place]}"
+            first = self.by_point[1] or f"{texts[place].as_py()!r} in {rows.places[place]}"
             # A thousand is a whole number already.
             count = int((plain.is_group & (plain.digits == 0)).sum())
             self.by_point = (self.by_point[0] + count, first)
@@ -239,23 +254,25 @@ class ColumnProfile:
         before, first = self.by_forms.get(forms, (0, ""))
         self.by_forms[forms] = (before + count, first or f"{cell[:60]!r} in {place}")
 
-    def _add_odd_cells(self, cells: Sequence[str], rows: "Rows") -> None:
-        """Adds cells that are no plain numbers, or of a column without forms, one by one."""
-        counts = Counter(zip(cells, rows.labels, strict=True))
-        for (cell, _), count in counts.items():
-            if crc32(cell.encode(errors="replace")) % 64 == 0:
+    def _add_odd_cells(self, odd: OddCells, rows: "Rows") -> None:
+        """Adds cells that are no plain numbers, or of a column without forms, value by value."""
+        for cell, count in zip(
+            odd.cells, np.bincount(odd.numbers, minlength=len(odd.cells)).tolist(), strict=True
+        ):
+            if crc32(cell.encode(errors="replace")) % 64 == 0 and count:
                 self.sampled[cell] += count
         if not self.forms:
             return
         # The values in all forms of the cells that the same forms fit, by label.
         values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
         rows_of = Counter[tuple[tuple[str, ...], str]]()
-        for (cell, label), count in counts.items():
+        for cell, code, place, count in odd.list_pairs(rows.codes):
+            label = rows.names[code]
             forms, values = read_cell(cell, self.forms)
             values_of[forms, label].append(values)
             rows_of[forms, label] += count
             if forms not in self.by_forms:
-                self._count_forms(forms, 0, cell, rows.places[cells.index(cell)])
+                self._count_forms(forms, 0, cell, rows.places[place])
             if match := _WHOLE.fullmatch(cell):
                 number = int(match[1])
                 self.whole_digits[len(match[1])] += count
@@ -452,7 +469,7 @@ class ColumnProfile:
 
     def gives_label_away(self) -> bool:
         """Returns whether each value comes with one label only, and that is no coincidence."""
-        if not self.values or len(self.labels) < 2 or any(len(by) > 1 for by in self.values.values()):
+        if not self.values or len(self.labels) < 2 or self.label_of is None:
             return False
         # A measurement of a group comes with the label of its group, however many rows that has.
         is_of_groups = self.by_group is not None and not self._may_be_names()

@@ -3,8 +3,8 @@
 Nearly all cells of a large table are such numbers. The few others are read one by one, by their forms.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -31,26 +31,67 @@ class PlainNumbers:
     digits: NDArray[np.int64]  # of a whole number without a sign, such as 12 or 12.0; 0 for other numbers
     has_zero_first: NDArray[np.bool_]  # of such a number with several digits
 
-    longest: int  # characters of a cell
+    def keep(self, kept: NDArray[np.bool_]) -> "PlainNumbers":
+        """Returns the numbers by their places among the cells that are kept, which has all of them."""
+        return replace(self, places=_find_places(kept)[self.places])
 
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def list_others(self, count: int) -> list[int]:
+    def list_others(self, count: int) -> NDArray[np.int64]:
         """Returns the places of the other cells, of so many in all."""
         is_other = np.ones(count, bool)
         is_other[self.places] = False
-        others: list[int] = np.flatnonzero(is_other).tolist()
-        return others
+        return np.flatnonzero(is_other)
 
 
-def find_plain_numbers(cells: Sequence[str]) -> PlainNumbers:
+@dataclass(frozen=True)
+class OddCells:
+    """The cells of a column that are no plain numbers, in its order."""
+
+    cells: Sequence[str]  # each once
+    numbers: NDArray[np.int64]  # of each of these cells, its place in `cells`
+    places: NDArray[np.int64]  # and its place in the column
+
+    @classmethod
+    def of(cls, texts: pa.Array, places: NDArray[np.int64]) -> "OddCells":
+        """Returns the cells at these places."""
+        encoded = texts.take(pa.array(places)).dictionary_encode()
+        return cls(
+            encoded.dictionary.to_numpy(zero_copy_only=False).tolist(),
+            encoded.indices.to_numpy().astype(np.int64),
+            places,
+        )
+
+    def find(self, texts: Collection[str]) -> NDArray[np.bool_]:
+        """Returns which of the cells are among these texts, in lower case."""
+        is_among = np.array([cell.lower() in texts for cell in self.cells], bool)
+        return is_among[self.numbers]
+
+    def keep(self, kept: NDArray[np.bool_]) -> "OddCells":
+        """Returns the cells that are kept, by their places among these."""
+        is_kept = kept[self.places]
+        return OddCells(self.cells, self.numbers[is_kept], _find_places(kept)[self.places[is_kept]])
+
+    def list_pairs(self, codes: NDArray[np.int64]) -> Iterator[tuple[str, int, int, int]]:
+        """Yields each cell with each code that its rows have: the two, the first place, and the count."""
+        most = int(codes.max(initial=0)) + 1
+        keys, first, counts = np.unique(
+            self.numbers * most + codes[self.places], return_index=True, return_counts=True
+        )
+        order = np.argsort(first)
+        for key, place, count in zip(
+            keys[order].tolist(), self.places[first[order]].tolist(), counts[order].tolist(), strict=True
+        ):
+            yield self.cells[key // most], key % most, place, count
+
+
+def _find_places(kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Returns for each cell that is kept its place among those."""
+    places: NDArray[np.int64] = np.cumsum(kept) - 1
+    return places
+
+
+def find_plain_numbers(texts: pa.Array) -> PlainNumbers:
     """Returns the plain numbers among cells; whole numbers that a float may not hold are left out."""
-    places = np.arange(len(cells))
-    try:
-        texts = pa.array(cells, pa.string())
-    except UnicodeEncodeError:  # half an emoji, which JSON can hold
-        texts, places = pa.array([], pa.string()), places[:0]
+    places = np.arange(len(texts))
     try:
         values = pc.cast(texts, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
@@ -82,8 +123,7 @@ def find_plain_numbers(cells: Sequence[str]) -> PlainNumbers:
     if digits.any():
         digits[np.signbit(values)] = 0
         has_zero_first = (digits > 1) & _to_numpy(pc.starts_with(texts, "0"))
-    longest = int(lengths.max(initial=0))
-    return PlainNumbers(places, values, has_point, has_exponent, is_group, digits, has_zero_first, longest)
+    return PlainNumbers(places, values, has_point, has_exponent, is_group, digits, has_zero_first)
 
 
 def _to_numpy(mask: pa.Array) -> NDArray[np.bool_]:

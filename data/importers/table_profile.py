@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from data.importers.bands import ONE_LABEL
 from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile, Rows
 from data.importers.known_rows import read_span
@@ -19,7 +21,8 @@ from edgeline.tables.files import Table, find_endings
 from edgeline.tables.rows import is_json
 
 _ROWS_A_MESSAGE = 1_000
-_CELLS_A_BLOCK = 500_000  # some 50 MB
+_CELLS_A_BLOCK = 200_000  # of rows that are no arrays yet, some 20 MB
+_MOST_BYTES = 2**26  # of arrays
 # Number of damaged rows, and of rows without a label, that a message names.
 EXAMPLES = 3
 _Item = tuple[str, list[str]] | Rejected  # a row of a table: its place and cells
@@ -62,7 +65,7 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
     table = replace(table, endings=endings)
     rows = damaged = 0
     refused, unlabelled = list[str](), list[str]()
-    block = list[tuple[str, list[str]]]()
+    blocks = _Blocks(columns, roles)
     labels, label = set[str](), list(columns).index(roles.label)
     for item in _report_rows(table.lists(list(columns))):
         rows += 1
@@ -73,15 +76,11 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
         elif item[1][label].lower() in NO_LABEL:
             unlabelled.append(item[0])
         else:
-            block.append(item)
+            blocks.add(*item)
             labels.add(item[1][label])
             if len(labels) > MOST_CATEGORIES:
                 break
-            if len(block) * len(columns) >= _CELLS_A_BLOCK:
-                _add_rows(columns, roles, block)
-                block.clear()
-    if block:
-        _add_rows(columns, roles, block)
+    blocks.flush()
 
     if rows == 0:
         raise DataRefused(
@@ -126,17 +125,58 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
     return columns
 
 
-def _add_rows(
-    columns: Mapping[str, ColumnProfile], roles: Roles, block: Sequence[tuple[str, list[str]]]
-) -> None:
-    """Adds rows, each a place and cells, to the profiles, column by column."""
-    cells_of = dict(zip(columns, zip(*(cells for _, cells in block), strict=True), strict=True))
-    groups = cells_of[roles.group] if roles.group else [""] * len(block)
-    rows = Rows(cells_of[roles.label], [place for place, _ in block], groups)
-    for name, column in columns.items():
-        # A class may well be called `none`.
-        is_name = name in (roles.label, roles.group, roles.text)
-        column.add(cells_of[name], rows, ("",) if is_name else MISSING)
+class _Blocks:
+    """Rows that wait, as arrays, to be added to the profiles of their columns many at once."""
+
+    def __init__(self, columns: Mapping[str, ColumnProfile], roles: Roles) -> None:
+        self._columns, self._roles = columns, roles
+        self._rows = list[list[str]]()
+        self._places = list[str]()
+        self._arrays: list[list[pa.Array]] = [[] for _ in columns]
+        self._bytes = 0
+
+    def add(self, place: str, cells: list[str]) -> None:
+        """Adds a row; many that wait are added to the profiles first."""
+        self._rows.append(cells)
+        self._places.append(place)
+        if len(self._rows) * len(cells) >= _CELLS_A_BLOCK:
+            self._pack()
+            if self._bytes >= _MOST_BYTES:
+                self.flush()
+
+    def _pack(self) -> None:
+        """Packs rows into arrays, which take a tenth of their memory."""
+        columns = zip(*self._rows, strict=True) if self._rows else ()
+        for arrays, cells in zip(self._arrays, columns, strict=False):
+            arrays.append(_make_array(cells))
+            self._bytes += arrays[-1].nbytes
+        self._rows.clear()
+
+    def flush(self) -> None:
+        """Adds all rows to the profiles, column by column."""
+        self._pack()
+        texts = {name: pa.concat_arrays(a) for name, a in zip(self._columns, self._arrays, strict=True) if a}
+        for arrays in self._arrays:
+            arrays.clear()
+        if not texts:
+            return
+        label, group = self._roles.label, self._roles.group
+        groups = texts[group].to_pylist() if group else [""] * len(self._places)
+        rows = Rows(texts[label].to_pylist(), [*self._places], groups)
+        for name, column in self._columns.items():
+            # A class may well be called `none`.
+            is_name = name in (label, group, self._roles.text)
+            column.add(texts.pop(name), rows, ("",) if is_name else MISSING)
+        self._places.clear()
+        self._bytes = 0
+
+
+def _make_array(cells: Sequence[str]) -> pa.Array:
+    """Returns cells as an array; half an emoji, which JSON can hold, becomes a question mark."""
+    try:
+        return pa.array(cells, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([cell.encode(errors="replace").decode() for cell in cells], pa.string())
 
 
 def _report_rows(items: Iterable[_Item]) -> Iterator[_Item]:

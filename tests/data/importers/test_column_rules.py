@@ -1,6 +1,7 @@
 import random
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 
 from data.importers.column_rules import RULES, Case, judge_column
@@ -22,7 +23,7 @@ def judge(cells, labels=LABELS, name="x", form=None, grouped=False, **more):
     rows = [(cell, label, f"row {n}", "") for n, (cell, label) in enumerate(pairs) if cell]
     if rows:
         filled, *of_rows = zip(*rows, strict=True)
-        column.add(filled, Rows(*of_rows))
+        column.add(pa.array(filled), Rows(*of_rows))
     case = Case(column, Counter(labels[: len(cells)]), column.find_form() if form is None else form, **more)
     return judge_column(case)
 
@@ -127,7 +128,9 @@ def test_each_rule_decides_its_cells_and_not_those_that_are_nearly_so(name):
 
 def test_a_rule_says_why_with_the_cells_that_it_saw():
     column = ColumnProfile("x", (*NUMBERS, *TIMES))
-    column.add([f"{size} kg" for size in SIZES], Rows(LABELS, [f"row {n}" for n in range(400)], [""] * 400))
+    column.add(
+        pa.array([f"{size} kg" for size in SIZES]), Rows(LABELS, [f"row {n}" for n in range(400)], [""] * 400)
+    )
     case = Case(column, Counter(LABELS), "")
     assert judge_column(case).explain(case) == (
         f"has numbers with a unit, or with blanks or ' at thousands, such as '{SIZES[0]} kg' in row 0: write"
