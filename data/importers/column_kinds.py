@@ -69,7 +69,7 @@ def check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Described:
-    """How the columns of a table are read."""
+    """Holds how the columns of a table are read."""
 
     file: TableFile
     guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind

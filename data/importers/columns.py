@@ -61,6 +61,10 @@ _IDENTIFIER_WORDS = re.compile(
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
 _YEARS = (1800, 2200)
+# A number stands for no reading if it is at least this share of the cells, and further from all others than
+# this many times their range; of fewer values than these, which are codes or counts, nothing is far.
+_FREQUENT, _FAR, _EXTREMES_OF_MORE = 0.002, 3, 10
+_EXTREMES = 3  # numbers at either end that are counted
 # An odd number that spreads the bits of a float evenly over the highest ones: Knuth's, by the golden ratio.
 _GOLDEN = 0x9E3779B97F4A7C15
 # A number with a unit behind it or a currency before it, and these two.
@@ -135,11 +139,21 @@ class ColumnProfile:
     weekdays: set[int] = field(default_factory=set)  # on which dates fall, 0 to 6
     with_clock: int = 0  # dates with a time of day
     is_grouped: bool = False  # whether the rows have groups
+    is_repeated: bool = False  # whether another column has its name
+    is_nested: bool = False  # whether its source has lists or structures in it
+    merged: int = 0  # plain numbers that are another one as float32
+    missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
+    # The lowest and the highest of the plain numbers, each with its count.
+    extremes: tuple[Counter[float], Counter[float]] = field(default_factory=lambda: (Counter(), Counter()))
     # The cell of each group; None where rows have no groups, or a group has two.
     by_group: dict[str, str] | None = None
 
     def add(self, texts: pa.Array, rows: "Rows", missing: Collection[str] = MISSING) -> None:
         """Adds cells, each with its row; those that are `missing`, in lower case, are passed over."""
+        if self.missing:
+            is_filled = pc.invert(pc.is_in(texts, value_set=pa.array(self.missing)))
+            kept = is_filled.to_numpy(zero_copy_only=False)
+            texts, rows = texts.filter(is_filled), rows.take(np.flatnonzero(kept).tolist())
         plain = find_plain_numbers(texts if self.forms else texts.slice(0, 0))
         odd = OddCells.of(texts, plain.list_others(len(texts)))
         is_missing = odd.find(missing)
@@ -199,6 +213,16 @@ class ColumnProfile:
         # One value in 64, by a hash of its bits.
         bits = plain.values.view(np.uint64) * np.uint64(_GOLDEN)
         self.sampled.update(texts.take(pa.array(plain.places[bits >> np.uint64(58) == 0])).to_pylist())
+
+        numbers, counts = np.unique(plain.values, return_counts=True)
+        with np.errstate(over="ignore"):
+            self.merged += int((np.diff(numbers.astype(np.float32)) == 0).sum())
+        for extremes, ends in zip(self.extremes, (slice(_EXTREMES), slice(-_EXTREMES, None)), strict=True):
+            extremes.update(dict(zip(numbers[ends].tolist(), counts[ends].tolist(), strict=True)))
+        for number in sorted(self.extremes[0])[_EXTREMES:]:
+            del self.extremes[0][number]
+        for number in sorted(self.extremes[1])[:-_EXTREMES]:
+            del self.extremes[1][number]
 
         codes = rows.codes[plain.places]
         is_plain = ~plain.has_point & ~plain.has_exponent
@@ -365,7 +389,7 @@ class ColumnProfile:
         is_sparse = False
         (digits, count), *_ = self.whole_digits.most_common(1)
         if count == self.cells and digits >= 3:
-            numbers = sorted(int(parse_cell(cell, form)) for cell in self.values)
+            numbers = sorted(int(cell.removesuffix(".0")) for cell in self.values)
             step = math.gcd(*(high - low for low, high in pairwise(numbers)))
             places = (numbers[-1] - numbers[0]) // step + 1
             # The expected number of distinct values in as many random draws from that range.
@@ -389,6 +413,20 @@ class ColumnProfile:
             AGE: bool(time),
         }
         return tuple(part for part, fit in fits.items() if fit)
+
+    def find_sentinels(self) -> list[tuple[float, int]]:
+        """Returns numbers that are frequent and far from all others, like -9999, each with its count."""
+        lows, highs = (sorted(extremes) for extremes in self.extremes)
+        if len(lows) < _EXTREMES or not self.has_over(_EXTREMES_OF_MORE):
+            return []
+        least = max(_EXTREMES, _FREQUENT * self.cells)
+        gap = _FAR * (highs[-2] - lows[1])
+        sentinels = list[tuple[float, int]]()
+        if lows[1] - lows[0] > gap and self.extremes[0][lows[0]] >= least:
+            sentinels.append((lows[0], self.extremes[0][lows[0]]))
+        if highs[-1] - highs[-2] > gap and self.extremes[1][highs[-1]] >= least:
+            sentinels.append((highs[-1], self.extremes[1][highs[-1]]))
+        return sentinels
 
     def names_photos(self) -> bool:
         """Returns whether its cells are names of photos."""
@@ -418,6 +456,10 @@ class ColumnProfile:
         if self.values is not None:
             return len(self.values) >= _NEARLY_EACH * self.cells
         return len(self.sampled) >= _NEARLY_EACH * self.sampled.total()
+
+    def has_long_numbers(self) -> bool:
+        """Returns whether its whole numbers have more digits than a float holds."""
+        return self._is_whole() and max(self.whole_digits) > 15
 
     def _is_whole(self) -> bool:
         return self.whole_digits.total() == self.cells
@@ -488,12 +530,12 @@ class ColumnProfile:
         return bool(self.guess_kind(NUMBER)) and not self._are_apart(self._list_ranges(NUMBER))
 
     def find_empty_label(self, rows: Mapping[str, int]) -> str:
-        """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""
+        """Returns the label whose rows, and no others, are all empty; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
         is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
         # A mark has two values, and one of them is the empty cell.
         is_enough |= self.has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
-        is_whole = len(rows) == 2 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
+        is_whole = len(rows) > 1 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
         return empty[0] if is_whole and is_enough else ""
 
     def separates_labels(self, form: str) -> bool:

@@ -92,10 +92,11 @@ class TableFile:
         numbers, time = dict[str, Column](), self.roles.time
         for name, entry in self.columns.items():
             if entry.role == AS_NUMBER:
-                numbers[name] = Column(name, entry.form, DAYS if entry.form in TIMES else "")
+                part = DAYS if entry.form in TIMES else ""
+                numbers[name] = Column(name, entry.form, part, missing=entry.missing)
             for feature, part in entry.features.items():
                 until = (time, self.columns[time].form) if part == AGE else ()
-                numbers[feature] = Column(name, entry.form, part, *until)
+                numbers[feature] = Column(name, entry.form, part, *until, missing=entry.missing)
         return numbers
 
     @cached_property
@@ -342,6 +343,8 @@ def _list_faults(entry: ColumnEntry, roles: Collection[str]) -> Iterator[str]:
         yield f"a {entry.role} needs one of the forms {', '.join(TIMES)}"
     if (entry.role == AS_DATE) != bool(entry.features):
         yield "a date needs features" if entry.role == AS_DATE else f"a {entry.role} has no features"
+    if entry.missing and entry.role not in (AS_NUMBER, AS_DATE, LEAVE_OUT):
+        yield f"a {entry.role} has no texts that stand for a missing cell"
     if AGE in entry.features.values() and TIME not in roles:
         yield "an age needs a column with the role time"
     if TEXT in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TIME):

@@ -57,9 +57,14 @@ class TableProfile:
         return replace(self, forms=forms)
 
 
-def profile_table(table: Table, roles: Roles) -> TableProfile:
-    """Reads the rows of a table once. Raises DataRefused if it has none, or too many of them are damaged."""
+def profile_table(table: Table, roles: Roles, missing: Mapping[str, tuple[str, ...]]) -> TableProfile:
+    """Reads the rows of a table once; by column, `missing` has texts that stand for a missing cell.
+
+    Raises DataRefused if it has no rows, or too many of them are damaged.
+    """
     columns = _make_columns(table, roles)
+    for name in columns.keys() & missing.keys():
+        columns[name].missing = missing[name]
     # A number shows its form in the cells as they are.
     endings = {name: end for name, end in table.endings.items() if name in roles.columns}
     table = replace(table, endings=endings)
@@ -112,14 +117,17 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
     numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS
     columns = dict[str, ColumnProfile]()
     read = roles.columns if roles.text else table.header
-    for name in read:
+    for name in dict.fromkeys(read):
         kind = table.types.get(name)
         forms: tuple[str, ...] = (*numbers, *TIMES)
         if name in (roles.group, roles.text):
             forms = ()
         elif kind:  # a text may be a date: SQLite has no other dates
             forms = (NUMBER,) if kind == "number" else (*TIMES,)
-        columns[name] = ColumnProfile(name, forms, is_grouped=bool(roles.group))
+        is_repeated = not roles.text and table.header.count(name) > 1
+        columns[name] = ColumnProfile(
+            name, forms, is_grouped=bool(roles.group), is_repeated=is_repeated, is_nested=kind == "list"
+        )
         if roles.group and name not in (roles.label, roles.group):
             columns[name].by_group = {}
     return columns

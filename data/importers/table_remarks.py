@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterator
 
 from data.importers.columns import MOST_CATEGORIES
-from data.importers.table_file import Roles, TableFile
+from data.importers.table_file import AS_NUMBER, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
+
+_MERGED = 0.01  # share of the cells
 
 
 def warn_of_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]:
@@ -24,6 +26,23 @@ def warn_of_photos(table: TableProfile, roles: Roles, file: TableFile) -> Iterat
             " columns. To learn from the photos, call the column of labels `label`, leave out --label, and"
             " import into a new folder."
         )
+
+
+def warn_of_numbers(table: TableProfile, file: TableFile) -> Iterator[str]:
+    """Yields a warning for numbers that may stand for no reading, or that a model cannot tell apart."""
+    for name in (name for name, entry in file.columns.items() if entry.role == AS_NUMBER):
+        column = table.columns[name]
+        if column.merged > _MERGED * column.cells:
+            yield (
+                f"{name} has numbers that differ by less than a model can see, {column.merged:,} of"
+                f" {column.cells:,}. Subtract a number that is near all of them in the table."
+            )
+        for number, count in column.find_sentinels():
+            yield (
+                f"{name} is {number:.15g} in {count:,} of {column.cells:,} cells, far from all"
+                f" others. If that stands for no reading, write missing: ['{number:.15g}'] below {name} in"
+                " table.yaml, which `edgeline data inspect` writes before an import into a new folder."
+            )
 
 
 def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:

@@ -38,20 +38,21 @@ _EARLIER = f"is of an import before there was a {TABLE}"
 
 @dataclass(frozen=True)
 class Named:
-    """What a person says of a table when it is imported; empty for what is not said."""
+    """Holds what a person says of a table that is imported; empty for what is not said."""
 
     roles: Roles
     readings: int = 0  # rows of a group, in the order of time, that make an example
     decimal: str = ""  # the decimal sign, `,` or `.`, where cells are ambiguous
     # The kind of columns: `number` (days since 1970 for a date), `category` or `LEAVE_OUT`.
     chosen: Mapping[str, str] = field(default_factory=dict)
-    query: str = ""  # as in `open_table`, like the next one
+    query: str = ""  # as in `open_table`, like the next two
     sheet: str = ""
+    encoding: str = ""
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier imports have fixed."""
+    """Holds what earlier imports have fixed."""
 
     is_first: bool  # whether there is no span
     labels: tuple[str, ...]

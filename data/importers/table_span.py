@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +33,7 @@ _FEW_REPEATED, _MOST_QUARANTINED = 0.01, 0.9
 
 @dataclass(frozen=True)
 class Plan:
-    """How rows become examples, and how columns are read, as settled before the span is written."""
+    """Holds how rows become examples and columns are read, as settled before the span is written."""
 
     noun: str  # of an example
     settings: DataSettings  # by which rows become examples
@@ -163,7 +163,8 @@ def _read_cells(table: Table, profile: TableProfile, plan: Plan, names: Sequence
     }
     for _, cells in read_labelled(table, plan.file.roles.label, names):
         for number, (form, target) in forms.items():
-            cells[number] = _rewrite_cell(cells[number], form, target)
+            missing = plan.file.columns[names[number]].missing
+            cells[number] = _rewrite_cell(cells[number], form, target, missing)
         yield cells
 
 
@@ -186,9 +187,9 @@ def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: C
     return sum(times for times in times_written.values() if times > 1)
 
 
-def _rewrite_cell(cell: str, form: str, target: str) -> str:
+def _rewrite_cell(cell: str, form: str, target: str, missing: Collection[str]) -> str:
     """Converts a cell to the form of its column in earlier spans; unreadable cells are quarantined later."""
-    if cell.lower() not in MISSING:
+    if cell.lower() not in MISSING and cell not in missing:
         with suppress(ValueError):
             return write_cell(parse_cell(cell, form), target)
     return cell

@@ -34,12 +34,13 @@ from data.importers.table_remarks import (
     explain_categories,
     remark_on_categories,
     warn_of_cells,
+    warn_of_numbers,
     warn_of_photos,
 )
 from data.importers.table_roles import Earlier, Named, find_roles, settle_named
 from data.importers.table_span import Plan, write_table_span
-from edgeline.errors import UsageError
-from edgeline.tables.files import Table, check_columns, open_table
+from edgeline.errors import DataRefused, UsageError
+from edgeline.tables.files import Table, check_columns, find_names_below, open_table
 from edgeline.tables.rows import check_once, is_json
 
 
@@ -108,7 +109,7 @@ def import_named(
         warnings += warn_of_cells(profile, roles, week.noun)
         remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
         if earlier.file is None:
-            warnings += warn_of_photos(profile, roles, file)
+            warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file)]
             remarks += explain_categories(profile, file, named.chosen)
         return replace(imported, remarks=tuple(remarks), warnings=tuple(warnings))
 
@@ -150,9 +151,16 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     # The source, and the first pass over its rows.
     table, roles = _open_source(src, scratch, data_dir, named)
     named = replace(named, roles=roles)
-    _check_names(table, named)
+    _check_names(table, named, earlier)
+    if lines := find_names_below(table):
+        raise DataRefused(
+            f"{table.shown} has names in {' and '.join(lines)} too, below those of its first line.",
+            "They would be read as rows, and their names as values.",
+            "Remove these lines, or join their names with those of the first line.",
+        )
     table = add_endings(table, roles, data_dir)
-    profile = profile_table(table, roles)
+    entries = earlier.file.columns if earlier.file else {}
+    profile = profile_table(table, roles, {name: entry.missing for name, entry in entries.items()})
 
     # The label, the group, and the other columns.
     check_label(profile, roles.label, earlier, are_codes)
@@ -169,7 +177,7 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
 
 def _open_source(src: str, scratch: Path, data_dir: Path, named: Named) -> tuple[Table, Roles]:
     """Opens a table, and completes the roles by those of earlier spans. Raises as `import_named` does."""
-    table = open_table(src, scratch, named.roles.columns, named.query, named.sheet)
+    table = open_table(src, scratch, named.roles.columns, named.query, named.sheet, named.encoding)
     if not named.roles.text and is_json(table.path):
         raise UsageError(
             f"{src} has JSON lines, but no column of texts is named.",
@@ -179,7 +187,7 @@ def _open_source(src: str, scratch: Path, data_dir: Path, named: Named) -> tuple
     return table, find_roles(data_dir, table, named.roles)
 
 
-def _check_names(table: Table, named: Named) -> None:
+def _check_names(table: Table, named: Named, earlier: Earlier) -> None:
     """Refuses a table that lacks a named column, has one twice, or calls one like another feature.
 
     Raises DataRefused for the second, and UsageError for the others.
@@ -190,5 +198,6 @@ def _check_names(table: Table, named: Named) -> None:
         used = [name for name, kind in named.chosen.items() if kind != LEAVE_OUT]
         used += [roles.time, "" if roles.group == "group" else roles.group]
         check_names(table.shown, used, list_reserved(named.readings))
-    names = roles.columns if roles.text else list(filter(None, table.header))
-    check_once(table.shown, table.header, names, ())
+    read = earlier.file.columns if earlier.file else {}
+    names = [name for name, entry in read.items() if entry.role != LEAVE_OUT]
+    check_once(table.shown, table.header, [*roles.columns, *named.chosen, *names], ())

@@ -32,6 +32,7 @@ _NAMES = {
     "time": ("COLUMN", "the column of dates or times of a table, best in ISO 8601"),
     "query": ("SQL", "the SELECT that returns the rows of a database"),
     "sheet": ("NAME", "the sheet of a workbook to read"),
+    "encoding": ("NAME", "the encoding of a text file, such as cp1251, where it cannot be found"),
 }
 _KINDS = {
     "category": "a column of codes or names; may be repeated",
@@ -56,6 +57,7 @@ class ImportOptions:
     time: str = ""
     query: str = ""
     sheet: str = ""
+    encoding: str = ""
     readings: int | None = None
     decimal: str | None = None
     category: tuple[str, ...] = ()
@@ -74,7 +76,9 @@ class ImportOptions:
 
         roles = Roles(self.label, self.group, self.time, self.text)
         chosen = {name: option.replace("-", " ") for option, name in self.list_kinds()}
-        return Named(roles, self.readings or 0, self.decimal or "", chosen, self.query, self.sheet)
+        return Named(
+            roles, self.readings or 0, self.decimal or "", chosen, self.query, self.sheet, self.encoding
+        )
 
     def list_words(self) -> list[str]:
         """Returns the options as the words of a command."""
@@ -198,7 +202,7 @@ def _complete(source: str, data: Path, options: ImportOptions, progress: Progres
     if roles and not options.label:
         options = replace(options, label=roles.label, text=options.text or roles.text)
     if not options.label and (options.find_first() or is_readable):
-        guess = guess_columns(source, options.query, options.sheet, read_schema(data)[1])
+        guess = guess_columns(source, options.query, options.sheet, read_schema(data)[1], options.encoding)
         if options.find_first() or not guess.lists_photos:
             with progress.pause() if progress else nullcontext():
                 label, text = ask_columns(guess, options.text, on_terminal=progress is not None)
