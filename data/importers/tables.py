@@ -131,10 +131,12 @@ def inspect_table(
     file = week.described.file
     if week.earlier.file is None:
         write_table_file(data_dir, file)
-    yield f"{data_dir / TABLE} says how each column of {src} is read, and why: edit it before the import."
-    yield from describe_columns(
-        [*file.numbers], file.categories, week.described.guessed, week.described.left_out
-    )
+        yield f"{data_dir / TABLE} says how each column of {src} is read, and why: edit it before the import."
+    else:
+        yield f"{data_dir / TABLE} is there, and is not changed: {src} would be read as it says."
+    described = week.described
+    yield from describe_columns([*file.numbers], file.categories, described.guessed, described.left_out)
+    yield from (f"Warning: {warning}" for warning in warn_of_numbers(week.profile, file))
 
 
 def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int, ask: Ask | None) -> Week:
