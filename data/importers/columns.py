@@ -213,22 +213,13 @@ class ColumnProfile:
         # One value in 64, by a hash of its bits.
         bits = plain.values.view(np.uint64) * np.uint64(_GOLDEN)
         self.sampled.update(texts.take(pa.array(plain.places[bits >> np.uint64(58) == 0])).to_pylist())
+        self._count_extremes(plain)
 
-        numbers, counts = np.unique(plain.values, return_counts=True)
-        with np.errstate(over="ignore"):
-            self.merged += int((np.diff(numbers.astype(np.float32)) == 0).sum())
-        for extremes, ends in zip(self.extremes, (slice(_EXTREMES), slice(-_EXTREMES, None)), strict=True):
-            extremes.update(dict(zip(numbers[ends].tolist(), counts[ends].tolist(), strict=True)))
-        for number in sorted(self.extremes[0])[_EXTREMES:]:
-            del self.extremes[0][number]
-        for number in sorted(self.extremes[1])[:-_EXTREMES]:
-            del self.extremes[1][number]
-
+        # The forms that numbers of each kind have.
         codes = rows.codes[plain.places]
-        is_plain = ~plain.has_point & ~plain.has_exponent
         has_point = plain.has_point & ~plain.has_exponent
         for is_here, forms in (
-            (is_plain, NUMBERS),
+            (~plain.has_point & ~plain.has_exponent, NUMBERS),
             (has_point & ~plain.is_group, (NUMBER, THOUSANDS)),
             (plain.is_group, NUMBERS),
             (plain.has_exponent, (NUMBER,)),
@@ -237,12 +228,11 @@ class ColumnProfile:
                 fitting = tuple(form for form in self.forms if form in forms)
                 place = int(plain.places[is_here.argmax()])
                 self._count_forms(fitting, int(is_here.sum()), texts[place].as_py(), rows.places[place])
-                here = slice(None) if is_here.all() else is_here
                 for form in fitting:
-                    values = plain.values[here]
-                    if form == COMMA and plain.has_point[here].any():
+                    values = plain.values[is_here]
+                    if form == COMMA and plain.has_point[is_here].any():
                         values = np.rint(values * 1000)  # its point is at thousands
-                    self._add_ranges(form, values, codes[here], rows.names)
+                    self._add_ranges(form, values, codes[is_here], rows.names)
 
         if plain.is_group.any():
             place = int(plain.places[plain.is_group.argmax()])
@@ -251,13 +241,27 @@ class ColumnProfile:
             count = int((plain.is_group & (plain.digits == 0)).sum())
             self.by_point = (self.by_point[0] + count, first)
         if plain.digits.any():
-            is_whole = plain.digits > 0
-            lengths, counts = np.unique(plain.digits[is_whole], return_counts=True)
-            self.whole_digits.update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
-            numbers = plain.values[is_whole]
-            self.is_rising = self.is_rising and numbers[0] > self.last and bool((np.diff(numbers) > 0).all())
-            self.last = int(numbers[-1])
-            self.leading_zeros += int(plain.has_zero_first.sum())
+            self._count_digits(plain)
+
+    def _count_extremes(self, plain: PlainNumbers) -> None:
+        """Counts the lowest and the highest numbers, and those that float32 merges."""
+        numbers, counts = np.unique(plain.values, return_counts=True)
+        with np.errstate(over="ignore"):
+            self.merged += int((np.diff(numbers.astype(np.float32)) == 0).sum())
+        for extremes, ends in zip(self.extremes, (slice(_EXTREMES), slice(-_EXTREMES, None)), strict=True):
+            extremes.update(dict(zip(numbers[ends].tolist(), counts[ends].tolist(), strict=True)))
+            kept = sorted(extremes)[ends]
+            for number in extremes.keys() - {*kept}:
+                del extremes[number]
+
+    def _count_digits(self, plain: PlainNumbers) -> None:
+        is_whole = plain.digits > 0
+        lengths, counts = np.unique(plain.digits[is_whole], return_counts=True)
+        self.whole_digits.update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+        numbers = plain.values[is_whole]
+        self.is_rising = self.is_rising and numbers[0] > self.last and bool((np.diff(numbers) > 0).all())
+        self.last = int(numbers[-1])
+        self.leading_zeros += int(plain.has_zero_first.sum())
 
     def _add_ranges(
         self, form: str, values: NDArray[np.float64], codes: NDArray[np.int64], names: Sequence[str]
@@ -270,8 +274,12 @@ class ColumnProfile:
         for code, low, high, count in zip(
             *(array.tolist() for array in (present, lows, highs, counts)), strict=True
         ):
-            before = self.ranges.get((form, names[code]), (low, high, 0))
-            self.ranges[form, names[code]] = (min(before[0], low), max(before[1], high), before[2] + count)
+            self._widen(form, names[code], low, high, count)
+
+    def _widen(self, form: str, label: str, low: float, high: float, count: int) -> None:
+        """Widens the range of the numbers of a label in a form by so many more."""
+        lowest, highest, before = self.ranges.get((form, label), (low, high, 0))
+        self.ranges[form, label] = (min(lowest, low), max(highest, high), before + count)
 
     def _count_forms(self, forms: tuple[str, ...], count: int, cell: str, place: str) -> None:
         """Counts cells that these forms fit, the first of which is `cell`."""
@@ -308,11 +316,9 @@ class ColumnProfile:
                 self.with_clock += count * sum(bool(value % DAY_S) for value in values)
 
         for (forms, label), count in rows_of.items():
-            before, first = self.by_forms[forms]
-            self.by_forms[forms] = (before + count, first)
+            self._count_forms(forms, count, "", "")
             for form, numbers in zip(forms, zip(*values_of[forms, label], strict=True), strict=True):
-                low, high, earlier = self.ranges.get((form, label), (numbers[0], numbers[0], 0))
-                self.ranges[form, label] = (min(low, min(numbers)), max(high, max(numbers)), earlier + count)
+                self._widen(form, label, min(numbers), max(numbers), count)
 
     def find_form(self, decimal: str = "", former: str = "") -> str:
         """Returns the form that fits nearly all cells; empty if none does, or two that disagree do.

@@ -5,7 +5,7 @@ Columns that no model should see are left out and named: those with one value, t
 that give the label away, and text of many words.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,27 +57,6 @@ class Week:
 
 
 def import_table(
-    src: str | Path,
-    data_dir: Path,
-    label: str,
-    group: str = "",
-    time: str = "",
-    text: str = "",
-    query: str = "",
-    sheet: str = "",
-    readings: int = 0,
-    least: int = 0,
-    vocabulary: int = 0,
-    decimal: str = "",
-    chosen: Mapping[str, str] | None = None,
-    ask: Ask | None = None,
-) -> TableReport:
-    """Imports a table, or texts, as `import_named` does, by columns that are given by name."""
-    named = Named(Roles(label, group, time, text), readings, decimal, chosen or {}, query, sheet)
-    return import_named(str(src), data_dir, named, least, vocabulary, ask)
-
-
-def import_named(
     src: str, data_dir: Path, named: Named, least: int = 0, vocabulary: int = 0, ask: Ask | None = None
 ) -> TableReport:
     """Imports a table, or texts, as one new span: all or nothing.
@@ -120,7 +99,7 @@ def inspect_table(
     """Reads a table once, writes how its columns are read as `table.yaml`, and yields it as sentences.
 
     With the name of a column to `explain`, which rules decide on it is yielded, and nothing is written; nor
-    is it where a file is there. Raises as `import_named` does.
+    is it where a file is there. Raises as `import_table` does.
     """
     with TemporaryDirectory() as scratch:
         week = _read_week(src, data_dir, named, Path(scratch), 0, ask)
@@ -142,7 +121,7 @@ def inspect_table(
 def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int, ask: Ask | None) -> Week:
     """Opens a table, reads its rows once, and finds or checks how its columns are read.
 
-    Raises as `import_named` does.
+    Raises as `import_table` does.
     """
     named, earlier = settle_named(src, data_dir, named)
     noun = "text" if named.roles.text else "reading" if named.readings > 1 else "row"
@@ -178,7 +157,7 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
 
 
 def _open_source(src: str, scratch: Path, data_dir: Path, named: Named) -> tuple[Table, Roles]:
-    """Opens a table, and completes the roles by those of earlier spans. Raises as `import_named` does."""
+    """Opens a table, and completes the roles by those of earlier spans. Raises as `import_table` does."""
     table = open_table(src, scratch, named.roles.columns, named.query, named.sheet, named.encoding)
     if not named.roles.text and is_json(table.path):
         raise UsageError(

@@ -147,13 +147,13 @@ def import_source(
         if not options.label:
             return _import_photos(path, data)
 
-        from data.importers.tables import import_named
+        from data.importers.tables import import_table
         from runners.cli.asking import ask_kind
 
         settings = _load_settings(data / WORKLOAD)
         least, vocabulary = settings.gate.min_examples_per_class, settings.model.vocabulary
         ask = partial(ask_kind, progress) if on_terminal else None
-        return import_named(source, data, options.to_named(), least, vocabulary, ask)
+        return import_table(source, data, options.to_named(), least, vocabulary, ask)
 
 
 def inspect_source(source: str, data: Path, options: ImportOptions, explain: str) -> Sequence[str]:

@@ -8,8 +8,10 @@ import pytest
 
 from data.importers.table_file import TABLE, Roles
 from data.importers.table_roles import Named
-from data.importers.tables import import_named, import_table, inspect_table
+from data.importers.tables import import_table as import_named
+from data.importers.tables import inspect_table
 from edgeline.errors import DataRefused, UsageError
+from tests.data.importers.named import import_table
 from tests.data.importers.test_tables import load, make_labels, open_workload, read, write_table
 
 AGES = [18 + n % 50 for n in range(300)]

@@ -12,9 +12,10 @@ from data.importers.table_file import (
     write_table_file,
 )
 from data.importers.table_roles import Named
-from data.importers.tables import import_table, inspect_table
+from data.importers.tables import inspect_table
 from edgeline.errors import UsageError
 from edgeline.records.columns import Column
+from tests.data.importers.named import import_table
 from tests.data.importers.test_tables import AGES, load, open_workload, write_table
 
 COLUMNS = {"age": AGES, "town": ["A", "B", "C"] * 100, "price": [f"{n},50" for n in range(300)]}

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.importers.tables import import_table
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected
@@ -18,6 +17,7 @@ from edgeline.edge.contracts.row import preprocess
 from edgeline.errors import DataRefused, UsageError
 from edgeline.prediction.inputs import read_inputs
 from pipeline.workloads import find_workload, read_schema, with_features
+from tests.data.importers.named import import_table
 from tests.data.importers.workbooks import write_xlsx
 
 RNG = random.Random(5)

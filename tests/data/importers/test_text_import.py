@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from data.importers.tables import import_table
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected
 from data.texts.source import open_source
 from edgeline.errors import DataRefused, UsageError
 from pipeline.workloads import find_workload, with_features
+from tests.data.importers.named import import_table
 
 TEXTS = [
     ("r1", "I liked it; much\nand more", "good", "anna"),
