@@ -33,6 +33,8 @@ setup(
         # Runs the files for phones as a phone does; from TensorFlow, its interpreter takes 7 s to import.
         # It has no wheels for Macs with Intel's processors.
         "ai-edge-litert>=1.0.1,<3; sys_platform != 'darwin' or platform_machine == 'arm64'",
+        # Guesses the encoding of a table that is neither UTF-8 nor Windows-1252; requests brings it.
+        "charset-normalizer>=3,<4",
         "click>=8.5,<9",
         # Signs releases. The OpenSSF's model-signing cannot be imported with what TFX 1.16 pins.
         "cryptography>=42,<51",

@@ -297,6 +297,7 @@ fun preprocessRow(cells: Map<String, List<String>>, contract: JSONObject): Float
 }
 
 fun readColumn(column: JSONObject, missing: List<String>, cell: (String) -> String): Double {
+    if (column.optJSONArray("missing")?.texts()?.contains(cell(column.getString("name"))) == true) return Double.NaN
     val value = readCell(cell(column.getString("name")), column.getString("form"), missing)
     return when (column.optString("part")) {
         "age" -> (readCell(cell(column.getString("until")), column.getString("until_form"), missing) - value) / 86400

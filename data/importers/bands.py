@@ -21,9 +21,7 @@ _SCRIPT = (
 def suggest_bands(shown: str, column: ColumnProfile) -> str:
     """Returns how to add a column of bands, of about as many rows each, to the table `shown`."""
     form, path, name = column.find_form(), Path(shown), column.name
-    counts = (
-        column.sampled if column.values is None else {v: sum(n.values()) for v, n in column.values.items()}
-    )
+    counts = column.sampled if column.values is None else column.values
     numbers = Counter[float]()
     for cell, count in counts.items():
         try:

@@ -1,19 +1,32 @@
 """The kinds of a table's columns, at the first import and at later ones, and checks of these columns."""
 
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 
 from data.importers.bands import ONE_LABEL, suggest_bands
-from data.importers.column_rules import AS_CATEGORY, AS_DATE, AS_NUMBER, ASK, LEAVE_OUT, Case, judge_column
+from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
 from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
+from data.importers.table_file import (
+    AS_DATE,
+    AS_NUMBER,
+    GROUP,
+    LABEL,
+    LEAVE_OUT,
+    TABLE,
+    TEXT,
+    TIME,
+    ColumnEntry,
+    Roles,
+    TableFile,
+    list_reserved,
+)
 from data.importers.table_profile import TableProfile
-from data.importers.table_roles import Earlier, Roles
+from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault, show_label
-from edgeline.records.columns import AGE, DAYS, ISO, NUMBERS, TIMES, Column
+from edgeline.records.columns import NUMBERS, TIMES
 from edgeline.tables.files import find_near
 
 _MOST_LABELS = 1_000
@@ -21,21 +34,6 @@ _MOST_LABELS = 1_000
 _MOST_NUMBERED_CLASSES = 20
 # Returns the kind of a column, given its name, its first values and a guess: one of the verdicts on columns.
 Ask = Callable[[str, str, str], str]
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """The columns of a table that a model reads, by kind, and those that it does not."""
-
-    numbers: Mapping[str, Column]  # by feature
-    categories: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...] = ()  # columns, each with why
-    guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
-    times: Mapping[str, Column] = field(default_factory=dict)  # the column of times by name, if there is one
-
-    def list_columns(self) -> Sequence[Column]:
-        """Returns the columns of numbers and of times."""
-        return [*self.numbers.values(), *self.times.values()]
 
 
 def check_names(shown: str, names: Collection[str], reserved: Collection[str]) -> None:
@@ -69,153 +67,131 @@ def check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
         )
 
 
-def settle_kinds(
-    data_dir: Path,
-    table: TableProfile,
-    roles: Roles,
-    earlier: Earlier,
-    reserved: Collection[str],
-    chosen: Mapping[str, str],
-    ask: Ask | None,
-) -> Kinds:
-    """Returns the kinds of columns: those of earlier spans, or else as `find_kinds` does; none for texts.
+@dataclass(frozen=True)
+class Described:
+    """Holds how the columns of a table are read."""
 
-    Raises UsageError if a column was chosen to be of another kind, and as `check_forms`, `find_kinds` and
-    `reuse_kinds` do.
-    """
-    if roles.text:
-        return Kinds({}, ())
-    form = ISO
-    if earlier.kinds is None:
-        names = {name for name in table.columns if chosen.get(name, AS_NUMBER) == AS_NUMBER}
-        check_forms(table, roles.time, names)
-        kinds = find_kinds(table, roles, reserved, chosen, ask)
-        form = table.forms.get(roles.time, ISO)
-    else:
-        check_forms(table, roles.time, earlier.list_forms(roles.time).keys())
-        kinds = reuse_kinds(table, roles, earlier.kinds, earlier.columns)
-        _check_chosen(data_dir, kinds, chosen)
-    if not roles.time:
-        return kinds
-    return replace(kinds, times={roles.time: earlier.columns.get(roles.time) or Column(roles.time, form)})
+    file: TableFile
+    guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
+    left_out: tuple[tuple[str, str], ...] = ()  # columns, each with why
 
 
-def _check_chosen(data_dir: Path, kinds: Kinds, chosen: Mapping[str, str]) -> None:
-    """Refuses a chosen kind that is not the one in earlier spans. Raises UsageError."""
-    earlier = dict.fromkeys((column.name for column in kinds.numbers.values()), AS_NUMBER)
-    earlier |= dict.fromkeys(kinds.categories, AS_CATEGORY)
-    others = sorted(name for name, kind in chosen.items() if kind != earlier.get(name, LEAVE_OUT))
-    if others:
-        raise UsageError(
-            f"{data_dir} has a schema, which fixes the kind of {', '.join(others)}.",
-            "A model reads the same columns each week.",
-            "Leave out the option that names another kind, or import into a folder of its own.",
-        )
-
-
-def find_kinds(
-    table: TableProfile,
-    roles: Roles,
-    reserved: Collection[str],
-    chosen: Mapping[str, str],
-    ask: Ask | None,
-) -> Kinds:
-    """Finds the kind of each column that has no role.
+def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Described:
+    """Finds the role of each column of a table, by the rules where a person names none.
 
     Args:
         table: The profile of the table, with the forms of its columns.
-        roles: The columns with a role; ages are computed up to the one of times, if there is one.
-        reserved: Names that examples have for other features.
-        chosen: The kinds that a person gave by column: `number` (days since 1970 for a date), `category` or
-            `LEAVE_OUT`.
+        named: What a person named; ages are computed up to the column of times, if there is one.
         ask: Asks a person about whole numbers that may be codes; None accepts the guess.
 
-    Raises UsageError if a column chosen as a number holds none, and DataRefused if no column is left.
+    Raises UsageError if a column chosen as a number holds none, or the one of times no times, and DataRefused
+    if no column is left, or one has several forms.
     """
-    numbers, categories = dict[str, Column](), list[str]()
-    left_out, guessed = list[tuple[str, str]](), list[tuple[str, str]]()
+    roles = named.roles
+    if not roles.text:
+        readable = {name for name in table.columns if named.chosen.get(name, AS_NUMBER) == AS_NUMBER}
+        check_forms(table, roles.time, readable)
+    entries = dict[str, ColumnEntry]()
+    guessed, left_out = list[tuple[str, str]](), list[tuple[str, str]]()
     for name, column in table.columns.items():
-        if name in roles.columns:
+        if role := _find_named_role(name, roles):
+            form = table.forms[name] if role == TIME else ""
+            entries[name] = ColumnEntry(role, form, reason=f"was named with --{role}")
             continue
-        case = Case(column, table.labels, table.forms[name], roles.time, reserved, chosen.get(name, ""))
+        case = make_case(table, named, name)
         rule = judge_column(case)
 
-        if rule.verdict == ASK:
-            answer = guess = column.guess_kind(case.form)
-            if ask:
-                answer = ask(name, ", ".join(list(column.values or column.sampled)[:4]), guess)
-            else:
-                guessed.append((name, guess))
-            case = replace(case, chosen=answer)
+        verdict = rule.verdict
+        if verdict == ASK and ask:
+            cells = ", ".join(list(column.values or column.sampled)[:4])
+            case = replace(case, chosen=ask(name, cells, column.guess_kind(case.form)))
             rule = judge_column(case)
-
-        if rule.verdict == AS_NUMBER:
-            numbers[name] = _make_number(table.shown, case)
-        elif rule.verdict == AS_DATE:
-            numbers |= _make_date_parts(table, case)
-        elif rule.verdict == AS_CATEGORY:
-            categories.append(name)
-        else:
+            verdict = rule.verdict
+        elif verdict == ASK:
+            verdict = column.guess_kind(case.form)
+            guessed.append((name, verdict))
+        if verdict == LEAVE_OUT:
             left_out.append((name, rule.explain(case)))
+        entries[name] = _make_entry(table, case, verdict, _explain_with_cells(rule, case))
 
-    if not numbers and not categories:
-        why = "; ".join(f"{name} {why}" for name, why in left_out)
+    file = TableFile(entries, table.shown, named.readings)
+    if not (roles.text or file.numbers or file.categories):
+        why = "; ".join(f"{name} {reason}" for name, reason in left_out)
         raise DataRefused(
             f"{table.shown} has no column besides {', '.join(roles.columns)} that a model could learn from.",
             f"Of its columns, {why}." if left_out else "It has no other column.",
             "Pass a table with numbers or categories, or name a column of texts with --text.",
         )
-    return Kinds(numbers, tuple(categories), tuple(left_out), tuple(guessed))
+    return Described(file, tuple(guessed), tuple(left_out))
 
 
-def _make_number(shown: str, case: Case) -> Column:
-    name = case.column.name
-    if not case.form:
+def _find_named_role(name: str, roles: Roles) -> str:
+    return next((role for role in (TEXT, LABEL, GROUP, TIME) if getattr(roles, role) == name), "")
+
+
+def make_case(table: TableProfile, named: Named, name: str) -> Case:
+    """Returns the case of a column, about which the rules are asked."""
+    reserved, chosen = list_reserved(named.readings), named.chosen.get(name, "")
+    return Case(table.columns[name], table.labels, table.forms[name], named.roles.time, reserved, chosen)
+
+
+def explain_column(table: TableProfile, named: Named, name: str) -> Iterator[str]:
+    """Yields which rules were asked about a column, and which decided, as sentences."""
+    if role := _find_named_role(name, named.roles):
+        yield f"{name} is the {role}: no rule is asked."
+        return
+    case = make_case(table, named, name)
+    decides = judge_column(case)
+    for number, rule in enumerate(RULES[: RULES.index(decides) + 1], 1):
+        answer = f"yes: {rule.verdict}" if rule is decides else "no"
+        yield f"{number}. {rule.name}? {answer}"
+    yield f"{name} {_explain_with_cells(decides, case)}."
+
+
+def _explain_with_cells(rule: Rule, case: Case) -> str:
+    """Returns why a rule decides on a column, with the first of its cells unless the sentence has one."""
+    sentence, column = rule.explain(case), case.column
+    if not column.by_forms or " in " in sentence:
+        return sentence
+    return f"{sentence}: {column.cells:,} cells, such as {next(iter(column.by_forms.values()))[1]}"
+
+
+def _make_entry(table: TableProfile, case: Case, verdict: str, why: str) -> ColumnEntry:
+    """Returns how a column is read. Raises UsageError if it was chosen as a number and holds none."""
+    if verdict == AS_NUMBER and not case.form:
         raise UsageError(
-            f"The column {name} of {shown} was chosen as a number, but cannot be read as one.",
+            f"The column {case.column.name} of {table.shown} was chosen as a number, but cannot be read as"
+            " one.",
             f"It contains {case.column.unreadable}.",
             "Remove --number, or write its cells in one format.",
         )
-    return Column(name, case.form, "" if case.form in NUMBERS else DAYS)
+    features = dict[str, str]()
+    if verdict == AS_DATE:
+        for part in case.date_parts:
+            feature = f"{case.column.name}_{part}"
+            while feature in table.columns:
+                feature += "_"
+            features[feature] = part
+    return ColumnEntry(verdict, case.form, features, reason=why)
 
 
-def _make_date_parts(table: TableProfile, case: Case) -> dict[str, Column]:
-    """Returns the parts of a date, by names of features that no other column has."""
-    columns = dict[str, Column]()
-    for part in case.date_parts:
-        feature = f"{case.column.name}_{part}"
-        while feature in table.columns:
-            feature += "_"
-        until = (case.time, table.forms[case.time]) if part == AGE else ()
-        columns[feature] = Column(case.column.name, case.form, part, *until)
-    return columns
+def check_week(table: TableProfile, file: TableFile) -> Described:
+    """Checks that a table has the columns of a file, in forms that can be read as its own.
 
-
-def reuse_kinds(
-    table: TableProfile, roles: Roles, kinds: Mapping[str, str], columns: Mapping[str, Column]
-) -> Kinds:
-    """Returns the kinds that the columns have in the folder's schema.
-
-    Args:
-        table: The profile of the table, with the forms of its columns.
-        roles: The columns with a role.
-        kinds: `number` or `category` for each feature of the schema.
-        columns: The source of each number that is not simply a number in the column of its name.
-
-    Raises UsageError if a column is missing, and DataRefused if a column of numbers holds none.
+    Returns the columns that are left out. Raises UsageError if a column is missing, and DataRefused if one of
+    numbers or times holds none, or has several forms.
     """
-    numbers = {name: columns.get(name) or Column(name) for name, kind in kinds.items() if kind == "number"}
-    categories = tuple(name for name, kind in kinds.items() if kind == "category")
-    used = {*categories, *(column.name for column in numbers.values())}
-    if missing := sorted(used - {*table.columns}):
-        near = find_near(missing[:1], sorted({*table.columns} - used))
+    entries = {name: entry for name, entry in file.columns.items() if entry.role != LEAVE_OUT}
+    if missing := sorted(entries.keys() - table.columns.keys()):
+        near = find_near(missing[:1], sorted(table.columns.keys() - entries.keys()))
         raise UsageError(
             f"{table.shown} has no column {', '.join(missing)}, which earlier spans have.",
             "A model reads the same columns each week.",
             (f"If {near[0]} is {missing[0]}, rename it. Else add" if near else "Add")
             + " it (its cells may be empty), or import another kind of table into a folder of its own.",
         )
-    for column in numbers.values():
+    check_forms(table, file.roles.time, {name for name, entry in entries.items() if entry.form})
+    for column in file.numbers.values():
         profile, form = table.columns[column.name], table.forms[column.name]
         kind = "times" if column.form in TIMES else "numbers"
         if profile.cells and (not form or (column.form in TIMES) != (form in TIMES)):
@@ -225,8 +201,11 @@ def reuse_kinds(
                 "All of its rows would be quarantined.",
                 "Write it in the format of the earlier spans.",
             )
-    others = [name for name in table.columns if name not in used and name not in roles.columns]
-    return Kinds(numbers, categories, tuple((name, "the schema does not have") for name in others))
+    entries = {name: ColumnEntry(reason=f"{TABLE} does not have") for name in table.columns} | {
+        **file.columns
+    }
+    left_out = [(name, entries[name].reason) for name in table.columns if entries[name].role == LEAVE_OUT]
+    return Described(file, left_out=tuple(left_out))
 
 
 def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bool) -> None:

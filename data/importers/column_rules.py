@@ -3,14 +3,16 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
+from data.importers.table_file import AS_CATEGORY, AS_DATE, AS_NUMBER, LEAVE_OUT
 from edgeline.records.columns import NUMBERS, TIMES
 
-# Verdicts on a column; ASK is for whole numbers that may be codes.
-AS_NUMBER, AS_DATE, AS_CATEGORY, LEAVE_OUT, ASK = "number", "date", "category", "leave out", "ask"
+ASK = "ask"  # the verdict on whole numbers that may be codes; the others are roles
 _MOST_SIZES = 20  # with a unit, which make a good category
 _LONGEST_NAME = 40
+_FILLED_ROWS = 20  # fewest rows of a label for which it is no coincidence that they alone are filled
 # The index of a pandas frame, which has no name in a CSV.
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")
 # Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26, 01/05/2026 6:00 PM,
@@ -22,6 +24,20 @@ _UNREAD_DATE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+# Numbers in forms that are not read, each with what to write instead.
+_UNREAD_NUMBERS = (
+    ("times or durations", r"\d{1,3}:[0-5]\d(:[0-5]\d)?([.,]\d+)?", "write seconds or hours as a number"),
+    ("fractions", r"[+-]?\d+/\d+", "write them as decimal numbers"),
+    ("ranges", r"\d+([.,]\d+)? ?[-\u2013] ?\d+([.,]\d+)?", "write their ends into two columns"),
+    ("degrees, minutes and seconds", r"\d{1,3}° ?\d{1,2}['\u2032].*", "write decimal degrees"),
+    ("a decimal comma and an exponent", r"[+-]?\d+,\d+E[+-]?\d+", "write a point"),
+    ("a minus behind the number", r"\d[\d.,]*-", "write it before the number"),
+    ("a minus that is no hyphen", r"\u2212 ?\d[\d.,]*", "write - before the number"),
+    ("brackets for a minus", r"\(\d[\d.,]*\)", "write - before the number"),
+    ("limits of detection", r"[<>]=? ?\d[\d.,]*", "write the number, and the mark into a column of its own"),
+    ("formulas", r"=\"?[\d.,]+\"?", "write the number alone"),
+)
+_ANY_NUMBER = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
 # Parts of sentences, in which `c` is the case.
 _IF_GROUP = "--group COLUMN if each is a machine, person or customer"
 _PASS_SIGN = "(pass --decimal . or --decimal ,)"
@@ -65,8 +81,15 @@ class Case:
 
     @property
     def empty_label(self) -> str:
-        """The one of two labels whose rows, and no others, are all empty; else nothing."""
+        """The label whose rows, and no others, are all empty; else nothing."""
         return self.column.find_empty_label(self.rows)
+
+    @property
+    def filled_label(self) -> str:
+        """The label whose rows, and no others, are all filled; else nothing."""
+        filled = next(iter(self.column.labels), "")
+        is_whole = len(self.column.labels) == 1 and self.column.cells == self.rows[filled]
+        return filled if is_whole and self.column.cells >= _FILLED_ROWS else ""
 
     @property
     def date_parts(self) -> Sequence[str]:
@@ -81,100 +104,175 @@ class Case:
 
 @dataclass(frozen=True)
 class Rule:
-    """A row of the table of rules: what a column is for which the test holds, and why it is left out."""
+    """A row of the table of rules: what a column is for which the test holds, and why."""
 
     name: str
     test: Callable[[Case], object]
-    sentence: str = ""  # why, after the name of the column, with fields of the case
-    verdict: str = LEAVE_OUT
+    verdict: str
+    sentence: str  # why, after the name of the column, with fields of the case
 
     def explain(self, case: Case) -> str:
-        """Returns why the column of a case is left out."""
+        """Returns why the column of a case is what it is."""
         return self.sentence.format(c=case)
+
+
+def _are_unread_numbers(case: Case, form: re.Pattern[str]) -> bool:
+    """Tells whether nearly all of many values have a form or are numbers, and enough have the form."""
+    cells = case.column.values or case.column.sampled
+    odd = sum(1 for cell in cells if form.fullmatch(cell))
+    plain = sum(1 for cell in cells if _ANY_NUMBER.fullmatch(cell))
+    is_frequent = odd > (1 - MOSTLY) * len(cells) and odd + plain >= MOSTLY * len(cells)
+    return is_frequent and case.column.has_over(_MOST_SIZES)
 
 
 RULES: Sequence[Rule] = (
     # The choice of a person.
-    Rule("chosen to be left out", lambda c: c.chosen == LEAVE_OUT, "was chosen to be left out"),
-    Rule("chosen as a number", lambda c: c.chosen == AS_NUMBER, verdict=AS_NUMBER),
-    Rule("chosen as a category", lambda c: c.chosen == AS_CATEGORY, verdict=AS_CATEGORY),
+    Rule("chosen to be left out", lambda c: c.chosen == LEAVE_OUT, LEAVE_OUT, "was chosen to be left out"),
+    Rule("chosen as a number", lambda c: c.chosen == AS_NUMBER, AS_NUMBER, "was chosen as a number"),
+    Rule("chosen as a category", lambda c: c.chosen == AS_CATEGORY, AS_CATEGORY, "was chosen as a category"),
     # Columns from which nothing can be learned.
-    Rule("empty", lambda c: c.column.cells == 0, "is empty in all rows"),
-    Rule("one value", lambda c: c.column.has_one_value() and not c.is_mark, "has one value"),
-    Rule("no name", lambda c: _PANDAS_INDEX.fullmatch(c.column.name) or not c.column.name, "has no name"),
+    Rule("lists", lambda c: c.column.is_nested, LEAVE_OUT, "has lists or structures in its cells"),
+    Rule("empty", lambda c: c.column.cells == 0, LEAVE_OUT, "is empty in all rows"),
+    Rule("one value", lambda c: c.column.has_one_value() and not c.is_mark, LEAVE_OUT, "has one value"),
+    Rule(
+        "no name",
+        lambda c: _PANDAS_INDEX.fullmatch(c.column.name) or not c.column.name,
+        LEAVE_OUT,
+        "has no name",
+    ),
+    Rule(
+        "name of two columns",
+        lambda c: c.column.is_repeated,
+        LEAVE_OUT,
+        "is the name of two columns (rename one to learn from them)",
+    ),
     Rule(
         "reserved name",
         lambda c: c.column.name in c.reserved,
+        LEAVE_OUT,
         "is called like another feature of examples (rename it to learn from it)",
     ),
     # Columns that give the label away; a spelling of the label has a value for each.
     Rule(
         "another spelling of the label",
         lambda c: c.column.gives_label_away() and not c.column.has_over(len(c.column.labels)),
+        LEAVE_OUT,
         "gives the label away",
     ),
     Rule(
         "names with one label each",
         lambda c: c.column.gives_label_away() and not c.column.is_grouped,
+        LEAVE_OUT,
         f"gives the label away ({_IF_GROUP})",
     ),
     Rule(
         "names of a group's members with one label each",
         lambda c: c.column.gives_label_away(),
+        LEAVE_OUT,
         "gives the label away (--number or --category keeps it)",
     ),
     Rule(
         "empty for one label",
         lambda c: c.empty_label,
+        LEAVE_OUT,
         "gives the label away: it is empty in all rows labelled {c.empty_label}, and in no others",
     ),
+    Rule(
+        "filled for one label",
+        lambda c: c.filled_label,
+        LEAVE_OUT,
+        "gives the label away: it is filled in all rows labelled {c.filled_label}, and in no others",
+    ),
     # Numbers and dates.
-    Rule("row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), "numbers the rows"),
+    Rule(
+        "row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), LEAVE_OUT, "numbers the rows"
+    ),
     Rule(
         "identifiers of rows",
         lambda c: c.is_readable and c.column.identifies_rows(c.form),
+        LEAVE_OUT,
         "is different in nearly every row, like an identifier",
     ),
     Rule(
         "named like an identifier",
         lambda c: c.is_readable and c.column.is_called_identifier(),
+        LEAVE_OUT,
         f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({{c.if_group}}--number if they"
         " measure something, --category keeps the most frequent)",
     ),
     Rule(
         "a range for each label",
         lambda c: c.is_readable and c.column.separates_labels(c.form),
+        LEAVE_OUT,
         "gives the label away: each label has a range of its own",
     ),
     Rule(
         "dates without marks",
         lambda c: c.is_readable and c.form in NUMBERS and c.column.have_all(_COMPACT_DATE),
+        LEAVE_OUT,
         _UNREAD,
     ),
     Rule(
         "dates that do not recur",
         lambda c: c.is_readable and c.form in TIMES and not c.date_parts,
+        LEAVE_OUT,
         "is a date whose parts do not repeat in these rows (to keep it as a number: --number)",
     ),
-    Rule("dates", lambda c: c.is_readable and c.form in TIMES, verdict=AS_DATE),
-    Rule("codes", lambda c: c.is_readable and c.column.guess_kind(c.form), verdict=ASK),
-    Rule("numbers", lambda c: c.is_readable, verdict=AS_NUMBER),
+    Rule("dates", lambda c: c.is_readable and c.form in TIMES, AS_DATE, "has dates"),
+    Rule(
+        "codes of many digits",
+        lambda c: c.is_readable and c.column.has_long_numbers() and c.column.values is not None,
+        AS_CATEGORY,
+        "has whole numbers of 16 digits or more, which no model tells apart as numbers",
+    ),
+    Rule(
+        "many codes of many digits",
+        lambda c: c.is_readable and c.column.has_long_numbers(),
+        LEAVE_OUT,
+        f"has over {MOST_CATEGORIES:,} whole numbers of 16 digits or more, which no model tells apart"
+        " ({c.if_group}--category keeps the most frequent)",
+    ),
+    Rule(
+        "codes",
+        lambda c: c.is_readable and c.column.guess_kind(c.form),
+        ASK,
+        "has whole numbers that may be codes",
+    ),
+    Rule("numbers", lambda c: c.is_readable, AS_NUMBER, "has numbers"),
     # Numbers and dates that cannot be read.
-    Rule("day or month", lambda c: c.column.has_mostly(TIMES), "has dates with an ambiguous day and month"),
+    Rule(
+        "day or month",
+        lambda c: c.column.has_mostly(TIMES),
+        LEAVE_OUT,
+        "has dates with an ambiguous day and month",
+    ),
     Rule(
         "point or thousands",
         lambda c: not c.is_code and c.column.has_mostly(NUMBERS) and c.column.by_point[0],
+        LEAVE_OUT,
         f"has numbers with an ambiguous decimal point, such as {{c.column.by_point[1]}} {_PASS_SIGN}",
     ),
     Rule(
         "comma or thousands",
         lambda c: not c.is_code and c.column.has_mostly(NUMBERS),
+        LEAVE_OUT,
         f"has numbers with an ambiguous decimal comma {_PASS_SIGN}",
     ),
-    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), _UNREAD),
+    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), LEAVE_OUT, _UNREAD),
+    *(
+        Rule(
+            f"unread numbers: {name}",
+            partial(_are_unread_numbers, form=re.compile(form, re.ASCII | re.IGNORECASE)),
+            LEAVE_OUT,
+            f"has numbers in a form that is not read, {name}, such as {{c.column.unreadable}}: {do}"
+            " (--category keeps them as names)",
+        )
+        for name, form, do in _UNREAD_NUMBERS
+    ),
     Rule(
         "numbers with a unit",
         lambda c: c.column.has_over(_MOST_SIZES) and c.column.has_unit(),
+        LEAVE_OUT,
         "has numbers with a unit, or with blanks or ' at thousands, such as {c.column.unreadable}: write the"
         " numbers alone (--category keeps them as names)",
     ),
@@ -182,31 +280,41 @@ RULES: Sequence[Rule] = (
     Rule(
         "a few cells that are no numbers",
         lambda c: c.has_many_values and not c.is_code and c.column.others,
+        LEAVE_OUT,
         "{c.column.others}",
     ),
     Rule(
         "photos",
         lambda c: c.has_many_values and c.column.names_photos(),
+        LEAVE_OUT,
         "names photos, which are read without --label",
     ),
     Rule(
         "too many names",
         lambda c: c.column.values is None and not c.column.has_unique_cells(),
+        LEAVE_OUT,
         f"has over {MOST_CATEGORIES:,} values ({{c.if_group}}--category keeps the most frequent)",
     ),
-    Rule("text", lambda c: c.has_many_values and c.column.longest > _LONGEST_NAME, "is text of many words"),
+    Rule(
+        "text",
+        lambda c: c.has_many_values and c.column.longest > _LONGEST_NAME,
+        LEAVE_OUT,
+        "is text of many words",
+    ),
     Rule(
         "a name for each row",
         lambda c: c.has_many_values and c.column.has_unique_cells(),
+        LEAVE_OUT,
         "is different in nearly every row",
     ),
     Rule(
         "names of groups",
         lambda c: c.has_many_values and not c.column.is_grouped,
+        LEAVE_OUT,
         f"has few rows of each value ({_IF_GROUP})",
     ),
-    Rule("rare names", lambda c: c.has_many_values, "has few rows of each value"),
-    Rule("names", lambda c: True, verdict=AS_CATEGORY),
+    Rule("rare names", lambda c: c.has_many_values, LEAVE_OUT, "has few rows of each value"),
+    Rule("names", lambda c: True, AS_CATEGORY, "has few names"),
 )
 
 

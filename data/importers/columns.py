@@ -3,19 +3,26 @@
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations, pairwise
 from pathlib import PurePath
 from zlib import crc32
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from data.importers.plain_numbers import OddCells, PlainNumbers, find_plain_numbers
 from edgeline.records.columns import (
     AGE,
     COMMA,
     DAY_S,
     HOUR,
+    MISSING,
     MONTH,
     NUMBER,
     NUMBERS,
@@ -47,7 +54,6 @@ RESERVED_BY_WINDOWS = ("block", "window_id")
 _MANY_ROWS, _NEARLY_EACH, _COUNT_LIKE, _IDENTIFIER_DIGITS, _COVERED = 20, 0.95, 1.5, 7, 0.9
 # Pandas writes .0 if some cells are missing. More digits than a float has are a text.
 _WHOLE = re.compile(r"\+?(\d{1,300})(\.0)?", re.ASCII)
-_POINT_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
 # Words of a column's name that mark an identifier: anywhere in it, or only at its end.
 _IDENTIFIER_WORDS = re.compile(
     "id|ids|identifier|uuid|zip|zipcode|plz|postcode|postal|postleitzahl|code|sku|ean|isbn|iban|phone|telephone"
@@ -55,6 +61,12 @@ _IDENTIFIER_WORDS = re.compile(
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
 _YEARS = (1800, 2200)
+# A number stands for no reading if it is at least this share of the cells, and further from all others than
+# this many times their range; of fewer values than these, which are codes or counts, nothing is far.
+_FREQUENT, _FAR, _EXTREMES_OF_MORE = 0.002, 3, 10
+_EXTREMES = 3  # numbers at either end that are counted
+# An odd number that spreads the bits of a float evenly over the highest ones: Knuth's, by the golden ratio.
+_GOLDEN = 0x9E3779B97F4A7C15
 # A number with a unit behind it or a currency before it, and these two.
 _WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?", re.ASCII)
@@ -73,6 +85,35 @@ def read_cell(cell: str, forms: tuple[str, ...]) -> tuple[tuple[str, ...], tuple
     return tuple(values), tuple(values.values())
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, each with its label, its place for messages, and its group, empty for none."""
+
+    labels: Sequence[str]
+    places: Sequence[str]
+    groups: Sequence[str]
+
+    def take(self, numbers: Sequence[int]) -> "Rows":
+        """Returns some of the rows."""
+        return Rows(*([texts[n] for n in numbers] for texts in (self.labels, self.places, self.groups)))
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """The number of rows of each label."""
+        return Counter(self.labels)
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The labels, each once, in the order of their codes."""
+        return list(dict.fromkeys(self.labels))
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """The number of each row's label in `names`."""
+        codes = {name: code for code, name in enumerate(self.names)}
+        return np.array([codes[label] for label in self.labels], np.int64)
+
+
 @dataclass
 class ColumnProfile:
     """A column's filled cells: how many there are, their values, and the labels of their rows."""
@@ -81,7 +122,8 @@ class ColumnProfile:
     forms: tuple[str, ...] = ()  # the forms that a cell may have; none for a column of names
     cells: int = 0
     labels: Counter[str] = field(default_factory=Counter)  # of the rows with these cells
-    values: dict[str, dict[str, int]] | None = field(default_factory=dict)  # rows of each label by value
+    values: dict[str, int] | None = field(default_factory=dict)  # cells of each; None for over 1,000 values
+    label_of: dict[str, str] | None = field(default_factory=dict)  # of each value; None if one has two
     sampled: Counter[str] = field(default_factory=Counter)  # cells of one value in 64, of the whole column
     longest: int = 0
     # For each set of forms that fits a cell, the number of cells, and the first one with its place.
@@ -97,75 +139,186 @@ class ColumnProfile:
     weekdays: set[int] = field(default_factory=set)  # on which dates fall, 0 to 6
     with_clock: int = 0  # dates with a time of day
     is_grouped: bool = False  # whether the rows have groups
-    # The cell of each group; None where rows have no groups, a group has two, or one is of two labels.
+    is_repeated: bool = False  # whether another column has its name
+    is_nested: bool = False  # whether its source has lists or structures in it
+    merged: int = 0  # plain numbers that are another one as float32
+    missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
+    # The lowest and the highest of the plain numbers, each with its count.
+    extremes: tuple[Counter[float], Counter[float]] = field(default_factory=lambda: (Counter(), Counter()))
+    # The cell of each group; None where rows have no groups, or a group has two.
     by_group: dict[str, str] | None = None
 
-    def add(
-        self, cells: Sequence[str], labels: Sequence[str], places: Sequence[str], groups: Sequence[str]
-    ) -> None:
-        """Adds cells that are not empty, with the label, the place and the group of each one's row."""
-        counts = Counter(zip(cells, labels, strict=True))
-        self.cells += len(cells)
-        self.labels.update(labels)
-        self.longest = max(self.longest, max(map(len, cells)))
-        for (cell, _), count in counts.items():
-            if crc32(cell.encode(errors="replace")) % 64 == 0:
-                self.sampled[cell] += count
-        if self.values is not None:
-            self._add_values(self.values, counts, dict.fromkeys(zip(groups, cells, strict=True)))
-        if self.forms:
-            self._add_numbers(counts, cells, places)
+    def add(self, texts: pa.Array, rows: "Rows", missing: Collection[str] = MISSING) -> None:
+        """Adds cells, each with its row; those that are `missing`, in lower case, are passed over."""
+        if self.missing:
+            is_filled = pc.invert(pc.is_in(texts, value_set=pa.array(self.missing)))
+            kept = is_filled.to_numpy(zero_copy_only=False)
+            texts, rows = texts.filter(is_filled), rows.take(np.flatnonzero(kept).tolist())
+        plain = find_plain_numbers(texts if self.forms else texts.slice(0, 0))
+        odd = OddCells.of(texts, plain.list_others(len(texts)))
+        is_missing = odd.find(missing)
+        if is_missing.any():
+            kept = np.ones(len(texts), bool)
+            kept[odd.places[is_missing]] = False
+            texts, rows = texts.filter(pa.array(kept)), rows.take(np.flatnonzero(kept).tolist())
+            plain, odd = plain.keep(kept), odd.keep(kept)
+        if not len(texts):
+            return
 
-    def _add_values(
-        self,
-        values: dict[str, dict[str, int]],
-        counts: Mapping[tuple[str, str], int],
-        groups: Iterable[tuple[str, str]],
-    ) -> None:
-        for (cell, label), count in counts.items():
-            of_cell = values.setdefault(cell, {})
-            of_cell[label] = of_cell.get(label, 0) + count
+        self.cells += len(texts)
+        self.labels.update(rows.counts)
+        self.longest = max(self.longest, pc.max(pc.utf8_length(texts)).as_py())
+        if self.values is not None:
+            self._add_values(self.values, texts, rows)
+        if len(odd.places):
+            self._add_odd_cells(odd, rows)
+        if len(plain.places):
+            self._add_plain_numbers(plain, texts, rows)
+
+    def _add_values(self, values: dict[str, int], texts: pa.Array, rows: "Rows") -> None:
+        encoded = texts.dictionary_encode()
+        if len(encoded.dictionary) > MOST_CATEGORIES:
+            self.values = self.label_of = self.by_group = None
+            return
+        cells, numbers = (
+            encoded.dictionary.to_numpy(zero_copy_only=False).tolist(),
+            encoded.indices.to_numpy(),
+        )
+        for cell, count in zip(cells, np.bincount(numbers).tolist(), strict=True):
+            values[cell] = values.get(cell, 0) + count
+
+        if self.label_of is not None:
+            of_cell = np.zeros(len(cells), np.int64)
+            of_cell[numbers] = rows.codes
+            labels = [rows.names[code] for code in of_cell.tolist()]
+            is_mixed = (of_cell[numbers] != rows.codes).any()
+            if is_mixed or any(map(self._has_other_label, cells, labels)):
+                self.label_of = None
         if self.by_group is not None:
             of_group = self.by_group
-            pairs = [pair for pair in groups if pair[0]]
+            of_rows = dict.fromkeys(zip(rows.groups, numbers.tolist(), strict=True))
             if any(
-                of_group.setdefault(group, cell) != cell or len(values[cell]) > 1 for group, cell in pairs
+                group and of_group.setdefault(group, cells[number]) != cells[number]
+                for group, number in of_rows
             ):
                 self.by_group = None
         if len(values) > MOST_CATEGORIES:
-            self.values = self.by_group = None
+            self.values = self.label_of = self.by_group = None
 
-    def _add_numbers(
-        self, counts: Mapping[tuple[str, str], int], cells: Sequence[str], places: Sequence[str]
+    def _has_other_label(self, cell: str, label: str) -> bool:
+        """Tells whether a value had another label before, and keeps the label of a new one."""
+        return self.label_of is not None and self.label_of.setdefault(cell, label) != label
+
+    def _add_plain_numbers(self, plain: PlainNumbers, texts: pa.Array, rows: "Rows") -> None:
+        # One value in 64, by a hash of its bits.
+        bits = plain.values.view(np.uint64) * np.uint64(_GOLDEN)
+        self.sampled.update(texts.take(pa.array(plain.places[bits >> np.uint64(58) == 0])).to_pylist())
+        self._count_extremes(plain)
+
+        # The forms that numbers of each kind have.
+        codes = rows.codes[plain.places]
+        has_point = plain.has_point & ~plain.has_exponent
+        for is_here, forms in (
+            (~plain.has_point & ~plain.has_exponent, NUMBERS),
+            (has_point & ~plain.is_group, (NUMBER, THOUSANDS)),
+            (plain.is_group, NUMBERS),
+            (plain.has_exponent, (NUMBER,)),
+        ):
+            if is_here.any():
+                fitting = tuple(form for form in self.forms if form in forms)
+                place = int(plain.places[is_here.argmax()])
+                self._count_forms(fitting, int(is_here.sum()), texts[place].as_py(), rows.places[place])
+                for form in fitting:
+                    values = plain.values[is_here]
+                    if form == COMMA and plain.has_point[is_here].any():
+                        values = np.rint(values * 1000)  # its point is at thousands
+                    self._add_ranges(form, values, codes[is_here], rows.names)
+
+        if plain.is_group.any():
+            place = int(plain.places[plain.is_group.argmax()])
+            first = self.by_point[1] or f"{texts[place].as_py()!r} in {rows.places[place]}"
+            # A thousand is a whole number already.
+            count = int((plain.is_group & (plain.digits == 0)).sum())
+            self.by_point = (self.by_point[0] + count, first)
+        if plain.digits.any():
+            self._count_digits(plain)
+
+    def _count_extremes(self, plain: PlainNumbers) -> None:
+        """Counts the lowest and the highest numbers, and those that float32 merges."""
+        numbers, counts = np.unique(plain.values, return_counts=True)
+        with np.errstate(over="ignore"):
+            self.merged += int((np.diff(numbers.astype(np.float32)) == 0).sum())
+        for extremes, ends in zip(self.extremes, (slice(_EXTREMES), slice(-_EXTREMES, None)), strict=True):
+            extremes.update(dict(zip(numbers[ends].tolist(), counts[ends].tolist(), strict=True)))
+            kept = sorted(extremes)[ends]
+            for number in extremes.keys() - {*kept}:
+                del extremes[number]
+
+    def _count_digits(self, plain: PlainNumbers) -> None:
+        is_whole = plain.digits > 0
+        lengths, counts = np.unique(plain.digits[is_whole], return_counts=True)
+        self.whole_digits.update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+        numbers = plain.values[is_whole]
+        self.is_rising = self.is_rising and numbers[0] > self.last and bool((np.diff(numbers) > 0).all())
+        self.last = int(numbers[-1])
+        self.leading_zeros += int(plain.has_zero_first.sum())
+
+    def _add_ranges(
+        self, form: str, values: NDArray[np.float64], codes: NDArray[np.int64], names: Sequence[str]
     ) -> None:
+        """Adds numbers in a form to the ranges of their labels, which have these codes."""
+        order = np.argsort(codes, kind="stable")
+        present, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
+        values = values[order]
+        lows, highs = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+        for code, low, high, count in zip(
+            *(array.tolist() for array in (present, lows, highs, counts)), strict=True
+        ):
+            self._widen(form, names[code], low, high, count)
+
+    def _widen(self, form: str, label: str, low: float, high: float, count: int) -> None:
+        """Widens the range of the numbers of a label in a form by so many more."""
+        lowest, highest, before = self.ranges.get((form, label), (low, high, 0))
+        self.ranges[form, label] = (min(lowest, low), max(highest, high), before + count)
+
+    def _count_forms(self, forms: tuple[str, ...], count: int, cell: str, place: str) -> None:
+        """Counts cells that these forms fit, the first of which is `cell`."""
+        before, first = self.by_forms.get(forms, (0, ""))
+        self.by_forms[forms] = (before + count, first or f"{cell[:60]!r} in {place}")
+
+    def _add_odd_cells(self, odd: OddCells, rows: "Rows") -> None:
+        """Adds cells that are no plain numbers, or of a column without forms, value by value."""
+        for cell, count in zip(
+            odd.cells, np.bincount(odd.numbers, minlength=len(odd.cells)).tolist(), strict=True
+        ):
+            if crc32(cell.encode(errors="replace")) % 64 == 0 and count:
+                self.sampled[cell] += count
+        if not self.forms:
+            return
         # The values in all forms of the cells that the same forms fit, by label.
         values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
         rows_of = Counter[tuple[tuple[str, ...], str]]()
-        for (cell, label), count in counts.items():
+        for cell, code, place, count in odd.list_pairs(rows.codes):
+            label = rows.names[code]
             forms, values = read_cell(cell, self.forms)
             values_of[forms, label].append(values)
             rows_of[forms, label] += count
             if forms not in self.by_forms:
-                self.by_forms[forms] = (0, f"{cell[:60]!r} in {places[cells.index(cell)]}")
+                self._count_forms(forms, 0, cell, rows.places[place])
             if match := _WHOLE.fullmatch(cell):
                 number = int(match[1])
                 self.whole_digits[len(match[1])] += count
                 self.is_rising = self.is_rising and number > self.last and count == 1
                 self.last = number
                 self.leading_zeros += count * (len(match[1]) > 1 and match[1][0] == "0")
-            elif _POINT_GROUP.fullmatch(cell):
-                first = self.by_point[1] or f"{cell!r} in {places[cells.index(cell)]}"
-                self.by_point = (self.by_point[0] + count, first)
             if forms and forms[0] in TIMES:
                 self.weekdays.update(int(value // DAY_S) % 7 for value in values)
                 self.with_clock += count * sum(bool(value % DAY_S) for value in values)
 
         for (forms, label), count in rows_of.items():
-            before, first = self.by_forms[forms]
-            self.by_forms[forms] = (before + count, first)
+            self._count_forms(forms, count, "", "")
             for form, numbers in zip(forms, zip(*values_of[forms, label], strict=True), strict=True):
-                low, high, earlier = self.ranges.get((form, label), (numbers[0], numbers[0], 0))
-                self.ranges[form, label] = (min(low, min(numbers)), max(high, max(numbers)), earlier + count)
+                self._widen(form, label, min(numbers), max(numbers), count)
 
     def find_form(self, decimal: str = "", former: str = "") -> str:
         """Returns the form that fits nearly all cells; empty if none does, or two that disagree do.
@@ -242,7 +395,7 @@ class ColumnProfile:
         is_sparse = False
         (digits, count), *_ = self.whole_digits.most_common(1)
         if count == self.cells and digits >= 3:
-            numbers = sorted(int(parse_cell(cell, form)) for cell in self.values)
+            numbers = sorted(int(cell.removesuffix(".0")) for cell in self.values)
             step = math.gcd(*(high - low for low, high in pairwise(numbers)))
             places = (numbers[-1] - numbers[0]) // step + 1
             # The expected number of distinct values in as many random draws from that range.
@@ -266,6 +419,20 @@ class ColumnProfile:
             AGE: bool(time),
         }
         return tuple(part for part, fit in fits.items() if fit)
+
+    def find_sentinels(self) -> list[tuple[float, int]]:
+        """Returns numbers that are frequent and far from all others, like -9999, each with its count."""
+        lows, highs = (sorted(extremes) for extremes in self.extremes)
+        if len(lows) < _EXTREMES or not self.has_over(_EXTREMES_OF_MORE):
+            return []
+        least = max(_EXTREMES, _FREQUENT * self.cells)
+        gap = _FAR * (highs[-2] - lows[1])
+        sentinels = list[tuple[float, int]]()
+        if lows[1] - lows[0] > gap and self.extremes[0][lows[0]] >= least:
+            sentinels.append((lows[0], self.extremes[0][lows[0]]))
+        if highs[-1] - highs[-2] > gap and self.extremes[1][highs[-1]] >= least:
+            sentinels.append((highs[-1], self.extremes[1][highs[-1]]))
+        return sentinels
 
     def names_photos(self) -> bool:
         """Returns whether its cells are names of photos."""
@@ -295,6 +462,10 @@ class ColumnProfile:
         if self.values is not None:
             return len(self.values) >= _NEARLY_EACH * self.cells
         return len(self.sampled) >= _NEARLY_EACH * self.sampled.total()
+
+    def has_long_numbers(self) -> bool:
+        """Returns whether its whole numbers have more digits than a float holds."""
+        return self._is_whole() and max(self.whole_digits) > 15
 
     def _is_whole(self) -> bool:
         return self.whole_digits.total() == self.cells
@@ -346,7 +517,7 @@ class ColumnProfile:
 
     def gives_label_away(self) -> bool:
         """Returns whether each value comes with one label only, and that is no coincidence."""
-        if not self.values or len(self.labels) < 2 or any(len(by) > 1 for by in self.values.values()):
+        if not self.values or len(self.labels) < 2 or self.label_of is None:
             return False
         # A measurement of a group comes with the label of its group, however many rows that has.
         is_of_groups = self.by_group is not None and not self._may_be_names()
@@ -365,12 +536,12 @@ class ColumnProfile:
         return bool(self.guess_kind(NUMBER)) and not self._are_apart(self._list_ranges(NUMBER))
 
     def find_empty_label(self, rows: Mapping[str, int]) -> str:
-        """Returns the one of two labels whose rows, and no others, are all empty; else nothing."""
+        """Returns the label whose rows, and no others, are all empty; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
         is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
         # A mark has two values, and one of them is the empty cell.
         is_enough |= self.has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
-        is_whole = len(rows) == 2 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
+        is_whole = len(rows) > 1 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
         return empty[0] if is_whole and is_enough else ""
 
     def separates_labels(self, form: str) -> bool:

@@ -13,9 +13,9 @@ from edgeline.labels import check_labels
 from edgeline.records.verdict import Difference
 
 _HEADER = """\
-# The curated schema: what a window of {what} must look like before a model is trained on it. People
-# review it; the DAG reads it and never writes it. A label's id is its place in the domain `label`: add new
-# labels at the end."""
+# The curated schema{made}.
+# It says what a window of {what} must look like before a model is trained on it. People review it; the DAG
+# reads it and never writes it. A label's id is its place in the domain `label`: add new labels at the end."""
 _ONE_VALUE = "value_count { min: 1 max: 1 }"
 _NUMBERS = "shape {{ dim {{ size: {count} }} }}"
 _ALWAYS = "presence { min_fraction: 1 min_count: 1 }"
@@ -214,7 +214,9 @@ def _format_feature(name: str, kind: str, *more: str) -> str:
 def _build_schema(what: str, labels: Sequence[str], *own: str) -> str:
     """Builds a schema of the common features, which are the label and the span, and of its own features."""
     parts = [
-        _HEADER.format(what=what),
+        _HEADER.format(
+            what=what, made="" if what == "labelled photos" else ", made from table.yaml by the import"
+        ),
         _format_block("string_domain", ['name: "label"', *(f"value: {_quote(label)}" for label in labels)]),
         _format_feature("label", "BYTES", 'domain: "label"', _LABEL_DRIFT),
         _format_feature("span", "INT", "int_domain { min: 1 }"),

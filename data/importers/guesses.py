@@ -35,14 +35,16 @@ class Guess:
     lists_photos: bool  # whether it is the manifest of photos
 
 
-def guess_columns(src: str, query: str, sheet: str, labels: Collection[str] = ()) -> Guess:
+def guess_columns(
+    src: str, query: str, sheet: str, labels: Collection[str] = (), encoding: str = ""
+) -> Guess:
     """Guesses from the first rows of a table, and the `labels` of earlier ones.
 
     Raises as `open_table` does.
     """
     # The cells of the first rows that are not empty, by column.
     with TemporaryDirectory() as scratch:
-        table = open_table(src, Path(scratch), (), query, sheet)
+        table = open_table(src, Path(scratch), (), query, sheet, encoding)
         items = islice(table.rows(table.header, any_json=True), _ROWS)
         rows = [row[1] for row in items if not isinstance(row, Rejected)]
     columns = {name: [cells[name] for cells in rows if cells[name]] for name in table.header if name}

@@ -4,7 +4,7 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,6 +142,7 @@ class TableReport:
     remarks: tuple[str, ...] = ()  # on labels and groups, as sentences
     notes: tuple[str, ...] = ()  # how the file was read
     warnings: tuple[str, ...] = ()
+    written: Path | None = None  # the file that says how columns are read, if it was written
 
     def sentences(self) -> list[str]:
         """Returns the report for people, a sentence a line."""
@@ -151,19 +152,31 @@ class TableReport:
         lines = [*self.notes, new]
         if self.known:
             lines.append(f"{self.known} {self.noun}s were there already.")
-        for what, names in (("Numbers", self.numbers), ("Categories", self.categories)):
-            if names:
-                lines.append(f"{what}: {', '.join(names)}.")
+        lines += describe_columns(self.numbers, self.categories, self.guessed, self.left_out)
         lines += _describe_new_labels(self.new_labels)
-        lines += [
+        lines += [*self.remarks, *(f"Not imported: {row}" for row in self.refused)]
+        if self.written:
+            lines.append(f"{self.written} says how each column is read, and why; later weeks are read by it.")
+        return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
+
+
+def describe_columns(
+    numbers: Sequence[str],
+    categories: Sequence[str],
+    guessed: Sequence[tuple[str, str]],
+    left_out: Sequence[tuple[str, str]],
+) -> Iterator[str]:
+    """Yields what the columns of a table are, as sentences; the arguments are as in `TableReport`."""
+    for what, names in (("Numbers", numbers), ("Categories", categories)):
+        if names:
+            yield f"{what}: {', '.join(names)}."
+    for name, kind in guessed:
+        yield (
             f"{name} contains whole numbers that may be codes, and was imported as a {kind}. To change that:"
             f" --{'number' if kind == 'category' else 'category'} {shlex.quote(name)}, or"
             f" --leave-out {shlex.quote(name)}."
-            for name, kind in self.guessed
-        ]
-        lines += [f"Left out: {name or 'a column'}, which {why}." for name, why in self.left_out]
-        lines += [*self.remarks, *(f"Not imported: {row}" for row in self.refused)]
-        return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
+        )
+    yield from (f"Left out: {name or 'a column'}, which {why}." for name, why in left_out)
 
 
 @dataclass(frozen=True)

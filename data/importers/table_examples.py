@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from data.importers.table_file import Roles
 from data.importers.table_profile import TableProfile, read_labelled
-from data.importers.table_roles import Roles
 from data.settings import DataSettings
 from data.tables.windows import Reading, choose_block_hours, count_windows
 from edgeline.errors import DataRefused
@@ -63,8 +63,10 @@ def plan_examples(
 
 def _read_readings(table: Table, profile: TableProfile, roles: Roles) -> Iterator[Reading]:
     """Yields the rows without their numbers; those that a run quarantines for their cells are left out."""
+    form = profile.forms[roles.time]
     for place, cells in read_labelled(table, roles.label, roles.columns):
+        cell_of = dict(zip(roles.columns, cells, strict=True))
         with suppress(ValueError):
-            seconds = parse_cell(cells[roles.time], profile.forms[roles.time])
-            if not roles.group or cells[roles.group]:
-                yield Reading(place, cells[roles.label], cells.get(roles.group, ""), seconds, (), b"")
+            seconds = parse_cell(cell_of[roles.time], form)
+            if not roles.group or cell_of[roles.group]:
+                yield Reading(place, cell_of[roles.label], cell_of.get(roles.group, ""), seconds, (), b"")

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import compress
 from pathlib import Path
 
+import pyarrow as pa
+
 from data.importers.bands import ONE_LABEL
-from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
+from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile, Rows
 from data.importers.known_rows import read_span
-from data.importers.table_roles import Roles
+from data.importers.table_file import Roles
 from data.spans.layout import find_usable_spans
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused
@@ -20,10 +21,11 @@ from edgeline.tables.files import Table, find_endings
 from edgeline.tables.rows import is_json
 
 _ROWS_A_MESSAGE = 1_000
-_CELLS_A_BLOCK = 200_000  # some 20 MB
+_CELLS_A_BLOCK = 200_000  # of rows that are no arrays yet, some 20 MB
+_MOST_BYTES = 2**26  # of arrays
 # Number of damaged rows, and of rows without a label, that a message names.
 EXAMPLES = 3
-_Item = tuple[str, dict[str, str]] | Rejected  # a row of a table: its place and cells
+_Item = tuple[str, list[str]] | Rejected  # a row of a table: its place and cells
 
 
 @dataclass(frozen=True)
@@ -55,34 +57,35 @@ class TableProfile:
         return replace(self, forms=forms)
 
 
-def profile_table(table: Table, roles: Roles) -> TableProfile:
-    """Reads the rows of a table once. Raises DataRefused if it has none, or too many of them are damaged."""
+def profile_table(table: Table, roles: Roles, missing: Mapping[str, tuple[str, ...]]) -> TableProfile:
+    """Reads the rows of a table once; by column, `missing` has texts that stand for a missing cell.
+
+    Raises DataRefused if it has no rows, or too many of them are damaged.
+    """
     columns = _make_columns(table, roles)
+    for name in columns.keys() & missing.keys():
+        columns[name].missing = missing[name]
     # A number shows its form in the cells as they are.
     endings = {name: end for name, end in table.endings.items() if name in roles.columns}
     table = replace(table, endings=endings)
     rows = damaged = 0
     refused, unlabelled = list[str](), list[str]()
-    block = list[tuple[str, dict[str, str]]]()
-    labels = set[str]()
-    for item in _report_rows(table.rows(list(columns))):
+    blocks = _Blocks(columns, roles)
+    labels, label = set[str](), list(columns).index(roles.label)
+    for item in _report_rows(table.lists(list(columns))):
         rows += 1
         if isinstance(item, Rejected):
             damaged += 1
             if damaged <= EXAMPLES:
                 refused.append(f"{item.id}: {item.detail}")
-        elif item[1][roles.label].lower() in NO_LABEL:
+        elif item[1][label].lower() in NO_LABEL:
             unlabelled.append(item[0])
         else:
-            block.append(item)
-            labels.add(item[1][roles.label])
+            blocks.add(*item)
+            labels.add(item[1][label])
             if len(labels) > MOST_CATEGORIES:
                 break
-            if len(block) * len(columns) >= _CELLS_A_BLOCK:
-                _add_rows(columns, roles, block)
-                block.clear()
-    if block:
-        _add_rows(columns, roles, block)
+    blocks.flush()
 
     if rows == 0:
         raise DataRefused(
@@ -101,10 +104,11 @@ def profile_table(table: Table, roles: Roles) -> TableProfile:
     return TableProfile(table.shown, columns, columns[roles.label].labels, tuple(unlabelled), tuple(refused))
 
 
-def read_labelled(table: Table, label: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_labelled(table: Table, label: str, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Yields the rows that have a label and are not damaged: place, and the cells of these columns."""
-    for item in table.rows(names):
-        if not isinstance(item, Rejected) and item[1][label].lower() not in NO_LABEL:
+    of_label = names.index(label)
+    for item in table.lists(names):
+        if not isinstance(item, Rejected) and item[1][of_label].lower() not in NO_LABEL:
             yield item
 
 
@@ -113,35 +117,74 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
     numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS
     columns = dict[str, ColumnProfile]()
     read = roles.columns if roles.text else table.header
-    for name in read:
+    for name in dict.fromkeys(read):
         kind = table.types.get(name)
         forms: tuple[str, ...] = (*numbers, *TIMES)
         if name in (roles.group, roles.text):
             forms = ()
         elif kind:  # a text may be a date: SQLite has no other dates
             forms = (NUMBER,) if kind == "number" else (*TIMES,)
-        columns[name] = ColumnProfile(name, forms, is_grouped=bool(roles.group))
+        is_repeated = not roles.text and table.header.count(name) > 1
+        columns[name] = ColumnProfile(
+            name, forms, is_grouped=bool(roles.group), is_repeated=is_repeated, is_nested=kind == "list"
+        )
         if roles.group and name not in (roles.label, roles.group):
             columns[name].by_group = {}
     return columns
 
 
-def _add_rows(
-    columns: Mapping[str, ColumnProfile], roles: Roles, rows: Sequence[tuple[str, dict[str, str]]]
-) -> None:
-    """Adds rows, each a place and cells, to the profiles, column by column."""
-    places = [place for place, _ in rows]
-    labels = [cells[roles.label] for _, cells in rows]
-    groups = [cells[roles.group] if roles.group else "" for _, cells in rows]
-    for name, column in columns.items():
-        # A class may well be called `none`.
-        missing = ("",) if name in (roles.label, roles.group, roles.text) else MISSING
-        of_column = [cells[name] for _, cells in rows]
-        filled = [cell.lower() not in missing for cell in of_column]
-        if all(filled):
-            column.add(of_column, labels, places, groups)
-        elif any(filled):
-            column.add(*(list(compress(each, filled)) for each in (of_column, labels, places, groups)))
+class _Blocks:
+    """Rows that wait, as arrays, to be added to the profiles of their columns many at once."""
+
+    def __init__(self, columns: Mapping[str, ColumnProfile], roles: Roles) -> None:
+        self._columns, self._roles = columns, roles
+        self._rows = list[list[str]]()
+        self._places = list[str]()
+        self._arrays: list[list[pa.Array]] = [[] for _ in columns]
+        self._bytes = 0
+
+    def add(self, place: str, cells: list[str]) -> None:
+        """Adds a row; many that wait are added to the profiles first."""
+        self._rows.append(cells)
+        self._places.append(place)
+        if len(self._rows) * len(cells) >= _CELLS_A_BLOCK:
+            self._pack()
+            if self._bytes >= _MOST_BYTES:
+                self.flush()
+
+    def _pack(self) -> None:
+        """Packs rows into arrays, which take a tenth of their memory."""
+        columns = zip(*self._rows, strict=True) if self._rows else ()
+        for arrays, cells in zip(self._arrays, columns, strict=False):
+            arrays.append(_make_array(cells))
+            self._bytes += arrays[-1].nbytes
+        self._rows.clear()
+
+    def flush(self) -> None:
+        """Adds all rows to the profiles, column by column."""
+        self._pack()
+        texts = {name: pa.concat_arrays(a) for name, a in zip(self._columns, self._arrays, strict=True) if a}
+        for arrays in self._arrays:
+            arrays.clear()
+        if not texts:
+            return
+        label, group = self._roles.label, self._roles.group
+        groups = texts[group].to_pylist() if group else [""] * len(self._places)
+        rows = Rows(texts[label].to_pylist(), [*self._places], groups)
+        for name, column in self._columns.items():
+            # A class may well be called `none`.
+            is_name = name in (label, group, self._roles.text)
+            column.add(texts.pop(name), rows, ("",) if is_name else MISSING)
+        self._places.clear()
+        self._bytes = 0
+
+
+def _make_array(cells: Sequence[str]) -> pa.Array:
+    """Returns cells as an array; half an emoji, which JSON can hold, becomes a question mark."""
+    try:
+        return pa.array(cells, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([cell.encode(errors="replace").decode() for cell in cells], pa.string())
 
 
 def _report_rows(items: Iterable[_Item]) -> Iterator[_Item]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterator
 
-from data.importers.column_kinds import Kinds
 from data.importers.columns import MOST_CATEGORIES
+from data.importers.table_file import AS_NUMBER, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
-from data.importers.table_roles import Roles
+
+_MERGED = 0.01  # share of the cells
 
 
 def warn_of_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]:
@@ -15,9 +16,9 @@ def warn_of_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]
             yield f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {dropped:,}."
 
 
-def warn_of_photos(table: TableProfile, roles: Roles, kinds: Kinds) -> Iterator[str]:
+def warn_of_photos(table: TableProfile, roles: Roles, file: TableFile) -> Iterator[str]:
     """Yields a warning if a column of a table that no model reads names photos."""
-    read = {*roles.columns, *kinds.categories}
+    read = {*roles.columns, *file.categories}
     photos = [column.name for column in table.columns.values() if column.names_photos()]
     if unread := [name for name in photos if name not in read]:
         yield (
@@ -25,6 +26,23 @@ def warn_of_photos(table: TableProfile, roles: Roles, kinds: Kinds) -> Iterator[
             " columns. To learn from the photos, call the column of labels `label`, leave out --label, and"
             " import into a new folder."
         )
+
+
+def warn_of_numbers(table: TableProfile, file: TableFile) -> Iterator[str]:
+    """Yields a warning for numbers that may stand for no reading, or that a model cannot tell apart."""
+    for name in (name for name, entry in file.columns.items() if entry.role == AS_NUMBER):
+        column = table.columns[name]
+        if column.merged > _MERGED * column.cells:
+            yield (
+                f"{name} has numbers that differ by less than a model can see, {column.merged:,} of"
+                f" {column.cells:,}. Subtract a number that is near all of them in the table."
+            )
+        for number, count in column.find_sentinels():
+            yield (
+                f"{name} is {number:.15g} in {count:,} of {column.cells:,} cells, far from all"
+                f" others. If that stands for no reading, write missing: ['{number:.15g}'] below {name} in"
+                " table.yaml, which `edgeline data inspect` writes before an import into a new folder."
+            )
 
 
 def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
@@ -47,9 +65,9 @@ def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
         )
 
 
-def remark_on_categories(table: TableProfile, kinds: Kinds, vocabulary: int) -> Iterator[str]:
+def remark_on_categories(table: TableProfile, file: TableFile, vocabulary: int) -> Iterator[str]:
     """Yields a sentence for each category with more values than a model tells apart; 0 for no limit."""
-    for column in (table.columns[name] for name in kinds.categories):
+    for column in (table.columns[name] for name in file.categories):
         least = MOST_CATEGORIES + 1 if column.values is None else len(column.values)
         count = f"over {MOST_CATEGORIES:,}" if column.values is None else f"{least:,}"
         if 0 < vocabulary < least:
@@ -59,8 +77,8 @@ def remark_on_categories(table: TableProfile, kinds: Kinds, vocabulary: int) -> 
             )
 
 
-def explain_categories(table: TableProfile, kinds: Kinds, chosen: Collection[str]) -> Iterator[str]:
+def explain_categories(table: TableProfile, file: TableFile, chosen: Collection[str]) -> Iterator[str]:
     """Yields a sentence for each category that nobody chose and that a few cells keep from being numbers."""
-    for name in kinds.categories:
+    for name in file.categories:
         if name not in chosen and (why := table.columns[name].others):
             yield f"{name}, a category, {why}."

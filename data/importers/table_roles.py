@@ -1,45 +1,104 @@
-"""The columns of a table that have a role, and all that earlier imports into a folder have fixed of them."""
+"""The columns of a table that have a role: what a person names, completed by what earlier imports fixed."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
-from data.importers.workload_files import check_kind, read_readings, read_roles, read_schema, read_workload
+from data.importers.table_file import (
+    AS_CATEGORY,
+    AS_DATE,
+    AS_NUMBER,
+    GROUP,
+    LABEL,
+    LEAVE_OUT,
+    TABLE,
+    TEXT,
+    TIME,
+    ColumnEntry,
+    Roles,
+    TableFile,
+    read_table_file,
+)
+from data.importers.workload_files import (
+    SCHEMA,
+    WORKLOAD,
+    check_kind,
+    read_readings,
+    read_schema,
+    read_workload,
+)
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
-from edgeline.records.columns import ISO, NUMBER, Column
+from edgeline.records.columns import ISO, NUMBERS, Column
 from edgeline.tables.files import Table
+
+_EARLIER = f"is of an import before there was a {TABLE}"
 
 
 @dataclass(frozen=True)
-class Roles:
-    """The columns with a role by name; empty for none."""
+class Named:
+    """Holds what a person says of a table that is imported; empty for what is not said."""
 
-    label: str
-    group: str = ""
-    time: str = ""
-    text: str = ""  # if there is one, a model learns from nothing else
+    roles: Roles
+    readings: int = 0  # rows of a group, in the order of time, that make an example
+    decimal: str = ""  # the decimal sign, `,` or `.`, where cells are ambiguous
+    # The kind of columns: `number` (days since 1970 for a date), `category` or `LEAVE_OUT`.
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""  # as in `open_table`, like the next two
+    sheet: str = ""
+    encoding: str = ""
 
-    @property
-    def columns(self) -> Sequence[str]:
-        """Returns the names of these columns, each once."""
-        return list(dict.fromkeys(filter(None, (self.text, self.label, self.group, self.time))))
+
+@dataclass(frozen=True)
+class Earlier:
+    """Holds what earlier imports have fixed."""
+
+    is_first: bool  # whether there is no span
+    labels: tuple[str, ...]
+    file: TableFile | None  # how the columns are read; None if nothing fixes that
 
 
-def settle_roles(src: object, data_dir: Path, roles: Roles, readings: int) -> tuple[Roles, int]:
-    """Returns the roles, and the number of rows of an example, with those of earlier spans.
+def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earlier]:
+    """Returns what a person named, completed by what earlier imports have fixed, and the latter.
 
-    Raises UsageError if they contradict each other, or earlier spans, and DataRefused if these are of another
-    kind than `src`.
+    Raises UsageError if what was named contradicts itself or earlier imports, or their files have mistakes,
+    and DataRefused if they are of another kind than `src`.
     """
-    _check_roles(roles, readings)
-    if roles.text:
+    _check_roles(named.roles, named.readings)
+    if named.roles.text:
         check_kind(data_dir, f"{src} has texts", "text")
     else:
         check_kind(data_dir, f"{src} has rows", "table", "sensor")
-        roles = _keep_roles(data_dir, roles)
-    return roles, _keep_readings(data_dir, readings, roles.time)
+    file, own = read_table_file(data_dir), read_roles(data_dir)
+    roles = named.roles
+    if own and not roles.text:
+        roles = _keep_roles(data_dir, roles, own)
+    readings = _keep_readings(data_dir, named.readings, file.readings if file else 0, roles.time)
+    named = replace(named, roles=roles, readings=readings)
+
+    schema, labels = read_schema(data_dir)
+    if schema:
+        kinds = _read_kinds(schema, named)
+        if file is None:
+            file = _derive_file(data_dir, named, kinds)
+        elif not roles.text:
+            _check_agreement(data_dir, file, kinds)
+    if file:
+        _check_chosen(data_dir, file, named.chosen)
+    return named, Earlier(not find_spans(data_dir), labels, file)
+
+
+def read_roles(data_dir: Path) -> Roles | None:
+    """Returns the columns that have a role by a folder's `TABLE`, or else by its workload.
+
+    It is None if neither names any. Raises UsageError if one of the two cannot be read.
+    """
+    if file := read_table_file(data_dir):
+        return file.roles
+    columns = {f"{role}_column": str for role in (LABEL, GROUP, TIME, TEXT)}
+    own = read_workload(data_dir, **columns)
+    return Roles(*(own.get(name, "") for name in columns)) if own else None
 
 
 def _check_roles(roles: Roles, readings: int) -> None:
@@ -52,7 +111,7 @@ def _check_roles(roles: Roles, readings: int) -> None:
             "--readings is given with --text.", "An example of texts is one text.", "Remove one of them."
         )
 
-    for role in ("text", "group", "time"):
+    for role in (TEXT, GROUP, TIME):
         if getattr(roles, role) == roles.label:
             raise UsageError(
                 f"--label and --{role} are both {roles.label}.",
@@ -68,13 +127,12 @@ def _check_roles(roles: Roles, readings: int) -> None:
         )
 
 
-def _keep_roles(data_dir: Path, roles: Roles) -> Roles:
-    own = read_roles(data_dir)
-    roles = replace(roles, group=roles.group or own.get("group", ""), time=roles.time or own.get("time", ""))
-    for role in ("label", "group", "time"):
-        column = getattr(roles, role)
-        earlier = own.get(role, column)
-        if earlier == column or (role == "label" and not earlier):
+def _keep_roles(data_dir: Path, roles: Roles, own: Roles) -> Roles:
+    """Returns the roles with those of `own` for those that are not named; refuses others."""
+    roles = replace(roles, group=roles.group or own.group, time=roles.time or own.time)
+    for role in (LABEL, GROUP, TIME):
+        column, earlier = getattr(roles, role), getattr(own, role)
+        if earlier == column or (role == LABEL and not earlier):
             continue
         has = f"the column {earlier}" if earlier else "no column"
         cure = f"Pass --{role} {earlier}, rename the column," if earlier else f"Leave out --{role},"
@@ -86,8 +144,8 @@ def _keep_roles(data_dir: Path, roles: Roles) -> Roles:
     return roles
 
 
-def _keep_readings(data_dir: Path, readings: int, time: str) -> int:
-    earlier = read_readings(data_dir)
+def _keep_readings(data_dir: Path, readings: int, of_file: int, time: str) -> int:
+    earlier = read_readings(data_dir) or of_file
     if readings and earlier not in (0, readings):
         raise UsageError(
             f"--readings is {readings}, and an example of earlier spans of {data_dir} has {earlier}.",
@@ -103,17 +161,77 @@ def _keep_readings(data_dir: Path, readings: int, time: str) -> int:
     return readings or earlier or 1
 
 
+def _read_kinds(schema: str, named: Named) -> Mapping[str, str]:
+    """Returns the kind of each feature of a schema that a model reads: number or category."""
+    if named.roles.text:
+        return read_extra_columns(schema, build_text_schema(()))
+    group, time = named.roles.group, named.roles.time
+    return read_extra_columns(schema, build_table_schema((), (), (), group, time, readings=named.readings))
+
+
+def _derive_file(data_dir: Path, named: Named, kinds: Mapping[str, str]) -> TableFile:
+    """Returns how an import before there was a `TABLE` read its columns, by its schema and its workload."""
+    columns = read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
+    entries = dict[str, ColumnEntry]()
+    for role in (TEXT, LABEL, GROUP, TIME):
+        if name := getattr(named.roles, role):
+            time = columns.get(name) or Column(name, ISO)
+            entries[name] = ColumnEntry(role, time.form if role == TIME else "", reason=_EARLIER)
+    for feature, kind in kinds.items():
+        column = columns.get(feature) or Column(feature)
+        if kind == AS_CATEGORY:
+            entries[feature] = ColumnEntry(AS_CATEGORY, reason=_EARLIER)
+        elif column.form in NUMBERS or column.name == feature:
+            entries[column.name] = ColumnEntry(AS_NUMBER, column.form, reason=_EARLIER)
+        else:
+            features = entries[column.name].features if column.name in entries else {}
+            features = {**features, feature: column.part}
+            entries[column.name] = ColumnEntry(AS_DATE, column.form, features, reason=_EARLIER)
+    return TableFile(entries, readings=named.readings)
+
+
+def _check_agreement(data_dir: Path, file: TableFile, kinds: Mapping[str, str]) -> None:
+    """Refuses a file whose features are not those of the schema beside it. Raises UsageError."""
+    own = dict.fromkeys(file.numbers, AS_NUMBER) | dict.fromkeys(file.categories, AS_CATEGORY)
+    others, beside = {name for name, _ in own.items() ^ kinds.items()}, SCHEMA
+    if not others and (data_dir / WORKLOAD).exists():
+        columns, beside = read_workload(data_dir, columns=dict[str, Column]).get("columns", {}), WORKLOAD
+        read = {**file.times, **file.numbers}
+        others = {name for name in read if columns.get(name, Column(name)) != read[name]}
+        others -= {name for name in file.times if name not in columns and read[name].form == ISO}
+    if others:
+        raise UsageError(
+            f"{data_dir / TABLE} and {data_dir / beside} differ in {', '.join(sorted(others))}.",
+            "The import writes what the one says, and a run reads what the other says.",
+            "Undo the change in the one, or import all weeks into a new folder with the changed one.",
+        )
+
+
+def _check_chosen(data_dir: Path, file: TableFile, chosen: Mapping[str, str]) -> None:
+    """Refuses a chosen kind that is not the one in the file. Raises UsageError."""
+    roles = {name: entry.role for name, entry in file.columns.items()}
+    roles |= {name: AS_NUMBER for name, role in roles.items() if role == AS_DATE}
+    others = sorted(name for name, kind in chosen.items() if kind != roles.get(name, LEAVE_OUT))
+    if others:
+        raise UsageError(
+            f"{data_dir / TABLE} fixes the kind of {', '.join(others)}.",
+            "A model reads the same columns each week.",
+            "Leave out the option that names another kind, or import into a folder of its own.",
+        )
+
+
 def find_roles(data_dir: Path, table: Table, roles: Roles) -> Roles:
     """Returns the roles with the group that texts of earlier spans have, if the table has that column.
 
     Raises UsageError if the table lacks a column that a run reads.
     """
-    own = read_roles(data_dir)
-    if roles.text and not roles.group and own.get("group") in table.header:
-        roles = replace(roles, group=own["group"])
-    for role, column in own.items():
+    own = read_roles(data_dir) or Roles("")
+    if roles.text and not roles.group and own.group in table.header:
+        roles = replace(roles, group=own.group)
+    for role in (LABEL, GROUP, TIME):
+        column = getattr(own, role)
         # A span has the group of a text under one name, whatever column it came from.
-        is_read = not roles.text or (role == "group" and not roles.group)
+        is_read = not roles.text or (role == GROUP and not roles.group)
         if is_read and column and column not in table.header:
             raise UsageError(
                 f"{table.shown} has no column {column}, the {role} of earlier spans.",
@@ -121,35 +239,3 @@ def find_roles(data_dir: Path, table: Table, roles: Roles) -> Roles:
                 "Add or rename it, or import into a folder of its own.",
             )
     return roles
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """The labels and columns of earlier imports."""
-
-    is_first: bool  # whether there is no span
-    labels: tuple[str, ...]
-    kinds: Mapping[str, str] | None  # `number` or `category` by feature; None if there is no schema
-    columns: Mapping[str, Column]  # by feature: those that are more than a number in the column of its name
-
-    def list_forms(self, time: str) -> dict[str, str]:
-        """Returns the form that each column of numbers or times has in earlier spans."""
-        if self.kinds is None:
-            return {}
-        forms = {name: NUMBER for name, kind in self.kinds.items() if kind == "number"}
-        return forms | {time: ISO} | {column.name: column.form for column in self.columns.values()}
-
-
-def read_earlier(data_dir: Path, roles: Roles, readings: int) -> Earlier:
-    """Reads what earlier imports have fixed. Raises UsageError if their schema is of another kind of data."""
-    schema, labels = read_schema(data_dir)
-    is_first = not find_spans(data_dir)
-    if not schema:
-        return Earlier(is_first, labels, None, {})
-    if roles.text:
-        base = build_text_schema(())
-    else:
-        base = build_table_schema((), (), (), roles.group, roles.time, readings=readings)
-    kinds = read_extra_columns(schema, base)
-    columns = read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
-    return Earlier(is_first, labels, kinds, columns)

@@ -2,19 +2,19 @@
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from data.importers.column_kinds import Kinds
+from data.importers.column_kinds import Described
 from data.importers.curated_schema import build_table_schema, build_text_schema
 from data.importers.import_report import TableReport
 from data.importers.known_rows import count_relabelled, digest_row, find_known_rows
+from data.importers.table_file import TABLE, TableFile, write_table_file
 from data.importers.table_profile import TableProfile, read_labelled
 from data.importers.table_remarks import remark_on_rows
-from data.importers.table_roles import Roles
 from data.importers.workload_files import WORKLOAD, add_files
 from data.settings import DataSettings
 from data.spans.layout import add_span
@@ -33,12 +33,11 @@ _FEW_REPEATED, _MOST_QUARANTINED = 0.01, 0.9
 
 @dataclass(frozen=True)
 class Plan:
-    """A table's roles, examples and kinds, as settled before the span is written."""
+    """Holds how rows become examples and columns are read, as settled before the span is written."""
 
-    roles: Roles
     noun: str  # of an example
     settings: DataSettings  # by which rows become examples
-    kinds: Kinds
+    file: TableFile
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,20 @@ class _Layout:
     settings: Mapping[str, str | Mapping[str, Column]]  # of the workload
 
 
-def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: Path) -> TableReport:
+def write_table_span(
+    table: Table, profile: TableProfile, plan: Plan, described: Described, data_dir: Path
+) -> TableReport:
     """Writes the rows that no span has as a new one, if there are any, and its workload's files.
 
     Raises DataRefused if an earlier span cannot be read, and as `add_span` does.
     """
-    roles, kinds = plan.roles, plan.kinds
-    layout = _lay_out_texts(profile, roles) if roles.text else _lay_out_rows(profile, plan)
+    file, roles = plan.file, plan.file.roles
+    layout = _lay_out_texts(profile, plan) if roles.text else _lay_out_rows(profile, plan)
     labels = tuple(sorted(profile.labels))
     new_labels: tuple[str, ...] = ()
+    written: Path | None = None
     remarks = [*remark_on_rows(profile, roles)]
-    read_cells = partial(_read_cells, table, profile, plan, layout.cell_of.values())
+    read_cells = partial(_read_cells, table, profile, plan, list(layout.cell_of.values()))
 
     # The rows that earlier spans have, also under other labels.
     known = find_known_rows(data_dir, layout.compared, read_cells())
@@ -74,13 +76,15 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
         )
 
     def fill(folder: Path) -> None:
-        nonlocal new_labels
+        nonlocal new_labels, written
         copies = _write_rows(folder / layout.file, layout, read_cells(), known)
         allowed = 0.0
         if copies > _FEW_REPEATED * profile.rows:
             usual = GateSettings().max_quarantine_fraction
             allowed = min(_MOST_QUARANTINED, round(usual + copies / profile.rows, 2))
         # The files come first: a span left without them would be added again by the next attempt.
+        if not (data_dir / TABLE).exists():
+            written = write_table_file(data_dir, file)
         files, new_labels = add_files(
             data_dir, layout.schema, labels, plan.noun, allowed, plan.settings, **layout.settings
         )
@@ -101,17 +105,19 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
         unlabelled=len(profile.unlabelled),
         labels=labels,
         new_labels=new_labels,
-        numbers=tuple(kinds.numbers),
-        categories=kinds.categories,
-        left_out=kinds.left_out,
-        guessed=kinds.guessed,
+        numbers=() if roles.text else tuple(file.numbers),
+        categories=file.categories,
+        left_out=described.left_out,
+        guessed=described.guessed,
         refused=profile.refused,
         remarks=tuple(remarks),
         notes=tuple(table.notes),
+        written=written,
     )
 
 
-def _lay_out_texts(profile: TableProfile, roles: Roles) -> _Layout:
+def _lay_out_texts(profile: TableProfile, plan: Plan) -> _Layout:
+    roles = plan.file.roles
     cell_of = {"text": roles.text, "label": roles.label}
     if roles.group:
         cell_of["group"] = roles.group
@@ -125,39 +131,41 @@ def _lay_out_texts(profile: TableProfile, roles: Roles) -> _Layout:
 
 
 def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
-    roles, kinds = plan.roles, plan.kinds
-    used = [name for column in kinds.numbers.values() for name in (column.name, column.until)]
-    names = dict.fromkeys((roles.time, roles.group, *used, *kinds.categories, roles.label))
-    forms = {column.name: column.form for column in kinds.list_columns()}
-    passing = [name for name, column in kinds.numbers.items() if column.part in (MONTH, DAYS)]
+    file, roles = plan.file, plan.file.roles
+    used = [name for column in file.numbers.values() for name in (column.name, column.until)]
+    names = dict.fromkeys((roles.time, roles.group, *used, *file.categories, roles.label))
+    passing = [name for name, column in file.numbers.items() if column.part in (MONTH, DAYS)]
     labels = sorted(profile.labels)
-    numbers = tuple(kinds.numbers)
+    numbers = tuple(file.numbers)
     readings = plan.settings.readings
-    schema = build_table_schema(labels, numbers, kinds.categories, roles.group, roles.time, passing, readings)
+    schema = build_table_schema(labels, numbers, file.categories, roles.group, roles.time, passing, readings)
 
     return _Layout(
         file="table.csv",
         cell_of={name: name for name in names if name},
-        compared={name: forms.get(name, "") for name in names if name},
+        compared={name: file.forms.get(name, "") for name in names if name},
         schema=schema,
         settings={
             "label_column": roles.label,
             "group_column": roles.group,
             "time_column": roles.time,
-            "columns": {**kinds.times, **kinds.numbers},
+            "columns": {**file.times, **file.numbers},
         },
     )
 
 
-def _read_cells(
-    table: Table, profile: TableProfile, plan: Plan, names: Collection[str]
-) -> Iterator[list[str]]:
+def _read_cells(table: Table, profile: TableProfile, plan: Plan, names: Sequence[str]) -> Iterator[list[str]]:
     """Yields the cells of these columns in the labelled rows, as the span has them."""
-    columns = [column for column in plan.kinds.list_columns() if profile.forms[column.name] != column.form]
-    for _, cells in read_labelled(table, plan.roles.label, list(profile.columns)):
-        for column in columns:
-            cells[column.name] = _rewrite_cell(cells[column.name], profile.forms[column.name], column)
-        yield [cells[name] for name in names]
+    forms = {
+        number: (profile.forms[name], plan.file.forms[name])
+        for number, name in enumerate(names)
+        if profile.forms.get(name) and profile.forms[name] != plan.file.forms.get(name, profile.forms[name])
+    }
+    for _, cells in read_labelled(table, plan.file.roles.label, names):
+        for number, (form, target) in forms.items():
+            missing = plan.file.columns[names[number]].missing
+            cells[number] = _rewrite_cell(cells[number], form, target, missing)
+        yield cells
 
 
 def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]) -> int:
@@ -179,9 +187,9 @@ def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: C
     return sum(times for times in times_written.values() if times > 1)
 
 
-def _rewrite_cell(cell: str, form: str, column: Column) -> str:
+def _rewrite_cell(cell: str, form: str, target: str, missing: Collection[str]) -> str:
     """Converts a cell to the form of its column in earlier spans; unreadable cells are quarantined later."""
-    if form not in ("", column.form) and cell.lower() not in MISSING:
+    if cell.lower() not in MISSING and cell not in missing:
         with suppress(ValueError):
-            return write_cell(parse_cell(cell, form), column.form)
+            return write_cell(parse_cell(cell, form), target)
     return cell

@@ -1,142 +1,184 @@
-"""Import of anyone's table or texts as one new span, with the workload that trains on it.
+"""Import of anyone's table or texts as one new span, with the workload that trains on them.
 
-The source is read twice, row by row: once to learn what each column is, once to write it. Columns that no
-model should see are left out and named: those with one value, those that identify rows, those that give the
-label away, and text of many words.
+The source is read twice: once to learn what each column is, which `table.yaml` then says, once to write it.
+Columns that no model should see are left out and named: those with one value, those that identify rows, those
+that give the label away, and text of many words.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from data.importers.column_kinds import (
     Ask,
+    Described,
     check_first,
     check_label,
     check_names,
-    settle_kinds,
+    check_week,
+    describe_table,
+    explain_column,
 )
-from data.importers.column_rules import AS_CATEGORY, LEAVE_OUT
-from data.importers.columns import RESERVED, RESERVED_BY_WINDOWS
 from data.importers.import_report import (
     TableReport,
     check_spelling,
+    describe_columns,
     warn_of_few,
     warn_of_spellings,
 )
 from data.importers.table_examples import plan_examples
-from data.importers.table_profile import add_endings, profile_table
+from data.importers.table_file import AS_CATEGORY, LEAVE_OUT, TABLE, Roles, list_reserved, write_table_file
+from data.importers.table_profile import TableProfile, add_endings, profile_table
 from data.importers.table_remarks import (
     explain_categories,
     remark_on_categories,
     warn_of_cells,
+    warn_of_numbers,
     warn_of_photos,
 )
-from data.importers.table_roles import Roles, find_roles, read_earlier, settle_roles
+from data.importers.table_roles import Earlier, Named, find_roles, settle_named
 from data.importers.table_span import Plan, write_table_span
-from edgeline.errors import UsageError
-from edgeline.tables.files import Table, check_columns, open_table
+from edgeline.errors import DataRefused, UsageError
+from edgeline.tables.files import Table, check_columns, find_names_below, open_table
 from edgeline.tables.rows import check_once, is_json
 
 
+@dataclass(frozen=True)
+class Week:
+    """A table as it was read once, and how its columns are read."""
+
+    table: Table
+    profile: TableProfile
+    named: Named
+    earlier: Earlier
+    described: Described
+    noun: str  # of an example
+
+
 def import_table(
-    src: str | Path,
-    data_dir: Path,
-    label: str,
-    group: str = "",
-    time: str = "",
-    text: str = "",
-    query: str = "",
-    sheet: str = "",
-    readings: int = 0,
-    least: int = 0,
-    vocabulary: int = 0,
-    decimal: str = "",
-    chosen: Mapping[str, str] | None = None,
-    ask: Ask | None = None,
+    src: str, data_dir: Path, named: Named, least: int = 0, vocabulary: int = 0, ask: Ask | None = None
 ) -> TableReport:
     """Imports a table, or texts, as one new span: all or nothing.
 
     Args:
         src: A file (see `open_table`; texts may be JSON lines), or the URL of a database.
-        data_dir: The folder of spans; made when missing. The columns of the schema that an earlier import
-            wrote there are imported, and new labels are added to it.
-        label: The column to learn.
-        group: The column whose values are never in two splits; it and other texts are empty for none.
-        time: The column of dates.
-        text: The column of texts; the model then learns from nothing else.
-        query: As in `open_table`.
-        sheet: As in `open_table`.
-        readings: The number of rows of a group, in the order of time, that make an example; 0 for that of the
-            earlier import, or one.
+        data_dir: The folder of spans; made when missing. Its `table.yaml` says how columns are read; without
+            one it is written, and so are the schema, to which new labels are added later, and the workload.
+        named: What a person says of the table.
         least: Rows per class that a run wants; the report warns of smaller classes. 0 for no limit.
         vocabulary: Values of a category that a model tells apart; the report names larger ones. 0: no limit.
-        decimal: The decimal sign, `,` or `.`, where cells are ambiguous; empty to infer it from the cells.
-        chosen: As in `find_kinds`.
-        ask: As in `find_kinds`.
+        ask: As in `describe_table`.
 
-    Raises UsageError if the file, database or a column does not exist, or nothing can be learned of the
-    label, and DataRefused if the file cannot be read, or too many of its rows are damaged.
+    Raises UsageError if the file, database or a column does not exist, nothing can be learned of the label,
+    or `table.yaml` has mistakes, and DataRefused if the file cannot be read, or too many of its rows are
+    damaged.
     """
-    roles, readings = settle_roles(src, data_dir, Roles(label, group, time, text), readings)
-    noun = "text" if text else "reading" if readings > 1 else "row"
-    reserved = (*RESERVED, *(RESERVED_BY_WINDOWS if readings > 1 else ()))
-    chosen = dict(chosen or {})
-    are_codes = chosen.pop(label, "") == AS_CATEGORY
-
     with TemporaryDirectory() as scratch:
-        # The source, and the first pass over its rows.
-        table, roles = _open_source(str(src), Path(scratch), data_dir, roles, query, sheet)
-        _check_names(table, roles, chosen, reserved)
-        table = add_endings(table, roles, data_dir)
-        profile = profile_table(table, roles)
-
-        # The label, the group, and the other columns.
-        earlier = read_earlier(data_dir, roles, readings)
-        check_label(profile, label, earlier, are_codes)
-        if earlier.is_first:
-            check_first(profile, roles, noun, least)
-        profile = profile.with_forms(decimal, earlier.list_forms(roles.time))
-        kinds = settle_kinds(data_dir, profile, roles, earlier, reserved, chosen, ask)
-        check_spelling(table.shown, profile.labels, earlier.labels)
+        week = _read_week(src, data_dir, named, Path(scratch), least, ask)
+        profile, roles, earlier = week.profile, week.named.roles, week.earlier
+        file = week.described.file
 
         # The second pass, which writes the examples that rows become.
-        examples = plan_examples(table, profile, roles, readings, earlier.is_first)
-        plan = Plan(roles, noun, examples.settings, kinds)
-        imported = write_table_span(table, profile, plan, data_dir)
+        examples = plan_examples(week.table, profile, roles, week.named.readings, earlier.is_first)
+        plan = Plan(week.noun, examples.settings, file)
+        imported = write_table_span(week.table, profile, plan, week.described, data_dir)
         new = {name: count for name, count in examples.counts.items() if name not in earlier.labels}
-        warnings = [*examples.warnings, *warn_of_few(noun, new, least), *warn_of_spellings(new)]
-        warnings += warn_of_cells(profile, roles, noun)
-        remarks = [*imported.remarks, *remark_on_categories(profile, kinds, vocabulary)]
-        if earlier.kinds is None:
-            warnings += warn_of_photos(profile, roles, kinds)
-            remarks += explain_categories(profile, kinds, chosen)
+        warnings = [*examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_spellings(new)]
+        warnings += warn_of_cells(profile, roles, week.noun)
+        remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
+        if earlier.file is None:
+            warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file)]
+            remarks += explain_categories(profile, file, named.chosen)
         return replace(imported, remarks=tuple(remarks), warnings=tuple(warnings))
 
 
-def _open_source(
-    src: str, scratch: Path, data_dir: Path, roles: Roles, query: str, sheet: str
-) -> tuple[Table, Roles]:
+def inspect_table(
+    src: str, data_dir: Path, named: Named, ask: Ask | None = None, explain: str = ""
+) -> Iterator[str]:
+    """Reads a table once, writes how its columns are read as `table.yaml`, and yields it as sentences.
+
+    With the name of a column to `explain`, which rules decide on it is yielded, and nothing is written; nor
+    is it where a file is there. Raises as `import_table` does.
+    """
+    with TemporaryDirectory() as scratch:
+        week = _read_week(src, data_dir, named, Path(scratch), 0, ask)
+    if explain:
+        check_columns(week.table, [explain])
+        yield from explain_column(week.profile, week.named, explain)
+        return
+    file = week.described.file
+    if week.earlier.file is None:
+        write_table_file(data_dir, file)
+        yield f"{data_dir / TABLE} says how each column of {src} is read, and why: edit it before the import."
+    else:
+        yield f"{data_dir / TABLE} is there, and is not changed: {src} would be read as it says."
+    described = week.described
+    yield from describe_columns([*file.numbers], file.categories, described.guessed, described.left_out)
+    yield from (f"Warning: {warning}" for warning in warn_of_numbers(week.profile, file))
+
+
+def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int, ask: Ask | None) -> Week:
+    """Opens a table, reads its rows once, and finds or checks how its columns are read.
+
+    Raises as `import_table` does.
+    """
+    named, earlier = settle_named(src, data_dir, named)
+    noun = "text" if named.roles.text else "reading" if named.readings > 1 else "row"
+    chosen = dict(named.chosen)
+    are_codes = chosen.pop(named.roles.label, "") == AS_CATEGORY
+    named = replace(named, chosen=chosen)
+
+    # The source, and the first pass over its rows.
+    table, roles = _open_source(src, scratch, data_dir, named)
+    named = replace(named, roles=roles)
+    _check_names(table, named, earlier)
+    if lines := find_names_below(table):
+        raise DataRefused(
+            f"{table.shown} has names in {' and '.join(lines)} too, below those of its first line.",
+            "They would be read as rows, and their names as values.",
+            "Remove these lines, or join their names with those of the first line.",
+        )
+    table = add_endings(table, roles, data_dir)
+    entries = earlier.file.columns if earlier.file else {}
+    profile = profile_table(table, roles, {name: entry.missing for name, entry in entries.items()})
+
+    # The label, the group, and the other columns.
+    check_label(profile, roles.label, earlier, are_codes)
+    if earlier.is_first:
+        check_first(profile, roles, noun, least)
+    profile = profile.with_forms(named.decimal, earlier.file.forms if earlier.file else {})
+    if earlier.file is None or roles.text:
+        described = describe_table(profile, named, ask)
+    else:
+        described = check_week(profile, earlier.file)
+    check_spelling(table.shown, profile.labels, earlier.labels)
+    return Week(table, profile, named, earlier, described, noun)
+
+
+def _open_source(src: str, scratch: Path, data_dir: Path, named: Named) -> tuple[Table, Roles]:
     """Opens a table, and completes the roles by those of earlier spans. Raises as `import_table` does."""
-    table = open_table(src, scratch, roles.columns, query, sheet)
-    if not roles.text and is_json(table.path):
+    table = open_table(src, scratch, named.roles.columns, named.query, named.sheet, named.encoding)
+    if not named.roles.text and is_json(table.path):
         raise UsageError(
             f"{src} has JSON lines, but no column of texts is named.",
             "Tables are read from CSV, .xlsx, Parquet and databases.",
             "Name the column with --text COLUMN, or write the table as CSV.",
         )
-    return table, find_roles(data_dir, table, roles)
+    return table, find_roles(data_dir, table, named.roles)
 
 
-def _check_names(table: Table, roles: Roles, chosen: Mapping[str, str], reserved: Collection[str]) -> None:
+def _check_names(table: Table, named: Named, earlier: Earlier) -> None:
     """Refuses a table that lacks a named column, has one twice, or calls one like another feature.
 
     Raises DataRefused for the second, and UsageError for the others.
     """
-    check_columns(table, [*roles.columns, *chosen])
+    roles = named.roles
+    check_columns(table, [*roles.columns, *named.chosen])
     if not roles.text:
-        used = [name for name, kind in chosen.items() if kind != LEAVE_OUT]
-        check_names(table.shown, [*used, roles.time, "" if roles.group == "group" else roles.group], reserved)
-    names = roles.columns if roles.text else list(filter(None, table.header))
-    check_once(table.shown, table.header, names, ())
+        used = [name for name, kind in named.chosen.items() if kind != LEAVE_OUT]
+        used += [roles.time, "" if roles.group == "group" else roles.group]
+        check_names(table.shown, used, list_reserved(named.readings))
+    read = earlier.file.columns if earlier.file else {}
+    names = [name for name, entry in read.items() if entry.role != LEAVE_OUT]
+    check_once(table.shown, table.header, [*roles.columns, *named.chosen, *names], ())

@@ -18,7 +18,7 @@ from edgeline.store.locations import read_bytes
 WORKLOAD, SCHEMA = "workload.yaml", "schema.pbtxt"
 
 _TEMPLATE = """\
-# The {noun}s beside this file as a workload:
+# The {noun}s beside this file as a workload{made}:
 #   .venv/bin/edgeline run --data FOLDER
 name: {name}
 schema: {schema}
@@ -95,20 +95,13 @@ def add_files(
         name = json.dumps(make_name(data_dir.resolve().name) or "photos")
         more = _WINDOWS.format(data=windows) if windows and windows.readings > 1 else ""
         more += _GATE.format(quarantined=quarantined) if quarantined else ""
-        text = _TEMPLATE.format(noun=noun, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, more=more)
+        made = "" if noun == "photo" else ", made from table.yaml by the import"
+        text = _TEMPLATE.format(
+            noun=noun, made=made, name=name, schema=SCHEMA, kind=_KINDS[noun], own=own, more=more
+        )
         replace_file(workload, text.encode())
         files.append(workload)
     return tuple(files), added
-
-
-def read_roles(data_dir: Path) -> dict[str, str]:
-    """Returns the columns that the workload beside the data names, by role: label, group, time and text.
-
-    A workload of photos names none. Raises as `read_workload` does.
-    """
-    roles = ("label_column", "group_column", "time_column", "text_column")
-    columns = read_workload(data_dir, **dict.fromkeys(roles, str))
-    return {name.removesuffix("_column"): column for name, column in columns.items()}
 
 
 def check_kind(data_dir: Path, content: str, *kinds: str) -> None:

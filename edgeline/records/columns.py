@@ -51,7 +51,12 @@ def format_time(seconds: float) -> str:
 
 
 # Texts that stand for a missing number, in lower case.
-MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?"))
+MISSING = frozenset(
+    (
+        *("", "nan", "na", "n/a", "null", "none", "<na>", "nat", "-", "?", "--", "(null)", "\\n"),
+        *("#n/a", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"),  # of a spreadsheet
+    )
+)
 DAY_S = 86_400
 NUMBERS = NUMBER, COMMA, THOUSANDS = "number", "number with decimal comma", "number with commas at thousands"
 # Formats of dates and times, with the order of year, month and day.
@@ -94,6 +99,9 @@ class Column:
     part: str = ""
     until: str = ""  # the other column of an age
     until_form: str = ISO
+    missing: tuple[
+        str, ...
+    ] = ()  # texts of this column that stand for a missing number, beside the usual ones
 
     def __post_init__(self) -> None:
         if self.form not in (*NUMBERS, *TIMES) or self.until_form not in TIMES:
@@ -109,6 +117,8 @@ class Column:
         `cells` are, by name of the column, texts, or the numbers and times of a program; `missing` are texts
         that stand for a missing number, in lower case.
         """
+        if self.missing and format_cell(cells[self.name]) in self.missing:
+            return math.nan
         value = _read_cell(self.name, self.form, cells[self.name], missing)
         if not self.part:
             return value

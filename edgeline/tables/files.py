@@ -12,7 +12,7 @@ from edgeline.errors import DataRefused, EdgelineError, UsageError, find_nearest
 from edgeline.labels import join_names
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import is_url
-from edgeline.tables.rows import is_json, read_csv_rows, read_header, read_lines, read_rows
+from edgeline.tables.rows import is_json, read_csv_rows, read_header, read_lines, read_lists
 from edgeline.tables.typed_rows import write_parquet, write_query, write_workbook
 from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
@@ -21,6 +21,8 @@ _SEPARATORS = ",;\t| "
 _LINES, _CHARACTERS = 200, 2**20
 WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+# Rows that may have names below the header, and of the first rows those that show columns of numbers.
+_NAME_LINES, _FEW_ROWS, _MOST_NUMBERS = 3, 8, 0.8
 _YEAR = re.compile(r"(18|19|20|21)\d\d", re.ASCII)
 
 
@@ -42,25 +44,33 @@ class Table:
     def rows(
         self, names: Sequence[str], any_json: bool = False
     ) -> Iterator[tuple[str, dict[str, str]] | Rejected]:
+        """Yields the place of each row, and its cells by column, as `lists` does."""
+        for item in self.lists(names, any_json):
+            yield item if isinstance(item, Rejected) else (item[0], dict(zip(names, item[1], strict=True)))
+
+    def lists(
+        self, names: Sequence[str], any_json: bool = False
+    ) -> Iterator[tuple[str, list[str]] | Rejected]:
         """Yields the place of each row, and its cells of these columns without blanks around them.
 
         Line ends are those of Unix, and whole numbers end as `endings` has it. With `any_json`, a value of
         JSON lines that is not a cell is written as JSON; else its row is rejected. Raises as `read_rows`.
         """
-        endings = [(name, ending) for name, ending in self.endings.items() if name in names]
+        endings = [(number, self.endings[name]) for number, name in enumerate(names) if name in self.endings]
         with _name_source(self.shown, self.path):
-            for number, item in enumerate(read_rows(self.path, names, (), self.separator, any_json), 1):
+            for number, item in enumerate(read_lists(self.path, names, self.separator, any_json), 1):
                 if isinstance(item, Rejected):
                     yield item
                     continue
-                cells = {name: item[1][name].strip() for name in names}
-                for name, cell in cells.items():
+                cells = [cell.strip() for cell in item[1]]
+                if not "".join(cells).isprintable():
                     # Python 3.10 writes a carriage return without quotes, and no NUL: its row is refused.
-                    if not cell.isprintable():
-                        cells[name] = cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1")
-                for name, ending in endings:
-                    if WHOLE.fullmatch(cells[name]):
-                        cells[name] = cells[name].removesuffix(".0") + ending
+                    cells = [
+                        cell.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\1") for cell in cells
+                    ]
+                for column, ending in endings:
+                    if WHOLE.fullmatch(cells[column]):
+                        cells[column] = cells[column].removesuffix(".0") + ending
                 yield f"row {number}" if self.typed else item[0], cells
 
 
@@ -77,12 +87,17 @@ def find_endings(cells: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def open_table(
-    src: str, scratch: Path, columns: Collection[str] = (), query: str = "", sheet: str = ""
+    src: str,
+    scratch: Path,
+    columns: Collection[str] = (),
+    query: str = "",
+    sheet: str = "",
+    encoding: str = "",
 ) -> Table:
     """Opens a file, or with a query a database by its URL; all but CSV and JSON lines in UTF-8 is converted.
 
     The converted file is in `scratch`, which must exist as long as the table is read. By `columns`, which the
-    table should have, its separator and its sheet are found; a sheet may also be named.
+    table should have, its separator and its sheet are found; a sheet and an encoding may also be named.
 
     Raises UsageError if only one of query and URL is given, it has too many columns, or as those do that
     unpack and convert it, and DataRefused if the table cannot be read, or its first line has no names.
@@ -106,7 +121,7 @@ def open_table(
             types = write_workbook(path, target, columns, sheet)
             table = Table(target, src, ",", read_header(target), types, typed=True)
         else:
-            text, encoding = convert_to_utf8(path, scratch)
+            text, encoding = convert_to_utf8(path, scratch, encoding)
             with _name_source(src, text):
                 lines = [] if is_json(text) else _read_beginning(text)
                 separator = _find_separator(lines, columns)
@@ -127,6 +142,25 @@ def check_columns(table: Table, names: Collection[str]) -> None:
             f"It has: {join_names(list(filter(None, table.header)), 30)}.",
             f"Did you mean {', '.join(near)}?" if near else "Name one of these.",
         )
+
+
+def find_names_below(table: Table) -> list[str]:
+    """Returns the places of the first rows that have names as the header has: texts, also above numbers."""
+    rows = list[tuple[str, list[str]]]()
+    for item in islice(table.lists(table.header), _LINES):
+        if not isinstance(item, Rejected):
+            rows.append(item)
+    numbers = [[bool(_NUMBER.fullmatch(cell)) for cell in cells] for _, cells in rows]
+    are_numbers = [
+        sum(column) >= _MOST_NUMBERS * len(rows) > _FEW_ROWS for column in zip(*numbers, strict=True)
+    ]
+    places = list[str]()
+    for (place, cells), own in zip(rows[:_NAME_LINES], numbers, strict=False):
+        is_above = any(is_number and cell for is_number, cell in zip(are_numbers, cells, strict=True))
+        if any(own) or not is_above:
+            break
+        places.append(place)
+    return places
 
 
 def find_near(names: Iterable[str], columns: Iterable[str]) -> list[str]:

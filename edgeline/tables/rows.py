@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
@@ -96,9 +96,43 @@ def read_rows(
     if is_json(path):
         yield from _read_json_rows(path, names, spans, any_json)
         return
+    header, rows = _read_csv(path, spans, separator)
+    for item in rows:
+        yield item if isinstance(item, Rejected) else (item[0], dict(zip(header, item[1], strict=True)))
+
+
+def read_lists(
+    path: Location, names: Sequence[str], separator: str = ",", any_json: bool = False
+) -> Iterator[tuple[str, list[str]] | Rejected]:
+    """Yields the rows as `read_rows` does, each as the list of its cells `names`, which the header has."""
+    if is_json(path):
+        for row in _read_json_rows(path, names, (), any_json):
+            yield row if isinstance(row, Rejected) else (row[0], [*row[1].values()])
+        return
+    header, rows = _read_csv(path, (), separator)
+    column_of = {name: number for number, name in enumerate(header)}
+    columns = [column_of[name] for name in names]
+    for item in rows:
+        if isinstance(item, Rejected):
+            yield item
+        else:
+            place, cells = item
+            yield place, [cells[column] for column in columns]
+
+
+def _read_csv(
+    path: Location, spans: tuple[str, ...], separator: str
+) -> tuple[list[str], Iterator[tuple[str, list[str]] | Rejected]]:
+    """Returns the header of a CSV file and its rows, each with its place. Raises as `read_rows` does."""
     rows = read_csv_rows(path, spans, separator)
     _, first = next(rows)
-    header = [name.strip() for name in first]
+    assert not isinstance(first, str)
+    return [name.strip() for name in first], _place_rows(path, first, rows, spans)
+
+
+def _place_rows(
+    path: Location, first: Sequence[str], rows: Iterator[tuple[int, list[str] | str]], spans: tuple[str, ...]
+) -> Iterator[tuple[str, list[str]] | Rejected]:
     for line, cells in rows:
         place = f"{path.name}:{line}"
         if isinstance(cells, str):
@@ -110,11 +144,11 @@ def read_rows(
                 "Write one file for each header, or remove that line.",
                 spans,
             )
-        elif len(cells) != len(header):
-            detail = f"It has {len(cells)} cells, but the header has {len(header)}."
+        elif len(cells) != len(first):
+            detail = f"It has {len(cells)} cells, but the header has {len(first)}."
             yield Rejected(place, "ragged", detail, ",".join(cells)[:_SHOWN])
         else:
-            yield place, dict(zip(header, cells, strict=True))
+            yield place, cells
 
 
 def read_lines(path: Location, spans: tuple[str, ...] = (), errors: str = "strict") -> Iterator[str]:
@@ -177,8 +211,7 @@ def read_csv_rows(
             yield line.replace("\0", "\1")
 
     reader = csv.reader(read_bounded_lines(), delimiter=separator, strict=True, skipinitialspace=True)
-    # The values of each column in the first rows.
-    columns: list[set[str]] = []
+    first_rows = list[list[str]]()
     is_marked = False
     while True:
         begins, size = reader.line_num + 1, 0
@@ -197,38 +230,41 @@ def read_csv_rows(
             ) from None
         if cells is None:
             return
-        if cells and not columns:
+        if cells and not first_rows:
             check_column_count(path, len(cells), spans)
-            columns, most = [set() for _ in cells], _MOST_LINE_BYTES
+            most = _MOST_LINE_BYTES
             is_marked = is_sheet(cells)
         if is_marked:
             cells = list(map(unmark_cell, cells))
-        if reader.line_num > begins + 2 and _swallows_rows(cells, columns, separator):
+        if reader.line_num > begins + 2 and _swallows_rows(cells, first_rows, separator):
             raise DataRefused(
                 f"{path} line {begins} has a quote that ends only in line {reader.line_num}.",
                 "The lines between them look like rows, which would be lost as the text of one cell.",
                 "Close the quote, or double each quote that is part of a text and quote its cell.",
                 spans,
             )
-        if begins < _FIRST_ROWS:
-            for values, cell in zip(columns, cells, strict=False):
-                values.add(cell[:_SHOWN])
         if cells:
+            if begins < _FIRST_ROWS:
+                first_rows.append(cells)
             yield begins, cells
 
 
-def _swallows_rows(cells: Sequence[str], columns: Sequence[Collection[str]], separator: str) -> bool:
+def _swallows_rows(cells: Sequence[str], first_rows: Sequence[Sequence[str]], separator: str) -> bool:
     """Returns whether the lines of a row are rows themselves, as those between two stray quotes are.
 
     Lines of code, prices or tables within a text may have as many separators as a row; but most of them do
     not have a value in a column that other rows have there, as rows have their label.
     """
     inner = [line.split(separator) for line in separator.join(cells).split("\n")[1:-1]]
-    rows = [row for row in inner if len(row) == len(columns)]
-    return len(columns) > 1 and any(
-        2 * sum(row[column].strip() in values for row in rows if row[column].strip()) > len(inner)
-        for column, values in enumerate(columns)
-    )
+    width = len(first_rows[0])
+    rows = [row for row in inner if len(row) == width]
+    if width < 2 or not rows:
+        return False
+    for column in range(width):
+        values = {row[column][:_SHOWN] for row in first_rows if column < len(row)}
+        if 2 * sum(row[column].strip() in values for row in rows if row[column].strip()) > len(inner):
+            return True
+    return False
 
 
 def _read_json_rows(

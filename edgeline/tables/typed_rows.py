@@ -14,12 +14,12 @@ import shlex
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import date, datetime, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.columns import MISSING
@@ -121,11 +121,25 @@ def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Seque
         with open(path, "rb") as file, CalamineWorkbook.from_filelike(file) as book:
             names = [name for name in book.sheet_names if sheet in ("", name)]
             sheets = [book.get_sheet_by_name(name) for name in names]
-            rows = [sheet.to_python(nrows=2 if sheet.width > MOST_COLUMNS else None) for sheet in sheets]
+            rows = [_read_sheet(sheet) for sheet in sheets]
             filled = {name: of_sheet for name, of_sheet in zip(names, rows, strict=True) if len(of_sheet) > 1}
             return book.sheet_names, filled
     except BaseException as error:  # a panic is no Exception
         raise ValueError(f"{error}.") from None
+
+
+def _read_sheet(sheet: Any) -> list[list[object]]:
+    """Returns the rows of a sheet; below the first one, each of merged cells has the value of all."""
+    if sheet.width > MOST_COLUMNS:
+        return list(sheet.to_python(nrows=2))
+    rows: list[list[object]] = sheet.to_python()
+    top, left = sheet.start or (0, 0)
+    for (first, begin), (last, end) in getattr(sheet, "merged_cell_ranges", None) or ():
+        if first > top:
+            value = rows[first - top][begin - left]
+            for row in rows[first - top : last - top + 1]:
+                row[begin - left : end - left + 1] = [value] * (end - begin + 1)
+    return rows
 
 
 def _read_header(row: Sequence[object]) -> list[str]:
@@ -246,8 +260,10 @@ def _write_csv(
 def _name_type(kind: type) -> str:
     if issubclass(kind, bool):
         return "boolean"
-    if issubclass(kind, (int, float, Decimal)):
+    if issubclass(kind, (int, float, Decimal, time, timedelta)):
         return "number"
+    if issubclass(kind, (list, dict)):
+        return "list"
     return "time" if issubclass(kind, date) else "text"
 
 
@@ -255,6 +271,12 @@ def _format_cell(value: object) -> str:
     """Formats a cell; whole floats lose their point (a gap makes a column float), zoned times become UTC."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if isinstance(value, list | dict):  # no cell of a table
+        return ""
+    if isinstance(value, time):
+        value = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second)
+    if isinstance(value, timedelta):  # seconds, or those since midnight
+        value = value.total_seconds()
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, datetime):  # a pandas.Timestamp, which Parquet may give, is one

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import BufferedReader, BytesIO, FileIO
+from itertools import islice
 from lzma import LZMAError
 from pathlib import Path
 from tempfile import mkdtemp
@@ -71,6 +72,15 @@ _TEXT: Mapping[str, tuple[str, str]] = {
     ),
 }
 _HEAD_BYTES, _LINE_BYTES = 4096, 2**26
+# Lines that are not ASCII, and their bytes, that show the encoding of a file.
+_LINES, _SAMPLE_BYTES = 1_000, 2**16
+# Words in which one of these is found were not written in Windows-1252.
+_ODD_WORD = re.compile(
+    r"^[\xc0-\xff]{3,}$"  # no letter of ASCII
+    r"|[a-z\xe0-\xff][\xc0-\xde\u0160\u0178]"  # a capital after a small letter
+    r"|[\xa1-\xa9\xab-\xb9\xbb-\xbf]{2}"  # two signs
+    r"|[^\W\d_][\xa4\xa6-\xa8\xac\xb6]|^[\xa2-\xaf\xb1-\xb4\xb6-\xb9][^\W\d_]"  # a sign beside a letter
+)
 _MOST_LAYERS = 3  # a .zip may hold a .gz, or itself
 # A table is compressed at most this many times; a file made to fill the disk, a thousand times.
 _MOST_TIMES, _MOST_BYTES = 200, 2**26
@@ -153,16 +163,20 @@ def _find_kind(src: Path, path: Path, head: bytes) -> str:
     return "text"
 
 
-def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
+def convert_to_utf8(path: Path, scratch: Path, named: str = "") -> tuple[Path, str]:
     """Returns the file itself if it is UTF-8, else a copy of it in UTF-8, and its encoding.
 
     UTF-16 has a byte order mark. A file without a non-ASCII line in UTF-8 is Windows-1252, of which Latin-1
     is a part; one that mixes both is damaged, and its reader will name the line. A file whose lines end with
-    a carriage return alone, as those of Excel for Mac did, is copied with the line ends of Unix. Raises
-    DataRefused if the file has none of these encodings.
+    a carriage return alone, as those of Excel for Mac did, is copied with the line ends of Unix.
+
+    Raises UsageError if the `named` encoding is not known, and DataRefused if the file has none of these
+    encodings, or words that Windows-1252 cannot have.
     """
     with path.open("rb") as source:
-        encoding = _find_encoding(source)
+        encoding = _check_encoding(named) if named else _find_encoding(source)
+    if encoding == "Windows-1252" and not named:
+        _check_words(path)
     try:
         with path.open(encoding=encoding, errors="replace", newline="") as file:
             first = file.readline(_LINE_BYTES)
@@ -177,11 +191,53 @@ def convert_to_utf8(path: Path, scratch: Path) -> tuple[Path, str]:
             shutil.copyfileobj(file, copy)
     except UnicodeError as error:
         raise DataRefused(
-            f"{path} is neither UTF-8 nor {encoding} ({error}).",
+            f"{path} is not {encoding} ({error})."
+            if named
+            else f"{path} is neither UTF-8 nor {encoding} ({error}).",
             "Its text cannot be decoded.",
             "Save it as UTF-8.",
         ) from None
     return target, encoding
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+        return codecs.lookup(name).name
+    except LookupError:
+        raise UsageError(
+            f"--encoding is {name!r}, which is not known.",
+            "An encoding is named as Python does: utf-8, cp1251, gb18030, big5, euc_kr, mac_roman.",
+            "Correct it, or save the table as UTF-8.",
+        ) from None
+
+
+def _check_words(path: Path) -> None:
+    """Refuses a file whose words, read as Windows-1252, are of no language. Raises DataRefused."""
+    with path.open("rb") as file:
+        sample = b"".join(islice((line for line in file if not line.isascii()), _LINES))[:_SAMPLE_BYTES]
+    words = {
+        word
+        for word in re.findall(r"[^\s\d,;:.\"()]+", sample.decode("cp1252", "replace"))
+        if not word.isascii()
+    }
+    odd = [word for word in words if _ODD_WORD.search(word)]
+    if 2 * len(odd) < len(words):
+        return
+
+    from charset_normalizer import from_bytes
+
+    guesses = [f"{guess.encoding} ({_find_word(str(guess))})" for guess in list(from_bytes(sample))[:4]]
+    raise DataRefused(
+        f"{path} is not UTF-8, and has words like {', '.join(map(repr, sorted(odd)[:3]))} if it is read as"
+        " Windows-1252.",
+        "No language has such words, and labels and categories would be named by them.",
+        f"Name its encoding with --encoding, or save it as UTF-8. It may be {', '.join(guesses) or 'any'}.",
+    )
+
+
+def _find_word(text: str) -> str:
+    return next((word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()), "")
 
 
 def decode_text(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""`edgeline data generate, import, list, exclude, relabel`: makes, lists and corrects spans."""
+"""`edgeline data generate, inspect, import, list, exclude, relabel`: makes, lists and corrects spans."""
 
 import os
 import shlex
@@ -20,8 +20,8 @@ from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import format_count
 from edgeline.store.locations import Location, locate
 from edgeline.workspace.workloads import find_workload_file
-from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument
-from runners.cli.sources import parse_target
+from runners.cli.importing import IMPORT, ImportOptions, import_source, inspect_source, make_source_argument
+from runners.cli.sources import find_target, parse_target
 from runners.shared.progress import show_progress
 from runners.shared.run_options import find_own_workload
 
@@ -47,7 +47,7 @@ _reason = click.option("--reason", required=True, metavar="R", help="the reason,
 
 @click.group(cls=Group)
 def data() -> None:
-    """Makes, imports, lists, excludes and relabels spans."""
+    """Makes, inspects, imports, lists, excludes and relabels spans."""
 
 
 @data.command(epilog=FAULTS)
@@ -105,6 +105,30 @@ def generate(
         )
     for span in spans:
         say(str(span.path))
+    return 0
+
+
+@data.command()
+@make_source_argument(required=True)
+@click.option(
+    "--data",
+    type=parse_target,
+    metavar="DIR",
+    help="the folder of spans (that of `edgeline run SRC`, WORKSPACE/data/NAME)",
+)
+@options.workspace
+@gather("importing", ImportOptions, *IMPORT)
+@click.option("--explain", default="", metavar="COLUMN", help="print which rules decide on it; write nothing")
+def inspect(source: str, data: Path | None, workspace: Path, importing: ImportOptions, explain: str) -> int:
+    """Writes how each column of a table is read, and why, for you to edit before the import.
+
+    The file is table.yaml in the folder of spans.
+    """
+    folder = data or find_target(source, workspace)
+    for sentence in inspect_source(source, folder, importing, explain):
+        say(sentence)
+    if not explain:
+        say(f"Import it: edgeline data import {shlex.quote(source)} --data {shlex.quote(str(folder))}")
     return 0
 
 

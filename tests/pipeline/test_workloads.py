@@ -2,11 +2,11 @@ import os
 
 import pytest
 
-from data.importers.tables import import_table
 from edgeline.errors import UsageError
 from pipeline.settings import load_settings
 from pipeline.workloads import BUILT_IN, find_workload, with_features
 from runners.cli.main import main
+from tests.data.importers.named import import_table
 
 SCHEMA = """
 feature { name: "label" type: BYTES domain: "labels" }

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeline.errors import UsageError
-from edgeline.records.columns import MISSING
+from edgeline.records.columns import MISSING, Column
 from trainer_module.raw_features import label_ids, one_string_each
 from trainer_module.workload_module import LABEL
 
@@ -137,6 +137,14 @@ def _ask_members(
     return MeanOfMembers(name="probabilities", dtype="float32")(last()(Scale(settings.members)(x)))
 
 
+def _describe_column(column: Column) -> dict[str, Any]:
+    """Returns a column as a contract has it, with its own texts for missing numbers if there are any."""
+    described = asdict(column)
+    if not column.missing:
+        del described["missing"]
+    return described
+
+
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
@@ -157,7 +165,7 @@ def edge_contract(
         )
     }
     numbers: list[dict[str, Any]] = [
-        {"name": name, "column": asdict(workload.column(name))}
+        {"name": name, "column": _describe_column(workload.column(name))}
         | dict(zip(statistics, map(float, values), strict=True))
         for name, *values in zip(workload.numbers, *statistics.values(), strict=True)
     ]

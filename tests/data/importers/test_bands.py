@@ -5,10 +5,11 @@ import subprocess
 import sys
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 
 from data.importers.bands import suggest_bands
-from data.importers.columns import ColumnProfile
+from data.importers.columns import ColumnProfile, Rows
 from edgeline.records.columns import NUMBERS
 from edgeline.tables.rows import read_rows
 
@@ -16,7 +17,7 @@ from edgeline.tables.rows import read_rows
 def profile(cells):
     column = ColumnProfile("tip", NUMBERS)
     cells = [*cells]
-    column.add(cells, cells, ["a.csv:2"] * len(cells), [""] * len(cells))
+    column.add(pa.array(cells), Rows(cells, ["a.csv:2"] * len(cells), [""] * len(cells)))
     return column
 
 

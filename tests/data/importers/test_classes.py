@@ -3,8 +3,8 @@
 import pytest
 
 from data.importers.importing import import_photos
-from data.importers.tables import import_table
 from edgeline.errors import DataRefused
+from tests.data.importers.named import import_table
 from tests.data.sample_photos import encode, jpeg, pixels
 
 

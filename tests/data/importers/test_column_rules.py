@@ -1,10 +1,11 @@
 import random
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 
 from data.importers.column_rules import RULES, Case, judge_column
-from data.importers.columns import ColumnProfile
+from data.importers.columns import ColumnProfile, Rows
 from edgeline.records.columns import NUMBERS, TIMES
 
 RANDOM = random.Random(7)
@@ -12,16 +13,33 @@ LABELS = [RANDOM.choice(("yes", "no")) for _ in range(400)]
 SIZES = [f"{RANDOM.gauss(5, 1):.2f}" for _ in range(400)]
 NAMES = ["".join(RANDOM.choices("abcdefgh", k=6)) for _ in range(400)]
 CODES = [RANDOM.choice(("1000", "1071", "1203", "1999")) for _ in range(400)]
+LONG_CODES = [f"3401234500000{code}" for code in CODES]
+FOR_YES = [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)]
 DAYS = [f"2026-0{n % 4 + 1}-{n * 7 % 28 + 1:02}" for n in range(400)]
 
 
-def judge(cells, labels=LABELS, name="x", form=None, grouped=False, **more):
+def judge(
+    cells,
+    labels=LABELS,
+    name="x",
+    form=None,
+    grouped=False,
+    repeated=False,
+    nested=False,
+    third=False,
+    **more,
+):
     """Returns the name of the rule that decides a column of these cells; an empty one is missing."""
-    column = ColumnProfile(name, (*NUMBERS, *TIMES), is_grouped=grouped)
+    column = ColumnProfile(
+        name, (*NUMBERS, *TIMES), is_grouped=grouped, is_repeated=repeated, is_nested=nested
+    )
+    if third:  # some of the rows have another label, and no cells
+        labels = ["perhaps" if label == "no" and n % 2 else label for n, label in enumerate(labels)]
     pairs = zip(cells, labels[: len(cells)], strict=True)
     rows = [(cell, label, f"row {n}", "") for n, (cell, label) in enumerate(pairs) if cell]
     if rows:
-        column.add(*zip(*rows, strict=True))
+        filled, *of_rows = zip(*rows, strict=True)
+        column.add(pa.array(filled), Rows(*of_rows))
     case = Case(column, Counter(labels[: len(cells)]), column.find_form() if form is None else form, **more)
     return judge_column(case)
 
@@ -88,6 +106,64 @@ CASES = {
     "day or month": (([f"{n % 12 + 1}/{n % 11 + 1}/2026" for n in range(400)], {}), (DAYS, {})),
     "point or thousands": (([f"{n % 90 + 1}.125" for n in range(400)], {"form": ""}), (SIZES, {})),
     "comma or thousands": (([f"{n % 90 + 1},125" for n in range(400)], {}), (swap(SIZES, "1,125"), {})),
+    "name of two columns": ((SIZES, {"repeated": True}), (SIZES, {})),
+    "lists": (([""] * 400, {"nested": True}), ([""] * 400, {})),
+    "filled for one label": (
+        (
+            [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)],
+            {"third": True},
+        ),
+        (
+            swap(
+                [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)],
+                "",
+                "",
+                "",
+            ),
+            {"third": True},
+        ),
+    ),
+    "codes of many digits": ((LONG_CODES, {}), ([code[:14] + code[-1:] for code in LONG_CODES], {})),
+    "unread numbers: times or durations": (
+        ([f"{n % 50}:{n % 60:02}.5" for n in range(400)], {}),
+        ([f"{n % 50}:{n % 60 + 40:02}.5" for n in range(400)], {}),
+    ),
+    "unread numbers: fractions": (
+        ([f"{n % 50}/{n % 9 + 1}" for n in range(400)], {}),
+        ([f"{n % 50}/{n % 9 + 1}th" for n in range(400)], {}),
+    ),
+    "unread numbers: ranges": (
+        ([f"{n % 50}-{n % 50 + 9}" for n in range(400)], {}),
+        ([f"{n % 50}to{n % 50 + 9}" for n in range(400)], {}),
+    ),
+    "unread numbers: degrees, minutes and seconds": (
+        ([f"{n % 50}°{n % 60}'3\"N" for n in range(400)], {}),
+        ([f"{n % 50}d{n % 60}'3\"N" for n in range(400)], {}),
+    ),
+    "unread numbers: a decimal comma and an exponent": (
+        ([f"{n % 50},5E+02" for n in range(400)], {}),
+        ([f"{n % 50},5F+02" for n in range(400)], {}),
+    ),
+    "unread numbers: a minus behind the number": (
+        ([f"{n % 50}.5{'-' * (n % 2)}" for n in range(400)], {}),
+        ([f"{n % 50}.5{'-' * (n == 7)}" for n in range(400)], {}),
+    ),
+    "unread numbers: a minus that is no hyphen": (
+        ([f"\u2212{n % 50}.5" for n in range(400)], {}),
+        ([f"-{n % 50}.5" for n in range(400)], {}),
+    ),
+    "unread numbers: brackets for a minus": (
+        ([f"({n % 50}.5)" for n in range(400)], {}),
+        ([f"({n % 50}.5" for n in range(400)], {}),
+    ),
+    "unread numbers: limits of detection": (
+        ([f"{'<' * (n % 2)}{n % 50}.5" for n in range(400)], {}),
+        ([f"{'~' * (n % 2)}{n % 50}.5" for n in range(400)], {}),
+    ),
+    "unread numbers: formulas": (
+        ([f'="{n % 50}.5"' for n in range(400)], {}),
+        ([f'"{n % 50}.5"' for n in range(400)], {}),
+    ),
     "unread dates": (
         ([f"{n % 28 + 1} Jan 2026" for n in range(400)], {}),
         (repeat("1 Jam 2026", "2 Jab 2026"), {}),
@@ -106,6 +182,10 @@ CASES = {
 }
 MANY = [*LABELS * 10]
 LONG = {
+    "many codes of many digits": (
+        ([f"3401234500000{n * 7919 % 1301:05}" for n in range(4000)], {}),
+        ([f"34012345{n * 7919 % 1301:05}" for n in range(4000)], {}),
+    ),
     "named like an identifier": (
         ([str(n * 7919 % 1301) for n in range(4000)], {"name": "shop_id"}),
         ([str(n * 7919 % 1301) for n in range(4000)], {"name": "shop"}),
@@ -126,7 +206,9 @@ def test_each_rule_decides_its_cells_and_not_those_that_are_nearly_so(name):
 
 def test_a_rule_says_why_with_the_cells_that_it_saw():
     column = ColumnProfile("x", (*NUMBERS, *TIMES))
-    column.add([f"{size} kg" for size in SIZES], LABELS, [f"row {n}" for n in range(400)], [""] * 400)
+    column.add(
+        pa.array([f"{size} kg" for size in SIZES]), Rows(LABELS, [f"row {n}" for n in range(400)], [""] * 400)
+    )
     case = Case(column, Counter(LABELS), "")
     assert judge_column(case).explain(case) == (
         f"has numbers with a unit, or with blanks or ' at thousands, such as '{SIZES[0]} kg' in row 0: write"

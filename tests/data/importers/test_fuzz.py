@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from data.importers.importing import import_photos
-from data.importers.tables import import_table
 from data.photos.labels_file import read_labels
 from data.photos.source import screen_rows
 from data.settings import DataSettings
@@ -20,6 +19,7 @@ from data.spans.source import Row
 from edgeline.errors import EdgelineError
 from edgeline.labels import find_fault
 from pipeline.workloads import find_workload, with_features
+from tests.data.importers.named import import_table
 from tests.data.sample_photos import jpeg
 from tests.fuzz import ROUNDS, SEED
 

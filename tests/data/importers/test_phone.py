@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from data.importers.phone import is_export
-from data.importers.tables import import_table
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.served import read_served
@@ -17,6 +16,7 @@ from data.texts.source import open_source as open_texts
 from edgeline.records.served import Answer
 from pipeline.workloads import find_workload, with_features
 from runners.cli.main import main
+from tests.data.importers.named import import_table
 from tests.data.sample_photos import jpeg
 
 HEADER = "example,version,variant,said,score,captured_at,device,chosen\n"

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from data.importers.tables import import_table
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected
 from data.texts.source import open_source
 from edgeline.errors import DataRefused, UsageError
 from pipeline.workloads import find_workload, with_features
+from tests.data.importers.named import import_table
 
 TEXTS = [
     ("r1", "I liked it; much\nand more", "good", "anna"),
@@ -49,6 +49,7 @@ def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(
     assert report.sentences() == [
         f"{span} holds 4 texts of {tmp_path / 'a.csv'}, with 2 labels: bad, good.",
         "Left out because stars is missing: 1 (a.csv:6).",
+        f"{tmp_path / 'data/table.yaml'} says how each column is read, and why; later weeks are read by it.",
         "Warning: Texts that a run will quarantine, as review is empty: 1.",
     ]
     assert workload.module == "trainer_module.workloads.texts"

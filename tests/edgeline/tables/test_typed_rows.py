@@ -8,10 +8,10 @@ import sys
 import pandas
 import pytest
 
-from data.importers.tables import import_table
 from data.spans.layout import find_spans
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.tables.typed_rows import write_query
+from tests.data.importers.named import import_table
 from tests.postgres import QUOTED, SECRET
 
 PEAK = """

@@ -56,7 +56,7 @@ def test_the_same_line_takes_what_is_new_as_the_next_span_or_says_that_nothing_i
     assert third.code == 0 and "span-00002 holds 2 rows of my wine.csv" in third.out
     assert len(runs) == 3 and all(options.if_changed for options in runs)
     other = command(*line[:4], "--number", "acid")
-    assert other.code == 2 and "has a schema, which fixes the kind of acid" in other.err
+    assert other.code == 2 and "table.yaml fixes the kind of acid" in other.err
 
 
 def test_the_columns_of_texts_are_named_once(tmp_path, command, runs):

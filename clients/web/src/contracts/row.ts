@@ -1,7 +1,7 @@
 /** Turns a row, or a window of rows, into the model's input as `edgeline/edge/contracts/row.py` does. */
 import {Refused} from "../refusal";
 
-interface Column { name: string; form: string; part: string; until: string; until_form: string }
+interface Column { name: string; form: string; part: string; until: string; until_form: string; missing?: string[] }
 export interface RowContract {
   version: number; kind: "row"; readings: number; channels: number; clip: number; missing: string[]; vocabulary_size: number;
   numbers: {name: string; mean: number; deviation: number; low: number; high: number; column: Column; boundaries?: number[]}[];
@@ -72,6 +72,7 @@ export function preprocessRow(content: Record<string, string | string[]>, contra
 const strip = (cell: string): string => cell.replace(/^(?:(?!\ufeff)[\s\x1c-\x1f\x85])+|(?:(?!\ufeff)[\s\x1c-\x1f\x85])+$/g, "");
 
 function readNumber(column: Column, cell: (name: string) => string, missing: string[]): number {
+  if (column.missing?.includes(strip(cell(column.name)))) return NaN;
   const value = readCell(column.name, column.form, cell(column.name), missing);
   if (!column.part) return value;
   if (column.part === "age") return (readCell(column.until, column.until_form, cell(column.until), missing) - value) / DAY;

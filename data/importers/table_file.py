@@ -1,0 +1,356 @@
+"""The file `table.yaml` beside imported rows or texts: how each column of the table is read, and why.
+
+`edgeline data inspect` and the first import write it, a person may edit it, and each later week is read by it
+alone. `workload.yaml` and `schema.pbtxt` are made from it.
+
+The file has `version`, `source` (the name of the table that it was made from), `readings` (rows of a group in
+an example, if they are several), and `columns`: for each column of the table, by name, the fields of
+`ColumnEntry`. All its values are texts as written: `no`, `012` and `1e5` are words. A column that is new in a
+later week is added at the end by `add_columns`, which leaves the rest of the text as it is, comments too.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from data.importers.columns import RESERVED, RESERVED_BY_WINDOWS
+from data.spans.layout import replace_file
+from edgeline.errors import UsageError, find_nearest
+from edgeline.records.columns import AGE, DAYS, NUMBER, NUMBERS, PARTS, TIMES, Column
+from edgeline.store.locations import read_bytes
+
+TABLE = "table.yaml"
+VERSION = 1
+# The roles of a column. A model reads numbers, dates (by their parts) and categories, or else one text alone.
+ROLES = (LABEL, GROUP, TIME, TEXT, AS_NUMBER, AS_DATE, AS_CATEGORY, LEAVE_OUT) = (
+    *("label", "group", "time", "text"),
+    *("number", "date", "category", "leave out"),
+)
+_ONCE = (LABEL, GROUP, TIME, TEXT)
+_TOP = ("version", "source", "readings", "columns")
+_MOST_BYTES, _MOST_READINGS, _MOST_MISTAKES = 2**25, 4096, 50
+_HEADER = """\
+# How each column of the table is read, and why. `edgeline data inspect` and the first import write this file,
+# a person edits it, and each later week is read by it; workload.yaml and schema.pbtxt are made from it.
+# - role: {roles}
+# - form, of a number: {numbers}
+#   of a date: {times}; cells without a form are names
+# - features, of a date: the part of it that each one has ({parts})
+# - missing: texts of the column that stand for a missing cell, beside the usual ones such as NA and -
+"""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The columns with a role of their own by name; empty for none."""
+
+    label: str
+    group: str = ""  # whose values are never in two splits
+    time: str = ""
+    text: str = ""  # if there is one, a model learns from nothing else
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Returns the names of these columns, each once."""
+        return list(dict.fromkeys(filter(None, (self.text, self.label, self.group, self.time))))
+
+
+@dataclass(frozen=True)
+class ColumnEntry:
+    """A column of the table, as a model and the split of examples read it."""
+
+    role: str = LEAVE_OUT  # one of `ROLES`
+    form: str = ""  # of its cells, one of `NUMBERS` or `TIMES`; empty for names and texts
+    # The part of a date, one of `PARTS`, that each feature has; none for a column of another role.
+    features: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
+    reason: str = ""  # why it has this role, after its name, with the cells that show it
+    since: str = ""  # the span that first has it; empty where all have it
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """The content of a `table.yaml`."""
+
+    columns: Mapping[str, ColumnEntry]
+    source: str = ""
+    readings: int = 1
+
+    @cached_property
+    def roles(self) -> Roles:
+        """The columns that are neither learned from as they are nor left out."""
+        return Roles(*map(self._find, (LABEL, GROUP, TIME, TEXT)))
+
+    def _find(self, role: str) -> str:
+        return next((name for name, entry in self.columns.items() if entry.role == role), "")
+
+    @cached_property
+    def numbers(self) -> Mapping[str, Column]:
+        """The numbers that a model reads, by feature, each with the column that it comes from."""
+        numbers, time = dict[str, Column](), self.roles.time
+        for name, entry in self.columns.items():
+            if entry.role == AS_NUMBER:
+                part = DAYS if entry.form in TIMES else ""
+                numbers[name] = Column(name, entry.form, part, missing=entry.missing)
+            for feature, part in entry.features.items():
+                until = (time, self.columns[time].form) if part == AGE else ()
+                numbers[feature] = Column(name, entry.form, part, *until, missing=entry.missing)
+        return numbers
+
+    @cached_property
+    def times(self) -> Mapping[str, Column]:
+        """The column of times by its name, if there is one."""
+        time = self.roles.time
+        return {time: Column(time, self.columns[time].form)} if time else {}
+
+    @cached_property
+    def forms(self) -> Mapping[str, str]:
+        """The form of each column of numbers or dates."""
+        return {name: entry.form for name, entry in self.columns.items() if entry.form}
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The columns of names that a model reads."""
+        return tuple(name for name, entry in self.columns.items() if entry.role == AS_CATEGORY)
+
+
+def list_reserved(readings: int) -> Sequence[str]:
+    """Returns the names that examples have for other features, by the number of readings of an example."""
+    return (*RESERVED, *(RESERVED_BY_WINDOWS if readings > 1 else ()))
+
+
+def write_table_file(data_dir: Path, file: TableFile) -> Path:
+    """Writes the file of a data folder, which is made if it does not exist, and returns its path."""
+    head: dict[str, Any] = {"version": VERSION, "source": file.source}
+    if file.readings > 1:
+        head["readings"] = file.readings
+    names = {"roles": ROLES, "numbers": NUMBERS, "times": TIMES, "parts": PARTS}
+    text = _HEADER.format(**{key: ", ".join(values) for key, values in names.items()})
+    text += _format_yaml({**head, "columns": _to_plain(file.columns)})
+    data_dir.mkdir(parents=True, exist_ok=True)
+    replace_file(data_dir / TABLE, text.encode())
+    return data_dir / TABLE
+
+
+def add_columns(data_dir: Path, columns: Mapping[str, ColumnEntry]) -> None:
+    """Adds columns at the end of the file of a data folder; all that it has stays as it is written."""
+    text = (data_dir / TABLE).read_text(encoding="utf-8")
+    added = "".join(f"  {line}\n" for line in _format_yaml(_to_plain(columns)).splitlines())
+    replace_file(data_dir / TABLE, f"{text.rstrip()}\n{added}".encode())
+
+
+def _to_plain(columns: Mapping[str, ColumnEntry]) -> dict[str, dict[str, Any]]:
+    """Returns columns as the file has them, without the fields that are empty."""
+    plain = dict[str, dict[str, Any]]()
+    for name, entry in columns.items():
+        values = {key: value for key, value in vars(entry).items() if value}
+        plain[name] = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+        }
+    return plain
+
+
+def _format_yaml(value: object) -> str:
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C, of 2,000 columns in a fifth of the time
+    text: str = yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=2**31 - 1)
+    return text
+
+
+def read_table_file(data_dir: Path) -> TableFile | None:
+    """Reads the file of a data folder; None if it has none.
+
+    Raises UsageError with all mistakes, each with its line, or if another version of Edgeline wrote it.
+    """
+    path = data_dir / TABLE
+    try:
+        text = read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _make_error(path, [f"It cannot be read ({error})"]) from None
+    return _Reader(path, text).read()
+
+
+def _make_error(path: Path, mistakes: Sequence[str]) -> UsageError:
+    more = [f"... and {len(mistakes) - _MOST_MISTAKES} more."] if len(mistakes) > _MOST_MISTAKES else []
+    return UsageError(
+        [f"{path} has mistakes:", *(f"  {mistake}." for mistake in mistakes[:_MOST_MISTAKES]), *more],
+        "It says how each column of the table is read.",
+        "Correct it, or remove it before the first import, which writes it again.",
+    )
+
+
+class _Reader:
+    """Reads the text of a file, and notes each mistake with its line."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path, self._text = path, text
+        self._mistakes = list[tuple[int, str]]()
+        self._lines = dict[str, int]()  # of columns
+
+    def read(self) -> TableFile:
+        """Returns the content. Raises UsageError with all mistakes."""
+        file = self._read_columns()
+        if not self._mistakes:
+            self._check_roles(file)
+            self._check_features(file)
+        if self._mistakes:
+            raise _make_error(self._path, [f"line {line}: {what}" for line, what in sorted(self._mistakes)])
+        return file
+
+    def _note(self, node: Any, mistake: str) -> None:
+        self._mistakes.append((node.start_mark.line + 1, mistake))
+
+    def _read_columns(self) -> TableFile:
+        import yaml
+
+        loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # which reads each value as a text
+        try:
+            root = yaml.compose(self._text, loader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"line {mark.line + 1}: " if mark else ""
+            problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+            raise _make_error(self._path, [f"{where}it is not YAML ({problem})"]) from None
+        if not isinstance(root, yaml.MappingNode):
+            raise _make_error(self._path, [f"line 1: it has no {' and no '.join(_TOP[:1] + _TOP[-1:])}"])
+
+        top = self._read_mapping(root, "The file", _TOP)
+        self._check_version(top.get("version"), root)
+        readings = self._read_readings(top["readings"]) if "readings" in top else 1
+        columns = dict[str, ColumnEntry]()
+        if "columns" not in top:
+            self._note(root, "it has no columns")
+        else:
+            for name, node in self._read_mapping(top["columns"], "columns").items():
+                self._lines[name] = node.start_mark.line + 1
+                columns[name] = self._read_entry(name, node)
+        source = self._read_text(top["source"], "source") if "source" in top else ""
+        return TableFile(columns, source, readings)
+
+    def _check_version(self, node: Any, root: Any) -> None:
+        version = self._read_text(node, "version") if node else ""
+        if version.isdecimal() and int(version) > VERSION:
+            raise UsageError(
+                f"{self._path} has version {version}, and this version of Edgeline reads {VERSION}.",
+                "A newer one wrote it, and may mean something else by it.",
+                "Import with the version of Edgeline that wrote it, or a newer one.",
+            )
+        if version != str(VERSION):
+            self._note(node or root, f"version is {version or 'missing'}, not {VERSION}")
+
+    def _read_readings(self, node: Any) -> int:
+        text = self._read_text(node, "readings")
+        if text.isdecimal() and len(text) < 5 and 1 <= int(text) <= _MOST_READINGS:
+            return int(text)
+        self._note(node, f"readings is {text!r}, not a number from 1 to {_MOST_READINGS:,}")
+        return 1
+
+    def _read_mapping(self, node: Any, where: str, known: Collection[str] = ()) -> dict[str, Any]:
+        """Returns the nodes of a mapping by key; notes keys that are there twice, or not `known`."""
+        nodes = dict[str, Any]()
+        if not isinstance(node.value, list) or not all(isinstance(pair, tuple) for pair in node.value):
+            self._note(node, f"{where} has no names with values, but {str(node.value)[:40]!r}")
+            return nodes
+        for key, value in node.value:
+            name = self._read_text(key, "a name")
+            if name in nodes:
+                self._note(key, f"{where} has {name!r} twice")
+            elif known and name not in known:
+                self._note(key, f"{where} has {name!r}, which is {_suggest(name, known)}")
+            else:
+                nodes[name] = value
+        return nodes
+
+    def _read_text(self, node: Any, where: str) -> str:
+        if isinstance(node.value, str):
+            return node.value
+        self._note(node, f"{where} is no text")
+        return ""
+
+    def _read_entry(self, name: str, node: Any) -> ColumnEntry:
+        keys = [each.name for each in fields(ColumnEntry)]
+        values = self._read_mapping(node, name, keys)
+        texts = {
+            key: self._read_text(values[key], key) for key in values if key not in ("features", "missing")
+        }
+        if values and texts.get("role") not in ROLES:
+            role = texts.get("role", "")
+            why = f"is {role!r}, which is {_suggest(role, ROLES)}" if role else "is missing"
+            self._note(values.get("role", node), f"the role of {name} {why}")
+        if texts.get("form", "") not in ("", *NUMBERS, *TIMES):
+            form = texts["form"]
+            self._note(
+                values["form"],
+                f"the form of {name} is {form!r}, which is {_suggest(form, (*NUMBERS, *TIMES))}",
+            )
+        features, missing = dict[str, str](), list[str]()
+        if "features" in values:
+            for feature, part in self._read_mapping(values["features"], "features").items():
+                features[feature] = self._read_text(part, feature)
+                if features[feature] not in PARTS:
+                    self._note(
+                        part,
+                        f"{feature} is {features[feature]!r}, which is {_suggest(features[feature], PARTS)}",
+                    )
+        if "missing" in values:
+            node = values["missing"]
+            if isinstance(node.value, list) and not any(isinstance(item, tuple) for item in node.value):
+                missing = [self._read_text(item, "missing") for item in node.value]
+            else:
+                self._note(node, f"missing of {name} is no list of texts, such as ['-9999']")
+        return ColumnEntry(features=features, missing=tuple(missing), **texts)
+
+    def _check_roles(self, file: TableFile) -> None:
+        """Notes roles that are there twice or lack, and forms that do not fit a role."""
+        for role in _ONCE:
+            names = [name for name, entry in file.columns.items() if entry.role == role]
+            self._mistakes += [
+                (self._lines[name], f"{name} is the {role} too, beside {names[0]}") for name in names[1:]
+            ]
+        roles = {entry.role for entry in file.columns.values()}
+        if LABEL not in roles:
+            self._mistakes.append((1, "no column has the role label"))
+        if not roles & {TEXT, AS_NUMBER, AS_DATE, AS_CATEGORY}:
+            self._mistakes.append((1, "no column has a role from which a model learns"))
+        for name, entry in file.columns.items():
+            faults = _list_faults(entry, roles)
+            self._mistakes += [(self._lines[name], f"{name}: {fault}") for fault in faults]
+
+    def _check_features(self, file: TableFile) -> None:
+        """Notes features that two columns have, or that examples have for something else."""
+        used = {name: name for name in (file.roles.time, file.roles.group) if name}
+        used |= {} if file.roles.text else dict.fromkeys(list_reserved(file.readings), "examples")
+        for name, entry in file.columns.items():
+            is_read = entry.role in (AS_NUMBER, AS_CATEGORY, TIME) or (entry.role == GROUP and name != GROUP)
+            own = [*entry.features, *([name] if is_read else [])]
+            for feature in own:
+                if used.setdefault(feature, name) != name:
+                    self._mistakes.append(
+                        (self._lines[name], f"the feature {feature!r} is also one of {used[feature]}")
+                    )
+
+
+def _list_faults(entry: ColumnEntry, roles: Collection[str]) -> Iterator[str]:
+    """Yields what does not fit together in a column."""
+    if entry.role == AS_NUMBER and not entry.form:
+        yield f"a number needs a form, such as {NUMBER}"
+    if entry.role in (TIME, AS_DATE) and entry.form not in TIMES:
+        yield f"a {entry.role} needs one of the forms {', '.join(TIMES)}"
+    if (entry.role == AS_DATE) != bool(entry.features):
+        yield "a date needs features" if entry.role == AS_DATE else f"a {entry.role} has no features"
+    if entry.missing and entry.role not in (AS_NUMBER, AS_DATE, LEAVE_OUT):
+        yield f"a {entry.role} has no texts that stand for a missing cell"
+    if AGE in entry.features.values() and TIME not in roles:
+        yield "an age needs a column with the role time"
+    if TEXT in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TIME):
+        yield f"a {entry.role} is not read beside texts"
+
+
+def _suggest(name: str, known: Collection[str]) -> str:
+    nearest = find_nearest(name, known)
+    return f"not one of these: {', '.join(known)}" + (f" (did you mean {nearest}?)" if nearest else "")

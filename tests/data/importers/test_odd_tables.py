@@ -1,0 +1,110 @@
+"""Tables as people have them: second headers, other encodings, merged cells, sentinels, odd types."""
+
+import datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data.importers.table_file import TABLE, Roles
+from data.importers.table_roles import Named
+from data.importers.tables import import_table as import_named
+from data.importers.tables import inspect_table
+from edgeline.errors import DataRefused, UsageError
+from tests.data.importers.named import import_table
+from tests.data.importers.test_tables import load, make_labels, open_workload, read, write_table
+
+AGES = [18 + n % 50 for n in range(300)]
+READINGS = [-9999 if n % 20 == 0 else 15 + n % 70 / 10 for n in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "places"),
+    [(["years,,Response"], "a.csv:2"), (["How old?,Where?,Paid?", "{Q1},{Q2},{Q3}"], "a.csv:2 and a.csv:3")],
+)
+def test_lines_of_names_below_the_first_one_are_named(tmp_path, lines, places):
+    rows = [f"{age},{'AB'[n % 2]},{'yes' if n % 3 else 'no'}" for n, age in enumerate(AGES)]
+    (tmp_path / "a.csv").write_text("\n".join(["age,town,paid", *lines, *rows]))
+    with pytest.raises(DataRefused, match=f"has names in {places} too"):
+        import_table(tmp_path / "a.csv", tmp_path / "data", "paid")
+    rows[0] = "18,,yes"
+    (tmp_path / "a.csv").write_text("\n".join(["age,town,paid", *rows, *lines]))
+    assert import_table(tmp_path / "a.csv", tmp_path / "data", "paid").numbers == ("age",)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names", "guess"),
+    [
+        ("cp1251", ["насос", "клапан", "датчик", "хорошо"], "cp1251 ("),
+        ("gbk", ["传感器", "阀门", "水泵", "温度过高"], "gb18030 ("),
+        ("mac_roman", ["heiß", "größer", "kürzer", "Wärme"], "heiß"),
+    ],
+)
+def test_an_encoding_that_gives_words_of_no_language_is_asked_for(tmp_path, encoding, names, guess):
+    rows = [f"{age},{names[n % 4]},{'yes' if n % 3 else 'no'}" for n, age in enumerate(AGES)]
+    source = tmp_path / "a.csv"
+    source.write_bytes("\n".join(["age,town,paid", *rows]).encode(encoding))
+    with pytest.raises(DataRefused, match="Name its encoding with --encoding") as error:
+        import_table(source, tmp_path / "data", "paid")
+    assert guess in str(error.value)
+    report = import_named(str(source), tmp_path / "data", Named(Roles("paid"), encoding=encoding))
+    assert report.categories == ("town",) and "was read as" in report.notes[0]
+    assert names[0] in (tmp_path / "data/span-00001/table.csv").read_text()
+
+
+def test_western_words_are_read_as_before_and_a_wrong_encoding_is_named(tmp_path):
+    names = ["heiß", "café", "Ñandú", "5 °C", "São", "Müller®"]
+    rows = [f"{age},{names[n % 6]},{'yes' if n % 3 else 'no'}" for n, age in enumerate(AGES)]
+    source = tmp_path / "a.csv"
+    source.write_bytes("\n".join(["age,town,paid", *rows]).encode("cp1252"))
+    assert import_table(source, tmp_path / "data", "paid").notes == (f"{source} was read as Windows-1252.",)
+    with pytest.raises(UsageError, match="--encoding is 'klingon', which is not known"):
+        import_named(str(source), tmp_path / "x", Named(Roles("paid"), encoding="klingon"))
+    with pytest.raises(DataRefused, match="is not utf-8"):
+        import_named(str(source), tmp_path / "x", Named(Roles("paid"), encoding="utf-8"))
+
+
+def test_a_frequent_number_far_from_all_others_is_missing_where_the_file_says_so(tmp_path):
+    labels = make_labels(300)
+    source = str(write_table(tmp_path / "a.csv", {"temp": READINGS, "age": AGES, "paid": labels}))
+    named = Named(Roles("paid"))
+    warned = [line for line in inspect_table(source, tmp_path / "data", named) if "far from all" in line]
+    assert len(warned) == 1 and "temp is -9999 in 15 of 300 cells" in warned[0]
+    path = tmp_path / "data" / TABLE
+    path.write_text(path.read_text().replace("  temp:\n", "  temp:\n    missing: ['-9999']\n"))
+    report = import_named(source, tmp_path / "data", named)
+    assert not [line for line in report.warnings if "far from all" in line]
+    assert open_workload(tmp_path / "data").columns["temp"].missing == ("-9999",)
+    temperatures = [row["temp"][0] for row in read(tmp_path / "data")]
+    assert temperatures[0] != temperatures[0] and temperatures[1] == pytest.approx(15.1)
+    second = {"temp": [-9999, *READINGS[1:]][::-1], "age": AGES, "paid": labels}
+    assert import_named(str(write_table(tmp_path / "b.csv", second)), tmp_path / "data", named).rows > 200
+
+
+def test_numbers_that_float32_merges_are_named(tmp_path):
+    far = [4_520_000_000 + n * 7 for n in range(300)]
+    report = load(tmp_path, {"northing": [f"{number}.25" for number in far], "age": AGES})
+    assert "northing has numbers that differ by less than a model can see" in report.warnings[0]
+
+
+def test_a_name_of_two_columns_that_nobody_named_is_left_out(tmp_path):
+    rows = [f"{age},a{n},b{n},{'yes' if n % 3 else 'no'}" for n, age in enumerate(AGES)]
+    (tmp_path / "a.csv").write_text("\n".join(["age,other,other,paid", *rows]))
+    report = import_table(tmp_path / "a.csv", tmp_path / "data", "paid")
+    assert dict(report.left_out)["other"].startswith("is the name of two columns")
+    with pytest.raises(DataRefused, match="has the column 'other' twice"):
+        import_table(tmp_path / "a.csv", tmp_path / "x", "paid", chosen={"other": "category"})
+
+
+def test_durations_and_times_of_day_are_seconds_and_lists_are_named(tmp_path):
+    columns = {
+        "took": [datetime.timedelta(minutes=n % 50) for n in range(300)],
+        "at": [datetime.time(n % 24, 30) for n in range(300)],
+        "parts": [[n, n] for n in range(300)],
+        "paid": make_labels(300),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    report = import_table(tmp_path / "a.parquet", tmp_path / "data", "paid")
+    assert report.numbers == ("took", "at")
+    assert dict(report.left_out) == {"parts": "has lists or structures in its cells"}
+    assert [read(tmp_path / "data")[1][name][0] for name in report.numbers] == [60, 5400]
