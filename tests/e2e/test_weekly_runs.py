@@ -80,7 +80,7 @@ def test_the_first_run_pushes_and_notes_that_there_is_no_baseline(first_run: End
     assert first_run.json["version"] == 1
     assert any("no baseline" in reason for reason in first_run.json["reasons"])
     assert set(first_run.states.values()) == {"done"}
-    assert len(first_run.states) == 16
+    assert len(first_run.states) == 17
 
 
 def test_the_first_run_prints_the_paths_that_the_readme_pictures(first_run: Ended, workspace: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_model_below_a_bound_is_held_back_and_production_stays(
     assert result.code == 3, result.stderr
     assert result.json["outcome"] == "held"
     assert any("at least 1.000 required" in reason for reason in result.json["reasons"])
-    assert (result.states["Evaluator"], result.states["ModelValidator"]) == ("cached", "done")
+    assert (result.states["Trainer"], result.states["ModelValidator"]) == ("cached", "done")
     assert "evaluation.bounds[0].lower" in result.stderr and "One run without" in result.stderr
     (text,) = hook.messages
     assert "Held back" in text and "at least 1.000 required" in text
