@@ -208,9 +208,9 @@ def open_state(
             f"{folder.relative(folder.pointer(model))}: nobody signed what is in production,"
             f" {_describe(current)}.",
             "The key would vouch for whatever somebody has written there. Nothing was changed.",
-            "If this store was never signed, look with `edgeline repair --trust-unsigned --reason R`, which"
-            " shows what it would sign, and asks. If it was, somebody wrote to it without the key: restore"
-            " the file from a backup.",
+            "If this store was never signed, look with `edgeline repair --trust-unsigned --key FILE --reason"
+            " R`, which shows what it would sign, and asks. If it was, somebody wrote to it without the key:"
+            " restore the file from a backup.",
         )
     own = format_public_key(key.public_key())
     try:

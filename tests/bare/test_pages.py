@@ -38,6 +38,7 @@ FILLED_IN = {
     r"tuner_results/10": "tuner_results/*",
     r'week\."$': 'week." --workload reviews',
     r"predict -$": "predict --workload customers -",
+    r"trust-unsigned": "trust-unsigned --yes",
     r"predict readings.csv --store": "predict readings.csv --workload readings --store",
 }
 # A reader has done these before.
@@ -45,7 +46,7 @@ BEFORE = {
     "edgeline rollback": ".venv/bin/edgeline promote 2 --reason R",
     "label_issues": "cp $(ls workspace/artifacts/ModelValidator/*/*/label_issues.csv | tail -n 1) . "
     "&& sed -i '2,$ s/$/ok/' label_issues.csv",
-    "copied_bundle": "cp -r workspace/push/edge/shelf/3 copied_bundle "
+    "copied_bundle": "cp -r $(ls -d workspace/push/edge/shelf/[0-9]* | sort -V | tail -n 1) copied_bundle "
     "&& cp ~/.config/edgeline/edgeline.pub.pem .",
 }
 SERVES = re.compile(r"edgeline (?:ui|tensorboard)|_main ")
