@@ -95,8 +95,11 @@ class TableFile:
                 part = DAYS if entry.form in TIMES else ""
                 numbers[name] = Column(name, entry.form, part, missing=entry.missing)
             for feature, part in entry.features.items():
-                until = (time, self.columns[time].form) if part == AGE else ()
-                numbers[feature] = Column(name, entry.form, part, *until, missing=entry.missing)
+                if part == AGE:
+                    until = self.columns[time].form
+                    numbers[feature] = Column(name, entry.form, part, time, until, entry.missing)
+                else:
+                    numbers[feature] = Column(name, entry.form, part, missing=entry.missing)
         return numbers
 
     @cached_property
