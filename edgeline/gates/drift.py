@@ -31,6 +31,8 @@ _INFINITY = 2.0 * float(np.finfo(np.float32).max)
 # Texts of a feature that are counted by name: enough for the words of a language, and a few MB a split.
 _MOST_TEXTS = 100_000
 _MOST_SHOWN = 5
+# A constant span is told of if it is less likely than this.
+_BY_CHANCE = 1e-6
 _EMPTY = "(empty)"  # stands for a cell without a text in a message
 
 # The statistics of a split that the report shows, as TFX calls them, with its slice of the newest span; and
@@ -242,6 +244,7 @@ def measure_drift(
                     _find_gone(before, now, others.num_examples / span.num_examples),
                     *_find_unseen(before, now),
                     span=name,
+                    turned_constant=_has_turned_constant(before, now),
                     measure="infinity_norm" if compares_shares else "jensen_shannon_divergence",
                 )
             )
@@ -330,6 +333,21 @@ def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
     now, least = _read_counts(span), _LEAST_TO_COMPARE * ratio
     texts = (text for text, count in _read_counts(others).items() if count >= least and text not in now)
     return tuple(sorted(text or _EMPTY for text in texts))
+
+
+def _has_turned_constant(others: Any, span: Any) -> bool:
+    """Returns whether all values of the span are alike, which is no chance by their share in the others."""
+    share = 1.0
+    if span.HasField("num_stats") and others.HasField("num_stats"):
+        stats = span.num_stats
+        if stats.min == stats.max and not max((hist.num_nan for hist in stats.histograms), default=0):
+            histogram = max(others.num_stats.histograms, key=lambda hist: hist.type)
+            places = np.array([np.nextafter(stats.min, -np.inf), stats.min])
+            below, up_to = _count_up_to(places, histogram)
+            share = (up_to - below) / max(_count_values(others), 1)
+    elif len(values := _read_counts(span)) == 1:
+        share = _read_counts(others).get(next(iter(values)), 0.0) / max(_count_values(others), 1)
+    return bool(share ** _count_values(span) < _BY_CHANCE)
 
 
 def _find_unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]:

@@ -127,6 +127,18 @@ def compare(tmp_path):
     return measure
 
 
+def test_a_week_of_one_value_turned_constant_unless_that_may_be_chance(compare, measure):
+    flag = np.where(np.arange(600) % 10 == 0, 1.0, 0.0).reshape(60, 10)
+    assert compare(flag, np.zeros((60, 10))).turned_constant
+    assert compare(flag, np.full((60, 10), 7.0)).turned_constant
+    # In one of 200 weeks of 50, a flag that a tenth have is in no example.
+    assert not compare(flag, np.zeros((5, 10))).turned_constant
+    assert not compare(flag * 0, np.zeros((60, 10))).turned_constant
+    assert not compare(flag, flag[:, ::-1]).turned_constant
+    texts = ["a", "b"] * 60
+    assert measure(texts, ["a"] * 60).turned_constant and not measure(texts, texts).turned_constant
+
+
 def draw(rng, sessions, alike, examples=10, mean=300.0):
     """Draws the sharpness of photos, of which a share `alike` of the variance is between sessions."""
     deviations = np.sqrt([alike, 1 - alike])
