@@ -15,6 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from edgeline.gates.design_effect import BINS, GROUP_VARIANCES, GroupVariances, estimate_variance
 from edgeline.records.ingest import name_span
+from edgeline.records.since import read_since
 from edgeline.records.verdict import Anomaly, Drift
 
 # With fewer examples, the distance between two samples of one distribution is as large as the thresholds.
@@ -220,17 +221,20 @@ def measure_drift(
     if min(span.num_examples, others.num_examples) < _LEAST_TO_COMPARE:
         log.info("%s was not compared with other spans: fewer than %d examples.", name, _LEAST_TO_COMPARE)
         return ()
+    curated = tfdv.load_schema_text(str(schema))
+    added = read_since(curated)
+    span, others = (_count_present(dataset, added) for dataset in (span, others))
     binned = [
         statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
         for dataset in _count_in_tenths(span, others)
     ]
-    result = tfdv.validate_statistics(
-        binned[0], tfdv.load_schema_text(str(schema)), previous_statistics=binned[1]
-    )
+    result = tfdv.validate_statistics(binned[0], curated, previous_statistics=binned[1])
     drifts = []
     for info in result.drift_skew_info:
         feature = ".".join(info.path.step)
         before, now = _find_stats(feature, others), _find_stats(feature, span)
+        if feature in added and not _has_values(before):
+            continue
         for measurement in info.drift_measurements:
             compares_shares = measurement.type == anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY
             noise = _estimate_noise(before, now, variances.get(feature, 0.0), compares_shares)
@@ -249,6 +253,31 @@ def measure_drift(
                 )
             )
     return tuple(drifts)
+
+
+def _count_present(dataset: Any, added: Collection[str]) -> Any:
+    """Returns a dataset without the missing values of features that were added later.
+
+    The spans before lack them, so that a missing value tells nothing.
+    """
+    copy = type(dataset).FromString(dataset.SerializeToString())
+    for feature in copy.features:
+        if _name(feature) not in added:
+            continue
+        for histogram in feature.num_stats.histograms:
+            histogram.num_nan = 0
+        buckets = feature.string_stats.rank_histogram.buckets
+        present = [bucket for bucket in buckets if bucket.label]
+        del buckets[:]
+        buckets.extend(present)
+    return copy
+
+
+def _has_values(stats: Any) -> bool:
+    """Returns whether there is a number or a text."""
+    if stats.HasField("num_stats"):
+        return any(bucket.sample_count for hist in stats.num_stats.histograms for bucket in hist.buckets)
+    return bool(stats.string_stats.rank_histogram.buckets)
 
 
 def _count_in_tenths(*datasets: Any) -> list[Any]:
