@@ -262,14 +262,14 @@ def _count_present(dataset: Any, added: Collection[str]) -> Any:
     """
     copy = type(dataset).FromString(dataset.SerializeToString())
     for feature in copy.features:
-        if _name(feature) not in added:
-            continue
-        for histogram in feature.num_stats.histograms:
-            histogram.num_nan = 0
-        buckets = feature.string_stats.rank_histogram.buckets
-        present = [bucket for bucket in buckets if bucket.label]
-        del buckets[:]
-        buckets.extend(present)
+        if _name(feature) in added and feature.HasField("num_stats"):
+            for histogram in feature.num_stats.histograms:
+                histogram.num_nan = 0
+        elif _name(feature) in added:
+            buckets = feature.string_stats.rank_histogram.buckets
+            present = [bucket for bucket in buckets if bucket.label]
+            del buckets[:]
+            buckets.extend(present)
     return copy
 
 
