@@ -20,7 +20,7 @@ from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import INGEST, TWINS
 from edgeline.records.rules import BROKEN_RULES
 from edgeline.records.served import SERVED
-from edgeline.records.verdict import DRIFT, VERDICT, read_anomalies
+from edgeline.records.verdict import DRIFT, SHIFTS, VERDICT, read_anomalies
 from edgeline.settings_group import Group
 
 log = logging.getLogger("edgeline.gate")
@@ -47,7 +47,8 @@ def DataValidator(
     ingest = INGEST.read(Path(quarantine.uri))
     judged = json.loads(statistics.get_string_custom_property("judged"))
     curated = next(Path(schema.uri).glob("*.pbtxt"))
-    drift = measure_spans(Path(artifact_utils.get_split_uri([statistics], "train")), curated)
+    train = Path(artifact_utils.get_split_uri([statistics], "train"))
+    drift = measure_spans(train, curated)
     splits = artifact_utils.decode_split_names(anomalies.split_names)
     outcome = judge_data(
         ingest,
@@ -64,6 +65,7 @@ def DataValidator(
         judged,
         SERVED.find(Path(quarantine.uri)),
         BROKEN_RULES.find(Path(quarantine.uri)) or (),
+        SHIFTS.find(train) or (),
     )
     for warning in outcome.warnings:
         log.warning(warning)

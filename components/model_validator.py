@@ -166,6 +166,7 @@ def _complete_evidence(given: _Given, metrics: Metrics) -> Evidence:
         bad_spans=_find_label_issues(given),
         photo_drift=_measure_photo_drift(given),
         mismatch=given.baseline.get_string_custom_property("mismatch"),
+        relabelled=given.baseline.get_string_custom_property("relabelled"),
         served=served,
         pushed=pushed,
         skews=skews,
@@ -195,11 +196,10 @@ def _measure_photo_drift(given: _Given) -> PhotoDrift | None:
 
 def _copy_served(given: _Given) -> tuple[Served | None, Mapping[int, PushedVersion], Sequence[Skew]]:
     """Copies the record of what phones answered beside the metrics, and returns it; empty without answers."""
-    served = SERVED.find(given.quarantine)
-    if not served:
-        return None, {}, ()
-    production = Path(given.baseline.uri)
+    served, production = SERVED.find(given.quarantine), Path(given.baseline.uri)
     pushed = PUSHED.find(production) or {}
+    if not served:
+        return None, pushed, ()
     skews = SKEW.find(production) or ()
     PUSHED.write(given.evaluation, pushed)
     SKEW.write(given.evaluation, skews)

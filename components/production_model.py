@@ -5,6 +5,7 @@ It reads the release store itself: open-source Kubeflow Pipelines has no resolve
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -20,7 +21,7 @@ from components.serving import ServedModel, explain_mismatch
 from components.skew import measure_skew
 from components.transformed_examples import open_records
 from edgeline.errors import EdgelineError
-from edgeline.labels import parse_labels
+from edgeline.labels import join_names, parse_labels
 from edgeline.records.edge import LABELS_FILE_NAME
 from edgeline.records.evaluation import EARLIER
 from edgeline.records.served import PUSHED, SERVED, SKEW
@@ -47,8 +48,9 @@ def ProductionModel(
 
     `model` has the custom properties `has_model` (1 or 0), `version`, `edge_file`, the name of the file in
     the folder `edge` beside the SavedModel, empty if the bundle is damaged: a new release is what repairs
-    that; and `mismatch`, why the model cannot answer these examples, empty if it can. `labels` are those of
-    today, as JSON: a SavedModel with others is given their ids, by name.
+    that; `mismatch`, why the model cannot answer these examples, empty if it can; and `relabelled`, which of
+    its labels are gone and which are new, empty if none is gone. `labels` are those of today, as JSON: a
+    SavedModel with others is given their ids, by name.
     `production` is the digest of the pointer to production, which keys the cache; empty where each step
     runs afresh. So do `settings`: by them, DataGate may have ended a canary since. Beside the model,
     `pushed.json` has the versions in the record of what phones answered that the store has too, and
@@ -83,17 +85,21 @@ def ProductionModel(
                 from trainer_module.export.align import align_labels
 
                 align_labels(target, own, today)
+                model.set_string_custom_property("relabelled", _describe_relabelling(own, today))
         except EdgelineError as error:
             log.warning("The bundle in production cannot be read: %s", error)
             file = ""
         model.set_string_custom_property("edge_file", file)
         in_eval = artifact_utils.get_split_uri([examples], "eval")
-        model.set_string_custom_property("mismatch", _find_mismatch(target, in_eval))
+        model.set_string_custom_property("mismatch", mismatch := _find_mismatch(target, in_eval))
+        if mismatch:
+            PUSHED.write(Path(model.uri), find_pushed(push, model_name, [release.version]))
         EARLIER.write(Path(model.uri), tuple(score_releases(push, model_name, release.version, in_eval)))
     if served := SERVED.find(Path(quarantine.uri)):
         # The ModelValidator names those that the store never had.
         versions = [version.version for version in served.versions]
-        PUSHED.write(Path(model.uri), find_pushed(push, model_name, versions))
+        pushed = PUSHED.find(Path(model.uri)) or {}
+        PUSHED.write(Path(model.uri), {**pushed, **find_pushed(push, model_name, versions)})
         SKEW.write(Path(model.uri), tuple(measure_skew(push, model_name, Path(quarantine.uri))))
 
 
@@ -108,6 +114,16 @@ def _find_mismatch(saved_model: Path, folder: str) -> str:
     try:
         if records:
             ServedModel(str(saved_model)).answer(records)
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, KeyError, TypeError, ValueError) as error:
         return explain_mismatch(error)
     return ""
+
+
+def _describe_relabelling(own: Sequence[str], today: Sequence[str]) -> str:
+    """Returns which labels of a model are gone and which it does not know; empty if none is gone."""
+    gone = [label for label in own if label not in today]
+    new = [label for label in today if label not in own]
+    if not gone:
+        return ""
+    text = f"It answers with {join_names(gone)}, no label of today, and such an answer counts as wrong."
+    return f"{text} It does not know {join_names(new)}: was a label renamed?" if new else text

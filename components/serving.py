@@ -27,8 +27,12 @@ class ServedModel:
 
 
 def explain_mismatch(error: Exception) -> str:
-    """Returns the feature that an example lacks for a SavedModel that cannot read it, or the first line."""
+    """Returns why a SavedModel cannot read an example: a feature that it lacks, or the first line."""
     text = str(error).strip()
-    # TensorFlow names it after the lines of the code that reads it.
+    # TensorFlow names them after the lines of the code that reads them.
+    if lacking := re.search(r"Feature: (.+) \(data type: (\w+)\) is required", text):
+        return f"It reads the feature {lacking[1]} ({lacking[2]}), which these examples do not have."
+    if other := re.search(r"Key: (.+?)\.\s+Data types don't match.*?Expected type: (\w+)", text, re.DOTALL):
+        return f"It reads the feature {other[1]} as {other[2]}, and these examples have another type."
     feature = re.search("(?:Feature|Key): .*", text)
     return feature.group() if feature else text.partition("\n")[0]

@@ -32,6 +32,8 @@ from edgeline.gates.drift import (
     make_stats_options,
     measure_group_variances,
 )
+from edgeline.gates.joint import find_shifts
+from edgeline.records.verdict import SHIFTS
 from edgeline.release import store
 
 # Examples from which the correlation within a group is estimated.
@@ -82,17 +84,19 @@ def StatisticsGen(
     if others:
         (group,) = selected["group"]
         train = artifact_utils.get_split_uri([examples], "train")
-        columns = _read_columns(train, ["span", group, *selected["compared"]])
+        lists = _read_columns(train, ["span", group, *selected["compared"]])
         folder = Path(artifact_utils.get_split_uri([statistics], "train"))
-        GROUP_VARIANCES.write(folder, measure_group_variances(columns, others, group))
+        single = {name: [v[0] if len(v) == 1 else None for v in values] for name, values in lists.items()}
+        GROUP_VARIANCES.write(folder, measure_group_variances(single, others, group))
+        newest = {name: [v[-1] if v else None for v in values] for name, values in lists.items()}
+        SHIFTS.write(folder, tuple(find_shifts(newest, others)))
 
 
-def _read_columns(folder: str, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Reads features of the first examples; a value is None where an example has not exactly one."""
-    columns: dict[str, list[Any]] = {name: [] for name in names}
+def _read_columns(folder: str, names: Sequence[str]) -> dict[str, list[list[Any]]]:
+    """Reads features of the first examples, each a list of values; of a window, the newest is the last."""
+    columns: dict[str, list[list[Any]]] = {name: [] for name in names}
     for features in islice(read_raw_features(folder), _SAMPLED):
         for name, column in columns.items():
             values = list_values(features[name])
-            value = values[0] if len(values) == 1 else None
-            column.append(value.decode(errors="replace") if isinstance(value, bytes) else value)
+            column.append([v.decode(errors="replace") if isinstance(v, bytes) else v for v in values])
     return columns

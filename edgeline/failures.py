@@ -10,6 +10,7 @@ from edgeline.secrets import redact
 
 _NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|database or disk is full")
 _NO_MEMORY = re.compile("OOM|alloc|memory", re.IGNORECASE)
+_OF_TFX = "_ExecutionFailedError"  # its launcher raises this for any error of a step
 _SQLITE_FAILS = "disk I/O error"
 AGAIN = "run the same command again: it goes on from the steps that are done."
 READ_LOG = (
@@ -105,8 +106,10 @@ def describe_error(error: BaseException, step: str | None = None) -> Problem:
             do = f"Close other programs, or lower data.window or the photos' model.image_size, and {AGAIN}"
             return Problem(f"{where} ran out of memory{_quote(link)}", why, do)
 
-    root = list(walk_chain(error))[-1]
-    return Problem(f"{where} failed: {type(root).__name__}{_quote(root)}", *READ_LOG)
+    # The outermost tells what was tried: that Docker cannot be reached, and not that some file is missing.
+    telling = [link for link in walk_chain(error) if str(link).strip() and type(link).__name__ != _OF_TFX]
+    shown = telling[0] if telling else error
+    return Problem(f"{where} failed: {type(shown).__name__}{_quote(shown)}", *READ_LOG)
 
 
 def _quote(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from edgeline.errors import UsageError, suggest
 from edgeline.labels import check_labels
 from edgeline.records.columns import Column
 from edgeline.records.json_file import convert
+from edgeline.records.since import read_since
 from edgeline.records.workload import Workload
 from edgeline.settings_tree import Tree
 
@@ -106,7 +107,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 }
 _REQUIRED = ("name", "schema")
 # Fields that are read from the schema.
-_DERIVED = ("labels", "numbers", "categories")
+_DERIVED = ("labels", "numbers", "categories", "since")
 _OF_COLUMN = tuple(field.name for field in fields(Column))
 # An import writes a line for each column.
 _MOST_BYTES = 2**18
@@ -303,6 +304,7 @@ def with_features(workload: Workload) -> Workload:
         labels=labels,
         numbers=numbers,
         categories=categories,
+        since=read_since(schema),
         reads=workload.reads or (*numbers, *categories),
     )
 

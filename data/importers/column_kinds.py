@@ -1,8 +1,8 @@
 """The kinds of a table's columns, at the first import and at later ones, and checks of these columns."""
 
 import shlex
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from data.importers.bands import ONE_LABEL, suggest_bands
 from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
@@ -32,6 +32,7 @@ from edgeline.tables.files import find_near
 _MOST_LABELS = 1_000
 # Numbers with more distinct values than this are taken for measurements, and not for classes.
 _MOST_NUMBERED_CLASSES = 20
+_UNREAD = f"{TABLE} does not have: --add {{}} takes it from now on"
 # Returns the kind of a column, given its name, its first values and a guess: one of the verdicts on columns.
 Ask = Callable[[str, str, str], str]
 
@@ -74,6 +75,7 @@ class Described:
     file: TableFile
     guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
     left_out: tuple[tuple[str, str], ...] = ()  # columns, each with why
+    added: Mapping[str, ColumnEntry] = field(default_factory=dict)  # those that earlier spans do not have
 
 
 def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Described:
@@ -201,11 +203,53 @@ def check_week(table: TableProfile, file: TableFile) -> Described:
                 "All of its rows would be quarantined.",
                 "Write it in the format of the earlier spans.",
             )
-    entries = {name: ColumnEntry(reason=f"{TABLE} does not have") for name in table.columns} | {
-        **file.columns
-    }
+    entries = {name: ColumnEntry(reason=_UNREAD.format(name)) for name in table.columns} | {**file.columns}
     left_out = [(name, entries[name].reason) for name in table.columns if entries[name].role == LEAVE_OUT]
     return Described(file, left_out=tuple(left_out))
+
+
+def add_columns(
+    table: TableProfile, named: Named, described: Described, since: str, ask: Ask | None
+) -> Described:
+    """Returns how a week's columns are read, with those that a person adds from the span `since` on.
+
+    Raises UsageError for a column that is read already, or that no model should see.
+    """
+    file, names = described.file, named.add
+    if known := [name for name in names if file.columns.get(name, ColumnEntry()).role != LEAVE_OUT]:
+        raise UsageError(
+            f"--add {known[0]}: earlier spans have that column.",
+            "It is read already.",
+            "Leave out the option.",
+        )
+    for name in names:
+        case = make_case(table, named, name)
+        rule = judge_column(case)
+        if rule.verdict == LEAVE_OUT:
+            raise UsageError(
+                f"--add {name}: it {rule.explain(case)}.",
+                "No model should see such a column.",
+                f"Leave out the option. With --number {name} or --category {name}, it is read all the same.",
+            )
+
+    columns = {name: table.columns[name] for name in (*named.roles.columns, *names)}
+    own = describe_table(replace(table, columns=columns), named, ask)
+    added = {name: replace(own.file.columns[name], since=since) for name in names}
+    others = {name: entry for name, entry in file.columns.items() if name not in added}
+    left_out = tuple((name, why) for name, why in described.left_out if name not in added)
+    return Described(replace(file, columns={**others, **added}), own.guessed, left_out, added)
+
+
+def ask_for_new(
+    table: TableProfile, known: Collection[str], left_out: Collection[str], ask: Ask
+) -> Mapping[str, str]:
+    """Asks about the columns that are not `known`; returns the kinds of those that a model is to read."""
+    answers = dict[str, str]()
+    for name in left_out:
+        if name and name not in known:
+            column = table.columns[name]
+            answers[name] = ask(name, ", ".join(list(column.values or column.sampled)[:4]), LEAVE_OUT)
+    return {name: answer for name, answer in answers.items() if answer != LEAVE_OUT}
 
 
 def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bool) -> None:

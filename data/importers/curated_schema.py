@@ -5,11 +5,12 @@ to it in place, and the rest of the text is not touched.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from edgeline.errors import UsageError
 from edgeline.labels import check_labels
+from edgeline.records.since import format_since
 from edgeline.records.verdict import Difference
 
 _HEADER = """\
@@ -66,16 +67,36 @@ def build_table_schema(
         labels,
         *(_format_feature(name, "BYTES") for name in dict.fromkeys((*own, group, time)) if name),
         *(_format_feature(name, "FLOAT", "float_domain { min: 0 max: 1 }", _DRIFT) for name in shares),
-        *(
-            _format_block(
-                "feature",
-                [f"name: {_quote(name)}", "type: FLOAT", _NUMBERS.format(count=readings), _ALWAYS]
-                + ([] if name in passing else [_DRIFT]),
-            )
-            for name in numbers
-        ),
-        *(_format_feature(name, "BYTES", _SHARE_DRIFT) for name in categories),
+        *_format_columns(numbers, categories, passing, readings),
     )
+
+
+def add_features(
+    text: str,
+    numbers: Sequence[str],
+    categories: Sequence[str],
+    passing: Collection[str],
+    readings: int,
+    since: str,
+) -> str:
+    """Adds columns at the end of a schema, which spans have from `since` on."""
+    blocks = _format_columns(numbers, categories, passing, readings, format_since(since))
+    return "\n".join([text.rstrip(), *blocks]) + "\n"
+
+
+def _format_columns(
+    numbers: Sequence[str],
+    categories: Sequence[str],
+    passing: Collection[str],
+    readings: int,
+    *more: str,
+) -> Iterator[str]:
+    for name in numbers:
+        drift = [] if name in passing else [_DRIFT]
+        size = _NUMBERS.format(count=readings)
+        yield _format_block("feature", [f"name: {_quote(name)}", "type: FLOAT", size, _ALWAYS, *drift, *more])
+    for name in categories:
+        yield _format_feature(name, "BYTES", _SHARE_DRIFT, *more)
 
 
 def build_text_schema(labels: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from data.spans.layout import Span, find_files, find_usable_spans
 from data.spans.source import Rejected
 from edgeline.records.columns import MISSING, parse_cell
 from edgeline.tables.files import WHOLE
-from edgeline.tables.rows import read_rows
+from edgeline.tables.rows import read_header, read_rows
 
 # If a smaller share of a table's rows is distinct, equal rows are chance: only a whole table is recognised,
 # or one that has grown at its end.
@@ -61,6 +61,23 @@ def count_relabelled(data_dir: Path, labels: Iterable[tuple[str, str]]) -> int:
             if label and digest in new:
                 (alike if _read_plain(label, "") == new[digest] else different).add(digest)
     return len(different - alike)
+
+
+def count_lacking(data_dir: Path, names: Sequence[str]) -> dict[int, int]:
+    """Counts the rows of each span, by its number, that lack one of the columns `names`.
+
+    Raises DataRefused if a span cannot be read.
+    """
+    return {
+        span.number: sum(any(name not in row for name in names) for row in read_span(span, ()))
+        for span in find_usable_spans(data_dir)
+    }
+
+
+def list_columns(data_dir: Path) -> set[str]:
+    """Returns the columns that any span's table has. Raises DataRefused if one cannot be read."""
+    files = (path for span in find_usable_spans(data_dir) for path in find_files(span, ".csv"))
+    return {name for path in files for name in read_header(path)}
 
 
 def read_span(span: Span, names: Sequence[str]) -> Iterator[Mapping[str, str]]:

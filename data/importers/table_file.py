@@ -9,6 +9,7 @@ an example, if they are several), and `columns`: for each column of the table, b
 later week is added at the end by `add_columns`, which leaves the rest of the text as it is, comments too.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -138,8 +139,14 @@ def write_table_file(data_dir: Path, file: TableFile) -> Path:
 
 
 def add_columns(data_dir: Path, columns: Mapping[str, ColumnEntry]) -> None:
-    """Adds columns at the end of the file of a data folder; all that it has stays as it is written."""
+    """Adds columns at the end of the file of a data folder, in place of entries that leave them out.
+
+    All else that it has stays as it is written.
+    """
     text = (data_dir / TABLE).read_text(encoding="utf-8")
+    for name in columns:
+        key = re.escape(_format_yaml({name: 0}).removesuffix(" 0\n"))
+        text = re.sub(rf"(?m)^  {key}(?: .*)?\n(?:    .*\n)*", "", text)
     added = "".join(f"  {line}\n" for line in _format_yaml(_to_plain(columns)).splitlines())
     replace_file(data_dir / TABLE, f"{text.rstrip()}\n{added}".encode())
 

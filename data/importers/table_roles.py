@@ -48,6 +48,7 @@ class Named:
     query: str = ""  # as in `open_table`, like the next two
     sheet: str = ""
     encoding: str = ""
+    add: tuple[str, ...] = ()  # columns that earlier spans do not have, for a model from now on
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
         elif not roles.text:
             _check_agreement(data_dir, file, kinds)
     if file:
-        _check_chosen(data_dir, file, named.chosen)
+        chosen = {name: kind for name, kind in named.chosen.items() if name not in named.add}
+        _check_chosen(data_dir, file, chosen)
     return named, Earlier(not find_spans(data_dir), labels, file)
 
 

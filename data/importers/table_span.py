@@ -11,16 +11,17 @@ from pathlib import Path
 from data.importers.column_kinds import Described
 from data.importers.curated_schema import build_table_schema, build_text_schema
 from data.importers.import_report import TableReport
-from data.importers.known_rows import count_relabelled, digest_row, find_known_rows
-from data.importers.table_file import TABLE, TableFile, write_table_file
+from data.importers.known_rows import count_lacking, count_relabelled, digest_row, find_known_rows
+from data.importers.table_file import TABLE, TableFile, add_columns, write_table_file
 from data.importers.table_profile import TableProfile, read_labelled
 from data.importers.table_remarks import remark_on_rows
-from data.importers.workload_files import WORKLOAD, add_files
+from data.importers.workload_files import WORKLOAD, add_files, list_passing, write_features
 from data.settings import DataSettings
 from data.spans.layout import add_span
 from data.texts.source import digest_text
 from edgeline.gates.settings import GateSettings
-from edgeline.records.columns import DAYS, MISSING, MONTH, Column, parse_cell, write_cell
+from edgeline.labels import format_count, join_names
+from edgeline.records.columns import MISSING, Column, parse_cell, write_cell
 from edgeline.tables.files import Table
 
 _TEXTS = "texts.csv"
@@ -59,7 +60,7 @@ def write_table_span(
     Raises DataRefused if an earlier span cannot be read, and as `add_span` does.
     """
     file, roles = plan.file, plan.file.roles
-    layout = _lay_out_texts(profile, plan) if roles.text else _lay_out_rows(profile, plan)
+    layout = _lay_out_texts(profile, plan) if roles.text else _lay_out_rows(profile, plan, table.header)
     labels = tuple(sorted(profile.labels))
     new_labels: tuple[str, ...] = ()
     written: Path | None = None
@@ -94,7 +95,9 @@ def write_table_span(
                 f" each: gate.max_quarantine_fraction in {WORKLOAD} is {allowed}."
             )
 
-    # The new rows.
+    # The new columns, and the new rows.
+    if described.added:
+        remarks.append(_add_columns(data_dir, plan, described))
     span = add_span(data_dir, fill) if count < profile.rows else None
     return TableReport(
         source=table.shown,
@@ -116,6 +119,20 @@ def write_table_span(
     )
 
 
+def _add_columns(data_dir: Path, plan: Plan, described: Described) -> str:
+    """Adds columns to the files of the workload; returns a sentence on the earlier spans, which lack them."""
+    added = TableFile({**plan.file.columns, **described.added})
+    since = {entry.since for entry in described.added.values()}.pop()
+    numbers = {name: column for name, column in added.numbers.items() if column.name in described.added}
+    categories = [name for name in added.categories if name in described.added]
+    lacking = sum(count_lacking(data_dir, [*described.added]).values())
+    write_features(data_dir, numbers, categories, plan.settings.readings, since)
+    add_columns(data_dir, described.added)
+    names = join_names(sorted(described.added))
+    rows = format_count(lacking, "row")
+    return f"A model reads {names} from {since} on; {rows} of the spans before are without."
+
+
 def _lay_out_texts(profile: TableProfile, plan: Plan) -> _Layout:
     roles = plan.file.roles
     cell_of = {"text": roles.text, "label": roles.label}
@@ -130,11 +147,13 @@ def _lay_out_texts(profile: TableProfile, plan: Plan) -> _Layout:
     return _Layout(_TEXTS, cell_of, compared, schema, settings)
 
 
-def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
+def _lay_out_rows(profile: TableProfile, plan: Plan, header: Sequence[str]) -> _Layout:
     file, roles = plan.file, plan.file.roles
     used = [name for column in file.numbers.values() for name in (column.name, column.until)]
     names = dict.fromkeys((roles.time, roles.group, *used, *file.categories, roles.label))
-    passing = [name for name, column in file.numbers.items() if column.part in (MONTH, DAYS)]
+    # The cells that no model reads stay, for rules and for the models of later weeks.
+    kept = [name for name, times in Counter(header).items() if times == 1 and name not in names]
+    passing = list_passing(file.numbers)
     labels = sorted(profile.labels)
     numbers = tuple(file.numbers)
     readings = plan.settings.readings
@@ -142,7 +161,7 @@ def _lay_out_rows(profile: TableProfile, plan: Plan) -> _Layout:
 
     return _Layout(
         file="table.csv",
-        cell_of={name: name for name in names if name},
+        cell_of={name: name for name in (*names, *kept) if name},
         compared={name: file.forms.get(name, "") for name in names if name},
         schema=schema,
         settings={

@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 from data.importers.column_kinds import (
     Ask,
     Described,
+    add_columns,
+    ask_for_new,
     check_first,
     check_label,
     check_names,
@@ -27,6 +29,7 @@ from data.importers.import_report import (
     warn_of_few,
     warn_of_spellings,
 )
+from data.importers.known_rows import count_lacking, list_columns
 from data.importers.table_examples import plan_examples
 from data.importers.table_file import AS_CATEGORY, LEAVE_OUT, TABLE, Roles, list_reserved, write_table_file
 from data.importers.table_profile import TableProfile, add_endings, profile_table
@@ -40,6 +43,7 @@ from data.importers.table_remarks import (
 from data.importers.table_roles import Earlier, Named, find_roles, settle_named
 from data.importers.table_span import Plan, write_table_span
 from edgeline.errors import DataRefused, UsageError
+from edgeline.records.ingest import name_span
 from edgeline.tables.files import Table, check_columns, find_names_below, open_table
 from edgeline.tables.rows import check_once, is_json
 
@@ -152,8 +156,24 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
         described = describe_table(profile, named, ask)
     else:
         described = check_week(profile, earlier.file)
+        named, described = _add_columns(data_dir, profile, named, described, ask)
     check_spelling(table.shown, profile.labels, earlier.labels)
     return Week(table, profile, named, earlier, described, noun)
+
+
+def _add_columns(
+    data_dir: Path, profile: TableProfile, named: Named, described: Described, ask: Ask | None
+) -> tuple[Named, Described]:
+    """Adds the columns that a person names, or is asked about since no earlier span has them."""
+    if ask:
+        known = {*described.file.columns, *named.add, *list_columns(data_dir)}
+        answers = ask_for_new(profile, known, [name for name, _ in described.left_out], ask)
+        named = replace(named, add=(*named.add, *answers), chosen={**named.chosen, **answers})
+    if not named.add:
+        return named, described
+    lacking = count_lacking(data_dir, named.add)
+    since = 1 + max((number for number, rows in lacking.items() if rows), default=0)
+    return named, add_columns(profile, named, described, name_span(since), ask)
 
 
 def _open_source(src: str, scratch: Path, data_dir: Path, named: Named) -> tuple[Table, Roles]:
@@ -174,11 +194,11 @@ def _check_names(table: Table, named: Named, earlier: Earlier) -> None:
     Raises DataRefused for the second, and UsageError for the others.
     """
     roles = named.roles
-    check_columns(table, [*roles.columns, *named.chosen])
+    check_columns(table, [*roles.columns, *named.chosen, *named.add])
     if not roles.text:
         used = [name for name, kind in named.chosen.items() if kind != LEAVE_OUT]
-        used += [roles.time, "" if roles.group == "group" else roles.group]
+        used += [*named.add, roles.time, "" if roles.group == "group" else roles.group]
         check_names(table.shown, used, list_reserved(named.readings))
     read = earlier.file.columns if earlier.file else {}
     names = [name for name, entry in read.items() if entry.role != LEAVE_OUT]
-    check_once(table.shown, table.header, [*roles.columns, *named.chosen, *names], ())
+    check_once(table.shown, table.header, [*roles.columns, *named.chosen, *named.add, *names], ())

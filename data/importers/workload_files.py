@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.importers.curated_schema import add_labels, read_label_domain
+from data.importers.curated_schema import add_features, add_labels, read_label_domain
 from data.settings import DataSettings
 from data.spans.layout import MOST_TEXT_BYTES, replace_file
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.columns import Column
+from edgeline.records.columns import DAYS, MONTH, Column
 from edgeline.records.json_file import convert
 from edgeline.store.locations import read_bytes
 
@@ -102,6 +102,27 @@ def add_files(
         replace_file(workload, text.encode())
         files.append(workload)
     return tuple(files), added
+
+
+def list_passing(numbers: Mapping[str, Column]) -> list[str]:
+    """Returns the numbers that change with every week, so that they have no bound on drift."""
+    return [name for name, column in numbers.items() if column.part in (MONTH, DAYS)]
+
+
+def write_features(
+    data_dir: Path, numbers: Mapping[str, Column], categories: Sequence[str], readings: int, since: str
+) -> None:
+    """Adds features that spans have from `since` on to both files. Raises as `read_schema` does."""
+    schema, _ = read_schema(data_dir)
+    schema = add_features(schema, [*numbers], categories, list_passing(numbers), readings, since)
+    text = read_bytes(data_dir / WORKLOAD, MOST_TEXT_BYTES).decode()
+    if lines := _format_yaml(numbers).removesuffix(" {}"):
+        # An empty mapping is written in braces.
+        before, key, after = re.sub(r"(?m)^columns: *\{\} *$", "columns:", text).partition("\ncolumns:")
+        if not key:
+            before, after = before.rstrip("\n"), "\n"
+        replace_file(data_dir / WORKLOAD, f"{before}\ncolumns:{lines}{after}".encode())
+    replace_file(data_dir / SCHEMA, schema.encode())
 
 
 def check_kind(data_dir: Path, content: str, *kinds: str) -> None:

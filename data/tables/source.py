@@ -1,7 +1,8 @@
 """A table as a source: an example is a row of CSV or, for sensors, the last N readings of a machine.
 
 A span holds one or more `*.csv` files, read in the order of their names, with the columns that the workload
-names: numbers, categories, label, and optionally a group and a time; or `*.tfrecord` files, whose examples
+names: numbers, categories, label, and optionally a group and a time; other columns are passed over, and one
+that was added later may be missing. Or it holds `*.tfrecord` files, whose examples
 have `sensor_reading`, the label, and texts named like the columns.
 
 The columns decide which examples stay in one split:
@@ -17,7 +18,7 @@ The columns decide which examples stay in one split:
 import hashlib
 import math
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -112,17 +113,24 @@ def _read_file(
         return _read_records(span, path, columns, workload.numbers)
     header = read_header(path, spans)
     check_once(path, header, header, spans)
-    missing = [name for name in columns if name not in header]
-    unknown = [name for name in header if name not in columns]
-    if missing or unknown:
-        faults = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
-        if unknown:
+    # A column that was added later may be there all the same.
+    empty = dict.fromkeys(set(workload.list_added(span.number)) - {*header}, "")
+    missing = [name for name in columns if name not in header and name not in empty]
+    if missing:
+        faults = [f"lacks {', '.join(map(repr, missing))}"]
+        if unknown := [name for name in header if name not in columns]:
             faults.append(f"has {', '.join(map(repr, unknown))}, which the workload does not have")
         other = next((c for c in ";\t|" if len(header) == 1 and c in header[0]), "")
         why = f"Its cells are separated by {other!r}." if other else "Spans have the workload's columns."
         expected = f"Write a header with these columns, in any order: {','.join(columns)}."
         raise DataRefused(f"{path} {' and '.join(faults)}.", why, expected, spans)
-    return read_rows(path, columns, spans)
+    return _fill_in(read_rows(path, columns, spans), empty) if empty else read_rows(path, columns, spans)
+
+
+def _fill_in(rows: Iterable[Cells | Rejected], empty: Mapping[str, str]) -> Iterator[Cells | Rejected]:
+    """Yields rows with the cells of columns that their file lacks."""
+    for row in rows:
+        yield row if isinstance(row, Rejected) else (row[0], {**empty, **row[1]})
 
 
 def _read_records(
@@ -186,8 +194,9 @@ class TableSource(Source):
     def example(self, span: Span, row: Row) -> Example:
         """Lists of numbers, NaN where one is missing, and the texts of the newest reading.
 
-        `missing_share` is the share of the numbers that are missing, and `stuck_share` that of the columns
-        which are the same number in all readings: what a rule about data has to see, and the model does not.
+        `missing_share` is the share of the numbers that are missing, but for those of columns that were added
+        later, and `stuck_share` that of the columns which are the same number in all readings: what a rule
+        about data has to see, and the model does not.
         """
         content: Reading = row.content
         workload, readings = self._workload, self._settings.readings
@@ -196,7 +205,10 @@ class TableSource(Source):
             name: column.tolist() for name, column in zip(workload.numbers, numbers.T, strict=True)
         }
         features |= dict(zip(workload.categories, content.categories, strict=True))
-        features["missing_share"] = float(np.isnan(numbers).mean()) if numbers.size else 0.0
+        later = workload.list_added(span.number)
+        is_expected = [workload.column(name).name not in later for name in workload.numbers]
+        expected = numbers[:, is_expected]
+        features["missing_share"] = float(np.isnan(expected).mean()) if expected.size else 0.0
         if readings > 1:
             is_stuck = (numbers == numbers[0]).all(axis=0)
             features["stuck_share"] = float(is_stuck.sum() / max(1, numbers.shape[1]))

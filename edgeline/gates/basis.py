@@ -1,4 +1,4 @@
-"""Checks of what a judgement rests on: groups, near twins of train, a production that can answer."""
+"""Checks of what a judgement rests on: groups, and near twins of train."""
 
 from collections.abc import Iterator
 
@@ -33,10 +33,3 @@ def judge_few_groups(evidence: Evidence) -> Iterator[Finding]:
         f" At least {FEW_GROUPS} are needed: add data{folds}."
     )
     yield Finding(text, code="few_groups", severity="warn", numbers={"groups": number})
-
-
-def judge_comparison(evidence: Evidence) -> Iterator[Finding]:
-    """Yields a warning if the model in production cannot answer these examples."""
-    if evidence.mismatch:
-        text = f"The model in production cannot answer these examples: {evidence.mismatch}"
-        yield Finding(text, code="not_comparable", severity="warn")

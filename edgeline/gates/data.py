@@ -7,11 +7,11 @@ from typing import cast
 
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
-from edgeline.labels import format_count
+from edgeline.labels import format_count, join_names
 from edgeline.records.ingest import Ingest, Span, Twins
 from edgeline.records.rules import BrokenRule
 from edgeline.records.served import Served
-from edgeline.records.verdict import Anomaly, Drift, Finding, Verdict
+from edgeline.records.verdict import Anomaly, Drift, Finding, Shift, Verdict
 
 # The median of fewer spans says little: the first may be years in one.
 _LEAST_BEFORE = 3
@@ -29,6 +29,7 @@ class Week:
     twins: Twins = field(default_factory=Twins)  # near twins across the splits, of photos only
     served: Served | None = None  # what phones answered
     broken: Sequence[BrokenRule] = ()  # rules of the workload's own, in all spans
+    shifts: Sequence[Shift] = ()  # of the spans to judge
 
 
 def select_spans(contents: Mapping[str, str], production: Mapping[str, str]) -> tuple[str, ...]:
@@ -53,13 +54,14 @@ def judge_data(
     judged: Collection[str] = (),
     served: Served | None = None,
     broken: Sequence[BrokenRule] = (),
+    shifts: Sequence[Shift] = (),
 ) -> Verdict:
     """Applies the rules to the findings of ingest, ExampleValidator and `edgeline.gates.drift` in a window.
 
     `judged` are the names of the spans to judge, the newest span if empty; the others are as in `Week`.
     """
     spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
-    week = Week(ingest, spans, settings, anomalies, drifts, twins or Twins(), served, broken)
+    week = Week(ingest, spans, settings, anomalies, drifts, twins or Twins(), served, broken, shifts)
     findings = []
     for rule in RULES:
         for finding in rule(week):
@@ -211,8 +213,37 @@ def check_drift(week: Week) -> Iterator[Finding]:
                 f"{subject} has drifted by {distance} from the spans that it was compared with (at most"
                 f" {allowed} allowed): from {drift.before} to {drift.now}."
             )
+            if drift.turned_constant:
+                text += " It is the same in all examples."
             rule = "label_shift" if drift.feature == "label" else rule
             yield _lift(rule, text, (drift.span,), drift.feature, f"{subject} ({distance})")
+
+
+def check_shifts(week: Week) -> Iterator[Finding]:
+    """Yields the columns that are constant, swapped places, or go together otherwise than before."""
+    drifted = {(drift.span, drift.feature) for drift in week.drifts if drift.distance > drift.threshold}
+    for drift in week.drifts:
+        if drift.turned_constant and (drift.span, drift.feature) not in drifted:
+            subject = f"{drift.feature} of {drift.span}"
+            text = f"{subject} is the same in all examples ({drift.now}); before, it was {drift.before}."
+            yield _lift("constant", text, (drift.span,), drift.feature, subject)
+
+    for shift in week.shifts:
+        columns = join_names(shift.columns)
+        if shift.kind == "swapped":
+            text = (
+                f"{' and '.join(shift.columns)} of {shift.span} have swapped places: each is distributed as"
+                " the other was in the spans before."
+            )
+            yield _lift("swapped", text, (shift.span,), shift.columns[0], f"{columns} of {shift.span}")
+        # A column that drifted alone is named already.
+        elif not any((shift.span, column) in drifted for column in shift.columns):
+            text = (
+                f"{columns} of {shift.span} no longer go together with the other columns as in the spans"
+                f" before, though each alone does not differ much: told from them, {shift.columns[0]} is off"
+                f" {shift.factor:.1f} times as far as ever before. Were rows joined by another key?"
+            )
+            yield _lift("joint_drift", text, (shift.span,), shift.columns[0], f"{columns} of {shift.span}")
 
 
 def check_served(week: Week) -> Iterator[Finding]:
@@ -231,5 +262,6 @@ RULES: list[Callable[[Week], Iterator[Finding]]] = [
     check_own_rules,
     check_twins,
     check_drift,
+    check_shifts,
     check_served,
 ]

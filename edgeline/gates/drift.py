@@ -15,6 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from edgeline.gates.design_effect import BINS, GROUP_VARIANCES, GroupVariances, estimate_variance
 from edgeline.records.ingest import name_span
+from edgeline.records.since import read_since
 from edgeline.records.verdict import Anomaly, Drift
 
 # With fewer examples, the distance between two samples of one distribution is as large as the thresholds.
@@ -31,6 +32,8 @@ _INFINITY = 2.0 * float(np.finfo(np.float32).max)
 # Texts of a feature that are counted by name: enough for the words of a language, and a few MB a split.
 _MOST_TEXTS = 100_000
 _MOST_SHOWN = 5
+# A constant span is told of if it is less likely than this.
+_BY_CHANCE = 1e-6
 _EMPTY = "(empty)"  # stands for a cell without a text in a message
 
 # The statistics of a split that the report shows, as TFX calls them, with its slice of the newest span; and
@@ -218,17 +221,20 @@ def measure_drift(
     if min(span.num_examples, others.num_examples) < _LEAST_TO_COMPARE:
         log.info("%s was not compared with other spans: fewer than %d examples.", name, _LEAST_TO_COMPARE)
         return ()
+    curated = tfdv.load_schema_text(str(schema))
+    added = read_since(curated)
+    span, others = (_count_present(dataset, added) for dataset in (span, others))
     binned = [
         statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
         for dataset in _count_in_tenths(span, others)
     ]
-    result = tfdv.validate_statistics(
-        binned[0], tfdv.load_schema_text(str(schema)), previous_statistics=binned[1]
-    )
+    result = tfdv.validate_statistics(binned[0], curated, previous_statistics=binned[1])
     drifts = []
     for info in result.drift_skew_info:
         feature = ".".join(info.path.step)
         before, now = _find_stats(feature, others), _find_stats(feature, span)
+        if feature in added and not _has_values(before):
+            continue
         for measurement in info.drift_measurements:
             compares_shares = measurement.type == anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY
             noise = _estimate_noise(before, now, variances.get(feature, 0.0), compares_shares)
@@ -242,10 +248,36 @@ def measure_drift(
                     _find_gone(before, now, others.num_examples / span.num_examples),
                     *_find_unseen(before, now),
                     span=name,
+                    turned_constant=_has_turned_constant(before, now),
                     measure="infinity_norm" if compares_shares else "jensen_shannon_divergence",
                 )
             )
     return tuple(drifts)
+
+
+def _count_present(dataset: Any, added: Collection[str]) -> Any:
+    """Returns a dataset without the missing values of features that were added later.
+
+    The spans before lack them, so that a missing value tells nothing.
+    """
+    copy = type(dataset).FromString(dataset.SerializeToString())
+    for feature in copy.features:
+        if _name(feature) in added and feature.HasField("num_stats"):
+            for histogram in feature.num_stats.histograms:
+                histogram.num_nan = 0
+        elif _name(feature) in added:
+            buckets = feature.string_stats.rank_histogram.buckets
+            present = [bucket for bucket in buckets if bucket.label]
+            del buckets[:]
+            buckets.extend(present)
+    return copy
+
+
+def _has_values(stats: Any) -> bool:
+    """Returns whether there is a number or a text."""
+    if stats.HasField("num_stats"):
+        return any(bucket.sample_count for hist in stats.num_stats.histograms for bucket in hist.buckets)
+    return bool(stats.string_stats.rank_histogram.buckets)
 
 
 def _count_in_tenths(*datasets: Any) -> list[Any]:
@@ -330,6 +362,21 @@ def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
     now, least = _read_counts(span), _LEAST_TO_COMPARE * ratio
     texts = (text for text, count in _read_counts(others).items() if count >= least and text not in now)
     return tuple(sorted(text or _EMPTY for text in texts))
+
+
+def _has_turned_constant(others: Any, span: Any) -> bool:
+    """Returns whether all values of the span are alike, which is no chance by their share in the others."""
+    share = 1.0
+    if span.HasField("num_stats") and others.HasField("num_stats"):
+        stats = span.num_stats
+        if stats.min == stats.max and not max((hist.num_nan for hist in stats.histograms), default=0):
+            histogram = max(others.num_stats.histograms, key=lambda hist: hist.type)
+            places = np.array([np.nextafter(stats.min, -np.inf), stats.min])
+            below, up_to = _count_up_to(places, histogram)
+            share = (up_to - below) / max(_count_values(others), 1)
+    elif len(values := _read_counts(span)) == 1:
+        share = _read_counts(others).get(next(iter(values)), 0.0) / max(_count_values(others), 1)
+    return bool(share ** _count_values(span) < _BY_CHANCE)
 
 
 def _find_unseen(others: Any, span: Any) -> tuple[float, float, tuple[str, ...]]:

@@ -59,8 +59,10 @@ class Evidence:
     )  # with too many suspect labels, a sentence each
     photo_drift: PhotoDrift | None = None
     mismatch: str = ""  # why the model in production cannot answer these examples
+    relabelled: str = ""  # which labels of the model in production are gone, in sentences
     served: Served | None = None  # what phones answered
-    pushed: Mapping[int, PushedVersion] = field(default_factory=dict)  # those of them that the store knows
+    # Those of them that the store knows, and the version in production where it cannot answer.
+    pushed: Mapping[int, PushedVersion] = field(default_factory=dict)
     skews: Sequence[Skew] = ()
 
     @property

@@ -6,9 +6,10 @@ A new rule is a function that yields findings, in a file of its own, and a line 
 from collections.abc import Callable, Iterable, Iterator
 
 from edgeline.gates.answers import Answers
-from edgeline.gates.basis import judge_comparison, judge_few_groups, judge_twins
+from edgeline.gates.basis import judge_few_groups, judge_twins
 from edgeline.gates.bounds import judge_bounds
 from edgeline.gates.classes import judge_classes
+from edgeline.gates.comparison import judge_comparison
 from edgeline.gates.evidence import Evidence, read_value
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.inputs import judge_columns, judge_photo_drift

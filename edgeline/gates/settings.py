@@ -20,6 +20,9 @@ GateRule = Literal[
     "empty_span",
     "row_count",
     "rule",
+    "constant",
+    "swapped",
+    "joint_drift",
     "quarantine",
     "missing_value",
     "unknown_tokens",
@@ -30,6 +33,8 @@ GateRule = Literal[
 _ONLY_WARN: tuple[GateRule, ...] = (
     "drift",
     "row_count",
+    "constant",
+    "joint_drift",
     "missing_value",
     "unknown_tokens",
     "twins",

@@ -232,10 +232,29 @@ class Drift:
     expected_unseen: float = 0.0  # the value of `unseen` if nothing had changed
     new: tuple[str, ...] = ()  # the commonest unseen words
     span: str = ""  # its name
+    turned_constant: bool = False  # its examples are all alike, and those of the others are not
     measure: str = ""  # the distance in the schema: `infinity_norm` or `jensen_shannon_divergence`
 
 
 DRIFT = JsonFile[tuple[Drift, ...]]("drift.json", tuple[Drift, ...])
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Columns of a span that go together otherwise than in earlier spans.
+
+    Two that are `swapped` are each distributed as the other one was. Of `joint` ones, the first is told from
+    the principal components of earlier spans with an error that is `factor` times the largest in one of
+    these.
+    """
+
+    span: str
+    kind: Literal["swapped", "joint"]
+    columns: tuple[str, ...]  # those that moved most
+    factor: float = 0.0
+
+
+SHIFTS = JsonFile[tuple[Shift, ...]]("shifts.json", tuple[Shift, ...])
 
 
 def read_anomalies(folder: Path, splits: Iterable[str]) -> tuple[Anomaly, ...]:

@@ -41,6 +41,7 @@ class Workload:
     labels: tuple[str, ...] = ()  # in the order of the schema's domain and of the model's outputs
     numbers: tuple[str, ...] = ()  # features of the schema that the model of a table reads as numbers
     categories: tuple[str, ...] = ()  # features that it reads as one of few texts
+    since: Mapping[str, int] = field(default_factory=dict)  # first spans of features that were added later
 
     @property
     def nouns(self) -> str:
@@ -66,6 +67,10 @@ class Workload:
         """Returns the column of a feature, or of the time of a row."""
         form = ISO if feature == self.time_column else NUMBER
         return self.columns.get(feature) or Column(feature, form)
+
+    def list_added(self, span: int) -> list[str]:
+        """Returns the columns of features that were added after a span, which may lack them."""
+        return [self.column(feature).name for feature, first in self.since.items() if first > span]
 
     def to_json(self) -> str:
         """Encodes the workload as a parameter of a step.

@@ -39,6 +39,7 @@ _KINDS = {
     "number": "a column of numbers, or of dates to learn from; may be repeated",
     "leave-out": "a column to hide from the model; may be repeated",
 }
+_ADD = "a column that earlier spans do not have, for the model from now on; may be repeated"
 _SOURCES = (
     "photos: a folder per class, a .zip or .tar of it, a CSV or JSONL manifest, TFRecord files; a table: CSV,"
     " .xlsx, Parquet, or the URL of a database; texts: the same, or JSONL; what a phone's page exported"
@@ -63,6 +64,7 @@ class ImportOptions:
     category: tuple[str, ...] = ()
     number: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    add: tuple[str, ...] = ()
 
     def list_kinds(self) -> list[tuple[str, str]]:
         """Returns the options that name the kind of a column, each with the column."""
@@ -77,7 +79,14 @@ class ImportOptions:
         roles = Roles(self.label, self.group, self.time, self.text)
         chosen = {name: option.replace("-", " ") for option, name in self.list_kinds()}
         return Named(
-            roles, self.readings or 0, self.decimal or "", chosen, self.query, self.sheet, self.encoding
+            roles,
+            self.readings or 0,
+            self.decimal or "",
+            chosen,
+            self.query,
+            self.sheet,
+            self.encoding,
+            self.add,
         )
 
     def list_words(self) -> list[str]:
@@ -107,7 +116,10 @@ IMPORT: Sequence[Decorator] = (
         type=click.Choice((",", ".")),
         help="the decimal separator, where the cells are ambiguous",
     ),
-    *(click.option(f"--{name}", multiple=True, metavar="COLUMN", help=text) for name, text in _KINDS.items()),
+    *(
+        click.option(f"--{name}", multiple=True, metavar="COLUMN", help=text)
+        for name, text in {**_KINDS, "add": _ADD}.items()
+    ),
 )
 
 

@@ -238,3 +238,13 @@ def test_a_refusal_names_the_command_for_its_report_which_says_what_to_do(
         admit(tmp_path, data="/data", records=records, model_name="shelf", recorded="{}")
     assert (caught.value.found, caught.value.why) == ("Dark. Few.", "Nothing was trained.")
     assert details in caught.value.do
+
+
+def test_a_week_whose_two_columns_swapped_places_is_refused_by_their_names(tmp_path):
+    newest = [{**row, "brightness": row["sharpness"], "sharpness": row["brightness"]} for row in week(2, 1)]
+    examples = write_examples(tmp_path / "examples", [*week(1, 0), *newest])
+    verdict = Week(examples, tmp_path).judge(tmp_path, severity={"large_drift": "off", "schema": "off"})
+    assert verdict.reasons == (
+        "brightness and sharpness of span-00002 have swapped places: each is distributed as the other was in"
+        " the spans before.",
+    )

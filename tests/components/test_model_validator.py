@@ -97,6 +97,20 @@ def test_models_of_other_labels_are_compared_by_the_names_of_labels(trained, com
             assert metrics["class"][label]["recall"] == before["class"][label]["recall"]
 
 
+def test_an_answer_of_production_that_is_no_label_any_more_is_wrong_and_not_another_labels(trained, tmp_path):
+    shutil.copytree(trained.model.uri, tmp_path / "older")
+    align_labels(tmp_path / "older" / "Format-Serving", (*LABELS[:2], "dent"), LABELS)
+    why = "It answers with dent, no label of today, and such an answer counts as wrong."
+    older = artifact(Model, tmp_path / "older", has_model=1, version=7, relabelled=why)
+    evaluation, blessing = evaluate(trained, older, tmp_path, NO_DROP)
+    both = METRICS.read(Path(evaluation.uri))
+    for label in LABELS[:2]:
+        for metric in ("recall", "precision"):
+            assert both.baseline["class"][label][metric] == both.candidate["class"][label][metric]
+    assert both.baseline["class"][LABELS[2]]["recall"] == 0
+    assert any(warning.endswith(why) for warning in VERDICT.read(Path(blessing.uri)).warnings)
+
+
 def test_a_model_is_held_where_phones_show_that_production_is_bad(comparison):
     verdict = VERDICT.read(Path(comparison[1].uri))
     assert "served overall" in verdict.slices
@@ -150,7 +164,7 @@ def test_a_model_is_blessed_without_a_comparable_baseline_and_judged_without_its
     assert metrics["baseline"] is None and metrics["baseline_version"] == 7
     verdict = VERDICT.read(Path(blessing.uri))
     assert verdict.result == "no_baseline" and "Version 7 in production cannot answer" in verdict.reasons[-1]
-    assert any(warning.endswith("Feature: size is required.") for warning in verdict.warnings)
+    assert any("Feature: size is required. What decides instead" in text for text in verdict.warnings)
     assert is_model_blessed(blessing)  # as TFX's Pusher asks
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "BLESSED"}
     without_twins = METRICS.read(Path(evaluation.uri)).without_twins

@@ -197,7 +197,7 @@ def test_an_empty_store_gives_an_artifact_without_a_model_that_is_no_empty_folde
 
 @pytest.mark.parametrize(
     ("column", "mismatch"),
-    [("size", ""), ("height", "Feature: size (data type: float) is required but could not be found.")],
+    [("size", ""), ("height", "It reads the feature size (float), which these examples do not have.")],
 )
 def test_a_model_that_reads_a_column_that_was_renamed_is_put_out_with_the_reason(
     column, mismatch, push, tmp_path

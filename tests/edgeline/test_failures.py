@@ -1,5 +1,6 @@
 import errno
 import os
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -51,18 +52,32 @@ def test_an_error_that_beam_raises_again_with_the_step_in_its_message_keeps_its_
     )
 
 
-def test_any_other_error_names_the_step_and_its_first_cause():
+class _ExecutionFailedError(Exception):
+    """An error with the name of that of TFX's launcher."""
+
+
+def test_any_other_error_names_the_step_and_what_its_outermost_exception_says():
+    def executor():
+        try:
+            Path("/var/run/no-docker.sock").read_bytes()
+        except OSError as error:
+            raise RuntimeError("Docker cannot be reached") from error
+
     def step():
         try:
-            {}["label"]
-        except KeyError as error:
-            raise RuntimeError("Execution 7 failed with a very long text") from error
+            try:
+                executor()
+            except RuntimeError:
+                raise ValueError  # noqa: B904 (the test is of its context)
+        except ValueError:
+            raise _ExecutionFailedError("Execution 7 failed with a very long text")  # noqa: B904
 
-    problem = describe_error(get_error(step), "Transform")
+    problem = describe_error(get_error(step), "Cont")
 
     assert problem.exit_code == 1
-    assert problem.found == "The step Transform failed: KeyError: 'label'"
+    assert problem.found == "The step Cont failed: RuntimeError: Docker cannot be reached"
     assert "same command goes on" in problem.do
+    assert describe_error(get_error(lambda: {}["label"]), "Cont").found.endswith("failed: KeyError: 'label'")
 
 
 def test_a_current_folder_that_was_removed_is_named(tmp_path, monkeypatch):

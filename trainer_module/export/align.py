@@ -14,7 +14,8 @@ from trainer_module.workload_module import LABEL
 def align_labels(folder: Path, own: Sequence[str], labels: Sequence[str]) -> None:
     """Rewrites a SavedModel of `export`, whose labels are `own`, as one with `labels`, matched by name.
 
-    A label that it does not know has the probability 0, and the probability of one that is gone is left out.
+    A label that it does not know has the probability 0. Those that are gone come after `labels`: an answer
+    that is one of them is wrong, and not another's.
     The signatures that an evaluation calls stay, `serving_default` and `transform_features`.
     """
     module = tf.Module()
@@ -22,6 +23,7 @@ def align_labels(folder: Path, own: Sequence[str], labels: Sequence[str]) -> Non
     signatures = module.model.signatures
     # After the model's own probabilities comes a 0.
     positions = [own.index(label) if label in own else len(own) for label in labels]
+    positions += [position for position, label in enumerate(own) if label not in labels]
     spec = [tf.TensorSpec((None,), tf.string, name="examples")]
 
     @tf.function(input_signature=spec, autograph=False)

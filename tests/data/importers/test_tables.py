@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data.importers.table_file import read_table_file
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.spans.source import Rejected
@@ -148,7 +149,9 @@ def test_another_week_has_the_columns_of_the_first_whatever_is_in_them(tmp_path)
     reasons = {"id": "is different in nearly every row", "code": "gives the label away"}
     left_out = {name: why.partition(": ")[0] for name, why in report.left_out}
     assert left_out == reasons | {"fixed": "has one value"}
-    assert read_cells(tmp_path / "data")[0] == dict(age="20", town="A", since="2025-03-15", paid="yes")
+    # Cells that no model reads stay in the span.
+    used = dict(age="20", town="A", since="2025-03-15", paid="yes")
+    assert read_cells(tmp_path / "data")[0] == used | dict(id="Q0", fixed="0", code="0")
 
 
 def test_a_new_label_goes_to_the_end_of_the_schema_and_is_named(tmp_path):
@@ -250,7 +253,84 @@ def test_a_column_in_several_forms_may_be_left_out_or_kept_as_names(tmp_path):
     assert load(tmp_path, columns, into="kept", chosen={"x": "category"}).categories == ("x",)
     # A later week may have more columns than the schema, whatever they are.
     load(tmp_path, {"age": AGES})
-    assert dict(load(tmp_path, columns, name="b.csv").left_out) == {"x": "table.yaml does not have"}
+    why = "table.yaml does not have: --add x takes it from now on"
+    assert dict(load(tmp_path, columns, name="b.csv").left_out) == {"x": why}
+
+
+def test_a_column_that_is_added_is_read_from_its_week_on_and_earlier_weeks_have_it_missing(tmp_path):
+    wind = [round(RNG.uniform(0, 30), 2) for _ in AGES]
+    week = {"age": AGES, "wind": wind, "sky": ["clear", "rain", "fog"] * 100}
+    load(tmp_path, {"age": AGES})
+    load(tmp_path, week | {"age": [age + 0.5 for age in AGES]}, name="b.csv")
+    report = load(tmp_path, week | {"age": [age + 0.25 for age in AGES]}, name="c.csv", add=("wind", "sky"))
+
+    assert (report.numbers, report.categories) == (("age", "wind"), ("sky",))
+    # The second week has the cells, which no model of that week read.
+    assert (
+        "A model reads sky, wind from span-00002 on; 300 rows of the spans before are without."
+        in report.remarks
+    )
+    workload = open_workload(tmp_path / "data")
+    assert (workload.numbers, workload.categories) == (("age", "wind"), ("sky",))
+    assert workload.since == {"wind": 2, "sky": 2}
+    source, spans = open_source(workload, DataSettings()), find_spans(tmp_path / "data")
+    winds = [source.example(span, next(iter(source.rows(span)))).features["wind"][0] for span in spans]
+    assert np.isnan(winds[0]) and winds[1:] == pytest.approx([wind[0], wind[0]], rel=1e-6)
+
+    # From then on, the column is one like any other.
+    assert load(tmp_path, week | {"age": [age + 0.75 for age in AGES]}, name="d.csv").left_out == ()
+    with pytest.raises(UsageError, match="has no column wind, which earlier spans have"):
+        load(tmp_path, {"age": [age + 0.1 for age in AGES], "sky": week["sky"]}, name="e.csv")
+    with pytest.raises(UsageError, match="--add wind: earlier spans have that column"):
+        load(tmp_path, week, name="f.csv", add=("wind",))
+
+
+def test_a_column_is_added_to_weeks_that_are_there_already_and_its_form_is_kept(tmp_path):
+    days = [f"2026-0{n % 9 + 1}-15" for n in range(300)]
+    load(tmp_path, {"age": AGES})
+    week = {"age": [age + 0.5 for age in AGES], "seen": days}
+    load(tmp_path, week, name="b.csv")
+    report = load(tmp_path, week, name="b.csv", add=("seen",))
+    assert report.span is None and report.numbers == ("age", "seen_weekday")
+    entry = read_table_file(tmp_path / "data").columns["seen"]
+    assert (entry.role, entry.since) == ("date", "span-00002")
+    workload = open_workload(tmp_path / "data")
+    assert workload.since == {"seen_weekday": 2} and workload.columns["seen_weekday"].part == "weekday"
+
+
+def test_a_new_column_is_asked_about_once_where_there_is_a_terminal(tmp_path):
+    asked = []
+
+    def ask(name, values, guess):
+        asked.append((name, guess))
+        return "number" if name == "wind" else guess
+
+    week = {"age": AGES, "wind": AGES[::-1], "note": [f"n{n % 7}" for n in range(300)]}
+    load(tmp_path, {"age": AGES})
+    report = load(tmp_path, week | {"age": [age + 0.5 for age in AGES]}, name="b.csv", ask=ask)
+    assert asked == [("wind", "leave out"), ("note", "leave out")] and report.numbers == ("age", "wind")
+    load(tmp_path, week | {"age": [age + 0.25 for age in AGES]}, name="c.csv", ask=ask)
+    assert len(asked) == 2
+
+
+def test_a_column_that_no_model_should_see_or_that_is_not_there_cannot_be_added(tmp_path):
+    load(tmp_path, {"age": AGES})
+    with pytest.raises(UsageError, match="--add fixed: it has one value"):
+        load(tmp_path, {"age": AGES, "fixed": ["x"] * 300}, name="b.csv", add=("fixed",))
+    with pytest.raises(UsageError, match=r"has no column wnd\..*Did you mean wind"):
+        load(tmp_path, {"age": AGES, "wind": AGES}, name="b.csv", add=("wnd",))
+
+
+def test_a_column_that_was_left_out_is_added_in_place_of_its_entry(tmp_path):
+    days = [f"2026-0{n % 9 + 1}-15" for n in range(300)]
+    load(tmp_path, {"age": AGES, "odd one": days}, chosen={"odd one": "leave out"})
+    report = load(tmp_path, {"age": AGES, "odd one": days}, add=("odd one",), chosen={"odd one": "category"})
+    assert report.span is None and report.categories == ("odd one",)
+    file = read_table_file(tmp_path / "data")
+    assert file.columns["odd one"].role == "category" and file.columns["age"].role == "number"
+    # The first week has its cells, so no week has to do without.
+    assert open_workload(tmp_path / "data").since == {"odd one": 1}
+    assert load(tmp_path, {"age": AGES, "odd one": days}).left_out == ()
 
 
 def test_dates_with_an_ambiguous_day_and_month_are_no_times_and_left_out(tmp_path):

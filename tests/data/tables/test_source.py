@@ -186,8 +186,11 @@ def test_columns_may_stand_in_any_order_and_a_mark_may_come_first(tmp_path: Path
     [
         (b"", "is empty"),
         (f"{HEADER}\n".encode(), "has a header but no rows"),
-        (f"{HEADER},speed\n1,2,3,4,5,6\n".encode(), "has 'speed', which the workload does not have"),
         (b"timestamp,machine_id,temperature,fault_label\n1,2,3,4\n", "lacks 'pressure'"),
+        (
+            b"timestamp,machine_id,temperature,presure,fault_label\n1,2,3,4,5\n",
+            "lacks 'pressure' and has 'presure', which the workload does not have",
+        ),
         (f"{HEADER.replace(',', ';')}\n1;2;3;4;5\n".encode(), "separated by ';'"),
     ],
 )
@@ -198,6 +201,26 @@ def test_a_file_that_is_no_such_table_is_refused_before_a_row_is_read(
     with pytest.raises(DataRefused, match=message) as caught:
         check(Span(7, tmp_path), SENSOR)
     assert caught.value.spans == (tmp_path.name,)
+
+
+def test_columns_that_the_workload_does_not_have_are_passed_over(tmp_path: Path) -> None:
+    span = write_span(tmp_path, f"{line(0)},7", header=f"{HEADER},speed")
+    check(span, SENSOR)
+    assert list_ids(read(span)) == ["readings.csv:2"]
+
+
+def test_a_column_that_was_added_later_is_missing_in_the_spans_before_and_required_from_then_on(
+    tmp_path: Path,
+) -> None:
+    grown = replace(SENSOR, numbers=(*SENSOR.numbers, "speed"), since={"speed": 2})
+    span = write_span(tmp_path, line(0))
+    check(span, grown)
+    (example,) = read_examples(span, workload=grown)
+    assert np.isnan(example.features["speed"][0]) and example.features["missing_share"] == 0
+    with pytest.raises(DataRefused, match="lacks 'speed'"):
+        check(replace(span, number=2), grown)
+    filled = write_span(tmp_path / "filled", f"{line(0)},7", header=f"{HEADER},speed")
+    assert read_examples(filled, workload=grown)[0].features["speed"] == [7.0]
 
 
 @pytest.mark.parametrize(

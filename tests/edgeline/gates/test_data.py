@@ -5,7 +5,7 @@ from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
 from edgeline.records.rules import BrokenRule
 from edgeline.records.served import Served
-from edgeline.records.verdict import Drift
+from edgeline.records.verdict import Drift, Shift
 
 WINDOW = Ingest(
     splits={"train": 80, "eval": 20},
@@ -16,9 +16,9 @@ WINDOW = Ingest(
 OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"), span="span-00002")
 
 
-def decide(*drifts, window=WINDOW, twins=None, spans=(), served=None, broken=(), **settings):
+def decide(*drifts, window=WINDOW, twins=None, spans=(), served=None, broken=(), shifts=(), **settings):
     settings = GateSettings(**{"min_examples_per_class": 1, **settings})
-    return judge_data(window, (), drifts, settings, twins, spans, served, broken)
+    return judge_data(window, (), drifts, settings, twins, spans, served, broken, shifts)
 
 
 def test_a_window_that_passes_has_the_number_of_accepted_rows():
@@ -176,3 +176,28 @@ def test_rules_of_ones_own_keep_their_severity_unless_settings_lower_it_and_judg
     lower = decide(broken=broken, severity={"rule": "warn"})
     assert lower.passed and lower.warnings == (sentence, *verdict.warnings)
     assert decide(broken=broken, severity={"rule": "off"}).warnings == ()
+
+
+def test_a_column_that_turned_constant_is_named_once():
+    light = Drift("light", 0.05, 0.1, "mean 5", "mean 3", span="span-00002", turned_constant=True)
+    assert decide(light).warnings == (
+        "light of span-00002 is the same in all examples (mean 3); before, it was mean 5.",
+    )
+    (reason,) = decide(replace(light, distance=0.9)).reasons
+    assert reason.endswith("from mean 5 to mean 3. It is the same in all examples.")
+
+
+def test_columns_that_swapped_places_block_and_those_that_go_together_otherwise_are_a_warning():
+    swapped = decide(shifts=(Shift("span-00002", "swapped", ("width", "height")),))
+    assert swapped.reasons == (
+        "width and height of span-00002 have swapped places: each is distributed as the other was in the"
+        " spans before.",
+    )
+    joint = Shift("span-00002", "joint", ("light", "width"), 2.25)
+    verdict = decide(shifts=(joint,))
+    assert verdict.passed and verdict.warnings[0].startswith(
+        "light, width of span-00002 no longer go together with the other columns as in the spans before"
+    )
+    assert "told from them, light is off 2.2 times as far as ever before" in verdict.warnings[0]
+    drifted = decide(Drift("width", 0.2, 0.1, span="span-00002"), shifts=(joint,))
+    assert len(drifted.warnings) == 1 and "has drifted by 0.200" in drifted.warnings[0]

@@ -1,5 +1,7 @@
 """The drift of texts, shares and numbers, on statistics as StatisticsGen writes them."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,40 @@ def compare(tmp_path):
         return drift
 
     return measure
+
+
+def test_a_week_of_one_value_turned_constant_unless_that_may_be_chance(compare, measure):
+    flag = np.where(np.arange(600) % 10 == 0, 1.0, 0.0).reshape(60, 10)
+    assert compare(flag, np.zeros((60, 10))).turned_constant
+    assert compare(flag, np.full((60, 10), 7.0)).turned_constant
+    # In one of 200 weeks of 50, a flag that a tenth have is in no example.
+    assert not compare(flag, np.zeros((5, 10))).turned_constant
+    assert not compare(flag * 0, np.zeros((60, 10))).turned_constant
+    assert not compare(flag, flag[:, ::-1]).turned_constant
+    texts = ["a", "b"] * 60
+    assert measure(texts, ["a"] * 60).turned_constant and not measure(texts, texts).turned_constant
+
+
+def test_a_column_that_was_added_is_compared_by_its_values_and_not_by_those_that_weeks_before_lack(tmp_path):
+    added = 'type: BYTES annotation { tag: "since span-00002" }'
+    texts, numbers = tmp_path / "texts.pbtxt", tmp_path / "numbers.pbtxt"
+    texts.write_text(SCHEMA.replace("type: BYTES", added))
+    numbers.write_text(texts.read_text().replace("BYTES", "FLOAT"))
+    assert "since" in texts.read_text()
+    nothing, wind = [[math.nan]] * 200, [[float(n % 20)] for n in range(200)]
+    grown = count(wind)
+
+    def measure(schema, before):
+        return [drift.distance for drift in measure_drift("span-00003", grown, count(before), schema)]
+
+    assert measure(numbers, nothing) == []
+    assert measure(numbers, nothing + wind) == [pytest.approx(0, abs=0.01)]
+    assert measure(numbers, nothing + [[value + 50] for (value,) in wind]) == [pytest.approx(1, abs=0.01)]
+
+    sky = [["clear"], ["rain"]] * 100
+    assert measure_drift("span-00003", count(sky), count([[""]] * 200), texts) == ()
+    (drift,) = measure_drift("span-00003", count(sky), count([[""]] * 200 + sky), texts)
+    assert drift.distance == pytest.approx(0, abs=0.01) and drift.gone == ()
 
 
 def draw(rng, sessions, alike, examples=10, mean=300.0):

@@ -5,6 +5,7 @@ import shlex
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from msgspec import structs
@@ -12,13 +13,14 @@ from msgspec import structs
 from edgeline.gates import data, edge, judges
 from edgeline.gates.evidence import Evidence
 from edgeline.gates.figures import compute_metrics
+from edgeline.gates.settings import GateRule
 from edgeline.records.edge import GroupAccuracy
 from edgeline.records.evaluation import Metrics
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
 from edgeline.records.rules import BrokenRule
 from edgeline.records.run import Run
-from edgeline.records.served import Served, ServedVersion
-from edgeline.records.verdict import Anomaly, Drift, Verdict
+from edgeline.records.served import PushedVersion, Served, ServedVersion
+from edgeline.records.verdict import Anomaly, Drift, Shift, Verdict
 from edgeline.report.facts import Facts
 from edgeline.report.next_steps import list_next_steps
 from pipeline.settings import load_settings
@@ -72,14 +74,16 @@ def judge_data(settings, **values):
         ("severity.missing_value", {"drifts": [replace(DRIFT, distance=0.0, gone=("m-03",))]}),
         ("severity.unknown_tokens", {"drifts": [replace(DRIFT, distance=0.0, unseen=0.5, new=("qzx",))]}),
         ("severity.row_count", {"ingest": replace(WINDOW, spans=FEW_ROWS)}),
+        ("severity.constant", {"drifts": [replace(DRIFT, distance=0.0, turned_constant=True)]}),
+        ("severity.swapped", {"shifts": [Shift("span-00002", "swapped", ("a", "b"))]}),
+        ("severity.joint_drift", {"shifts": [Shift("span-00002", "joint", ("a", "b"), 2.0)]}),
         ("severity.rule", {"broken": [BrokenRule("span-00002", "rows > 99", "block", 50)]}),
         ("max_twin_fraction", {"twins": SOME_TWINS}),
         ("severity.served", {"served": Served(warnings=("Rows that are not answers: 1.",))}),
     ],
 )
 def test_each_rule_of_the_data_gate(rule, values):
-    warn = ("drift", "row_count", "missing_value", "unknown_tokens", "twins", "served")
-    severity = dict.fromkeys(warn, "block")
+    severity = dict.fromkeys(get_args(GateRule), "block")
     judge = partial(judge_data, **values)
     assert_way_leads_out(judge, {"gate": {"severity": severity}}, f"gate.{rule}")
 
@@ -145,6 +149,20 @@ def test_a_drop_below_production_and_a_group_that_is_lost():
     }
     names = ("evaluation.bounds[0].max_drop", "evaluation.group_right_after", "evaluation.beat_majority")
     assert_way_leads_out(partial(judge_beside_production, answers=groups), settings, *names)
+
+
+def test_a_model_that_is_surely_worse_than_a_production_that_cannot_answer():
+    answers = replace(test_bounds.make_answers(worse=30), baseline=None)
+
+    def judge(settings):
+        figures = replace(compute_metrics(answers, "session", 0.01), baseline_version=7)
+        pushed = {7: PushedVersion("2026-10-05T09:12:33Z", {"overall": {"all": 0.95}})}
+        return judges.judge_model(
+            Evidence(figures, settings.evaluation, answers, mismatch="It reads d.", pushed=pushed)
+        )
+
+    own = {"bounds": [{"slice": "overall", "max_drop": 0.02}], "beat_majority": False, "min_class_recall": 0}
+    assert_way_leads_out(judge, {"evaluation": own}, "evaluation.bounds[0].max_drop")
 
 
 def test_a_window_whose_every_eval_example_has_a_near_twin():

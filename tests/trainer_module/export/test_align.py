@@ -44,7 +44,7 @@ def saved_model(tmp_path: Path) -> Path:
     [
         (("ok", "misplaced", "damaged", "broken"), (0.5, 0.3, 0.2, 0.0)),
         (("damaged", "ok", "misplaced"), (0.2, 0.5, 0.3)),
-        (("broken", "ok"), (0.0, 0.5)),
+        (("broken", "ok"), (0.0, 0.5, 0.3, 0.2)),
     ],
 )
 def test_probabilities_and_labels_are_matched_by_name(saved_model, labels, answer):
