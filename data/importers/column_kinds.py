@@ -95,22 +95,13 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
         check_forms(table, roles.time, readable)
     entries = dict[str, ColumnEntry]()
     guessed, left_out = list[tuple[str, str]](), list[tuple[str, str]]()
-    for name, column in table.columns.items():
+    for name in table.columns:
         if role := _find_named_role(name, roles):
             form = table.forms[name] if role == TIME else ""
             entries[name] = ColumnEntry(role, form, reason=f"was named with --{role}")
             continue
-        case = make_case(table, named, name)
-        rule = judge_column(case)
-
-        verdict = rule.verdict
-        if verdict == ASK and ask:
-            cells = ", ".join(list(column.values or column.sampled)[:4])
-            case = replace(case, chosen=ask(name, cells, column.guess_kind(case.form)))
-            rule = judge_column(case)
-            verdict = rule.verdict
-        elif verdict == ASK:
-            verdict = column.guess_kind(case.form)
+        case, rule, verdict = _judge(make_case(table, named, name), ask)
+        if rule.verdict == ASK:
             guessed.append((name, verdict))
         if verdict == LEAVE_OUT:
             left_out.append((name, rule.explain(case)))
@@ -125,6 +116,20 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
             "Pass a table with numbers or categories, or name a column of texts with --text.",
         )
     return Described(file, tuple(guessed), tuple(left_out))
+
+
+def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
+    """Returns the rule that decides on a column, and its verdict: where it asks, the answer or a guess."""
+    rule, column = judge_column(case), case.column
+    if rule.verdict != ASK:
+        return case, rule, rule.verdict
+    guess = column.guess_kind(case.form)
+    if not ask:
+        return case, rule, guess
+    cells = ", ".join(list(column.values or column.sampled)[:4])
+    case = replace(case, chosen=ask(column.name, cells, guess))
+    rule = judge_column(case)
+    return case, rule, rule.verdict
 
 
 def _find_named_role(name: str, roles: Roles) -> str:

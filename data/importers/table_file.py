@@ -229,7 +229,7 @@ class _Reader:
         if not isinstance(root, yaml.MappingNode):
             raise _make_error(self._path, [f"line 1: it has no {' and no '.join(_TOP[:1] + _TOP[-1:])}"])
 
-        top = self._read_mapping(root, "The file", _TOP)
+        top = self._read_mapping(root, "the file", _TOP)
         self._check_version(top.get("version"), root)
         readings = self._read_readings(top["readings"]) if "readings" in top else 1
         columns = dict[str, ColumnEntry]()
@@ -271,7 +271,7 @@ class _Reader:
             if name in nodes:
                 self._note(key, f"{where} has {name!r} twice")
             elif known and name not in known:
-                self._note(key, f"{where} has {name!r}, which is {_suggest(name, known)}")
+                self._check_known(key, f"a name in {where}", name, known)
             else:
                 nodes[name] = value
         return nodes
@@ -288,25 +288,17 @@ class _Reader:
         texts = {
             key: self._read_text(values[key], key) for key in values if key not in ("features", "missing")
         }
-        if values and texts.get("role") not in ROLES:
-            role = texts.get("role", "")
-            why = f"is {role!r}, which is {_suggest(role, ROLES)}" if role else "is missing"
-            self._note(values.get("role", node), f"the role of {name} {why}")
-        if texts.get("form", "") not in ("", *NUMBERS, *TIMES):
-            form = texts["form"]
-            self._note(
-                values["form"],
-                f"the form of {name} is {form!r}, which is {_suggest(form, (*NUMBERS, *TIMES))}",
-            )
+        if values and "role" not in texts:
+            self._note(node, f"the role of {name} is missing")
+        self._check_known(values.get("role"), f"the role of {name}", texts.get("role", ""), ROLES)
+        self._check_known(
+            values.get("form"), f"the form of {name}", texts.get("form", ""), (*NUMBERS, *TIMES)
+        )
         features, missing = dict[str, str](), list[str]()
         if "features" in values:
             for feature, part in self._read_mapping(values["features"], "features").items():
                 features[feature] = self._read_text(part, feature)
-                if features[feature] not in PARTS:
-                    self._note(
-                        part,
-                        f"{feature} is {features[feature]!r}, which is {_suggest(features[feature], PARTS)}",
-                    )
+                self._check_known(part, feature, features[feature], PARTS)
         if "missing" in values:
             node = values["missing"]
             if isinstance(node.value, list) and not any(isinstance(item, tuple) for item in node.value):
@@ -314,6 +306,12 @@ class _Reader:
             else:
                 self._note(node, f"missing of {name} is no list of texts, such as ['-9999']")
         return ColumnEntry(features=features, missing=tuple(missing), **texts)
+
+    def _check_known(self, node: Any, what: str, text: str, known: Collection[str]) -> None:
+        if node is not None and text not in known:
+            nearest = find_nearest(text, known)
+            more = f" (did you mean {nearest}?)" if nearest else ""
+            self._note(node, f"{what} is {text!r}, which is not one of these: {', '.join(known)}{more}")
 
     def _check_roles(self, file: TableFile) -> None:
         """Notes roles that are there twice or lack, and forms that do not fit a role."""
@@ -359,8 +357,3 @@ def _list_faults(entry: ColumnEntry, roles: Collection[str]) -> Iterator[str]:
         yield "an age needs a column with the role time"
     if TEXT in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TIME):
         yield f"a {entry.role} is not read beside texts"
-
-
-def _suggest(name: str, known: Collection[str]) -> str:
-    nearest = find_nearest(name, known)
-    return f"not one of these: {', '.join(known)}" + (f" (did you mean {nearest}?)" if nearest else "")

@@ -137,7 +137,7 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     table, roles = _open_source(src, scratch, data_dir, named)
     named = replace(named, roles=roles)
     _check_names(table, named, earlier)
-    if lines := find_names_below(table):
+    if lines := find_names_below(table, roles.label):
         raise DataRefused(
             f"{table.shown} has names in {' and '.join(lines)} too, below those of its first line.",
             "They would be read as rows, and their names as values.",

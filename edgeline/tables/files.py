@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -144,8 +145,11 @@ def check_columns(table: Table, names: Collection[str]) -> None:
         )
 
 
-def find_names_below(table: Table) -> list[str]:
-    """Returns the places of the first rows that have names as the header has: texts, also above numbers."""
+def find_names_below(table: Table, label: str) -> list[str]:
+    """Returns the places of the first rows that have names as the header has, and no label that recurs.
+
+    Such a row has no number, not even in columns of numbers.
+    """
     rows = list[tuple[str, list[str]]]()
     for item in islice(table.lists(table.header), _LINES):
         if not isinstance(item, Rejected):
@@ -154,10 +158,12 @@ def find_names_below(table: Table) -> list[str]:
     are_numbers = [
         sum(column) >= _MOST_NUMBERS * len(rows) > _FEW_ROWS for column in zip(*numbers, strict=True)
     ]
+    column = table.header.index(label)
+    labels = Counter(cells[column] for _, cells in rows)
     places = list[str]()
     for (place, cells), own in zip(rows[:_NAME_LINES], numbers, strict=False):
         is_above = any(is_number and cell for is_number, cell in zip(are_numbers, cells, strict=True))
-        if any(own) or not is_above:
+        if any(own) or not is_above or (cells[column] and labels[cells[column]] > 1):
             break
         places.append(place)
     return places

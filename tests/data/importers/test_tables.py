@@ -129,7 +129,7 @@ def test_more_labels_than_a_model_tells_apart_are_not_one_for_each_row(tmp_path)
     ("content", "message"),
     [
         (b"a,paid\n", "has no row"),
-        (b"a,a,paid\n1,2,no\n", "has the column 'a' twice"),
+        (b"a,paid,paid\n1,2,no\n", "has the column 'paid' twice"),
         (b"a,paid\n1,no\n1,2,yes\n", r"a\.csv:3: It has 3 cells, but the header has 2.*1 of 2 rows"),
     ],
 )
