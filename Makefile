@@ -40,7 +40,7 @@ test-fast: checked ## leave out the tests that run the whole DAG
 	@$(PYTEST) -m "not e2e and not exhaustive and not cluster and not scale and not bare" $(ARGS)
 
 test-all: checked ## each case of all tests, then the commands of the pages as typed on a bare Debian: hours
-	@$(PYTEST) --every-case -m "not cluster and not scale and not bare" $(ARGS)
+	@FUZZ_ROUNDS=1000 $(PYTEST) --every-case -m "not cluster and not scale and not bare" $(ARGS)
 	@$(BIN)/python -m pytest tests/bare $(ARGS)
 
 test-scale: scale ## the data steps on Spark's standalone cluster, on this machine

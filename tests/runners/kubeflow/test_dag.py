@@ -143,6 +143,7 @@ def test_outputs_are_where_the_launcher_looks_and_have_the_time_of_their_step(fi
             assert "display_name" not in artifact["metadata"]
 
 
+@pytest.mark.exhaustive
 def test_a_worse_model_is_held_back_at_the_last_step_with_a_reason(cluster, first):
     """The backend is the newest one, so that both forms are tested with every step but the Tuner."""
     run = cluster.run("run-2", *USELESS, version="2.17", epochs=1, seed=21)

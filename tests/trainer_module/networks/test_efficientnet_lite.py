@@ -33,6 +33,7 @@ def test_grey_photos_give_the_same_features_in_one_channel_and_in_three():
     np.testing.assert_allclose(one, three, atol=2e-4)  # float32 through 50 layers, with values up to 6
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not GROCERY.is_file(), reason="needs shared/data/grocery.tar")
 def test_fruit_on_real_photos_is_recognised_by_the_classes_of_imagenet():
     backbone = "efficientnet_lite2"
