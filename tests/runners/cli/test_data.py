@@ -101,6 +101,19 @@ def test_a_category_with_more_values_than_a_model_tells_apart_is_named(tmp_path,
     assert result.code == 0 and "most frequent ones" not in result.out
 
 
+def test_a_table_is_inspected_and_then_imported_as_the_file_of_the_inspection_says(tmp_path, command):
+    rows = [f"{'да' if n % 2 else 'нет'};{n % 7}.5;{n % 5}.25" for n in range(60)]
+    (tmp_path / "a.csv").write_bytes("\n".join(["Ответ;acid;ash", *rows]).encode("cp1251"))
+    options = "--label", "Ответ", "--encoding", "cp1251"
+    explained = command("data", "inspect", "a.csv", *options, "--explain", "ash")
+    assert explained.code == 0 and "ash" in explained.out and not (tmp_path / "data").exists()
+
+    written = command("data", "inspect", "a.csv", *options, "--data", "data")
+    assert written.code == 0 and (tmp_path / "data" / "table.yaml").is_file()
+    imported = command("data", "import", "a.csv", "--encoding", "cp1251", "--data", "data")
+    assert imported.code == 0 and "holds 60 rows" in imported.out and "да, нет" in imported.out
+
+
 @pytest.mark.parametrize("place, message", [("", "--data is empty."), ("a.csv", "--data is the file a.csv.")])
 def test_spans_are_written_to_no_file_and_to_no_folder_without_a_name(
     tmp_path, monkeypatch, command, place, message
