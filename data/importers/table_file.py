@@ -9,7 +9,6 @@ an example, if they are several), and `columns`: for each column of the table, b
 later week is added at the end by `add_columns`, which leaves the rest of the text as it is, comments too.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -139,16 +138,32 @@ def write_table_file(data_dir: Path, file: TableFile) -> Path:
 
 
 def add_columns(data_dir: Path, columns: Mapping[str, ColumnEntry]) -> None:
-    """Adds columns at the end of the file of a data folder, in place of entries that leave them out.
+    """Adds columns below the last one of the file of a data folder, in place of entries that leave them out.
 
     All else that it has stays as it is written.
     """
-    text = (data_dir / TABLE).read_text(encoding="utf-8")
-    for name in columns:
-        key = re.escape(_format_yaml({name: 0}).removesuffix(" 0\n"))
-        text = re.sub(rf"(?m)^  {key}(?: .*)?\n(?:    .*\n)*", "", text)
-    added = "".join(f"  {line}\n" for line in _format_yaml(_to_plain(columns)).splitlines())
-    replace_file(data_dir / TABLE, f"{text.rstrip()}\n{added}".encode())
+    lines = (data_dir / TABLE).read_text(encoding="utf-8").splitlines(keepends=True)
+    top = {key.value: value for key, value in _compose("".join(lines)).value}
+    pairs = top["columns"].value
+    indent = " " * pairs[0][0].start_mark.column
+    added = [f"{indent}{line}\n" for line in _format_yaml(_to_plain(columns)).splitlines()]
+    end = _find_end(pairs[-1][1])
+    if not lines[end - 1].endswith("\n"):
+        lines[end - 1] += "\n"
+    lines[end:end] = added
+    for key, value in reversed(pairs):
+        if key.value in columns:
+            del lines[key.start_mark.line : _find_end(value)]
+    replace_file(data_dir / TABLE, "".join(lines).encode())
+
+
+def _find_end(node: Any) -> int:
+    """Returns the number of the line behind a value, before comments that follow it."""
+    while isinstance(node.value, list) and node.value and not node.flow_style:
+        last = node.value[-1]
+        node = last[1] if isinstance(last, tuple) else last
+    end: int = node.end_mark.line + (node.end_mark.column > 0)
+    return end
 
 
 def _to_plain(columns: Mapping[str, ColumnEntry]) -> dict[str, dict[str, Any]]:
@@ -168,6 +183,13 @@ def _format_yaml(value: object) -> str:
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C, of 2,000 columns in a fifth of the time
     text: str = yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=2**31 - 1)
     return text
+
+
+def _compose(text: str) -> Any:
+    """Returns the node of a YAML text, in which each value is a text. Raises yaml.YAMLError."""
+    import yaml
+
+    return yaml.compose(text, getattr(yaml, "CBaseLoader", yaml.BaseLoader))
 
 
 def read_table_file(data_dir: Path) -> TableFile | None:
@@ -218,9 +240,8 @@ class _Reader:
     def _read_columns(self) -> TableFile:
         import yaml
 
-        loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # which reads each value as a text
         try:
-            root = yaml.compose(self._text, loader)
+            root = _compose(self._text)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}: " if mark else ""

@@ -42,16 +42,45 @@ def test_what_is_written_is_read_and_the_age_is_up_to_the_time(tmp_path):
     assert read_table_file(tmp_path / "none") is None
 
 
-def test_a_column_is_added_at_the_end_and_comments_stay(tmp_path):
-    text = write_table_file(tmp_path, FILE).read_text() + "  # the last\n"
-    text = text.replace("  id:", "  # A serial number.\n  id:")
-    (tmp_path / TABLE).write_text(text)
-    add_columns(tmp_path, {"wind": ColumnEntry("number", "number", since="span-00003")})
-    assert (tmp_path / TABLE).read_text().startswith(text.rstrip())
-    assert read_table_file(tmp_path).columns == {
-        **FILE.columns,
-        "wind": ColumnEntry("number", "number", since="span-00003"),
-    }
+def test_a_column_is_added_below_the_last_one_and_all_else_stays_as_it_is_written(tmp_path):
+    (tmp_path / TABLE).write_text("""\
+version: 1  # of the file
+columns:
+    # The label.
+    y: {role: label}
+    "wind":
+        role: leave out
+        reason: it is new
+    # What follows is about the town.
+    town:
+        role: category
+        missing: []
+    # Nothing else.
+source: a.csv""")
+    added = {"wind": ColumnEntry("number", "number", since="span-00003"), "no": ColumnEntry("category")}
+    add_columns(tmp_path, added)
+    assert (
+        (tmp_path / TABLE).read_text()
+        == """\
+version: 1  # of the file
+columns:
+    # The label.
+    y: {role: label}
+    # What follows is about the town.
+    town:
+        role: category
+        missing: []
+    wind:
+      role: number
+      form: number
+      since: span-00003
+    'no':
+      role: category
+    # Nothing else.
+source: a.csv"""
+    )
+    file = read_table_file(tmp_path)
+    assert {name: file.columns[name] for name in added} == added
 
 
 def write(tmp_path, text):

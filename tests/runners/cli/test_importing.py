@@ -216,3 +216,31 @@ def test_photos_are_not_imported_into_a_table_nor_a_table_into_photos(tmp_path, 
     (tmp_path / "workspace/data/a/workload.yaml").write_text("name: a\nschema: schema.pbtxt\n")
     again = command("run", "a.csv", "--label", "kind")
     assert again.code == 4 and "workspace/data/a has data of kind photos" in again.err
+
+
+def test_a_table_is_inspected_into_the_folder_of_its_run_which_then_reads_it_so(tmp_path, command, runs):
+    name = write_table(tmp_path)
+    explained = command("data", "inspect", name, "--label", "kind", "--explain", "ash")
+    assert explained.code == 0 and "? yes: number" in explained.out and not Path("workspace").exists()
+    inspected = command("data", "inspect", name, "--label", "kind", "--workspace", "workspace")
+    assert inspected.code == 0 and "workspace/data/my-wine/table.yaml says how" in inspected.out
+    path = Path("workspace/data/my-wine/table.yaml")
+    path.write_text(
+        path.read_text().replace("  ash:\n    role: number", "  ash:\n    role: leave out  # bad")
+    )
+    result = command("run", name)
+    assert result.code == 0 and "Numbers: acid." in result.out and "# bad" in path.read_text()
+    again = command("data", "inspect", name, "--data", "workspace/data/my-wine")
+    assert again.code == 0 and "is there, and is not changed" in again.out
+
+
+def test_an_encoding_that_cannot_be_found_is_named(tmp_path, command, runs):
+    lines = [f"{n % 7}.5,{('насос', 'клапан')[n % 2]}" for n in range(60)]
+    (tmp_path / "a.csv").write_bytes("\n".join(["acid,kind", *lines]).encode("cp1251"))
+    assert "--encoding" in command("run", "a.csv", "--label", "kind").err
+    inspected = command("data", "inspect", "a.csv", "--label", "kind", "--encoding", "cp1251", "--data", "x")
+    assert inspected.code == 0
+    result = command("run", "a.csv", "--label", "kind", "--encoding", "cp1251")
+    assert result.code == 0 and "клапан, насос" in result.out
+    result = command("data", "import", "a.csv", "--encoding", "cp1251", "--data", "x")
+    assert result.code == 0 and "клапан, насос" in result.out
