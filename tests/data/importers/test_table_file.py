@@ -51,7 +51,7 @@ columns:
     "wind":
         role: leave out
         reason: it is new
-    # What follows is about the town.
+    # The town comes last.
     town:
         role: category
         missing: []
@@ -66,7 +66,7 @@ version: 1  # of the file
 columns:
     # The label.
     y: {role: label}
-    # What follows is about the town.
+    # The town comes last.
     town:
         role: category
         missing: []
