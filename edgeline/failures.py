@@ -106,10 +106,17 @@ def describe_error(error: BaseException, step: str | None = None) -> Problem:
             do = f"Close other programs, or lower data.window or the photos' model.image_size, and {AGAIN}"
             return Problem(f"{where} ran out of memory{_quote(link)}", why, do)
 
-    # The outermost tells what was tried: that Docker cannot be reached, and not that some file is missing.
-    telling = [link for link in walk_chain(error) if str(link).strip() and type(link).__name__ != _OF_TFX]
-    shown = telling[0] if telling else error
+    shown = _find_telling(error)
     return Problem(f"{where} failed: {type(shown).__name__}{_quote(shown)}", *READ_LOG)
+
+
+def _find_telling(error: BaseException) -> BaseException:
+    """Returns the outermost exception of a chain that has a message, other than TFX's about any step.
+
+    It tells what was tried: that Docker cannot be reached, and not that some file is missing.
+    """
+    chain = (link for link in walk_chain(error) if str(link).strip() and type(link).__name__ != _OF_TFX)
+    return next(chain, error)
 
 
 def _quote(error: BaseException) -> str:
