@@ -24,6 +24,7 @@ _MOST_DEVIATIONS = 3.0
 _MOVED, _BEYOND_NOISE = 1.5, 6.0
 # A number that more of the examples have tells too little of the others.
 _MOST_ALIKE = 0.9
+_MOST_MISSING = 0.5
 # Distances of Kolmogorov and Smirnov: from these on a column is another, and below those it may be the same.
 _OTHER, _SAME = 0.3, 0.25
 _MOST_NAMED = 5
@@ -47,10 +48,16 @@ def find_shifts(columns: Mapping[str, Sequence[Any]], others: Mapping[str, Seque
         old = [rows for rows in old if len(rows) >= _LEAST_TO_COMPARE]
         if len(new) < _LEAST_TO_COMPARE or not old:
             continue
-        swapped = [*_find_swapped(names, new, np.concatenate(old))]
+        # A column that one of the spans does not have goes together with nothing there.
+        is_there = np.logical_and.reduce([np.isnan(rows).mean(0) < _MOST_MISSING for rows in (new, *old)])
+        present = [name for name, is_known in zip(names, is_there, strict=True) if is_known]
+        new, old = new[:, is_there], [rows[:, is_there] for rows in old]
+        if len(present) < 2:
+            continue
+        swapped = [*_find_swapped(present, new, np.concatenate(old))]
         yield from (Shift(span, "swapped", pair) for pair in swapped)
         if len(old) > 1 and not swapped:
-            yield from _find_moved(span, names, new, old)
+            yield from _find_moved(span, present, new, old)
 
 
 def _stack_numbers(columns: Mapping[str, Sequence[Any]]) -> tuple[list[str], Floats]:

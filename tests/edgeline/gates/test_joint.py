@@ -58,3 +58,10 @@ def test_too_few_rows_no_earlier_span_and_columns_without_numbers_are_no_shift()
     assert find({"span": columns["span"], "machine": columns["machine"]}) == []
     empty = {name: values if name == "span" else [None] * len(values) for name, values in columns.items()}
     assert find(empty) == []
+
+
+def test_a_column_that_an_earlier_week_lacks_is_not_compared():
+    columns = make_weeks("breast_cancer")
+    first = columns["span"].count(1)
+    columns["mean area"][:first] = [None] * first
+    assert find(columns) == []
