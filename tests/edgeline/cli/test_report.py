@@ -8,6 +8,7 @@ import pytest
 
 from edgeline.records.run import Step
 from edgeline.release import store as store_of_releases
+from edgeline.release import upkeep
 from edgeline.report import archive
 from edgeline.store.locations import locate
 from edgeline.workspace.runs import read_all
@@ -139,7 +140,7 @@ def test_the_index_marks_what_people_did_to_production(report, tmp_path, workspa
     assert "Version 1 of shelf is in production: rollback from version" in page
     store_of_releases.push(root, "shelf", make_candidate(tmp_path / "three", "three", size=100))
     before = Path(report("--index")[1].strip()).read_text()
-    assert list(store_of_releases.collect(root, "shelf", 1)) == [2]
+    assert list(upkeep.collect_releases(root, "shelf", 1)) == [2]
     vouch(root, make_key())
     store_of_releases.rotate(root, "shelf", make_key(), make_key(2))
     assert Path(report("--index")[1].strip()).read_text() == before

@@ -36,7 +36,7 @@ def test_a_pointer_is_sealed_by_an_opened_state_alone():
         *("open_state", "_open_unsigned"),  # the only makers of a state
         *("open_for_writing", "renew", "rotate"),  # the writers
         *("make_claim", "make_state"),  # a person looks
-        *("check_writer", "collect"),  # before anything is read, or removed
+        *("check_writer", "collect_garbage"),  # before anything is read, or removed
     }
 
 

@@ -59,7 +59,7 @@ def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(run_s
     ],
 )
 def test_one_setting_is_shown_with_its_default_its_range_and_its_meaning(run_settings, name, lines):
-    code, out, _ = run_settings(name, width=500)
+    code, out, _ = run_settings(name, width=1000)
 
     assert code == 0 and len(out.splitlines()) == 2
     for line in lines:
