@@ -12,7 +12,7 @@ from components.data_validator import DataValidator
 from components.import_schema_gen import ImportSchemaGen
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import GateSettings
-from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import SHIFTS, VERDICT, Shift
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
 from edgeline.release.manifest import Data
@@ -126,6 +126,20 @@ def test_a_week_like_the_one_before_passes_without_a_warning(calm_week, tmp_path
     verdict = calm_week.judge(tmp_path)
     assert (verdict.gate, verdict.result, verdict.warnings) == ("data", "pass", ())
     assert verdict.reasons == ("800 of 800 photos of 2 spans up to span-00002 were accepted.",)
+
+
+def test_what_the_statistics_say_of_columns_that_swapped_places_refuses_a_week(calm_week, tmp_path):
+    folder = Path(calm_week.statistics.uri, "Split-train")
+    measured = SHIFTS.read(folder)
+    assert measured == ()
+    try:
+        SHIFTS.write(folder, (Shift("span-00002", "swapped", ("light", "width")),))
+        verdict = calm_week.judge(tmp_path)
+    finally:
+        SHIFTS.write(folder, measured)
+    assert (
+        verdict.result == "fail" and "light and width of span-00002 have swapped places" in verdict.reasons[0]
+    )
 
 
 def test_an_unknown_lane_shifted_labels_and_half_the_light_block_and_are_named(strange_week, tmp_path):
