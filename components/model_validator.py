@@ -111,6 +111,7 @@ def _gather(
     measured = Path(inputs["measured"].uri)
     on_eval = read_answers(measured, workload)
     lines = list(OUT_OF_FOLD.read(Path(inputs["model_run"].uri)))
+
     return _Given(
         examples=examples,
         baseline=inputs["baseline_model"],

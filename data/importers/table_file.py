@@ -309,23 +309,28 @@ class _Reader:
         texts = {
             key: self._read_text(values[key], key) for key in values if key not in ("features", "missing")
         }
+
         if values and "role" not in texts:
             self._note(node, f"the role of {name} is missing")
         self._check_known(values.get("role"), f"the role of {name}", texts.get("role", ""), ROLES)
         self._check_known(
             values.get("form"), f"the form of {name}", texts.get("form", ""), (*NUMBERS, *TIMES)
         )
-        features, missing = dict[str, str](), list[str]()
+
+        features: dict[str, str] = {}
         if "features" in values:
             for feature, part in self._read_mapping(values["features"], "features").items():
                 features[feature] = self._read_text(part, feature)
                 self._check_known(part, feature, features[feature], PARTS)
+
+        missing: list[str] = []
         if "missing" in values:
             node = values["missing"]
             if isinstance(node.value, list) and not any(isinstance(item, tuple) for item in node.value):
                 missing = [self._read_text(item, "missing") for item in node.value]
             else:
                 self._note(node, f"missing of {name} is no list of texts, such as ['-9999']")
+
         return ColumnEntry(features=features, missing=tuple(missing), **texts)
 
     def _check_known(self, node: Any, what: str, text: str, known: Collection[str]) -> None:

@@ -98,6 +98,7 @@ def _read_list(file: Path, labels: Sequence[str]) -> Iterator[_Decision]:
                     "It lists examples with their corrected labels.",
                     "Correct that row, and run the same command again: nothing was changed.",
                 )
+
             place, row = item
             values = [row[name] for name in _COLUMNS]
             span, _, example = values[0].partition("/")
@@ -114,6 +115,7 @@ def _check(
     widest = DataSettings(max_characters=1_000_000)
     source = load_source(workload.source).open_source(workload, widest)
     labels = {row.id: row.label for row in source.rows(span) if isinstance(row, Row)}
+
     corrections, digest = read_corrections(span), digest_files_of_rows(span)
     chosen: dict[str, _Decision] = {}
     for decision in decisions:
@@ -122,6 +124,7 @@ def _check(
         label = earlier.label if earlier and earlier.was == original else original
         if earlier and label == decision.label != decision.was:
             continue  # recorded by the same command, which did not get to its end
+
         if original is None or label != decision.was:
             has = f"has the label {label!r}, not {decision.was!r}" if original else "is not there"
             raise UsageError(

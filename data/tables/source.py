@@ -111,8 +111,10 @@ def _read_file(
                 spans,
             )
         return _read_records(span, path, columns, workload.numbers)
+
     header = read_header(path, spans)
     check_once(path, header, header, spans)
+
     # A column that was added later may be there all the same.
     empty = dict.fromkeys(set(workload.list_added(span.number)) - {*header}, "")
     missing = [name for name in columns if name not in header and name not in empty]
