@@ -93,7 +93,8 @@ def _list_cell_names(columns: Sequence[Column]) -> list[str]:
 
 def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     """Reads and checks a contract; returns the columns that its numbers come from."""
-    mismatches = find_mismatches(contract, {"kind": "row", "version": 3})
+    version = 4 if contract.get("version") == 4 else 3  # 4 has columns with texts for a missing number
+    mismatches = find_mismatches(contract, {"kind": "row", "version": version})
     mismatches += [f"{key} is missing" for key in _KEYS if key not in contract]
     for kind, needed in _ITEM_KEYS.items():
         for item in contract.get(kind, ()):

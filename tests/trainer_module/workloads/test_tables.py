@@ -22,6 +22,7 @@ from edgeline.edge.inspect import find_problems, inspect
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.micro import SOURCE, write_c_array
 from edgeline.errors import UsageError
+from edgeline.records.columns import Column
 from edgeline.records.edge import PREPROCESSING
 from edgeline.records.workload import Workload
 from pipeline.workloads import BUILT_IN, with_features
@@ -149,6 +150,21 @@ def test_a_number_close_to_the_largest_float32_is_scored_by_graph_and_contract(t
     PREPROCESSING.write(tmp_path, make_contract(transform, ModelSettings(), alone))
     ours = np.concatenate([preprocess(row, PREPROCESSING.read(tmp_path)) for row in rows])
     np.testing.assert_allclose(ours, graph, atol=1e-5)
+
+
+def test_a_text_for_no_reading_is_missing_on_a_device_and_older_readers_refuse_the_contract(
+    table_transform, tmp_path
+):
+    transform, settings = table_transform
+    assert make_contract(transform, settings, TABLE)["version"] == 3
+    described = replace(TABLE, columns={"income": Column("income", missing=("-9999",))})
+    PREPROCESSING.write(tmp_path, make_contract(transform, settings, described))
+    contract = PREPROCESSING.read(tmp_path)
+    assert contract["version"] == 4
+    row = {"constant": "3", "empty": "", "city": "Ulm", "any col/umn": "b"}
+    empty, marked, other = (preprocess(row | {"income": cell}, contract) for cell in ("", "-9999", "-999"))
+    np.testing.assert_array_equal(marked, empty)
+    assert (other != empty).any()
 
 
 def test_numbers_are_scored_without_the_missing_ones(transform, splits):

@@ -16,7 +16,7 @@ const DATE = /^(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?$/;
 const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?(?:[.,](\d{1,6})\d*)?(?:Z|([+-])([01]\d|2[0-3])(?::?(\d\d))?)?)?$/;
 
 export function checkRow(contract: RowContract): void {
-  if (contract.version !== 3) throw new Refused("contract", {key: "version", value: contract.version});
+  if (![3, 4].includes(contract.version)) throw new Refused("contract", {key: "version", value: contract.version});
   for (const {column} of contract.numbers) {
     const forms = [...Object.keys(TIMES), "number", "number with decimal comma", "number with commas at thousands"];
     const parts = ["", "weekday", "hour", "month", "age", "days"];
