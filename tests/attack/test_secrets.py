@@ -199,7 +199,7 @@ def test_an_error_of_any_origin_shows_no_secret_on_the_console_in_records_and_in
 WORKER = """
 import logging, os, sys
 from pathlib import Path
-from edgeline.failures import describe
+from edgeline.failures import describe_error
 from edgeline.records.events import EventWriter, Failed, Warned
 from edgeline.visible import guard_logs
 from edgeline.workspace.runs import RunFolder
@@ -212,7 +212,7 @@ try:
     raise RuntimeError(f"cannot connect to proxy {os.environ['HTTPS_PROXY']}")
 except RuntimeError as error:
     logging.exception("failed with %s", os.environ["AWS_ENDPOINT_URL"])
-    tell(Failed(describe(error, "Trainer")))
+    tell(Failed(describe_error(error, "Trainer")))
 sys.exit(1)
 """
 
