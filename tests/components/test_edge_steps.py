@@ -363,4 +363,4 @@ def test_a_production_model_that_cannot_read_the_examples_is_a_warning(trained, 
     verdict, _ = validate(trained, edge_models, tmp_path, production, EVERY_DROP)
     assert verdict.passed
     (warning,) = verdict.warnings
-    assert "its SavedModel cannot read the examples of today (Feature: column" in warning
+    assert "its SavedModel cannot read the examples of today (It reads the feature column (float)" in warning
