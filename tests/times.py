@@ -72,7 +72,8 @@ class Times:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if not self.tests:
             return
-        total = measure_cpu() + self._workers_cpu_s
+        own = os.times()
+        total = own.user + own.system + self._workers_cpu_s if self._workers_cpu_s else measure_cpu()
         tests, fixtures = self.tests.most_common(), self.fixtures.most_common()
         times = {"total": total, "tests": dict(tests), "fixtures": dict(fixtures)}
         if cache := getattr(self._config, "cache", None):

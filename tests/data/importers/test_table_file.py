@@ -42,6 +42,12 @@ def test_what_is_written_is_read_and_the_age_is_up_to_the_time(tmp_path):
     assert read_table_file(tmp_path / "none") is None
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / TABLE).write_bytes("ä".encode("cp1252"))
+    with pytest.raises(UsageError, match=r"table\.yaml has mistakes:\n  It cannot be read \(.*utf-8"):
+        read_table_file(tmp_path)
+
+
 def test_a_column_is_added_below_the_last_one_and_all_else_stays_as_it_is_written(tmp_path):
     (tmp_path / TABLE).write_text("""\
 version: 1  # of the file

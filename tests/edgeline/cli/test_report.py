@@ -142,7 +142,7 @@ def test_the_index_marks_what_people_did_to_production(report, tmp_path, workspa
     before = Path(report("--index")[1].strip()).read_text()
     assert list(upkeep.collect_releases(root, "shelf", 1)) == [2]
     vouch(root, make_key())
-    store_of_releases.rotate(root, "shelf", make_key(), make_key(2))
+    upkeep.rotate(root, "shelf", make_key(), make_key(2))
     assert Path(report("--index")[1].strip()).read_text() == before
 
 

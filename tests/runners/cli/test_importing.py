@@ -204,6 +204,8 @@ def test_an_archive_of_photos_is_a_source_by_its_name(tmp_path, command, runs):
     result = command("run", "My Photos.tar.gz")
     assert result.code == 0 and "My Photos.tar.gz is one folder per class" in result.out, result
     assert runs[-1].data == Path("workspace/data/my-photos")
+    inspected = command("data", "inspect", "src", "--data", "photos")
+    assert inspected.code == 2 and "src has photos." in inspected.err
 
 
 def test_photos_are_not_imported_into_a_table_nor_a_table_into_photos(tmp_path, command, runs):
