@@ -24,6 +24,8 @@ _LONGEST_SHOWN = 200
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+# Not ruamel.yaml, which has 1.2's scalars: it takes 140 ms to import where PyYAML takes 18, and 3.3 s to load
+# 2,000 columns of a table where libyaml takes 0.16.
 class _Loader(yaml.SafeLoader):
     """A YAML loader with 1.2's scalars: `off` and `no` stay words (a severity, a label), `1e-3` is a number.
 
