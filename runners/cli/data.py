@@ -128,7 +128,9 @@ def inspect(source: str, data: Path | None, workspace: Path, importing: ImportOp
     for sentence in inspect_source(source, folder, importing, explain):
         say(sentence)
     if not explain:
-        say(f"Import it: edgeline data import {shlex.quote(source)} --data {shlex.quote(str(folder))}")
+        encoding = ["--encoding", importing.encoding] if importing.encoding else []
+        words = shlex.join([source, *encoding, "--data", str(folder)])
+        say(f"Import it: edgeline data import {words}")
     return 0
 
 

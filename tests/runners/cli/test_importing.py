@@ -241,7 +241,7 @@ def test_an_encoding_that_cannot_be_found_is_named(tmp_path, command, runs):
     (tmp_path / "a.csv").write_bytes("\n".join(["acid,kind", *lines]).encode("cp1251"))
     assert "--encoding" in command("run", "a.csv", "--label", "kind").err
     inspected = command("data", "inspect", "a.csv", "--label", "kind", "--encoding", "cp1251", "--data", "x")
-    assert inspected.code == 0
+    assert inspected.code == 0 and "data import a.csv --encoding cp1251 --data x" in inspected.out
     result = command("run", "a.csv", "--label", "kind", "--encoding", "cp1251")
     assert result.code == 0 and "клапан, насос" in result.out
     result = command("data", "import", "a.csv", "--encoding", "cp1251", "--data", "x")
