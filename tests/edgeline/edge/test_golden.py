@@ -80,7 +80,7 @@ def test_a_contract_that_says_what_was_trained_on_passes_with_its_largest_differ
         ("categories/0/vocabulary", ["m-02", "m-01", "m-03"], "it is 1, not 0; 4 of 16 values"),
         ("missing", ["na"], "the input is refused: load: '' is not a number."),
         ("readings", 1, "the input is refused: The column 'load' has 2 readings."),
-        ("version", 4, "the input is refused: The preprocessing contract is not supported: version is 4"),
+        ("version", 5, "the input is refused: The preprocessing contract is not supported: version is 5"),
     ],
 )
 def test_a_contract_of_rows_that_was_changed_fails_by_example_place_and_values(path, value, found):

@@ -85,7 +85,7 @@ def test_another_form_is_refused_with_the_cell(cells: dict, found: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({"version": 4}, "version is 4, not 3"),
+        ({"version": 5}, "version is 5, not 3"),
         ({"version": "1"}, "version is '1', not 3"),
         ({"missing": None, "clip": None}, ""),
         ({"numbers": [{"name": "price", "mean": 0, "deviation": 1}]}, "column of 'price' is missing"),
