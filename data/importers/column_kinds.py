@@ -76,6 +76,7 @@ class Described:
     guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
     left_out: tuple[tuple[str, str], ...] = ()  # columns, each with why
     added: Mapping[str, ColumnEntry] = field(default_factory=dict)  # those that earlier spans do not have
+    lacking: int = 0  # rows of earlier spans without them
 
 
 def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Described:
@@ -100,7 +101,7 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
             form = table.forms[name] if role == TIME else ""
             entries[name] = ColumnEntry(role, form, reason=f"was named with --{role}")
             continue
-        case, rule, verdict = _judge(make_case(table, named, name), ask)
+        case, rule, verdict = _judge(_make_case(table, named, name), ask)
         if rule.verdict == ASK:
             guessed.append((name, verdict))
         if verdict == LEAVE_OUT:
@@ -126,8 +127,7 @@ def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
     guess = column.guess_kind(case.form)
     if not ask:
         return case, rule, guess
-    cells = ", ".join(list(column.values or column.sampled)[:4])
-    case = replace(case, chosen=ask(column.name, cells, guess))
+    case = replace(case, chosen=ask(column.name, column.show_cells(), guess))
     rule = judge_column(case)
     return case, rule, rule.verdict
 
@@ -136,7 +136,7 @@ def _find_named_role(name: str, roles: Roles) -> str:
     return next((role for role in (TEXT, LABEL, GROUP, TIME) if getattr(roles, role) == name), "")
 
 
-def make_case(table: TableProfile, named: Named, name: str) -> Case:
+def _make_case(table: TableProfile, named: Named, name: str) -> Case:
     """Returns the case of a column, about which the rules are asked."""
     reserved, chosen = list_reserved(named.readings), named.chosen.get(name, "")
     return Case(table.columns[name], table.labels, table.forms[name], named.roles.time, reserved, chosen)
@@ -147,7 +147,7 @@ def explain_column(table: TableProfile, named: Named, name: str) -> Iterator[str
     if role := _find_named_role(name, named.roles):
         yield f"{name} is the {role}: no rule is asked."
         return
-    case = make_case(table, named, name)
+    case = _make_case(table, named, name)
     decides = judge_column(case)
     for number, rule in enumerate(RULES[: RULES.index(decides) + 1], 1):
         answer = f"yes: {rule.verdict}" if rule is decides else "no"
@@ -228,7 +228,7 @@ def add_columns(
             "Leave out the option.",
         )
     for name in names:
-        case = make_case(table, named, name)
+        case = _make_case(table, named, name)
         rule = judge_column(case)
         if rule.verdict == LEAVE_OUT:
             raise UsageError(
@@ -252,8 +252,7 @@ def ask_for_new(
     answers = dict[str, str]()
     for name in left_out:
         if name and name not in known:
-            column = table.columns[name]
-            answers[name] = ask(name, ", ".join(list(column.values or column.sampled)[:4]), LEAVE_OUT)
+            answers[name] = ask(name, table.columns[name].show_cells(), LEAVE_OUT)
     return {name: answer for name, answer in answers.items() if answer != LEAVE_OUT}
 
 

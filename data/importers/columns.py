@@ -420,6 +420,10 @@ class ColumnProfile:
         }
         return tuple(part for part, fit in fits.items() if fit)
 
+    def show_cells(self) -> str:
+        """Returns its first values, for a question about it."""
+        return ", ".join(list(self.values or self.sampled)[:4])
+
     def find_sentinels(self) -> list[tuple[float, int]]:
         """Returns numbers that are frequent and far from all others, like -9999, each with its count."""
         lows, highs = (sorted(extremes) for extremes in self.extremes)

@@ -58,6 +58,7 @@ class Earlier:
     is_first: bool  # whether there is no span
     labels: tuple[str, ...]
     file: TableFile | None  # how the columns are read; None if nothing fixes that
+    roles: Roles | None  # the columns that have a role; None if nothing fixes any
 
 
 def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earlier]:
@@ -71,8 +72,8 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
         check_kind(data_dir, f"{src} has texts", "text")
     else:
         check_kind(data_dir, f"{src} has rows", "table", "sensor")
-    file, own = read_table_file(data_dir), read_roles(data_dir)
-    roles = named.roles
+    file = read_table_file(data_dir)
+    own, roles = _find_earlier_roles(data_dir, file), named.roles
     if own and not roles.text:
         roles = _keep_roles(data_dir, roles, own)
     readings = _keep_readings(data_dir, named.readings, file.readings if file else 0, roles.time)
@@ -88,7 +89,7 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
     if file:
         chosen = {name: kind for name, kind in named.chosen.items() if name not in named.add}
         _check_chosen(data_dir, file, chosen)
-    return named, Earlier(not find_spans(data_dir), labels, file)
+    return named, Earlier(not find_spans(data_dir), labels, file, own)
 
 
 def read_roles(data_dir: Path) -> Roles | None:
@@ -96,7 +97,11 @@ def read_roles(data_dir: Path) -> Roles | None:
 
     It is None if neither names any. Raises UsageError if one of the two cannot be read.
     """
-    if file := read_table_file(data_dir):
+    return _find_earlier_roles(data_dir, read_table_file(data_dir))
+
+
+def _find_earlier_roles(data_dir: Path, file: TableFile | None) -> Roles | None:
+    if file:
         return file.roles
     columns = {f"{role}_column": str for role in (LABEL, GROUP, TIME, TEXT)}
     own = read_workload(data_dir, **columns)
@@ -222,12 +227,12 @@ def _check_chosen(data_dir: Path, file: TableFile, chosen: Mapping[str, str]) ->
         )
 
 
-def find_roles(data_dir: Path, table: Table, roles: Roles) -> Roles:
+def find_roles(table: Table, roles: Roles, earlier: Roles | None) -> Roles:
     """Returns the roles with the group that texts of earlier spans have, if the table has that column.
 
     Raises UsageError if the table lacks a column that a run reads.
     """
-    own = read_roles(data_dir) or Roles("")
+    own = earlier or Roles("")
     if roles.text and not roles.group and own.group in table.header:
         roles = replace(roles, group=own.group)
     for role in (LABEL, GROUP, TIME):

@@ -11,7 +11,7 @@ from pathlib import Path
 from data.importers.column_kinds import Described
 from data.importers.curated_schema import build_table_schema, build_text_schema
 from data.importers.import_report import TableReport
-from data.importers.known_rows import count_lacking, count_relabelled, digest_row, find_known_rows
+from data.importers.known_rows import count_relabelled, digest_row, find_known_rows
 from data.importers.table_file import TABLE, TableFile, add_columns, write_table_file
 from data.importers.table_profile import TableProfile, read_labelled
 from data.importers.table_remarks import remark_on_rows
@@ -38,7 +38,12 @@ class Plan:
 
     noun: str  # of an example
     settings: DataSettings  # by which rows become examples
-    file: TableFile
+    described: Described
+
+    @property
+    def file(self) -> TableFile:
+        """How each column is read."""
+        return self.described.file
 
 
 @dataclass(frozen=True)
@@ -52,14 +57,12 @@ class _Layout:
     settings: Mapping[str, str | Mapping[str, Column]]  # of the workload
 
 
-def write_table_span(
-    table: Table, profile: TableProfile, plan: Plan, described: Described, data_dir: Path
-) -> TableReport:
+def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: Path) -> TableReport:
     """Writes the rows that no span has as a new one, if there are any, and its workload's files.
 
     Raises DataRefused if an earlier span cannot be read, and as `add_span` does.
     """
-    file, roles = plan.file, plan.file.roles
+    file, roles, described = plan.file, plan.file.roles, plan.described
     layout = _lay_out_texts(profile, plan) if roles.text else _lay_out_rows(profile, plan, table.header)
     labels = tuple(sorted(profile.labels))
     new_labels: tuple[str, ...] = ()
@@ -97,7 +100,7 @@ def write_table_span(
 
     # The new columns, and the new rows.
     if described.added:
-        remarks.append(_add_columns(data_dir, plan, described))
+        remarks.append(_add_columns(data_dir, plan))
     span = add_span(data_dir, fill) if count < profile.rows else None
     return TableReport(
         source=table.shown,
@@ -119,17 +122,16 @@ def write_table_span(
     )
 
 
-def _add_columns(data_dir: Path, plan: Plan, described: Described) -> str:
+def _add_columns(data_dir: Path, plan: Plan) -> str:
     """Adds columns to the files of the workload; returns a sentence on the earlier spans, which lack them."""
-    added = TableFile({**plan.file.columns, **described.added})
-    since = {entry.since for entry in described.added.values()}.pop()
-    numbers = {name: column for name, column in added.numbers.items() if column.name in described.added}
-    categories = [name for name in added.categories if name in described.added]
-    lacking = sum(count_lacking(data_dir, [*described.added]).values())
+    file, added = plan.file, plan.described.added
+    since = next(iter(added.values())).since
+    numbers = {name: column for name, column in file.numbers.items() if column.name in added}
+    categories = [name for name in file.categories if name in added]
     write_features(data_dir, numbers, categories, plan.settings.readings, since)
-    add_columns(data_dir, described.added)
-    names = join_names(sorted(described.added))
-    rows = format_count(lacking, "row")
+    add_columns(data_dir, added)
+    names = join_names(sorted(added))
+    rows = format_count(plan.described.lacking, "row")
     return f"A model reads {names} from {since} on; {rows} of the spans before are without."
 
 

@@ -31,7 +31,7 @@ from data.importers.import_report import (
 )
 from data.importers.known_rows import count_lacking, list_columns
 from data.importers.table_examples import plan_examples
-from data.importers.table_file import AS_CATEGORY, LEAVE_OUT, TABLE, Roles, list_reserved, write_table_file
+from data.importers.table_file import AS_CATEGORY, LEAVE_OUT, TABLE, list_reserved, write_table_file
 from data.importers.table_profile import TableProfile, add_endings, profile_table
 from data.importers.table_remarks import (
     explain_categories,
@@ -85,8 +85,8 @@ def import_table(
 
         # The second pass, which writes the examples that rows become.
         examples = plan_examples(week.table, profile, roles, week.named.readings, earlier.is_first)
-        plan = Plan(week.noun, examples.settings, file)
-        imported = write_table_span(week.table, profile, plan, week.described, data_dir)
+        plan = Plan(week.noun, examples.settings, week.described)
+        imported = write_table_span(week.table, profile, plan, data_dir)
         new = {name: count for name, count in examples.counts.items() if name not in earlier.labels}
         warnings = [*examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_spellings(new)]
         warnings += warn_of_cells(profile, roles, week.noun)
@@ -134,7 +134,8 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     named = replace(named, chosen=chosen)
 
     # The source, and the first pass over its rows.
-    table, roles = _open_source(src, scratch, data_dir, named)
+    table = _open_source(src, scratch, named)
+    roles = find_roles(table, named.roles, earlier.roles)
     named = replace(named, roles=roles)
     _check_names(table, named, earlier)
     if lines := find_names_below(table, roles.label):
@@ -173,11 +174,12 @@ def _add_columns(
         return named, described
     lacking = count_lacking(data_dir, named.add)
     since = 1 + max((number for number, rows in lacking.items() if rows), default=0)
-    return named, add_columns(profile, named, described, name_span(since), ask)
+    described = add_columns(profile, named, described, name_span(since), ask)
+    return named, replace(described, lacking=sum(lacking.values()))
 
 
-def _open_source(src: str, scratch: Path, data_dir: Path, named: Named) -> tuple[Table, Roles]:
-    """Opens a table, and completes the roles by those of earlier spans. Raises as `import_table` does."""
+def _open_source(src: str, scratch: Path, named: Named) -> Table:
+    """Opens a table. Raises as `import_table` does."""
     table = open_table(src, scratch, named.roles.columns, named.query, named.sheet, named.encoding)
     if not named.roles.text and is_json(table.path):
         raise UsageError(
@@ -185,7 +187,7 @@ def _open_source(src: str, scratch: Path, data_dir: Path, named: Named) -> tuple
             "Tables are read from CSV, .xlsx, Parquet and databases.",
             "Name the column with --text COLUMN, or write the table as CSV.",
         )
-    return table, find_roles(data_dir, table, named.roles)
+    return table
 
 
 def _check_names(table: Table, named: Named, earlier: Earlier) -> None:

@@ -278,7 +278,7 @@ def _start_describing() -> "closing[DecoderProcess]":
 
 def _load_settings(workload: Path) -> "Settings":
     """Returns the settings of runs on the data, as far as its workload file sets them."""
-    from pipeline.settings import load_settings as load_settings
+    from pipeline.settings import load_settings
     from pipeline.workloads import find_workload
 
     return load_settings(find_workload(str(workload)).settings if workload.is_file() else {})
