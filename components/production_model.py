@@ -61,6 +61,7 @@ def ProductionModel(
     model.set_int_custom_property("has_model", int(release is not None))
     model.set_int_custom_property("version", release.version if release else 0)
     target = Path(path_utils.serving_model_dir(model.uri))
+    asked = list[int]()  # versions whose figures at their push are asked for
     if release is None:
         # On a cluster, an empty folder would not reach the next step.
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,16 +92,17 @@ def ProductionModel(
             file = ""
         model.set_string_custom_property("edge_file", file)
         in_eval = artifact_utils.get_split_uri([examples], "eval")
-        model.set_string_custom_property("mismatch", mismatch := _find_mismatch(target, in_eval))
+        mismatch = _find_mismatch(target, in_eval)
+        model.set_string_custom_property("mismatch", mismatch)
         if mismatch:
-            PUSHED.write(Path(model.uri), find_pushed(push, model_name, [release.version]))
+            asked.append(release.version)
         EARLIER.write(Path(model.uri), tuple(score_releases(push, model_name, release.version, in_eval)))
     if served := SERVED.find(Path(quarantine.uri)):
         # The ModelValidator names those that the store never had.
-        versions = [version.version for version in served.versions]
-        pushed = PUSHED.find(Path(model.uri)) or {}
-        PUSHED.write(Path(model.uri), {**pushed, **find_pushed(push, model_name, versions)})
+        asked += [version.version for version in served.versions]
         SKEW.write(Path(model.uri), tuple(measure_skew(push, model_name, Path(quarantine.uri))))
+    if asked or served:
+        PUSHED.write(Path(model.uri), find_pushed(push, model_name, dict.fromkeys(asked)))
 
 
 def _find_mismatch(saved_model: Path, folder: str) -> str:

@@ -223,7 +223,8 @@ def measure_drift(
         return ()
     curated = tfdv.load_schema_text(str(schema))
     added = read_since(curated)
-    span, others = (_count_present(dataset, added) for dataset in (span, others))
+    if added:
+        span, others = _count_present(span, added), _count_present(others, added)
     binned = [
         statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
         for dataset in _count_in_tenths(span, others)

@@ -41,8 +41,6 @@ def find_shifts(columns: Mapping[str, Sequence[Any]], others: Mapping[str, Seque
     """
     spans = np.array([name_span(number) for number in columns["span"]])
     names, matrix = _stack_numbers(columns)
-    if len(names) < 2:
-        return
     for span, compared in others.items():
         new, old = matrix[spans == span], [matrix[spans == other] for other in compared]
         old = [rows for rows in old if len(rows) >= _LEAST_TO_COMPARE]
@@ -71,7 +69,7 @@ def _stack_numbers(columns: Mapping[str, Sequence[Any]]) -> tuple[list[str], Flo
         if counts.max() <= _MOST_ALIKE * len(numbers):
             names.append(name)
             stacked.append(numbers)
-    return names, np.stack(stacked, 1) if stacked else np.empty((0, 0))
+    return names, np.stack(stacked, 1) if stacked else np.empty((len(columns["span"]), 0))
 
 
 def _find_swapped(names: Sequence[str], new: Floats, old: Floats) -> Iterator[tuple[str, str]]:
@@ -100,7 +98,7 @@ def _find_moved(span: str, names: Sequence[str], new: Floats, old: Sequence[Floa
         rest = np.concatenate([other for number, other in enumerate(old) if number != place])
         usual = np.maximum(usual, _measure_errors(rest, rows).mean(0))
     before = np.concatenate(old)
-    in_sample, errors = _measure_errors(before, before), _measure_errors(before, new)
+    in_sample, errors = np.split(_measure_errors(before, np.concatenate([before, new])), [len(before)])
 
     noise = in_sample.std(0) / np.sqrt(len(new))
     beyond = errors.mean(0) - in_sample.mean(0) > _BEYOND_NOISE * noise
