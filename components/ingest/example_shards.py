@@ -123,6 +123,7 @@ class ReadRows(_Worker):
         plan, usable, ends, sides = self._plan, 0, Ends(), dict[str, str]()
         folder = plan.scratch / span.name
         done_ids = _read_done_ids(folder)
+
         with write_atomically(folder / "quarantined-rows.jsonl") as quarantined:
             try:
                 corrections = read_corrections(span)
@@ -145,6 +146,7 @@ class ReadRows(_Worker):
                 # Beam would raise another exception that begins with this message.
                 refusal = (error.found, error.why, error.do, error.spans)
                 _write_json(plan.scratch, REFUSED.replace("*", span.name), refusal)
+
         _write_json(folder, "read.json", SpanRead(span.name, usable, replace(ends, sides=sides)))
 
 

@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def file(self) -> TableFile:
-        """How each column is read."""
+        """Returns how each column is read."""
         return self.described.file
 
 

@@ -145,7 +145,8 @@ def _parse_comparison(match: re.Match[str], forms: Mapping[str, str]) -> Parsed:
     first, *rest = _SIGN.split(match["sides"])
     signs, sides = rest[::2], [_parse_side(side) for side in (first, *rest[1::2])]
     tolerance = float(match["tolerance"] or 0)
-    names = tuple(dict.fromkeys(name for side in sides for _, name in side if isinstance(name, str)))
+    terms = [term for side in sides for _, term in side]
+    names = tuple(dict.fromkeys(term for term in terms if isinstance(term, str)))
     if not names:
         raise ValueError("it names no column")
 
@@ -266,7 +267,8 @@ def check_columns(spans: Sequence[Span], workload: Workload) -> None:
     if not names:
         return
     files = [path for span in spans for path in find_files(span, *_WITH_HEADER, *_RECORDS)]
-    known = {name for path in files if path.name.endswith(_WITH_HEADER) for name in read_header(path)}
+    headers = [read_header(path) for path in files if path.name.endswith(_WITH_HEADER)]
+    known = set[str]().union(*headers)
     if known and (missing := sorted(names - known)):
         columns = f"The columns are {join_names(sorted(known))}."
         nearest = " ".join(filter(None, (suggest(name, known) for name in missing)))

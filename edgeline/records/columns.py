@@ -99,9 +99,8 @@ class Column:
     part: str = ""
     until: str = ""  # the other column of an age
     until_form: str = ISO
-    missing: tuple[
-        str, ...
-    ] = ()  # texts of this column that stand for a missing number, beside the usual ones
+    # Texts of this column that stand for a missing number, beside the usual ones.
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.form not in (*NUMBERS, *TIMES) or self.until_form not in TIMES:

@@ -17,9 +17,9 @@ def format_since(span: str) -> str:
 
 def read_since(schema: "schema_pb2.Schema") -> dict[str, int]:
     """Returns the number of the first span with a feature, for each that was added later."""
-    return {
-        feature.name: int(match[1])
-        for feature in schema.feature
-        for tag in feature.annotation.tag
-        if (match := SPAN_NAME.fullmatch(tag.removeprefix(_SINCE)))
-    }
+    first = dict[str, int]()
+    for feature in schema.feature:
+        for tag in feature.annotation.tag:
+            if match := SPAN_NAME.fullmatch(tag.removeprefix(_SINCE)):
+                first[feature.name] = int(match[1])
+    return first

@@ -41,6 +41,7 @@ def describe_facts(facts: Facts) -> dict[str, Lines]:
         "Data": dict(_describe_data(facts)),
         "Training": dict(_describe_training(facts)),
     }
+
     if facts.data is not None:
         reasons = sorted({reason for span in facts.data.spans for reason in span.rejected})
         sections["Drift"] = dict(_describe_drift(facts.data.features))
@@ -49,6 +50,7 @@ def describe_facts(facts: Facts) -> dict[str, Lines]:
             reason: count(sum(span.rejected.get(reason, 0) for span in facts.data.spans))
             for reason in reasons
         }
+
     sections["Edge files"] = dict(_describe_edge_files(facts))
     sections["Time"] = {
         **{

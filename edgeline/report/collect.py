@@ -56,6 +56,7 @@ def collect_facts(sources: Sources, run: Run) -> facts.Facts:
     if data is not None and run.spans:
         # A cached ingest lists the spans that were excluded when it ran, so the run's own list replaces them.
         data = replace(data, excluded=run.excluded_spans)
+
     return facts.Facts(
         run=replace(run, tuned=search.found.values) if search is not None else run,
         data=data,

@@ -51,6 +51,7 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
     excluded = {span for row in rows for span in row.excluded}
     exclusions = [Mark(span.when, "exclude", reason=span.reason, span=span.span) for span in excluded]
     marks = sorted((*by_hand, *exclusions), key=lambda mark: mark.when, reverse=True)
+
     return render(
         "index.html",
         model=model,

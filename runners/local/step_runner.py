@@ -48,6 +48,7 @@ class StepRunner(LocalDagRunner):
         connection = getattr(connections, connections.WhichOneof("connection_config"))
         chosen = [node for node in pipeline.nodes if self._only in (None, node.pipeline_node.node_info.id)]
         self._tell(Planned(tuple(node.pipeline_node.node_info.id for node in chosen)))
+
         for item in chosen:
             node = item.pipeline_node
             if self._only is not None:
@@ -56,6 +57,7 @@ class StepRunner(LocalDagRunner):
             alone.CopyFrom(pipeline)
             del alone.nodes[:]
             alone.nodes.append(item)
+
             self.step = node.node_info.id
             self._tell(StepChanged(Step(self.step, "running")))
             started = time.monotonic()

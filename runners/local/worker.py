@@ -38,6 +38,7 @@ def main(run_dir: str, step: str | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C, and sends SIGTERM.
     guard_logs()
     listen(tell)
+
     runner: StepRunner | None = None
     try:
         runner, pipeline = _prepare(folder, tell, step)
