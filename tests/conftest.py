@@ -1,18 +1,15 @@
 """Fixtures of all tests: servers, buckets, records and workspaces. The slow tests run first."""
 
 import gc
-import logging
 import os
 import signal
 import socket
 import tempfile
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -27,7 +24,7 @@ from tests.disks import mount_disk
 from tests.edgeline.alerts.servers import Hook
 from tests.outputs import write_run
 from tests.postgres import serve
-from tests.s3 import Proxy, point_to
+from tests.s3 import Proxy, point_to, serve_moto, serve_versitygw
 
 pytest_plugins = ["tests.messages", "tests.browser", "tests.times", "tests.draws"]
 # The time of an example depends on the machine more than on the code.
@@ -56,34 +53,16 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Each takes minutes: one that begins last would run alone while the other cores wait.
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    items[:] = [item for item in items if not (item.get_closest_marker("moto") and "versitygw" in item.name)]
 
 
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
+@pytest.fixture(scope="module", params=["moto", pytest.param("versitygw", marks=pytest.mark.exhaustive)])
+def s3_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """Starts an S3 server for a module, points the environment to it, and yields its address."""
-    from moto import backends
-    from moto.s3.responses import S3Response
-    from moto.server import ThreadedMotoServer
-
-    modules = list(backends.list_of_moto_modules())
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    address = "http://{}:{}".format(*server.get_host_and_port())
-    put_object, lock = S3Response.put_object, threading.Lock()
-
-    def put_alone(self: S3Response) -> Any:
-        with lock:
-            return put_object(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        # The server lists its 200 folders at each request, a tenth of its time.
-        patch.setattr(backends, "list_of_moto_modules", lambda: modules)
-        # Unlike S3, the server lets two requests pass the same condition, and one is lost.
-        patch.setattr(S3Response, "put_object", put_alone)
-        point_to(address, patch)
+    with ExitStack() as stack:
+        address = stack.enter_context(serve_moto() if request.param == "moto" else serve_versitygw())
+        point_to(address, stack.enter_context(pytest.MonkeyPatch.context()))
         yield address
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,18 @@
-"""The environment of clients of S3, and a proxy between them and the server."""
+"""Two S3 servers, the environment of their clients, and a proxy between them."""
 
 import asyncio
+import logging
 import os
+import shutil
+import socket
+import subprocess
+import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -27,6 +36,54 @@ def point_to(address: str, patch: pytest.MonkeyPatch) -> None:
     patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     # Instances are cached by their arguments, to which the environment does not belong.
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@contextmanager
+def serve_moto() -> Iterator[str]:
+    """Starts moto's server in a thread and yields its address."""
+    from moto import backends
+    from moto.s3.responses import S3Response
+    from moto.server import ThreadedMotoServer
+
+    modules = list(backends.list_of_moto_modules())
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    put_object, lock = S3Response.put_object, threading.Lock()
+
+    def put_alone(self: S3Response) -> Any:
+        with lock:
+            return put_object(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # The server lists its 200 folders at each request, a tenth of its time.
+        patch.setattr(backends, "list_of_moto_modules", lambda: modules)
+        # Unlike S3, the server lets two requests pass the same condition, and one is lost.
+        patch.setattr(S3Response, "put_object", put_alone)
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@contextmanager
+def serve_versitygw() -> Iterator[str]:
+    """Starts the gateway of Versity, which keeps objects as files, and yields its address."""
+    gateway = shutil.which("versitygw", path=f"{os.environ['PATH']}:{Path.home()}/go/bin")
+    if gateway is None:
+        pytest.skip("no versitygw here: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = "{}:{}".format(*free.getsockname())
+    with tempfile.TemporaryDirectory(prefix="versitygw-") as folder:
+        command = [gateway, "--quiet", "--port", address, "posix", folder]
+        keys = {"ROOT_ACCESS_KEY": "test", "ROOT_SECRET_KEY": "test"}
+        process = subprocess.Popen(command, env=os.environ | keys, stdout=subprocess.DEVNULL)
+        while process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", int(address.split(":")[1]))):
+                break
+            time.sleep(0.1)
+        assert process.returncode is None, "versitygw does not start"
+        yield f"http://{address}"
+        process.terminate()
+        process.wait()
 
 
 class Proxy:

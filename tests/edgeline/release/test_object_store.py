@@ -303,6 +303,7 @@ def test_damage_in_a_store_is_found_by_fetching_every_object(url, candidate):
         assert message in " ".join(problems)
 
 
+@pytest.mark.moto
 def test_objects_that_stand_for_folders_and_other_objects_of_a_bucket_are_left_alone(s3_url, candidate):
     url, place = s3_url, locate(s3_url)
     odd = (

@@ -29,6 +29,7 @@ def strict(s3_server, monkeypatch):
     s3fs.S3FileSystem.clear_instance_cache()
 
 
+@pytest.mark.moto
 @pytest.mark.parametrize("name", ["a/ü, b+c%20d.jpg", "~a?b#c=&d;e@f:g$h!i'(j)*.jpg"])
 def test_an_object_is_fetched_by_one_signed_request_whatever_its_name(bucket, strict, monkeypatch, name):
     """The request does not go through s3fs, which takes four times the CPU time."""
@@ -42,6 +43,7 @@ def test_an_object_is_fetched_by_one_signed_request_whatever_its_name(bucket, st
         assert [method for method, _ in proxy.requests] == ["GET"]
 
 
+@pytest.mark.moto
 def test_wrong_keys_are_reported_when_an_object_is_fetched(bucket, strict, monkeypatch):
     fill(locate(bucket), ["x"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
