@@ -38,6 +38,7 @@ FILLED_IN = {
     r"tuner_results/10": "tuner_results/*",
     r'week\."$': 'week." --workload reviews',
     r"predict -$": "predict --workload customers -",
+    r"--explain price": "--explain mean_area",
     r"trust-unsigned": "trust-unsigned --yes",
     r"predict readings.csv --store": "predict readings.csv --workload readings --store",
 }
@@ -46,6 +47,7 @@ BEFORE = {
     # Of the weeks so far a run has nothing to push.
     r"push\.key=~": ".venv/bin/edgeline data generate --data workspace/sample --weeks 1",
     "edgeline rollback": ".venv/bin/edgeline promote 2 --reason R",
+    "--add wind": r"sed -i 's/\r$//; 1s/$/,wind/; 2,50s/$/,4.25/; 51,$s/$/,3.5/' customers.csv",
     "label_issues": "cp $(ls workspace/artifacts/ModelValidator/*/*/label_issues.csv | tail -n 1) . "
     "&& sed -i '2,$ s/$/ok/' label_issues.csv",
     "copied_bundle": "cp -r $(ls -d workspace/push/edge/shelf/[0-9]* | sort -V | tail -n 1) copied_bundle "
