@@ -242,8 +242,14 @@ fun turn(pixels: Array<IntArray>, orientation: Int): Array<IntArray> {
     return if (orientation in listOf(2, 3, 6, 7)) rows.map { it.reversedArray() }.toTypedArray() else rows
 }
 
+/** Refuses a contract that this reader would read wrongly: of a version that it does not know. */
+fun checkVersion(contract: JSONObject, known: IntRange) = contract.getInt("version").let {
+    require(it in known) { "preprocessing.json has version $it, and this reader knows ${known.joinToString(" and ")}" }
+}
+
 /** Turns upright RGB pixels into [size, size, channels], 0..255: Pillow's antialiased bilinear filter, twice. */
 fun preprocessPhoto(pixels: Array<IntArray>, contract: JSONObject): FloatArray {
+    checkVersion(contract, 3..3)
     val side = contract.getInt("max_side"); val size = contract.getInt("image_size"); val channels = contract.getInt("channels")
     val longest = max(pixels.size, pixels[0].size)
     fun scaled(length: Int) = if (longest > side) max(1, (2 * length * side + longest) / (2 * longest)) else length
@@ -277,6 +283,7 @@ fun resize(plane: Array<FloatArray>, width: Int, height: Int, round: Boolean): A
 
 /** Turns the cells of a row, or of a window of as many rows as the contract has readings, into [readings, channels]. */
 fun preprocessRow(cells: Map<String, List<String>>, contract: JSONObject): FloatArray {
+    checkVersion(contract, 3..4)
     val numbers = contract.getJSONArray("numbers").objects(); val clip = contract.getFloat("clip")
     val missing = contract.getJSONArray("missing").texts()
     val readings = contract.getInt("readings")
@@ -336,6 +343,7 @@ fun readTime(text: String, form: String): Double {
 
 /** Turns a text into token ids of words and then of pairs, [2 * length]. */
 fun preprocessText(text: String, contract: JSONObject): FloatArray {
+    checkVersion(contract, 3..3)
     val rules = contract.getJSONObject("tokenizer")
     fun points(text: String) = text.codePoints().toArray()
     val folds = points(rules.getString("fold_from")).zip(points(rules.getString("fold_to")).toList()).toMap()

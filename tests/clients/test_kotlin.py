@@ -106,6 +106,19 @@ fun main(arguments: Array<String>) {
 """
 
 
+# Gives each reader of a contract one of a later version, and prints what it says.
+VERSIONS = """
+import org.json.*
+
+fun main() {
+    val later = JSONObject("{\\"version\\": 99}")
+    val readers = listOf(
+        { preprocessPhoto(arrayOf(), later) }, { preprocessRow(mapOf(), later) }, { preprocessText("a", later) })
+    for (read in readers) println(runCatching { read() }.exceptionOrNull()?.message)
+}
+"""
+
+
 # Reads the windows of a file, and prints the size of each, or why it is refused.
 WINDOWS = """
 import java.io.File
@@ -186,6 +199,7 @@ def kotlin(tmp_path_factory):
         "Fetches": FETCHES,
         "Cells": CELLS,
         "Goldens": GOLDENS,
+        "Versions": VERSIONS,
         "Windows": WINDOWS,
     }
     for name, code in programs.items():
@@ -210,6 +224,11 @@ def test_kotlin_checks_each_bundle_and_makes_its_golden_tensors(bundles, kotlin,
         assert "large {file=labels.txt" in changed and "signature {key=000" in other
     alone = [*JAVA, "-cp", kotlin, "GoldenKt", bundles / KINDS[0], "0" * 64]
     assert subprocess.run(list(map(str, alone)), capture_output=True).returncode != 0
+
+
+def test_kotlin_refuses_contracts_of_versions_that_it_does_not_know(kotlin):
+    lines = run(*JAVA, "-cp", kotlin, "VersionsKt").splitlines()
+    assert len(lines) == 3 and all("has version 99, and this reader knows 3" in line for line in lines)
 
 
 def test_kotlin_does_what_the_table_of_pointers_says(kotlin):
