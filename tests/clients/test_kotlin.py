@@ -113,7 +113,10 @@ import org.json.*
 fun main() {
     val later = JSONObject("{\\"version\\": 99}")
     val readers = listOf(
-        { preprocessPhoto(arrayOf(), later) }, { preprocessRow(mapOf(), later) }, { preprocessText("a", later) })
+        { preprocessPhoto(arrayOf(), later) },
+        { preprocessRow(mapOf(), later) },
+        { preprocessText("a", later) },
+    )
     for (read in readers) println(runCatching { read() }.exceptionOrNull()?.message)
 }
 """
