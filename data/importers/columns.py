@@ -140,7 +140,7 @@ class ColumnProfile:
     with_clock: int = 0  # dates with a time of day
     is_grouped: bool = False  # whether the rows have groups
     is_repeated: bool = False  # whether another column has its name
-    is_nested: bool = False  # whether its source has lists or structures in it
+    unread: str = ""  # the type that its source has for it if no cell has that, such as lists
     merged: int = 0  # plain numbers that are another one as float32
     missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
     # The lowest and the highest of the plain numbers, each with its count.

@@ -19,6 +19,7 @@ from edgeline.records.columns import COMMA, MISSING, NUMBER, NUMBERS, TIMES
 from edgeline.records.events import Counted, report
 from edgeline.tables.files import Table, find_endings
 from edgeline.tables.rows import is_json
+from edgeline.tables.typed_rows import NO_CELLS
 
 _ROWS_A_MESSAGE = 1_000
 _CELLS_A_BLOCK = 200_000  # of rows that are no arrays yet, some 20 MB
@@ -125,8 +126,9 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
         elif kind:  # a text may be a date: SQLite has no other dates
             forms = (NUMBER,) if kind == "number" else (*TIMES,)
         is_repeated = not roles.text and table.header.count(name) > 1
+        unread = kind if kind in NO_CELLS else ""
         columns[name] = ColumnProfile(
-            name, forms, is_grouped=bool(roles.group), is_repeated=is_repeated, is_nested=kind == "list"
+            name, forms, is_grouped=bool(roles.group), is_repeated=is_repeated, unread=unread
         )
         if roles.group and name not in (roles.label, roles.group):
             columns[name].by_group = {}
