@@ -30,9 +30,7 @@ def judge(
     **more,
 ):
     """Returns the name of the rule that decides a column of these cells; an empty one is missing."""
-    column = ColumnProfile(
-        name, (*NUMBERS, *TIMES), is_grouped=grouped, is_repeated=repeated, unread=unread
-    )
+    column = ColumnProfile(name, (*NUMBERS, *TIMES), is_grouped=grouped, is_repeated=repeated, unread=unread)
     if third:  # some of the rows have another label, and no cells
         labels = ["perhaps" if label == "no" and n % 2 else label for n, label in enumerate(labels)]
     pairs = zip(cells, labels[: len(cells)], strict=True)
