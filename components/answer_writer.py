@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.answers import MODELS, PREFIX, SCHEMA
 from edgeline.gates.answers import name_own_group
-from edgeline.records.examples import format_value
+from edgeline.records.features import format_value
 from edgeline.records.workload import Workload
 
 # TFX's executor finds `extractors` by this name.

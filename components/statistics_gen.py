@@ -32,7 +32,7 @@ from edgeline.gates.drift import (
     measure_group_variances,
 )
 from edgeline.gates.joint import find_shifts
-from edgeline.records.examples import list_values
+from edgeline.records.features import list_values
 from edgeline.records.verdict import SHIFTS
 from edgeline.release import store
 

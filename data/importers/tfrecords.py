@@ -11,7 +11,8 @@ from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from edgeline.errors import DataRefused
 from edgeline.labels import check_labels
-from edgeline.records.examples import list_values, read_examples
+from edgeline.records.examples import read_examples
+from edgeline.records.features import list_values
 from edgeline.store.locations import read_bytes
 from edgeline.tables.unpacking import TABLES
 

@@ -32,7 +32,8 @@ from data.tables.windows import Reading, make_windows
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import THOUSANDS, CellError, Column, format_time
 from edgeline.records.edge import Content
-from edgeline.records.examples import format_value, list_values, read_examples
+from edgeline.records.examples import read_examples
+from edgeline.records.features import format_value, list_values
 from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location

@@ -97,17 +97,6 @@ def is_record(head: bytes) -> bool:
     return len(head) >= 12 and _is_intact(head[:8], head[8:12])
 
 
-def list_values(feature: Any) -> list[Any]:
-    """Returns the values of a `tf.train.Feature`."""
-    kind = feature.WhichOneof("kind")
-    return list(getattr(feature, kind).value) if kind else []
-
-
-def format_value(value: Any) -> str:
-    """Formats a value of a `tf.train.Feature` as text."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
 def _is_intact(content: bytes, checksum: bytes) -> bool:
     """Returns whether a masked CRC-32C is that of the content."""
     import google_crc32c

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.columns import MISSING
-from edgeline.records.examples import list_values, read_examples
+from edgeline.records.examples import read_examples
+from edgeline.records.features import list_values
 from edgeline.records.rejection import RowRejected
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.decoder_process import DecoderProcess
