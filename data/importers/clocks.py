@@ -1,7 +1,7 @@
 """Times as programs and people write them that no span has: an import writes them in ISO 8601."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgeline.records.columns import TIMES, parse_cell
@@ -44,6 +44,11 @@ def parse_source_cell(text: str, form: str) -> float:
     return parse_cell(f"{match[1]}{hour:02}{match[3] or ':00'}", HALVES[form])
 
 
+def is_joined(time: str, names: Collection[str]) -> bool:
+    """Tells whether the name of a column of times is `DAY+CLOCK`, of two of these columns."""
+    return "+" in time and {*time.split("+", 1)} <= {*names}
+
+
 @dataclass(frozen=True)
 class DatedTable(Table):
     """A table of which two columns have the date and the time of day; another one, `DAY+CLOCK`, has both."""
@@ -54,9 +59,9 @@ class DatedTable(Table):
     @classmethod
     def of(cls, table: Table, time: str) -> Table:
         """Returns the table with the column `time` if that names two that it has, else the table itself."""
-        day, mark, clock = time.partition("+")
-        if not mark or time in table.header or not {day, clock} <= {*table.header}:
+        if time in table.header or not is_joined(time, table.header):
             return table
+        day, _, clock = time.partition("+")
         own = {**vars(table), "header": [*table.header, time]}
         return cls(**own, day=day, clock=clock)
 

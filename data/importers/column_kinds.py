@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from data.importers.bands import ONE_LABEL, suggest_bands
-from data.importers.clocks import CLOCKS
+from data.importers.clocks import CLOCKS, is_joined
 from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
 from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
@@ -144,7 +144,7 @@ def _make_case(table: TableProfile, named: Named, name: str) -> Case:
     """Returns the case of a column, about which the rules are asked."""
     reserved, chosen = list_reserved(named.readings), named.chosen.get(name, "")
     time = named.roles.time
-    if time and (table.forms[time] not in TIMES or {*time.split("+")} < {*table.columns}):
+    if time and (table.forms[time] not in TIMES or is_joined(time, table.columns)):
         time = ""  # a phone, which computes ages, does not read it
     return Case(table.columns[name], table.labels, table.forms[name], time, reserved, chosen)
 
