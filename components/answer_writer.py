@@ -14,8 +14,8 @@ import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.answers import MODELS, PREFIX, SCHEMA
-from data.spans.tfrecords import format_value
 from edgeline.gates.answers import name_own_group
+from edgeline.records.features import format_value
 from edgeline.records.workload import Workload
 
 # TFX's executor finds `extractors` by this name.

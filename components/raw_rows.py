@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.transformed_examples import read_label, read_raw_features
-from data.spans.tfrecords import list_values
+from edgeline.records.features import list_values
 from edgeline.records.photo_features import read_features
 from edgeline.records.workload import Workload
 from trainer_module.raw_features import first_text

@@ -20,7 +20,6 @@ from tfx.types.standard_artifacts import Examples, ExampleStatistics
 from tfx_bsl.public.tfxio import TFExampleRecord
 
 from components.transformed_examples import read_raw_features
-from data.spans.tfrecords import list_values
 from edgeline.gates.data import select_spans
 from edgeline.gates.design_effect import GROUP_VARIANCES
 from edgeline.gates.drift import (
@@ -33,6 +32,7 @@ from edgeline.gates.drift import (
     measure_group_variances,
 )
 from edgeline.gates.joint import find_shifts
+from edgeline.records.features import list_values
 from edgeline.records.verdict import SHIFTS
 from edgeline.release import store
 

@@ -10,7 +10,7 @@ import tensorflow_transform as tft
 from numpy.typing import NDArray
 from tfx.types import artifact_utils
 
-from data.spans.tfrecords import list_values
+from edgeline.records.features import list_values
 from edgeline.records.shards import find_shards
 from edgeline.records.workload import Workload
 from trainer_module.raw_features import first_text

@@ -30,8 +30,8 @@ from data.spans.layout import Span
 from data.spans.rule_counts import RuleCounts
 from data.spans.source import SPLITS, Example, Rejected, Row, Source, Value
 from data.spans.split import Ends, add_side
-from data.spans.tfrecords import format_value, list_values
 from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.records.features import format_value, list_values
 from edgeline.records.ingest import Quarantined
 from edgeline.records.json_file import get_decoder
 from edgeline.records.rejection import RowRejected

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from data.importers.bands import ONE_LABEL, suggest_bands
+from data.importers.clocks import CLOCKS, is_joined
 from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
 from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
@@ -26,7 +27,7 @@ from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault, show_label
-from edgeline.records.columns import NUMBERS, TIMES
+from edgeline.records.columns import ISO, NUMBERS, TIMES
 from edgeline.tables.files import find_near
 
 _MOST_LABELS = 1_000
@@ -59,11 +60,12 @@ def check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
                 "The format of each cell is ambiguous.",
                 "Write all its cells in one format, dates preferably as 2026-01-05, or leave it out.",
             )
-    if time and table.forms[time] not in TIMES:
+    if time and table.forms[time] not in (*TIMES, *CLOCKS):
         some = next((first for _, first in table.columns[time].by_forms.values()), "it is empty")
         raise UsageError(
             f"The column {time} of {table.shown} has no readable times: {some}.",
-            "Times are ISO 8601, such as 2026-01-05T06:00:00Z, or dates with an unambiguous day and month.",
+            "Times are ISO 8601, such as 2026-01-05T06:00:00Z, dates with an unambiguous day and month,"
+            " counts of seconds or less since 1970, or days as Excel counts them.",
             "Name another column, or write its times in this format.",
         )
 
@@ -98,8 +100,10 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
     guessed, left_out = list[tuple[str, str]](), list[tuple[str, str]]()
     for name in table.columns:
         if role := _find_named_role(name, roles):
-            form = table.forms[name] if role == TIME else ""
-            entries[name] = ColumnEntry(role, form, reason=f"was named with --{role}")
+            form, reason = table.forms[name] if role == TIME else "", f"was named with --{role}"
+            if form in CLOCKS:  # the span has it in ISO 8601
+                form, reason = ISO, f"{reason}, and has {form}"
+            entries[name] = ColumnEntry(role, form, reason=reason)
             continue
         case, rule, verdict = _judge(_make_case(table, named, name), ask)
         if rule.verdict == ASK:
@@ -139,7 +143,10 @@ def _find_named_role(name: str, roles: Roles) -> str:
 def _make_case(table: TableProfile, named: Named, name: str) -> Case:
     """Returns the case of a column, about which the rules are asked."""
     reserved, chosen = list_reserved(named.readings), named.chosen.get(name, "")
-    return Case(table.columns[name], table.labels, table.forms[name], named.roles.time, reserved, chosen)
+    time = named.roles.time
+    if time and (table.forms[time] not in TIMES or is_joined(time, table.columns)):
+        time = ""  # a phone, which computes ages, does not read it
+    return Case(table.columns[name], table.labels, table.forms[name], time, reserved, chosen)
 
 
 def explain_column(table: TableProfile, named: Named, name: str) -> Iterator[str]:

@@ -131,7 +131,7 @@ RULES: Sequence[Rule] = (
     Rule("chosen as a number", lambda c: c.chosen == AS_NUMBER, AS_NUMBER, "was chosen as a number"),
     Rule("chosen as a category", lambda c: c.chosen == AS_CATEGORY, AS_CATEGORY, "was chosen as a category"),
     # Columns from which nothing can be learned.
-    Rule("lists", lambda c: c.column.is_nested, LEAVE_OUT, "has lists or structures in its cells"),
+    Rule("type of no cell", lambda c: c.column.unread, LEAVE_OUT, "has {c.column.unread} in its cells"),
     Rule("empty", lambda c: c.column.cells == 0, LEAVE_OUT, "is empty in all rows"),
     Rule("one value", lambda c: c.column.has_one_value() and not c.is_mark, LEAVE_OUT, "has one value"),
     Rule(

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from data.importers.clocks import HALVES, find_count, parse_source_cell
 from data.importers.plain_numbers import OddCells, PlainNumbers, find_plain_numbers
 from edgeline.records.columns import (
     AGE,
@@ -29,7 +30,6 @@ from edgeline.records.columns import (
     THOUSANDS,
     TIMES,
     WEEKDAY,
-    parse_cell,
 )
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
@@ -80,7 +80,7 @@ def read_cell(cell: str, forms: tuple[str, ...]) -> tuple[tuple[str, ...], tuple
         if form in TIMES and (values.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
             break
         with suppress(ValueError):
-            if math.isfinite(value := parse_cell(cell, form)):
+            if math.isfinite(value := parse_source_cell(cell, form)):
                 values[form] = value
     return tuple(values), tuple(values.values())
 
@@ -140,7 +140,7 @@ class ColumnProfile:
     with_clock: int = 0  # dates with a time of day
     is_grouped: bool = False  # whether the rows have groups
     is_repeated: bool = False  # whether another column has its name
-    is_nested: bool = False  # whether its source has lists or structures in it
+    unread: str = ""  # the type that its source has for it if no cell has that, such as lists
     merged: int = 0  # plain numbers that are another one as float32
     missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
     # The lowest and the highest of the plain numbers, each with its count.
@@ -330,7 +330,7 @@ class ColumnProfile:
         fits = 0 < self._count_cells((former,)) >= MOSTLY * self.cells
         if fits and not (former == NUMBER and decimal == ","):
             return former
-        counts = {form: self._count_cells((form,)) for form in (*NUMBERS, *TIMES)}
+        counts = {form: self._count_cells((form,)) for form in (*NUMBERS, *TIMES, *HALVES)}
         best = max(counts, key=lambda form: counts[form])
         ties = [form for form in counts if counts[form] == counts[best]]
         if not 0 < counts[best] >= MOSTLY * self.cells:
@@ -341,6 +341,10 @@ class ColumnProfile:
         if self.by_point[0] and THOUSANDS not in self.forms and {NUMBER, COMMA} <= {*ties}:
             return ""
         return best if best == NUMBER or len(ties) == 1 else ""
+
+    def find_count(self, form: str) -> str:
+        """Returns what its numbers in this form count, if they are times; else an empty string."""
+        return find_count(*self._find_bounds(form)) if form in NUMBERS else ""
 
     def find_decimal(self) -> str:
         """Returns the decimal sign if a cell shows it beyond doubt, else an empty string."""

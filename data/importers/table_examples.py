@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from data.importers.clocks import parse_source_cell
 from data.importers.table_file import Roles
 from data.importers.table_profile import TableProfile, read_labelled
 from data.settings import DataSettings
 from data.tables.windows import Reading, choose_block_hours, count_windows
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import GateSettings
-from edgeline.records.columns import parse_cell
 from edgeline.tables.files import Table
 
 
@@ -67,6 +67,6 @@ def _read_readings(table: Table, profile: TableProfile, roles: Roles) -> Iterato
     for place, cells in read_labelled(table, roles.label, roles.columns):
         cell_of = dict(zip(roles.columns, cells, strict=True))
         with suppress(ValueError):
-            seconds = parse_cell(cell_of[roles.time], form)
+            seconds = parse_source_cell(cell_of[roles.time], form)
             if not roles.group or cell_of[roles.group]:
                 yield Reading(place, cell_of[roles.label], cell_of.get(roles.group, ""), seconds, (), b"")

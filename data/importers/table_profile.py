@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.importers.bands import ONE_LABEL
+from data.importers.clocks import HALVES
 from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile, Rows
 from data.importers.known_rows import read_span
 from data.importers.table_file import Roles
@@ -19,6 +20,7 @@ from edgeline.records.columns import COMMA, MISSING, NUMBER, NUMBERS, TIMES
 from edgeline.records.events import Counted, report
 from edgeline.tables.files import Table, find_endings
 from edgeline.tables.rows import is_json
+from edgeline.tables.typed_rows import NO_CELLS
 
 _ROWS_A_MESSAGE = 1_000
 _CELLS_A_BLOCK = 200_000  # of rows that are no arrays yet, some 20 MB
@@ -44,16 +46,19 @@ class TableProfile:
         """Returns the number of rows that have a label and are not damaged."""
         return sum(self.labels.values())
 
-    def with_forms(self, decimal: str, former: Mapping[str, str]) -> "TableProfile":
+    def with_forms(self, decimal: str, former: Mapping[str, str], time: str) -> "TableProfile":
         """Returns the profile with the form in which the cells of each column are written.
 
         Args:
             decimal: The decimal sign that a person gave; if empty, that of the columns that show it.
             former: The form that each column had in an earlier span.
+            time: The column of times, whose numbers count seconds or days; empty for none.
         """
         signs = {column.find_decimal() for column in self.columns.values()} - {""}
         sign = decimal or (signs.pop() if len(signs) == 1 else "")
         forms = {name: column.find_form(sign, former.get(name, "")) for name, column in self.columns.items()}
+        if time:
+            forms[time] = self.columns[time].find_count(forms[time]) or forms[time]
         return replace(self, forms=forms)
 
 
@@ -124,9 +129,12 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
             forms = ()
         elif kind:  # a text may be a date: SQLite has no other dates
             forms = (NUMBER,) if kind == "number" else (*TIMES,)
+        if name == roles.time:
+            forms += (*HALVES,)
         is_repeated = not roles.text and table.header.count(name) > 1
+        unread = kind if kind in NO_CELLS else ""
         columns[name] = ColumnProfile(
-            name, forms, is_grouped=bool(roles.group), is_repeated=is_repeated, is_nested=kind == "list"
+            name, forms, is_grouped=bool(roles.group), is_repeated=is_repeated, unread=unread
         )
         if roles.group and name not in (roles.label, roles.group):
             columns[name].by_group = {}

@@ -1,12 +1,15 @@
 """Remarks and warnings on the columns of a table that is imported, as sentences."""
 
+import re
 from collections.abc import Collection, Iterator
 
+from data.importers.clocks import CLOCKS
 from data.importers.columns import MOST_CATEGORIES
 from data.importers.table_file import AS_NUMBER, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
 
 _MERGED = 0.01  # share of the cells
+_CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[ap]\.?m\.?)?", re.IGNORECASE | re.ASCII)
 
 
 def warn_of_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]:
@@ -46,7 +49,13 @@ def warn_of_numbers(table: TableProfile, file: TableFile) -> Iterator[str]:
 
 
 def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
-    """Yields sentences about odd labels and groups."""
+    """Yields sentences about times, and odd labels and groups."""
+    if roles.time and table.forms[roles.time] in CLOCKS:
+        yield f"{roles.time} has {table.forms[roles.time]}, which the span has in ISO 8601."
+    clocks = [name for name, column in table.columns.items() if column.have_all(_CLOCK)]
+    if roles.time and clocks and not table.columns[roles.time].with_clock:
+        both = f"{roles.time}+{clocks[0]}"
+        yield f"{roles.time} has no times of day: --time {both!r} reads those of {clocks[0]}."
     if table.unlabelled:
         places = ", ".join(table.unlabelled[:EXAMPLES])
         places += ", ..." if len(table.unlabelled) > EXAMPLES else ""

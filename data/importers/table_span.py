@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from data.importers.clocks import parse_source_cell
 from data.importers.column_kinds import Described
 from data.importers.curated_schema import build_table_schema, build_text_schema
 from data.importers.import_report import TableReport
@@ -21,7 +22,7 @@ from data.spans.layout import add_span
 from data.texts.source import digest_text
 from edgeline.gates.settings import GateSettings
 from edgeline.labels import format_count, join_names
-from edgeline.records.columns import MISSING, Column, parse_cell, write_cell
+from edgeline.records.columns import MISSING, Column, write_cell
 from edgeline.tables.files import Table
 
 _TEXTS = "texts.csv"
@@ -212,5 +213,5 @@ def _rewrite_cell(cell: str, form: str, target: str, missing: Collection[str]) -
     """Converts a cell to the form of its column in earlier spans; unreadable cells are quarantined later."""
     if cell.lower() not in MISSING and cell not in missing:
         with suppress(ValueError):
-            return write_cell(parse_cell(cell, form), target)
+            return write_cell(parse_source_cell(cell, form), target)
     return cell

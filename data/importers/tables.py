@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from data.importers.clocks import DatedTable
 from data.importers.column_kinds import (
     Ask,
     Described,
@@ -30,6 +31,7 @@ from data.importers.import_report import (
     warn_of_spellings,
 )
 from data.importers.known_rows import count_lacking, list_columns
+from data.importers.long_tables import warn_of_long
 from data.importers.table_examples import plan_examples
 from data.importers.table_file import AS_CATEGORY, LEAVE_OUT, TABLE, list_reserved, write_table_file
 from data.importers.table_profile import TableProfile, add_endings, profile_table
@@ -58,6 +60,7 @@ class Week:
     earlier: Earlier
     described: Described
     noun: str  # of an example
+    shape: tuple[str, ...]  # a warning of a long table, at the first import
 
 
 def import_table(
@@ -93,6 +96,7 @@ def import_table(
         remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
         if earlier.file is None:
             warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file)]
+            warnings += week.shape
             remarks += explain_categories(profile, file, named.chosen)
         return replace(imported, remarks=tuple(remarks), warnings=tuple(warnings))
 
@@ -119,7 +123,8 @@ def inspect_table(
         yield f"{data_dir / TABLE} is there, and is not changed: {src} would be read as it says."
     described = week.described
     yield from describe_columns([*file.numbers], file.categories, described.guessed, described.left_out)
-    yield from (f"Warning: {warning}" for warning in warn_of_numbers(week.profile, file))
+    warnings = [*week.shape, *warn_of_numbers(week.profile, file)]
+    yield from (f"Warning: {warning}" for warning in warnings)
 
 
 def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int, ask: Ask | None) -> Week:
@@ -144,6 +149,11 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
             "They would be read as rows, and their names as values.",
             "Remove these lines, or join their names with those of the first line.",
         )
+    shape = tuple(warn_of_long(table, roles)) if earlier.file is None else ()
+    if shape and named.readings > 1:
+        raise DataRefused(
+            f"The readings of {table.shown} are one to a row.", shape[0], "Turn it, and import the result."
+        )
     table = add_endings(table, roles, data_dir)
     entries = earlier.file.columns if earlier.file else {}
     profile = profile_table(table, roles, {name: entry.missing for name, entry in entries.items()})
@@ -152,14 +162,14 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     check_label(profile, roles.label, earlier, are_codes)
     if earlier.is_first:
         check_first(profile, roles, noun, least)
-    profile = profile.with_forms(named.decimal, earlier.file.forms if earlier.file else {})
+    profile = profile.with_forms(named.decimal, earlier.file.forms if earlier.file else {}, roles.time)
     if earlier.file is None or roles.text:
         described = describe_table(profile, named, ask)
     else:
         described = check_week(profile, earlier.file)
         named, described = _add_columns(data_dir, profile, named, described, ask)
     check_spelling(table.shown, profile.labels, earlier.labels)
-    return Week(table, profile, named, earlier, described, noun)
+    return Week(table, profile, named, earlier, described, noun, shape)
 
 
 def _add_columns(
@@ -180,7 +190,10 @@ def _add_columns(
 
 def _open_source(src: str, scratch: Path, named: Named) -> Table:
     """Opens a table. Raises as `import_table` does."""
-    table = open_table(src, scratch, named.roles.columns, named.query, named.sheet, named.encoding)
+    roles = named.roles
+    columns = [*replace(roles, time="").columns, *roles.time.split("+")] if roles.time else roles.columns
+    table = open_table(src, scratch, columns, named.query, named.sheet, named.encoding)
+    table = DatedTable.of(table, roles.time)
     if not named.roles.text and is_json(table.path):
         raise UsageError(
             f"{src} has JSON lines, but no column of texts is named.",

@@ -9,9 +9,10 @@ from typing import Any
 from data.importers.source import LabelledPhoto, Offers, RefusedPhoto, Source, check_split, clean_text
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
-from data.spans.tfrecords import list_values, read_examples
 from edgeline.errors import DataRefused
 from edgeline.labels import check_labels
+from edgeline.records.examples import read_examples
+from edgeline.records.features import list_values
 from edgeline.store.locations import read_bytes
 from edgeline.tables.unpacking import TABLES
 
@@ -31,6 +32,17 @@ def is_tfrecord(path: Path) -> bool:
     name = path.name.lower()
     is_packed = name.endswith(".gz") and not path.stem.lower().endswith(TABLES)
     return not name.endswith(_ARCHIVES) and ("tfrecord" in name or is_packed)
+
+
+def holds_photos(path: Path) -> bool:
+    """Returns whether a file is named like a TFRecord file, and its first example, if any, has a photo.
+
+    Raises DataRefused if it cannot be read.
+    """
+    if not path.is_file() or not is_tfrecord(path):
+        return False
+    first = next(read_examples(path, _MOST_RECORD_BYTES), None)
+    return first is None or any(name in first[1] for name in _PHOTO)
 
 
 def open_tfrecords(files: Sequence[Path]) -> Source:
@@ -82,7 +94,7 @@ def _read_photos(file: Path, names: Mapping[int, str]) -> Offers:
             raise DataRefused(
                 f"{file}, record {number}, has the features {', '.join(sorted(features)) or 'none'}.",
                 f"The {'photo' if photo_name is None else 'label'} must be one of {', '.join(wanted)}.",
-                "Write the records again with one of these names.",
+                "Write the records again with one of these names; for a table, pass the file with --label.",
             )
         photo, value = features[photo_name][0], features[label_name][0]
         if not isinstance(photo, bytes):

@@ -28,11 +28,12 @@ from data.settings import DataSettings
 from data.spans.layout import Span, find_files
 from data.spans.rule_counts import RuleChecker, RuleCounts
 from data.spans.source import Example, Rejected, Row, Source, Value
-from data.spans.tfrecords import format_value, list_values, read_examples
 from data.tables.windows import Reading, make_windows
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import THOUSANDS, CellError, Column, format_time
 from edgeline.records.edge import Content
+from edgeline.records.examples import read_examples
+from edgeline.records.features import format_value, list_values
 from edgeline.records.rejection import RowRejected, check_label
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location

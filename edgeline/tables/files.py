@@ -14,7 +14,7 @@ from edgeline.labels import join_names
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import is_url
 from edgeline.tables.rows import is_json, read_csv_rows, read_header, read_lines, read_lists
-from edgeline.tables.typed_rows import write_parquet, write_query, write_workbook
+from edgeline.tables.typed_rows import write_parquet, write_query, write_records, write_workbook
 from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
 _SEPARATORS = ",;\t| "
@@ -35,7 +35,7 @@ class Table:
     shown: str
     separator: str
     header: Sequence[str]
-    # The types of columns whose source has types: number, time, boolean or text.
+    # The types of columns whose source has types: number, time, boolean, text, or one of `NO_CELLS`.
     types: Mapping[str, str] = field(default_factory=dict)
     typed: bool = False  # whether the source has types, and no lines
 
@@ -115,8 +115,8 @@ def open_table(
         return Table(target, src, ",", read_header(target), types, typed=True)
     path, kind = unpack_table(Path(src), scratch)
     with _name_source(src, path):
-        if kind == "parquet":
-            types = write_parquet(path, target)
+        if kind in ("parquet", "records"):
+            types = (write_parquet if kind == "parquet" else write_records)(path, target)
             return Table(target, src, ",", read_header(target), types, typed=True)
         if kind == "workbook":
             types = write_workbook(path, target, columns, sheet)

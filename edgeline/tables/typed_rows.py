@@ -1,6 +1,7 @@
-"""Conversion of a Parquet file, a workbook or a query's rows to a CSV that is read like any other.
+"""Conversion of Parquet, TFRecords, a workbook or a query's rows to a CSV that is read like any other.
 
-The type of each column is returned: number, time, boolean or text, if all of its cells agree.
+The type of each column is returned if all of its cells agree: number, time, boolean, text, or one of those
+that no model reads.
 
 A query runs once, and all its rows are written before they are read: an import reads rows twice, and the
 database may change in between.
@@ -12,7 +13,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -23,18 +24,32 @@ from typing import TYPE_CHECKING, Any
 
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.columns import MISSING
+from edgeline.records.examples import read_examples
+from edgeline.records.features import list_values
 from edgeline.records.rejection import RowRejected
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.decoder_process import DecoderProcess
 from edgeline.tables.rows import MOST_COLUMNS, check_column_count, check_once
 
 if TYPE_CHECKING:
+    from pyarrow import RecordBatch
     from sqlalchemy.engine import URL
 
 _ROWS_A_BATCH = 10_000
+_MOST_RECORD_BYTES = 2**26
 _SECONDS, _GIGABYTES = 300, 8  # for a workbook, which is read whole
 # The beginning of a query that only reads, after comments and brackets.
 _SELECT = re.compile(r"(\s|\(|--[^\n]*(\n|$)|/\*.*?\*/)*(select|with)\b", re.IGNORECASE | re.DOTALL)
+# Types of cells, the first of which counts, with their names; all others are texts.
+_TYPES: Sequence[tuple[type | tuple[type, ...], str]] = (
+    (bool, "boolean"),
+    ((int, float, Decimal, time, timedelta), "number"),
+    (date, "time"),
+    (list, "lists"),
+    (dict, "structures"),
+    (bytes, "bytes that are no text"),
+)
+NO_CELLS = ("lists", "structures", "bytes that are no text")
 _DRIVERS: Mapping[str, str] = {"psycopg": "psycopg[binary]", "MySQLdb": "mysqlclient"}
 
 
@@ -61,14 +76,65 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
                     "Photos are read from a folder.",
                     "Write the bytes of each to a file in a folder of its class; pass the folder of these.",
                 )
-            batches = file.iter_batches(_ROWS_A_BATCH)
-            rows = (row.values() for batch in batches for row in batch.to_pylist())
+            rows = (row.values() for batch in file.iter_batches(_ROWS_A_BATCH) for row in _list_rows(batch))
             return _write_csv(src, target, file.schema_arrow.names, rows)
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         if getattr(error, "filename", None) == str(target):  # its disk is full
             raise
-        why = "It is not a Parquet file, or it is damaged."
-        raise DataRefused(f"{src} cannot be read: {error}", why, "Write it again.") from None
+        why, do = "It is not a Parquet file, or it is damaged.", "Write it again."
+        if "LogicalType" in str(error):
+            why = "Types that Parquet got later, such as float16, are not read."
+            do = "Write it again with float32 instead of float16, and texts instead of other new types."
+        raise DataRefused(f"{src} cannot be read: {error}.", why, do) from None
+
+
+def _list_rows(batch: "RecordBatch") -> list[dict[str, object]]:
+    """Returns the rows of a batch; where a time is beyond the years of Python's, all its times are texts."""
+    import pyarrow
+
+    try:
+        rows: list[dict[str, object]] = batch.to_pylist()
+    except (OverflowError, ValueError):
+        columns = list(batch.columns)
+        for number, column in enumerate(columns):
+            if pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type):
+                columns[number] = column.cast(pyarrow.string())
+        rows = pyarrow.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist()
+    return rows
+
+
+def write_records(src: Path, target: Path) -> dict[str, str]:
+    """Writes the examples of a TFRecord file as CSV, a column for each feature, and returns their types.
+
+    A feature with the same number of values in all examples that have it becomes a column for each of them.
+
+    Raises UsageError if there are too many columns, and DataRefused if the file cannot be read, or has a
+    column twice.
+    """
+    counts = dict[str, set[int]]()
+    for _, features in read_examples(src, _MOST_RECORD_BYTES):
+        for name in features:
+            values = list_values(features[name])
+            counts.setdefault(name, set()).update([len(values)] if values else [])
+    # The number of values of a feature; 0 if it varies.
+    widths = {name: lengths.pop() if len(lengths) == 1 else 0 for name, lengths in sorted(counts.items())}
+    columns = list[str]()
+    for name, width in widths.items():
+        columns += [f"{name}_{number + 1}" for number in range(width)] if width > 1 else [name]
+        check_column_count(src, len(columns))
+
+    def list_cells() -> Iterator[list[object]]:
+        for _, features in read_examples(src, _MOST_RECORD_BYTES):
+            cells = list[object]()
+            for name, width in widths.items():
+                values = list_values(features[name]) if name in features else []
+                if width:
+                    cells += values or [None] * width
+                else:
+                    cells.append(values or None)
+            yield cells
+
+    return _write_csv(src, target, columns, list_cells())
 
 
 def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str) -> dict[str, str]:
@@ -243,7 +309,8 @@ def _write_csv(
     ):
         writer = csv.writer(file)
         writer.writerow(names)
-        for row in rows:
+        for values in rows:
+            row = [_decode_bytes(value) if isinstance(value, bytes) else value for value in values]
             for kinds, value in zip(types_seen, row, strict=True):
                 if not (isinstance(value, str) and value.strip().lower() in MISSING):
                     kinds.add(type(value))
@@ -257,14 +324,16 @@ def _write_csv(
     return types
 
 
+def _decode_bytes(value: bytes) -> str | bytes:
+    """Returns bytes as the text that they are in UTF-8, if they are one."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
 def _name_type(kind: type) -> str:
-    if issubclass(kind, bool):
-        return "boolean"
-    if issubclass(kind, (int, float, Decimal, time, timedelta)):
-        return "number"
-    if issubclass(kind, (list, dict)):
-        return "list"
-    return "time" if issubclass(kind, date) else "text"
+    return next((name for types, name in _TYPES if issubclass(kind, types)), "text")
 
 
 def _format_cell(value: object) -> str:
@@ -274,7 +343,7 @@ def _format_cell(value: object) -> str:
     if isinstance(value, list | dict):  # no cell of a table
         return ""
     if isinstance(value, time):
-        value = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second)
+        value = datetime.combine(date.min, value.replace(tzinfo=None)) - datetime.min
     if isinstance(value, timedelta):  # seconds, or those since midnight
         value = value.total_seconds()
     if isinstance(value, bytes):

@@ -19,6 +19,7 @@ from typing import IO
 
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import join_names
+from edgeline.records.examples import is_record
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.rows import is_json
 
@@ -32,7 +33,7 @@ PHOTO_SUFFIXES = frozenset(
 # A Mac puts a folder, and in it a file beside each of an archive's own, into the archives that it makes. A
 # Synology server puts a folder with thumbnails into each folder.
 HIDDEN = (".", "__MACOSX", "@eaDir")  # beginnings of names
-TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods")
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods", ".tfrecord")
 _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE = "Save its table as CSV, .xlsx or Parquet."
@@ -110,9 +111,9 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
     """Returns the file itself, or the one table that is packed in it, written to `scratch`, and its kind.
 
-    The kind is `text`, `parquet` or `workbook`. Raises UsageError if `src` is not a file, or is of a kind
-    that is not read, and DataRefused if it is damaged, holds no table or several, or unpacks to more than a
-    table would.
+    The kind is `text`, `parquet`, `records` or `workbook`. Raises UsageError if `src` is not a file, or is of
+    a kind that is not read, and DataRefused if it is damaged, holds no table or several, or unpacks to more
+    than a table would.
     """
     if not src.is_file():
         why = "is not a file" if src.exists() else "does not exist"
@@ -147,6 +148,8 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
 def _find_kind(src: Path, path: Path, head: bytes) -> str:
     if head.startswith(b"PAR1"):
         return "parquet"
+    if is_record(head):
+        return "records"
     if head.startswith((_ZIP, _OLD_OFFICE)):
         return "workbook"
     begin, other = head.decode("utf-8-sig", "replace").lstrip(), None
@@ -159,7 +162,9 @@ def _find_kind(src: Path, path: Path, head: bytes) -> str:
         other = other or next((kind for form, kind in _TEXT.items() if re.match(form, begin)), None)
     if other is not None:
         do = other[1].format(path=src, quoted=shlex.quote(str(src)))
-        raise UsageError(f"{src} is {other[0]}.", "Tables are CSV, Parquet, .xlsx, .xls or .ods.", do)
+        raise UsageError(
+            f"{src} is {other[0]}.", "Tables are CSV, Parquet, TFRecords, .xlsx, .xls or .ods.", do
+        )
     return "text"
 
 

@@ -42,7 +42,8 @@ _KINDS = {
 _ADD = "a column that earlier spans do not have, for the model from now on; may be repeated"
 _SOURCES = (
     "photos: a folder per class, a .zip or .tar of it, a CSV or JSONL manifest, TFRecord files; a table: CSV,"
-    " .xlsx, Parquet, or the URL of a database; texts: the same, or JSONL; what a phone's page exported"
+    " .xlsx, Parquet, TFRecords, or the URL of a database; texts: the same, or JSONL; what a phone's page"
+    " exported"
 )
 # Limits of the process that describes photos, which no photo can reach: their pixels are decoded already.
 _SECONDS, _GIGABYTES = 3600, 10**6
@@ -204,12 +205,12 @@ def _complete(source: str, data: Path, options: ImportOptions, progress: Progres
     """
     from data.importers.guesses import guess_columns
     from data.importers.table_roles import read_roles
-    from data.importers.tfrecords import is_tfrecord
+    from data.importers.tfrecords import holds_photos
     from data.importers.workload_files import read_schema
     from runners.cli.asking import ask_columns
 
-    # A file without TFRecords is a table, or a manifest of photos.
-    is_readable = is_url(source) or (Path(source).is_file() and not is_tfrecord(Path(source)))
+    # A file without photos is a table, or a manifest of them.
+    is_readable = is_url(source) or (Path(source).is_file() and not holds_photos(Path(source)))
     roles = read_roles(data) if options.find_first() or is_readable else None
     if roles and not options.label:
         options = replace(options, label=roles.label, text=options.text or roles.text)

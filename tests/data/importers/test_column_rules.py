@@ -25,14 +25,12 @@ def judge(
     form=None,
     grouped=False,
     repeated=False,
-    nested=False,
+    unread="",
     third=False,
     **more,
 ):
     """Returns the name of the rule that decides a column of these cells; an empty one is missing."""
-    column = ColumnProfile(
-        name, (*NUMBERS, *TIMES), is_grouped=grouped, is_repeated=repeated, is_nested=nested
-    )
+    column = ColumnProfile(name, (*NUMBERS, *TIMES), is_grouped=grouped, is_repeated=repeated, unread=unread)
     if third:  # some of the rows have another label, and no cells
         labels = ["perhaps" if label == "no" and n % 2 else label for n, label in enumerate(labels)]
     pairs = zip(cells, labels[: len(cells)], strict=True)
@@ -107,7 +105,7 @@ CASES = {
     "point or thousands": (([f"{n % 90 + 1}.125" for n in range(400)], {"form": ""}), (SIZES, {})),
     "comma or thousands": (([f"{n % 90 + 1},125" for n in range(400)], {}), (swap(SIZES, "1,125"), {})),
     "name of two columns": ((SIZES, {"repeated": True}), (SIZES, {})),
-    "lists": (([""] * 400, {"nested": True}), ([""] * 400, {})),
+    "type of no cell": (([""] * 400, {"unread": "lists"}), ([""] * 400, {})),
     "filled for one label": (
         (
             [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)],

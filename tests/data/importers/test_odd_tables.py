@@ -1,5 +1,6 @@
 """Tables as people have them: second headers, other encodings, merged cells, sentinels, odd types."""
 
+import csv
 import datetime
 
 import pyarrow as pa
@@ -96,15 +97,33 @@ def test_a_name_of_two_columns_that_nobody_named_is_left_out(tmp_path):
         import_table(tmp_path / "a.csv", tmp_path / "x", "paid", chosen={"other": "category"})
 
 
-def test_durations_and_times_of_day_are_seconds_and_lists_are_named(tmp_path):
+def test_durations_and_times_of_day_are_seconds_and_other_types_are_named(tmp_path):
     columns = {
         "took": [datetime.timedelta(minutes=n % 50) for n in range(300)],
-        "at": [datetime.time(n % 24, 30) for n in range(300)],
+        "at": [datetime.time(n % 24, 30, 0, 250_000) for n in range(300)],
         "parts": [[n, n] for n in range(300)],
+        "owner": [{"name": "a"}] * 300,
+        "scan": [bytes([n % 256, 255]) for n in range(300)],
         "paid": make_labels(300),
     }
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     report = import_table(tmp_path / "a.parquet", tmp_path / "data", "paid")
     assert report.numbers == ("took", "at")
-    assert dict(report.left_out) == {"parts": "has lists or structures in its cells"}
-    assert [read(tmp_path / "data")[1][name][0] for name in report.numbers] == [60, 5400]
+    assert dict(report.left_out) == {
+        "parts": "has lists in its cells",
+        "owner": "has structures in its cells",
+        "scan": "has bytes that are no text in its cells",
+    }
+    assert [read(tmp_path / "data")[1][name][0] for name in report.numbers] == [60, 5400.25]
+
+
+def test_a_time_after_the_year_9999_spoils_its_own_cell_alone(tmp_path):
+    hours = [1_800_000_000_000 + n * 3_600_000 for n in range(300)]
+    hours[5] = 300_000_000_000_000
+    columns = {"at": pa.array(hours, pa.timestamp("ms")), "age": AGES, "paid": make_labels(300)}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    report = import_table(tmp_path / "a.parquet", tmp_path / "data", "paid")
+    assert report.numbers == ("at_hour", "age")
+    with (report.span.path / "table.csv").open(newline="") as file:
+        times = [row["at"] for row in csv.DictReader(file)]
+    assert (times[4], times[5]) == ("2027-01-15 12:00:00.000", "11476-08-15 05:20:00.000")

@@ -755,13 +755,6 @@ def test_line_ends_and_zeros_in_cells_cost_no_row(tmp_path):
         assert (again.rows, again.known) == (0, 60)
 
 
-def test_a_time_that_python_cannot_hold_is_refused_with_the_name_of_the_file(tmp_path):
-    far = pa.array([2**62] * 60, pa.timestamp("us"))
-    pq.write_table(pa.table({"at": far, "paid": ["yes", "no"] * 30}), tmp_path / "far.parquet")
-    with pytest.raises(DataRefused, match=r"far\.parquet cannot be read"):
-        import_table(tmp_path / "far.parquet", tmp_path / "w", "paid")
-
-
 def test_codes_are_asked_about_with_a_guess_and_a_person_has_the_last_word(tmp_path):
     cells, questions = RNG.choices([10115, 80331, 20095, 50667], k=300), []
 

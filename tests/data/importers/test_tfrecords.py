@@ -2,13 +2,17 @@ import gzip
 import math
 import os
 import struct
+import subprocess
+import sys
 
 import google_crc32c
 import pytest
 
 from data.importers.importing import import_photos
+from data.importers.tfrecords import holds_photos
 from data.photos.labels_file import read_labels
 from edgeline.errors import DataRefused, UsageError
+from tests.data.importers.named import import_table
 from tests.data.importers.test_importing import read_domain
 from tests.data.sample_photos import jpeg
 from tests.examples import serialize
@@ -25,6 +29,55 @@ def write_source(tmp_path, *records, names=None, packed=False):
     if names is not None:
         (tmp_path / "src" / "labels.txt").write_bytes(names)
     return tmp_path / "src"
+
+
+def make_readings(count):
+    return [
+        {
+            "sensor_reading": float(n % 17 + 5 * (n % 2)),
+            "axes": [n / 8, -n / 8],
+            "tags": [b"a"] * (n % 3 + 1),
+            "fault_label": n % 2,
+            **({"site": (b"north", b"south")[n % 3 == 0]} if n % 10 else {}),
+        }
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_examples_of_readings_are_a_table(tmp_path, data_dir, packed):
+    (file,) = write_source(tmp_path, *make_readings(300), packed=packed).iterdir()
+    assert not holds_photos(file)
+    report = import_table(file, data_dir, "fault_label")
+    assert report.labels == ("0", "1")
+    assert (report.numbers, report.categories) == (("axes_1", "axes_2", "sensor_reading"), ("site",))
+    assert dict(report.left_out) == {"tags": "has lists in its cells"}
+    table = (report.span.path / "table.csv").read_text().splitlines()
+    assert table[:2] == ["axes_1,axes_2,sensor_reading,site,fault_label,tags", "0,0,0,,0,"]
+
+
+def test_a_file_is_known_by_the_checksum_of_its_first_length(tmp_path, data_dir):
+    (file,) = write_source(tmp_path, *make_readings(300)).iterdir()
+    content = bytearray(file.read_bytes())
+    content[8] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match="is a binary file of an unknown kind"):
+        import_table(file, data_dir, "fault_label")
+
+
+def test_a_file_of_photos_is_told_from_a_table(tmp_path):
+    src = write_source(tmp_path, dict(image=jpeg(), label=1), dict(image=jpeg(seed=1), label=2))
+    assert holds_photos(*src.iterdir())
+
+
+def test_reading_a_table_does_not_import_tensorflow(tmp_path):
+    (file,) = write_source(tmp_path, *make_readings(3)).iterdir()
+    program = (
+        "import sys; from pathlib import Path; from edgeline.tables.files import open_table;"
+        f"table = open_table({str(file)!r}, Path({str(tmp_path)!r}));"
+        "sys.exit('tensorflow' in sys.modules or len([*table.lists(table.header)]))"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 3
 
 
 @pytest.mark.parametrize("packed", [False, True])
