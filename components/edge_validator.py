@@ -26,7 +26,8 @@ from edgeline.edge.measure import measure
 from edgeline.edge.variants import RuntimeSettings
 from edgeline.errors import EdgelineError
 from edgeline.gates.answers import Answers, gather_answers
-from edgeline.gates.edge import judge_measurement, rest_on_time
+from edgeline.gates.edge import judge_edge_file, rest_on_time
+from edgeline.gates.evidence import Evidence
 from edgeline.gates.judges import judge_file
 from edgeline.gates.settings import EdgeLimits, EvaluationSettings
 from edgeline.labels import parse_labels
@@ -47,6 +48,7 @@ from edgeline.records.edge import (
     Measurement,
     Variant,
 )
+from edgeline.records.evaluation import Metrics
 from edgeline.records.verdict import VERDICT, Finding, Verdict, join_findings
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
@@ -91,6 +93,12 @@ class _Reference:
     def gather(self, probabilities: NDArray[np.float32]) -> Answers:
         """Returns the answers of a file to the sample."""
         return gather_answers(list_predictions(self.sample, probabilities, self.labels), self.workload)
+
+    def gather_evidence(self, probabilities: NDArray[np.float32]) -> Evidence:
+        """Returns the answers of a file beside those of the SavedModel."""
+        answers = replace(self.gather(probabilities), baseline=self.gather(self.probabilities).candidate)
+        metrics = Metrics({}, group=self.workload.group_noun)
+        return Evidence(metrics, self.settings.evaluation, answers, subject="file")
 
 
 @dataclass(frozen=True)
@@ -224,15 +232,15 @@ def _judge_file(
         reference.contract,
         reference.unlike,
     )
-    findings = _judge_alone(inspection, measurement, conversion.variant, limits)
+    evidence = reference.gather_evidence(probabilities)
+    findings = _judge_alone(inspection, measurement, conversion.variant, limits, evidence)
 
     compared = ""
     # Beside a limit too, so that all that would hold the file is said at once.
     if measurement.finite and production is not None and production.answers is not None:
-        now = reference.gather(probabilities)
-        against = replace(now, baseline=production.answers.candidate)
-        findings += judge_file(against, reference.settings.evaluation, reference.workload.group_noun)
-        compared = _compare(conversion.variant, now, production.name, production.answers)
+        against = replace(evidence.answers, baseline=production.answers.candidate)
+        findings += judge_file(against, evidence.settings, evidence.metrics.group)
+        compared = _compare(conversion.variant, against, production.name, production.answers)
     failures = [finding for finding in findings if finding.severity == "block"]
     warnings = [finding for finding in findings if finding.severity == "warn"]
     reasons = join_findings(failures)
@@ -268,23 +276,25 @@ def _conclude(
         reasons.append(default.compared)
     # A file that fell ships with none of them, and stops nothing.
     warnings = [replace(finding, severity="warn") for finding in findings]
+    for each in judged:
+        if not each.failures:
+            warnings += [replace(finding, file=each.variant.name) for finding in each.warnings]
     if not reference.raw_examples:
         warnings.append(Finding(_NOT_CHECKED, code="not_checked", severity="warn"))
-    warnings += default.warnings
     if production.has_model and production.lacks:
         warnings.append(Finding(production.lacks, code="not_comparable", severity="warn"))
     return replace(Verdict.of("edge", warnings, lambda: reasons), fell_by_time=fell_by_time)
 
 
 def _judge_alone(
-    inspection: FileReport, measurement: Measurement, variant: str, limits: _EdgeSettings
+    inspection: FileReport, measurement: Measurement, variant: str, limits: _EdgeSettings, evidence: Evidence
 ) -> list[Finding]:
     """Returns what keeps a file from shipping, and warnings, whatever is in production."""
     too_new = find_runtime_problems(inspection, limits.oldest_runtime)
     return [
         *(Finding(sentence, code="format") for sentence in find_problems(inspection, variant)),
         *(Finding(sentence, "edge.oldest_runtime=null", code="runtime") for sentence in too_new),
-        *judge_measurement(measurement, limits),
+        *judge_edge_file(measurement, limits, evidence),
     ]
 
 

@@ -1,43 +1,101 @@
 """The edge gate: it judges whether a measured file may ship."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from edgeline.gates.answers import ROUNDING
+from edgeline.gates.evidence import Evidence
 from edgeline.gates.numbers import format_with_bound
+from edgeline.gates.paired import estimate_no_drop
+from edgeline.gates.regressions import weigh_drop
 from edgeline.gates.settings import FEWEST_OF_A_CLASS, RECOGNISED, EdgeLimits
-from edgeline.records.edge import GroupAccuracy, Measurement
+from edgeline.records.edge import Measurement
 from edgeline.records.verdict import Finding
 
-# The fewest examples of a class or slice by which a drop is judged: one of 50 is two points. A class that the
-# SavedModel recognises and a file has lost shows on fewer.
-_ENOUGH = 50
 # Largest mean difference of `unlike`; measured: int8 0.03, other files under 0.01.
 _UNLIKE_APART = 0.08
 _SLOW_MS = 50.0  # half of what a person takes for at once
 _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte would be laxer
 
 
-def judge_measurement(measurement: Measurement, limits: EdgeLimits) -> list[Finding]:
-    """Returns a finding with the numbers for each limit that a file does not keep, and warnings."""
+def judge_edge_file(measurement: Measurement, limits: EdgeLimits, evidence: Evidence) -> list[Finding]:
+    """Returns a finding with the numbers for each limit that a file does not keep, and warnings.
+
+    The `evidence` has the file's answers, and those of the SavedModel as the baseline. A file that is less
+    often right, or agrees too rarely, falls where that is sure: where the resamples of the same examples that
+    keep the limit are fewer than 1 - `evaluation.confidence`. Else it is a warning.
+    """
     if not measurement.finite:
         # NaN wins every argmax at index 0, so the other numbers would say something about chance.
         text = f"{measurement.file} returns probabilities that are not finite numbers."
         return [Finding(text, code="not_finite")]
-    return [finding for check in LIMITS for finding in check(measurement, limits)]
+    return [
+        *judge_agreement(measurement, limits, evidence),
+        *judge_accuracy(measurement.file, limits, evidence),
+        *(finding for check in LIMITS for finding in check(measurement, limits)),
+    ]
 
 
-def check_agreement(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
+def judge_agreement(measurement: Measurement, limits: EdgeLimits, evidence: Evidence) -> Iterator[Finding]:
     """Yields a finding if a file agrees with the SavedModel on too few examples."""
-    name, examples = measurement.file, measurement.examples
-    if measurement.agreement < limits.min_agreement:
-        agreeing = round(measurement.agreement * examples)
-        agreement, required = format_with_bound(measurement.agreement, limits.min_agreement)
+    answers, settings, most = evidence.answers, evidence.settings, 1 - limits.min_agreement
+    assert answers.baseline is not None
+    # The agreement is the accuracy where the SavedModel's answers are the labels.
+    alike = replace(answers, labels=answers.choose_classes(answers.baseline))
+    agrees = alike.find_right(answers.candidate)
+    apart = 1 - float(agrees.mean())
+    if apart <= most + ROUNDING:
+        return
+
+    agreement, required = format_with_bound(1 - apart, limits.min_agreement)
+    text = (
+        f"{measurement.file} agrees with the SavedModel on {agrees.sum()} of {len(agrees)} examples"
+        f" ({agreement}), and probabilities differ by up to {measurement.max_difference:.3f};"
+    )
+    finding = Finding(text, "edge.min_agreement=0", code="agreement")
+    shares = estimate_no_drop(alike, "overall", "all", "accuracy", settings.false_alarm_rate, most)
+    is_large = apart > settings.large_drop * most + ROUNDING
+    ends = f"at least {required} required.", f"at least {required}"
+    yield weigh_drop(evidence, finding, shares, 1 - settings.confidence, is_large, *ends)
+
+
+def judge_accuracy(file: str, limits: EdgeLimits, evidence: Evidence) -> Iterator[Finding]:
+    """Yields a finding if a file is less often right than the SavedModel, or lost a class or a slice.
+
+    Its overall accuracy may hide the latter. Each slice may show a drop by chance: together they may do so no
+    more often than one.
+    """
+    answers, settings, most = evidence.answers, evidence.settings, limits.max_accuracy_drop
+    assert answers.baseline is not None
+    right, was_right = answers.find_right(answers.candidate), answers.find_right(answers.baseline)
+    slices = [(kind, name) for kind, names in answers.list_slices().items() for name in names]
+    for kind, name in slices:
+        mask = answers.of(kind, name)
+        support, accuracy, before = int(mask.sum()), float(right[mask].mean()), float(was_right[mask].mean())
+        lost = before - accuracy
+        if lost <= most + ROUNDING or (kind != "overall" and support < FEWEST_OF_A_CLASS):
+            continue
+
+        drop, allowed = format_with_bound(lost, most)
+        slice_name = "" if kind == "overall" else f"{kind} {name}"
+        which = slice_name and f" of {slice_name}"
         text = (
-            f"{name} agrees with the SavedModel on {agreeing} of {examples} examples"
-            f" ({agreement}); at least {required} required. Probabilities"
-            f" differ by up to {measurement.max_difference:.3f}."
+            f"{file} is right on {accuracy:.3f} of {support} examples{which} and the SavedModel on"
+            f" {before:.3f}: a drop of {drop};"
         )
-        yield Finding(text, "edge.min_agreement=0", code="agreement")
+        short = f"{slice_name or 'overall'} ({drop})"
+        finding = Finding(text, "edge.max_accuracy_drop=1", slice_name, short, code="accuracy_drop")
+        required = f"at most {allowed} allowed."
+        if kind == "class" and before >= RECOGNISED and accuracy < before / 2:
+            # However few its examples are: a class that is lost is seen by whoever tries the file.
+            yield replace(finding, sentence=f"{text} {required}")
+            continue
+
+        shares = estimate_no_drop(answers, kind, name, "accuracy", settings.false_alarm_rate, most)
+        chance = (1 - settings.confidence) / len(slices)
+        is_large = lost > settings.large_drop * most + ROUNDING
+        shown = f"one of at most {allowed}"
+        yield weigh_drop(evidence, finding, shares, chance, is_large, required, shown)
 
 
 def check_size(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
@@ -114,45 +172,8 @@ def check_optional_limits(measurement: Measurement, limits: EdgeLimits) -> Itera
             yield Finding(text, f"edge.{setting}={none}", code=setting)
 
 
-def check_drops(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
-    """Yields a finding if a file is less often right than the SavedModel, or lost a class or a slice.
-
-    Its overall accuracy may hide the latter.
-    """
-    overall = GroupAccuracy(measurement.examples, measurement.accuracy, measurement.reference_accuracy)
-    if _drop(overall) > limits.max_accuracy_drop + ROUNDING:
-        yield _describe_drop(measurement.file, overall, "", limits)
-    for kind, groups in measurement.groups.items():
-        for name, group in groups.items():
-            is_lost = (
-                kind == "class"
-                and group.support >= FEWEST_OF_A_CLASS
-                and group.reference_accuracy >= RECOGNISED
-                and group.accuracy < group.reference_accuracy / 2
-            )
-            if _drop(group) > limits.max_accuracy_drop + ROUNDING and (is_lost or group.support >= _ENOUGH):
-                yield _describe_drop(measurement.file, group, f"{kind} {name}", limits)
-
-
-def _drop(group: GroupAccuracy) -> float:
-    return group.reference_accuracy - group.accuracy
-
-
-def _describe_drop(file: str, group: GroupAccuracy, slice_name: str, limits: EdgeLimits) -> Finding:
-    drop, allowed = format_with_bound(_drop(group), limits.max_accuracy_drop)
-    which = f" of {slice_name}" if slice_name else ""
-    text = (
-        f"{file} is right on {group.accuracy:.3f} of {group.support} examples{which} and the SavedModel on"
-        f" {group.reference_accuracy:.3f}: a drop of {drop}; at most {allowed} allowed."
-    )
-    short = f"{slice_name or 'overall'} ({drop})"
-    return Finding(text, "edge.max_accuracy_drop=1", slice_name, short, code="accuracy_drop")
-
-
 # In the order of their sentences.
 LIMITS: list[Callable[[Measurement, EdgeLimits], Iterator[Finding]]] = [
-    check_agreement,
-    check_drops,
     check_size,
     check_latency,
     check_unlike,

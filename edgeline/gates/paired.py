@@ -27,14 +27,16 @@ _MOST_WEIGHTS = 4_000_000  # at once, 16 MB
 
 
 class NoDrop(NamedTuple):
-    """The shares of resamples in which the candidate is not worse, 0..1: of examples, and of groups."""
+    """The shares of resamples without a drop of the candidate, 0..1: of examples, and of groups."""
 
     examples: float
     groups: float
 
 
-def estimate_no_drop(answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float) -> NoDrop:
-    """Returns the shares of resamples in which the candidate is no worse than production on a slice.
+def estimate_no_drop(
+    answers: Answers, kind: str, name: str, metric: str, false_alarm_rate: float, allowed: float = 0.0
+) -> NoDrop:
+    """Returns the shares of resamples in which the candidate is worse on a slice by at most `allowed`.
 
     Both shares are the same where each example is a group of its own. Metrics are as in
     `edgeline.gates.settings.Bound`: precision and F1 of a class depend on all examples, so all are drawn for
@@ -47,8 +49,8 @@ def estimate_no_drop(answers: Answers, kind: str, name: str, metric: str, false_
 
     def share(drawn_together: NDArray[np.int64]) -> float:
         draws = _draw_resamples(drawn_together)
-        no_drops = [sign * (baseline(counts) - candidate(counts)) <= ROUNDING for counts in draws]
-        return float(np.concatenate(no_drops).mean())
+        drops = np.concatenate([sign * (baseline(counts) - candidate(counts)) for counts in draws])
+        return float((drops <= allowed + ROUNDING).mean())
 
     alone, together = np.arange(len(groups)), np.unique(groups, return_inverse=True)[1]
     of_examples = share(alone)

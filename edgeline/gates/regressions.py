@@ -12,7 +12,7 @@ from edgeline.gates.answers import ROUNDING
 from edgeline.gates.bounds import list_slices, name_limit
 from edgeline.gates.evidence import Evidence, read_value
 from edgeline.gates.numbers import format_with_bound
-from edgeline.gates.paired import RESAMPLES, estimate_no_drop, find_lost_groups
+from edgeline.gates.paired import RESAMPLES, NoDrop, estimate_no_drop, find_lost_groups
 from edgeline.gates.settings import Bound
 from edgeline.records.verdict import Finding
 
@@ -47,9 +47,8 @@ def _find_drops(number: int, bound: Bound, evidence: Evidence) -> Iterator[Findi
         drop, limit = format_with_bound(worse, most)
         basis = on_eval.describe(kind, name, metric)
         production = f"the {evidence.subject} in production ({old:.3f})"
-        text = f"{subject} is {value:.3f} on {basis}, {drop} {side} {production};"
         finding = Finding(
-            f"{text} at most {limit} allowed.",
+            f"{subject} is {value:.3f} on {basis}, {drop} {side} {production};",
             name_limit(number, "max_drop"),
             slice_name,
             f"{name} ({value:.3f}, {old:.3f} in production)",
@@ -57,27 +56,51 @@ def _find_drops(number: int, bound: Bound, evidence: Evidence) -> Iterator[Findi
             numbers={"value": value, "in_production": old},
         )
 
+        required = f"at most {limit} allowed."
         if math.isnan(worse):
-            yield finding
+            yield replace(finding, sentence=f"{finding.sentence} {required}")
             continue
 
         shares = estimate_no_drop(on_eval.answers, kind, name, metric, settings.false_alarm_rate)
-        share = max(shares)  # of the resamples without a drop
-        if share < chance:
-            why = f"The drop is real: only {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
-        elif shares.examples < chance and worse > settings.large_drop * most + ROUNDING:
-            why = (
-                f"{100 * shares.groups:.1f} % of {RESAMPLES:,} resamples of {on_eval.metrics.group}s show no"
-                f" drop, and {100 * shares.examples:.1f} % of those of examples: a drop of more than"
-                f" {settings.large_drop:g} times the limit fails even if only a few"
-                f" {on_eval.metrics.group}s cause it."
-            )
-        else:
-            why = f"within noise: {100 * share:.1f} % of {RESAMPLES:,} resamples show no drop."
-            yield replace(finding, sentence=f"{text} {why}", code="drop_within_noise", severity="warn")
-            continue
+        is_large = worse > settings.large_drop * most + ROUNDING
+        yield weigh_drop(evidence, finding, shares, chance, is_large, required)
 
-        yield replace(finding, sentence=f"{finding.sentence} {why}")
+
+def weigh_drop(
+    evidence: Evidence,
+    finding: Finding,
+    shares: NoDrop,
+    chance: float,
+    is_large: bool,
+    required: str,
+    shown: str = "no drop",
+) -> Finding:
+    """Completes the finding of a drop: it holds back where the drop is sure, and warns where it may be noise.
+
+    Args:
+        evidence: That the drop is of.
+        finding: The drop; its sentence ends with a semicolon.
+        shares: The shares of resamples that do not show it.
+        chance: A drop is sure if these are smaller.
+        is_large: Whether it is so large that a few groups are no excuse.
+        required: The limit in words.
+        shown: What the resamples without the drop show, in words.
+    """
+    group, share = evidence.metrics.group, max(shares)
+    if share < chance:
+        why = f"The drop is real: only {100 * share:.1f} % of {RESAMPLES:,} resamples show {shown}."
+    elif is_large and shares.examples < chance:
+        why = (
+            f"{100 * shares.groups:.1f} % of {RESAMPLES:,} resamples of {group}s show {shown}, and"
+            f" {100 * shares.examples:.1f} % of those of examples: a drop of more than"
+            f" {evidence.settings.large_drop:g} times the limit fails even if only a few {group}s cause it."
+        )
+    else:
+        why = f"within noise: {100 * share:.1f} % of {RESAMPLES:,} resamples show {shown}."
+        code = f"{finding.code}_within_noise"
+        return replace(finding, sentence=f"{finding.sentence} {why}", code=code, severity="warn")
+
+    return replace(finding, sentence=f"{finding.sentence} {required} {why}")
 
 
 def judge_lost_groups(evidence: Evidence) -> Iterator[Finding]:

@@ -14,7 +14,6 @@ from edgeline.gates import data, edge, judges
 from edgeline.gates.evidence import Evidence
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import GateRule
-from edgeline.records.edge import GroupAccuracy
 from edgeline.records.evaluation import Metrics
 from edgeline.records.ingest import Ingest, Span, Twin, Twins
 from edgeline.records.rules import BrokenRule
@@ -192,8 +191,6 @@ def test_a_production_that_is_bad_in_the_field():
 
 WORST = structs.replace(
     test_edge.GOOD,
-    agreement=0.5,
-    accuracy=0.6,
     max_difference=0.3,
     size_bytes=9_000_000,
     peak_memory_bytes=90_000_000,
@@ -201,19 +198,17 @@ WORST = structs.replace(
     output_saturation=0.6,
     unlike_difference=0.5,
     cold_start_ms=900.0,
-    groups={"class": {"fray": GroupAccuracy(60, 0.1, 0.9)}},
 )
 
 
 def judge_files(settings, files):
-    findings = [
-        replace(finding, file=name)
-        for name, measured in files.items()
-        for finding in edge.judge_measurement(
-            structs.replace(measured, unlike_difference=None) if not settings.model.unlike else measured,
-            settings.edge,
-        )
-    ]
+    findings = []
+    for name, measured in files.items():
+        evidence = test_edge.make_evidence(wrong=100 if measured is WORST else 0)
+        if not settings.model.unlike:
+            measured = structs.replace(measured, unlike_difference=None)
+        judged = edge.judge_edge_file(measured, settings.edge, evidence)
+        findings += [replace(finding, file=name) for finding in judged]
     passed = {*files} - {finding.file for finding in findings if finding.severity == "block"}
     return Verdict("edge", "pass") if passed else Verdict.of("edge", findings)
 
