@@ -76,7 +76,8 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
                     "Photos are read from a folder.",
                     "Write the bytes of each to a file in a folder of its class; pass the folder of these.",
                 )
-            rows = (row.values() for batch in file.iter_batches(_ROWS_A_BATCH) for row in _list_rows(batch))
+            batches = file.iter_batches(_ROWS_A_BATCH)
+            rows = (list(row.values()) for batch in batches for row in _list_rows(batch))
             return _write_csv(src, target, file.schema_arrow.names, rows)
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         if getattr(error, "filename", None) == str(target):  # its disk is full

@@ -44,7 +44,7 @@ FILLED_IN = {
 }
 # A reader has done these before.
 BEFORE = {
-    # Of the weeks so far a run has nothing to push.
+    # Without another week, a run has nothing to push.
     r"push\.key=~": ".venv/bin/edgeline data generate --data workspace/sample --weeks 1",
     "edgeline rollback": ".venv/bin/edgeline promote 2 --reason R",
     "--add wind": r"sed -i 's/\r$//; 1s/$/,wind/; 2,50s/$/,4.25/; 51,$s/$/,3.5/' customers.csv",
