@@ -30,9 +30,12 @@ PHOTO_SUFFIXES = frozenset(
         *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
     )
 )
-# A Mac puts a folder, and in it a file beside each of an archive's own, into the archives that it makes. A
-# Synology server puts a folder with thumbnails into each folder.
-HIDDEN = (".", "__MACOSX", "@eaDir")  # beginnings of names
+# Beginnings of the names of what systems put beside files: a Mac puts a file beside each of an archive's own,
+# a Synology server a folder of thumbnails into each folder, and others put what was deleted there.
+HIDDEN = (
+    *(".", "__MACOSX", "__pycache__", "@eaDir", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN"),
+    *("System Volume Information", "lost+found", "Thumbs.db", "desktop.ini"),
+)
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods", ".tfrecord")
 _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
