@@ -12,7 +12,7 @@ from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.ingest import SPAN_NAME
 from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 
@@ -152,7 +152,8 @@ def _open_split_folders(root: Path, splits: _Splits, domain: Collection[str]) ->
 def _describe_left_out(folders: Iterable[Path], unlabelled: Iterable[str]) -> Iterator[str]:
     """Yields a sentence's part for each split that no run reads, and for each without labels."""
     for folder in folders:
-        yield f"{folder.name}/ ({len(find_photos(folder))} photos) is left out for trying the pushed model"
+        count = format_count(len(find_photos(folder)), "photo")
+        yield f"{folder.name}/ ({count}) is left out for trying the pushed model"
     for name in unlabelled:
         yield f"{name}/ is left out, as its photos have no label"
 
@@ -230,7 +231,7 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], domai
             " folders were taken for the classes. If the inner ones are the classes, import each outer folder"
             " by itself, all into one new folder.",
         )
-    layout = f"one folder per class ({len(filled)} classes)"
+    layout = f"one folder per class ({format_count(len(filled), 'class')})"
     count = sum(map(len, photos.values()))
     return Source(layout, _read_photos(root, labels, classes), count, warnings=warnings)
 

@@ -31,7 +31,7 @@ from data.spans.layout import find_spans, find_usable_spans
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.journal import format_utc
-from edgeline.labels import find_fault
+from edgeline.labels import find_fault, format_count
 from edgeline.records.events import Counted, report
 from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
@@ -252,7 +252,7 @@ class _Importer:
         if self.only_train:
             yield _NO_EVAL
         for reason, photos in self._rejected.items():
-            count = "1 photo" if len(photos) == 1 else f"{len(photos)} photos"
+            count = format_count(len(photos), "photo")
             yield f"A run will quarantine {count} as {reason}; the first is {photos[0]}"
         unusable = Counter(label for _, label in self.unusable)
         yield from warn_of_few("photo", {label: n - unusable[label] for label, n in counts.items()}, least)

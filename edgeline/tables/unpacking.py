@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 from typing import IO
 
 from edgeline.errors import DataRefused, UsageError
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.examples import is_record
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.rows import is_json
@@ -286,7 +286,8 @@ def _find_table(src: Path, archive: zipfile.ZipFile) -> str:
         return tables[0]
     if photos := [name for name in names if name.lower().endswith(tuple(PHOTO_SUFFIXES))]:
         do = f"Unpack it: unzip {shlex.quote(str(src))} -d photos; then pass that folder."
-        raise UsageError(f"{src} holds {len(photos)} photos.", "Photos are read from a folder.", do)
+        count = format_count(len(photos), "photo")
+        raise UsageError(f"{src} holds {count}.", "Photos are read from a folder.", do)
     what = f"{len(tables)} tables: {join_names(tables)}" if tables else f"no table: {join_names(names)}"
     raise DataRefused(f"{src} holds {what}.", "One import is one table.", "Unpack it, and pass one of them.")
 
