@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgeline.records.ingest import SPAN_NAME
 from edgeline.settings_group import Group
@@ -12,6 +12,12 @@ def _check_span(name: object) -> object:
     if name is not None and not SPAN_NAME.fullmatch(str(name)):
         raise ValueError(f"{name!r:.100} is not the name of a span, such as span-00012")
     return name
+
+
+def _check_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
+    if levels and (len(levels) != 2 or not 0 <= levels[0] < levels[1] <= 65535):
+        raise ValueError(f"{list(levels)} are not a lower and a higher level of 0 to 65535")
+    return levels
 
 
 class DataSettings(Group):
@@ -31,6 +37,9 @@ class DataSettings(Group):
     """Shortest side of a photo in pixels; a photo with a shorter one is quarantined."""
     max_side: int = Field(512, ge=16, le=6000)
     """Longest side of a photo in pixels; a larger photo is first scaled down to it, on a phone too."""
+    levels: Annotated[tuple[int, ...], Field(strict=False), AfterValidator(_check_levels)] = ()
+    """Levels, of 0 to 65535, of photos of 16 bits that become 0 and 255, such as [26500, 27500] of a thermal
+    camera, on a phone too. Those beyond are clipped. The first import sets it. Empty for all levels."""
     readings: int = Field(1, ge=1, le=4096)
     """Tables: number of rows of one group, up to the row that is judged, that make an example."""
     stride: int = Field(1, ge=1, le=4096)

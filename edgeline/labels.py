@@ -47,8 +47,9 @@ def join_names(named: Sequence[str], most: int = 12) -> str:
 
 
 def format_count(number: int, noun: str) -> str:
-    """Formats a number of things: `1 run`, `2,400 photos`."""
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+    """Formats a number of things: `1 run`, `2,400 photos`, `2 classes`."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending if number != 1 else ''}"
 
 
 def check_labels(labels: Sequence[str], where: str) -> None:

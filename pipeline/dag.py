@@ -103,6 +103,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "numbers": workload.numbers,
         "categories": workload.categories,
         "max_side": settings.data.max_side,
+        "levels": settings.data.levels,
         **settings.model.model_dump(mode="json"),
         "code": observed.code_of("Transform"),
     }

@@ -26,7 +26,7 @@ from data.importers.table_file import (
 from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
-from edgeline.labels import find_fault, show_label
+from edgeline.labels import find_fault, format_count, show_label
 from edgeline.records.columns import ISO, NUMBERS, TIMES
 from edgeline.tables.files import find_near
 
@@ -167,7 +167,8 @@ def _explain_with_cells(rule: Rule, case: Case) -> str:
     sentence, column = rule.explain(case), case.column
     if not column.by_forms or " in " in sentence:
         return sentence
-    return f"{sentence}: {column.cells:,} cells, such as {next(iter(column.by_forms.values()))[1]}"
+    cells = format_count(column.cells, "cell")
+    return f"{sentence}: {cells}, such as {next(iter(column.by_forms.values()))[1]}"
 
 
 def _make_entry(table: TableProfile, case: Case, verdict: str, why: str) -> ColumnEntry:

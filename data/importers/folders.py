@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, clean_text, read_photo_within
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.ingest import SPAN_NAME
 from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES
 
@@ -25,9 +25,15 @@ _START = re.compile(r".*[\W_]")  # as in seg_train beside seg_test
 # Suffixes of the lists of labels and boxes that other programs write beside photos.
 _LISTS = (".json", ".csv", ".xml", ".txt")
 
-# Suffixes of photos that are not read: none, or those of cameras' own formats and of successors of JPEG.
+# Endings of photos that are not read: none, those of cameras' own formats and of successors of JPEG, and what
+# browsers and wget leave, such as cat.jpg?w=640, b.jpg!d, c.JPG.1 and d.jpg_large.
 _UNREAD_SUFFIXES = frozenset(
     ("", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".jp2", ".jxl")
+)
+_ODD_ENDING = re.compile(
+    rf"({'|'.join(map(re.escape, PHOTO_SUFFIXES))})"
+    r"([^\w.].*|_.*|\.(\d+|part|crdownload|download|orig|bak|tmp))",
+    re.IGNORECASE,
 )
 
 
@@ -39,6 +45,18 @@ class _Splits:
     named: Sequence[str]  # the names of all folders that are named like splits
     loose: Set[str]  # the splits whose photos lie in no class folder
     others: Sequence[str]  # the names of other folders with photos
+
+
+def is_photo(name: str) -> bool:
+    """Returns whether a file's name is that of a photo."""
+    return not name.startswith(HIDDEN) and os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
+
+
+def _may_be_photo(name: str) -> bool:
+    """Returns whether a file's name is that of a photo, or of one that is not read."""
+    suffix = os.path.splitext(name)[1].lower()
+    is_unread = suffix in _UNREAD_SUFFIXES or bool(_ODD_ENDING.search(name))
+    return is_photo(name) or (is_unread and not name.startswith(HIDDEN))
 
 
 def open_folders(root: Path, folders: Sequence[Path], domain: Collection[str]) -> Source:
@@ -134,7 +152,8 @@ def _open_split_folders(root: Path, splits: _Splits, domain: Collection[str]) ->
 def _describe_left_out(folders: Iterable[Path], unlabelled: Iterable[str]) -> Iterator[str]:
     """Yields a sentence's part for each split that no run reads, and for each without labels."""
     for folder in folders:
-        yield f"{folder.name}/ ({len(find_photos(folder))} photos) is left out for trying the pushed model"
+        count = format_count(len(find_photos(folder)), "photo")
+        yield f"{folder.name}/ ({count}) is left out for trying the pushed model"
     for name in unlabelled:
         yield f"{name}/ is left out, as its photos have no label"
 
@@ -143,7 +162,7 @@ def _check_unlisted(root: Path, folders: Iterable[Path]) -> None:
     """Refuses folders that have files of labels, and no class folders. Raises DataRefused."""
     stems = {path.stem for path in find_photos(root)}
     paths = chain.from_iterable(sorted(folder.rglob("*")) for folder in folders)
-    files = [path for path in paths if path.suffix.lower() in _LISTS]
+    files = [path for path in paths if path.suffix.lower() in _LISTS and not _is_hidden(path, root)]
     files = [path for path in files if path.suffix.lower() != ".txt" or path.stem in stems]
     if files:
         raise DataRefused(
@@ -171,6 +190,10 @@ def _enter(folder: Path) -> Path:
 def list_visible(folder: Path) -> list[Path]:
     """Returns the entries of a folder but hidden ones and those of operating systems, sorted."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(HIDDEN))
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(HIDDEN) for part in path.relative_to(root).parts)
 
 
 def _list_folders(folder: Path) -> list[Path]:
@@ -208,7 +231,7 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], domai
             " folders were taken for the classes. If the inner ones are the classes, import each outer folder"
             " by itself, all into one new folder.",
         )
-    layout = f"one folder per class ({len(filled)} classes)"
+    layout = f"one folder per class ({format_count(len(filled), 'class')})"
     count = sum(map(len, photos.values()))
     return Source(layout, _read_photos(root, labels, classes), count, warnings=warnings)
 
@@ -219,26 +242,21 @@ def _find_inner(folder: Path, photos: Sequence[Path]) -> set[str]:
     return {unicodedata.normalize("NFC", parts[0]) for parts in below if len(parts) > 1}
 
 
-def find_photos(folder: Path, suffixes: Collection[str] = PHOTO_SUFFIXES) -> list[Path]:
+def find_photos(folder: Path, is_wanted: Callable[[str], bool] = is_photo) -> list[Path]:
     """Returns photos, links and unreadable folders below a folder; no hidden ones, and links not followed."""
     paths: list[Path] = []
     unreadable: list[OSError] = []
     for path, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if os.path.islink(os.path.join(path, name))]
         folders[:] = sorted(name for name in folders if not name.startswith(HIDDEN) and name not in links)
-        paths += [Path(path, name) for name in sorted(names) if is_photo(name, suffixes)]
+        paths += [Path(path, name) for name in sorted(names) if is_wanted(name)]
         paths += [Path(path, name) for name in sorted(links)]
     return paths + [Path(error.filename) for error in unreadable]
 
 
-def is_photo(name: str, suffixes: Collection[str] = PHOTO_SUFFIXES) -> bool:
-    """Returns whether a file's name is that of a photo."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
-
-
 def _read_photos(root: Path, labels: Mapping[Path, str], splits: Mapping[Path, str]) -> Offers:
     for folder, label in labels.items():
-        for path in find_photos(folder, PHOTO_SUFFIXES | _UNREAD_SUFFIXES):
+        for path in find_photos(folder, _may_be_photo):
             where = path.relative_to(root).as_posix()
             if os.path.isdir(path):
                 yield RefusedPhoto(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")

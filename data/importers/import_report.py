@@ -11,7 +11,7 @@ from pathlib import Path
 from data.importers.bands import ONE_LABEL
 from data.spans.layout import Span
 from edgeline.errors import DataRefused
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 
 _EXAMPLES = 3
 NOTHING_NEW = "Nothing is new, and nothing was added."
@@ -83,38 +83,39 @@ class ImportReport:
         lines = [f"{self.source} is {self.layout}."]
         if self.span:
             labels = join_names([f"{count} {label}" for label, count in self.added.items()])
-            lines.append(f"{self.span.path} holds {sum(self.added.values())} new photos: {labels}.")
+            count = format_count(sum(self.added.values()), "new photo")
+            lines.append(f"{self.span.path} holds {count}: {labels}.")
         else:
             lines.append(NOTHING_NEW)
         if self.groups:
             largest = sorted(self.groups, key=len, reverse=True)
             shown = tuple(", ".join(group[:3]) + (", ..." if len(group) > 3 else "") for group in largest)
             lines.append(
-                f"{sum(map(len, self.groups))} photos show the same object as another one; each of these"
-                f" groups ({len(self.groups)}) is one session: {_list_some(shown)}."
+                f"{sum(map(len, self.groups)):,} photos show the same object as another one; each of these"
+                f" groups ({len(self.groups):,}) is one session: {_list_some(shown)}."
             )
         if self.joined:
             lines.append(
-                f"{len(self.joined)} photos show the same object as a photo of an earlier span, and share its"
-                f" session: {_list_some(self.joined)}."
+                "In the session of a photo of an earlier span that shows the same object:"
+                f" {format_count(len(self.joined), 'photo')} ({_list_some(self.joined)})."
             )
         if self.eval:
             parts = [f"{self.eval.get(label, 0)} of {count} {label}" for label, count in self.added.items()]
             lines.append(f"The new span's labels.csv assigns to eval: {join_names(parts)}.")
         if self.known:
-            lines.append(f"{self.known} photos were there already.")
+            lines.append(f"{_count_past(self.known, 'photo')} there already.")
         if self.restored:
-            lines.append(f"{self.restored} photos were missing from their spans, and were restored.")
+            lines.append(f"{_count_past(self.restored, 'photo')} missing from a span, and restored.")
         if self.relabelled:
             lines.append(
-                f"{len(self.relabelled)} photos are there under another label and were not changed"
+                f"{_count_past(len(self.relabelled), 'photo')} not changed, as a span has another label"
                 " (correct them with `edgeline data relabel` and a list of example, label, corrected):"
                 f" {_list_some(self.relabelled)}."
             )
         if self.conflicting:
             lines.append(
-                f"{self.conflicting} photos have two labels in the source; a run will quarantine them:"
-                f" {_list_some(self.conflicts)}. {ONE_LABEL}"
+                "A run will quarantine what has two labels in the source,"
+                f" {format_count(self.conflicting, 'photo')}: {_list_some(self.conflicts)}. {ONE_LABEL}"
             )
         for reason, places in self.refused.items():
             lines.append(f"{len(places)} refused as {reason}: {_list_some(places)}.")
@@ -147,11 +148,12 @@ class TableReport:
     def sentences(self) -> list[str]:
         """Returns the report for people, a sentence a line."""
         shown = ", ".join(self.labels[:8]) + (", ..." if len(self.labels) > 8 else "")
-        counted = f"{self.rows} {self.noun}s of {self.source}, with {len(self.labels)} labels"
+        rows, labels = format_count(self.rows, self.noun), format_count(len(self.labels), "label")
+        counted = f"{rows} of {self.source}, with {labels}"
         new = f"{self.span.path} holds {counted}: {shown}." if self.span else NOTHING_NEW
         lines = [*self.notes, new]
         if self.known:
-            lines.append(f"{self.known} {self.noun}s were there already.")
+            lines.append(f"{_count_past(self.known, self.noun)} there already.")
         lines += describe_columns(self.numbers, self.categories, self.guessed, self.left_out)
         lines += _describe_new_labels(self.new_labels)
         lines += [*self.remarks, *(f"Not imported: {row}" for row in self.refused)]
@@ -192,6 +194,10 @@ class PhoneReport:
         return self.remarks
 
 
+def _count_past(number: int, noun: str) -> str:
+    return f"{format_count(number, noun)} {'was' if number == 1 else 'were'}"
+
+
 def _describe_new_labels(labels: Sequence[str]) -> list[str]:
     return [f"Labels added at the end of the schema: {', '.join(labels)}."] if labels else []
 
@@ -217,6 +223,6 @@ def warn_of_few(noun: str, counts: Mapping[str, int], least: int) -> tuple[str, 
     if not few:
         return ()
     return (
-        f"A run requires {least} {noun}s of each class, and will refuse these: {join_names(few)}. Import more"
-        " of them, or set a lower gate.min_examples_per_class in workload.yaml.",
+        f"A run requires {format_count(least, noun)} of each class, and will refuse these: {join_names(few)}."
+        " Import more of them, or set a lower gate.min_examples_per_class in workload.yaml.",
     )

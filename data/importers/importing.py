@@ -22,16 +22,16 @@ from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, rea
 from data.importers.sessions import NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source
-from data.importers.workload_files import add_files, check_kind, read_schema
+from data.importers.workload_files import WORKLOAD, add_files, check_kind, read_schema
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.source import UNKNOWN_LANE
-from data.photos.thumbnails import may_have_exif, read_look, read_time_taken
+from data.photos.thumbnails import may_have_exif, may_have_levels, read_look, read_time_taken
 from data.settings import DataSettings
 from data.spans.layout import find_spans, find_usable_spans
 from data.spans.source import SPLITS
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.journal import format_utc
-from edgeline.labels import find_fault
+from edgeline.labels import find_fault, format_count
 from edgeline.records.events import Counted, report
 from edgeline.records.rejection import RowRejected
 from edgeline.tables.decoder_process import DecoderProcess
@@ -42,6 +42,8 @@ _NO_EVAL = (
     " of each class to eval, or remove the splits, and import into a new folder."
 )
 _SESSION_DIGITS = 16
+# Photos of 16 bits that use less than half of the levels get those that they use, with a tenth on each side.
+_MOST_LEVELS, _ROOM = 32_768, 0.1
 _LAST_TIME = 253_402_300_799  # the end of the year 9999; file systems know later times
 # Limits on CPU time and memory for reading the metadata of one photo, and for its look.
 _SECONDS, _GIGABYTES, _LOOK_GIGABYTES = 2, 1, 2
@@ -113,7 +115,10 @@ def import_photos(
     # The workload, and the report.
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
-    report.written, report.new_labels = add_files(data_dir, schema, importer.list_labels(), "photo")
+    levels = make_look.find_levels()
+    report.written, report.new_labels = add_files(
+        data_dir, schema, importer.list_labels(), "photo", levels=levels
+    )
     report.added = {label: report.added[label] for label in sorted(report.added, key=_make_natural_key)}
     report.conflicts = importer.list_conflicts()
     report.conflicting = len(report.conflicts)
@@ -123,8 +128,22 @@ def import_photos(
         *importer.warn_of_photos(_count_labels(labels, report.added), least),
         *warn_of_spellings([label for label in report.added if label not in in_schema]),
         *make_look.warnings,
+        *_warn_of_levels(levels, settings, is_new=data_dir / WORKLOAD in report.written),
     )
     return report
+
+
+def _warn_of_levels(levels: Sequence[int], limits: DataSettings, is_new: bool) -> Iterator[str]:
+    """Yields what a run reads of the levels of 16-bit photos, unless that is most of them."""
+    if not levels:
+        return
+    used = f"Photos of 16 bits use the levels {levels[0]:,} to {levels[1]:,} of 65,535"
+    if is_new:
+        yield f"{used}, and data.levels in {WORKLOAD} reads these alone, on phones too."
+    elif not limits.levels:
+        yield f"{used}: write levels: {[*levels]} below data in {WORKLOAD}, or they look alike."
+    elif levels[0] + levels[1] < 2 * limits.levels[0] or levels[0] + levels[1] > 2 * limits.levels[1]:
+        yield f"{used}, and data.levels reads {limits.levels[0]:,} to {limits.levels[1]:,}: most is clipped."
 
 
 def _make_write_error(data_dir: Path, error: OSError) -> EdgelineError:
@@ -233,7 +252,7 @@ class _Importer:
         if self.only_train:
             yield _NO_EVAL
         for reason, photos in self._rejected.items():
-            count = "1 photo" if len(photos) == 1 else f"{len(photos)} photos"
+            count = format_count(len(photos), "photo")
             yield f"A run will quarantine {count} as {reason}; the first is {photos[0]}"
         unusable = Counter(label for _, label in self.unusable)
         yield from warn_of_few("photo", {label: n - unusable[label] for label, n in counts.items()}, least)
@@ -286,9 +305,11 @@ class _Importer:
         if is_repeated:
             self.unusable.update((digest, label) for label in self.labels_of[digest])
         photo_look = None
-        if not photo.session_id and not is_repeated:
+        is_looked_for = not photo.session_id and not is_repeated
+        if is_looked_for or may_have_levels(photo.data):
             try:
-                photo_look = self._make_look(photo.data)
+                look = self._make_look(photo.data)
+                photo_look = look if is_looked_for else None
             except RowRejected as rejected:
                 self.unusable.add((digest, photo.label))
                 self._rejected[rejected.reason].append(f"{photo.where}: {rejected.detail}")
@@ -301,14 +322,25 @@ class _LookMaker:
 
     def __init__(self, decode: DecoderProcess, describe: Callable[[bytes], bytes] | None) -> None:
         self._decode, self.describe = decode, describe
+        self._levels = list[tuple[int, ...]]()
         self.warnings: tuple[str, ...] = ()
+
+    def find_levels(self) -> tuple[int, ...]:
+        """Returns the levels of the 16-bit photos so far with some room; none if they use most of all."""
+        if not self._levels:
+            return ()
+        low, high = min(low for low, _ in self._levels), max(high for _, high in self._levels)
+        room = int(_ROOM * (high - low)) + 1
+        return (max(0, low - room), min(65535, high + room)) if high - low < _MOST_LEVELS else ()
 
     def __call__(self, photo: bytes) -> bytes | None:
         """Returns the look of a photo; None for a huge one. Raises RowRejected for one that a run rejects."""
         decoded = self._decode(photo)
         if decoded is None:
             return None
-        thumbnail, pixels = decoded
+        thumbnail, pixels, levels = decoded
+        if levels:
+            self._levels.append(levels)
         if self.describe is not None:
             try:
                 return bytes(thumbnail + self.describe(pixels))

@@ -23,7 +23,7 @@ from edgeline.records.rejection import RowRejected
 # 128 bits of SHA-256. Imported photos are named by them, so their names are the index.
 _HASH_DIGITS = 32
 _HASH_NAME = re.compile(rf"([0-9a-f]{{{_HASH_DIGITS}}})\.[a-z]{{3,4}}")
-_VERSION = 2  # of looks: before, those of 16-bit and transparent photos were blank
+_VERSION = 3  # of looks: before, those of 16-bit photos that use a part of their levels were nearly blank
 _Looks = dict[str, bytes | None]
 
 

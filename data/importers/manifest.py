@@ -10,7 +10,7 @@ from typing import Any
 from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
 from edgeline.errors import DataRefused
-from edgeline.labels import NO_LABEL
+from edgeline.labels import NO_LABEL, format_count
 from edgeline.tables.rows import check_column_count, read_csv_rows, read_lines
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
@@ -43,7 +43,7 @@ def open_manifest(manifest: Path, domain: Collection[str]) -> Source:
     columns = _find_columns(manifest, records, domain)
     cells = [_read_cells(manifest, line, record, columns) for line, record in records]
     return Source(
-        f"a manifest ({manifest.name}, {len(cells)} rows)",
+        f"a manifest ({manifest.name}, {format_count(len(cells), 'row')})",
         _read_photos(manifest, cells),
         len(cells),
         searched=f"Missing photos were looked for in {manifest.parent} and its folder photos; the paths of"
@@ -58,7 +58,7 @@ def _read_csv(manifest: Path) -> Iterator[Record]:
     _, names = next(rows, (0, []))
     for line, cells in rows:
         if isinstance(cells, str) or len(cells) != len(names):
-            counted = f"It has {len(cells)} cells, but the header has {len(names)}."
+            counted = f"It has {format_count(len(cells), 'cell')}, but the header has {len(names)}."
             raise DataRefused(
                 f"{manifest} line {line}: {cells if isinstance(cells, str) else counted}",
                 "Its cells cannot be assigned to columns.",

@@ -25,7 +25,7 @@ from data.spans.served import read_served
 from data.spans.source import Rejected
 from data.tables.source import list_columns
 from edgeline.errors import DataRefused, EdgelineError
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.columns import parse_time, write_cell
 from edgeline.records.ingest import SERVED
 from edgeline.records.served import Answer
@@ -119,7 +119,7 @@ def import_export(
             _write(file, rows)
 
     span = add_span(data_dir, fill)
-    return [f"{span.path} holds {len(rows)} rows that a person checked on a phone."]
+    return [f"{span.path} holds {format_count(len(rows), 'row')} that a person checked on a phone."]
 
 
 def _check_sizes(archive: zipfile.ZipFile) -> None:
@@ -212,7 +212,7 @@ def _add_served(source: Path, span: Span) -> str:
     new = [line for line in file.getvalue().splitlines() if line not in old_set]
     content = "".join(f"{line}\n" for line in (*old_lines, *new))
     replace_file(target, content.encode(errors="surrogateescape"))  # a row that is not UTF-8 stays as it is
-    return f"{span.name}/{SERVED} has {len(old_lines) + len(new) - 1:,} answers of phones."
+    return f"{span.name}/{SERVED} has {format_count(len(old_lines) + len(new) - 1, 'answer')} of phones."
 
 
 def _write(file: TextIO, rows: Sequence[Mapping[str, str]], end: str = "\n") -> None:

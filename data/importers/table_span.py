@@ -76,8 +76,9 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
     count = known.total()
     if roles.text and (relabelled := count_relabelled(data_dir, ((row[0], row[1]) for row in read_cells()))):
         remarks.append(
-            f"{relabelled:,} texts have another label in earlier spans. A run will quarantine the old and"
-            " the new row, unless `edgeline data relabel` decides, with a list of example, label, corrected."
+            f"With another label in earlier spans: {format_count(relabelled, 'text')}. A run will quarantine"
+            " the old and the new row, unless `edgeline data relabel` decides, with a list of example, label,"
+            " corrected."
         )
 
     def fill(folder: Path) -> None:

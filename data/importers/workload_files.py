@@ -45,6 +45,9 @@ _WINDOWS = """
     stride: {data.stride}
     # The time of a group is divided into blocks of this many hours: no example crosses the end of one.
     block_hours: {data.block_hours}"""
+_LEVELS = """
+    # Of photos of 16 bits, these levels become 0 and 255; others are clipped.
+    levels: [{}, {}]"""
 # Those of `kind: sensor`.
 _READINGS = 16
 _KINDS = {"photo": "photos", "row": "table", "text": "text", "reading": "sensor"}
@@ -73,14 +76,15 @@ def add_files(
     noun: str,
     quarantined: float = 0,
     windows: DataSettings | None = None,
+    levels: Sequence[int] = (),
     **columns: str | Mapping[str, Column],
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files if they are absent, and adds labels that an existing schema lacks at its end.
 
     `labels` are those of the imported data, `quarantined` is the share of a span that the gate is to allow, 0
-    for the default, `windows` has how readings become examples, and `columns` are the further settings of a
-    workload of rows. Returns the files that were written or changed, and the added labels. Raises as
-    `read_schema` does.
+    for the default, `windows` has how readings become examples, `levels` are those of 16-bit photos, and
+    `columns` are the further settings of a workload of rows. Returns the files that were written or changed,
+    and the added labels. Raises as `read_schema` does.
     """
     files, workload = list[Path](), data_dir / WORKLOAD
     existing, labels_before = read_schema(data_dir)
@@ -94,6 +98,7 @@ def add_files(
         own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
         name = json.dumps(make_name(data_dir.resolve().name) or "photos")
         more = _WINDOWS.format(data=windows) if windows and windows.readings > 1 else ""
+        more += _LEVELS.format(*levels) if levels else ""
         more += _GATE.format(quarantined=quarantined) if quarantined else ""
         made = "" if noun == "photo" else ", made from table.yaml by the import"
         text = _TEMPLATE.format(

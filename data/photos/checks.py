@@ -102,7 +102,7 @@ def _check_image(
         image.draft("L", scale_size(image.size, SHARPNESS_SIDE))
         luma, stored = image, plain.stripped
     else:
-        picture = decode_upright(image, orientation, limits.max_side)
+        picture = decode_upright(image, orientation, limits.max_side, limits.levels)
         luma, stored = picture.convert("L"), _encode_png(picture)
     brightness, sharpness = _measure_light(luma)
     digest = hashlib.sha256(stored).hexdigest()

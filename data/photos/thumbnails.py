@@ -13,7 +13,13 @@ from PIL import Image
 from data.photos.checks import check_header
 from data.photos.likeness import SHOWN_SIDE, compute_look, compute_pixels
 from data.settings import DataSettings
-from edgeline.edge.photo_pixels import READER_ERRORS, decode_upright, open_photo, read_orientation
+from edgeline.edge.photo_pixels import (
+    READER_ERRORS,
+    decode_upright,
+    find_levels,
+    open_photo,
+    read_orientation,
+)
 from edgeline.journal import format_utc
 
 # A larger photo would take a gigabyte to decode. A JPEG is scaled while it is decoded, and may have any size.
@@ -27,7 +33,7 @@ _EXIF, _TAKEN_TAG, _OFFSET_TAG = 0x8769, 0x9003, 0x9011
 
 def make_thumbnail(photo: bytes, side: int = 96) -> bytes | None:
     """Returns a small JPEG of a photo, upright and without metadata; None if it cannot be opened."""
-    small = _open_small(photo, side)
+    small, _ = _open_small(photo, side)
     if small is None:
         return None
     small.info = {}  # Pillow would write the original's comment and profile again
@@ -38,31 +44,38 @@ def make_thumbnail(photo: bytes, side: int = 96) -> bytes | None:
 
 def read_pixels(photo: bytes) -> bytes:
     """Returns a network's input for a photo that was checked, see `compute_pixels`."""
-    small = _open_small(photo, 2 * SHOWN_SIDE)
+    small, _ = _open_small(photo, 2 * SHOWN_SIDE)
     assert small is not None, "a checked photo was decoded before"
     return compute_pixels(small)
 
 
-def read_look(photo: bytes, limits: DataSettings) -> tuple[bytes, bytes] | None:
-    """Returns the look of a photo, and a network's input for it; None if it cannot be decoded.
+def read_look(photo: bytes, limits: DataSettings) -> tuple[bytes, bytes, tuple[int, ...]] | None:
+    """Returns the look of a photo, a network's input for it, and its levels; None if it cannot be decoded.
 
     Raises RowRejected if a run with these limits rejects its header: oversized, too-small, or unreadable.
     """
     check_header(photo, limits)
-    small = _open_small(photo, 2 * SHOWN_SIDE)
-    return None if small is None else (compute_look(small), compute_pixels(small))
+    small, levels = _open_small(photo, 2 * SHOWN_SIDE)
+    return None if small is None else (compute_look(small), compute_pixels(small), levels)
 
 
-def _open_small(photo: bytes, side: int) -> Image.Image | None:
+def _open_small(photo: bytes, side: int) -> tuple[Image.Image | None, tuple[int, ...]]:
+    """Returns a photo scaled down, and the levels that one of 16 bits has, of which it shows all."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata and large sizes
             with open_photo(photo) as image:
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
-                    return None
-                return decode_upright(image, read_orientation(image), side)
+                    return None, ()
+                levels = find_levels(image)
+                return decode_upright(image, read_orientation(image), side, levels), levels
     except READER_ERRORS:
-        return None
+        return None, ()
+
+
+def may_have_levels(photo: bytes) -> bool:
+    """Returns whether a photo may have 16 bits a pixel."""
+    return photo.startswith((*_TIFF, b"P5")) or (photo.startswith(b"\x89PNG") and photo[24:25] == b"\x10")
 
 
 def may_have_exif(photo: bytes) -> bool:

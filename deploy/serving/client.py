@@ -49,7 +49,9 @@ def _prepare_photo(photo: bytes, contract: Mapping[str, Any]) -> bytes:
         return photo
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scale
-        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+        low, high = contract.get("levels", (0, 65280))
+        scale, half = 255 / (high - low), 0.5 if "levels" in contract else 0
+        image = image.convert("I").point(lambda level: level * scale + half - low * scale).convert("L")
     elif image.mode == "F":
         raise ValueError("its pixels are numbers without a range")
     if image.has_transparency_data:

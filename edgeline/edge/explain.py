@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from edgeline.edge.photo_pixels import decode_upright, open_photo, read_orientation
+from edgeline.edge.photo_pixels import decode_upright, find_levels, open_photo, read_orientation
 
 # Share of the photo's side. Patches overlap by half, so that a detail on the edge of one lies inside another.
 _PATCH = 1 / 6
@@ -42,7 +42,8 @@ def draw_picture(photo: bytes, image: NDArray[np.uint8], drops: NDArray[np.float
     side = (_PANEL, _PANEL)
     with open_photo(photo) as opened:
         whole = ImageOps.pad(
-            decode_upright(opened, read_orientation(opened), 2 * _PANEL).convert("RGB"), side
+            decode_upright(opened, read_orientation(opened), 2 * _PANEL, find_levels(opened)).convert("RGB"),
+            side,
         )
     view = Image.fromarray(image[0].squeeze()).convert("RGB").resize(side, Image.Resampling.NEAREST)
     strength = np.clip(drops / max(float(drops.max()), 1e-6), 0, 1) * 200

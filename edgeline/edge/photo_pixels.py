@@ -8,6 +8,7 @@ needs only Pillow, and pillow-heif for HEIC.
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -35,6 +36,9 @@ _TURNS = {
 # value in 4,000 changes by more than a level, in photos of noise and hard edges in strong colours that are
 # scaled from 3,000 to 6,000 pixels to 224 x 224; with 2, one in 50.
 _DRAFT_MARGIN = 3
+# Levels are found on so many pixels a side, and the share of them, in percent, may be beyond on each side:
+# dead pixels, and the sky of a thermal photo.
+_LEVELS_SIDE, _RARE = 512, 0.1
 
 
 def open_photo(data: bytes) -> Image.Image:
@@ -69,29 +73,49 @@ def scale_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return width, height
 
 
-def decode_upright(image: Image.Image, orientation: int, max_side: int) -> Image.Image:
+def find_levels(image: Image.Image) -> tuple[int, ...]:
+    """Returns the levels between which nearly all pixels of a 16-bit photo are; none for one of 8 bits.
+
+    Raises `READER_ERRORS` if the file is damaged.
+    """
+    if not image.mode.startswith("I"):
+        return ()
+    step = 1 + max(image.size) // _LEVELS_SIDE
+    pixels = np.asarray(image)[::step, ::step].clip(0, 65535)
+    low, high = np.percentile(pixels, (_RARE, 100 - _RARE), method="nearest")
+    return int(low), max(int(low) + 1, int(high))
+
+
+def decode_upright(
+    image: Image.Image, orientation: int, max_side: int, levels: Sequence[int] = ()
+) -> Image.Image:
     """Decodes the first frame as an upright L or RGB image, scaled down if a side exceeds `max_side`.
 
-    Scales with an antialiased bilinear filter and rounds to whole levels.
+    Scales with an antialiased bilinear filter and rounds to whole levels. The lower and the higher one of
+    `levels`, by default 0 and 65,535, of a 16-bit photo become 0 and 255.
 
     Raises ValueError if the pixels are floats without a range, and `READER_ERRORS` if the file is damaged.
     """
     target = scale_size(image.size, max_side) if max(image.size) > max_side else image.size
     if target != image.size and image.format in ("JPEG", "MPO"):  # a HEIC photo would give its thumbnail
         image.draft(None, (_DRAFT_MARGIN * target[0], _DRAFT_MARGIN * target[1]))
-    picture = _convert_to_8_bit(image)
+    picture = _convert_to_8_bit(image, levels)
     if picture.size != target:
         picture = picture.resize(target, Image.Resampling.BILINEAR)
     return picture if orientation == 1 else picture.transpose(_TURNS[orientation])
 
 
-def _convert_to_8_bit(image: Image.Image) -> Image.Image:
+def _convert_to_8_bit(image: Image.Image, levels: Sequence[int]) -> Image.Image:
     image.load()
     if image.mode in ("L", "RGB") and not image.has_transparency_data:  # a PNG may name one colour so
         return image
     if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion to L would clip instead of scaling
         pixels = np.asarray(image).astype(np.int64)
-        return Image.fromarray((pixels.clip(0, 65535) >> 8).astype(np.uint8))
+        if not levels:
+            return Image.fromarray((pixels.clip(0, 65535) >> 8).astype(np.uint8))
+        low, high = levels
+        scaled = (2 * 255 * (pixels.clip(low, high) - low) + high - low) // (2 * (high - low))
+        return Image.fromarray(scaled.astype(np.uint8))
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a range")
     if image.has_transparency_data:

@@ -144,11 +144,11 @@ def check_row_count(week: Week) -> Iterator[Finding]:
             continue
         usual = median(before)
         factor = max(span.rows / usual, usual / span.rows)
-        if factor > most:
+        if factor >= most:
             side = "fewer" if span.rows < usual else "more"
             text = (
                 f"{span.name} has {format_count(span.rows, noun)}, {factor:.1f} times {side} than usual"
-                f" (the median of the spans before is {usual:,.0f}; at most {most:g} times allowed). Was it"
+                f" (the median of the spans before is {usual:,.0f}; below {most:g} times is allowed). Was it"
                 " exported whole, and once?"
             )
             yield _lift("row_count", text, (span.name,), short=f"{span.name} ({span.rows:,})")

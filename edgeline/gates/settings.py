@@ -61,9 +61,9 @@ class GateSettings(Group):
     """Whether `edgeline run` excludes the spans for which it refused the data or, where `severity` blocks
     `labels`, held the model back, with the reason as a comment, and runs again at once without them. The
     alert is sent all the same."""
-    max_row_factor: float = Field(5.0, ge=1, le=1000)
-    """Largest factor by which the rows of a span may be more or fewer than the median of the three spans or
-    more before it in the window."""
+    max_row_factor: float = Field(10.0, gt=1, le=1000)
+    """Factor from which on a span has far more or far fewer rows than usual: than the median of the three
+    spans or more before it in the window."""
     large_drift_factor: float = Field(3.0, ge=1, le=1000)
     """Drift above this many times the distance that the schema allows falls under the rule `large_drift`, and
     so does drift more than halfway from that distance to 1, the largest possible distance."""

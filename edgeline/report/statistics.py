@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.verdict import Difference, Drift
 from edgeline.report.facts import Distribution, Feature
 
@@ -115,7 +115,7 @@ def _find_new_values(schema: Any, inferred: Any) -> Iterator[Difference]:
         new = sorted(values.get(feature.name, set()) - set(allowed))
         if allowed and new:
             some = join_names(new, _MOST_NEW_VALUES)
-            curated = f"{len(allowed)} values"
+            curated = format_count(len(allowed), "value")
             yield Difference(feature.name, "values", curated, f"also {some}", breaks=True, values=tuple(new))
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 
 from edgeline.errors import DataRefused, EdgelineError, UsageError
+from edgeline.labels import format_count
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import Location, open_read
 from edgeline.store.store_errors import explain_errors
@@ -145,7 +146,7 @@ def _place_rows(
                 spans,
             )
         elif len(cells) != len(first):
-            detail = f"It has {len(cells)} cells, but the header has {len(first)}."
+            detail = f"It has {format_count(len(cells), 'cell')}, but the header has {len(first)}."
             yield Rejected(place, "ragged", detail, ",".join(cells)[:_SHOWN])
         else:
             yield place, cells

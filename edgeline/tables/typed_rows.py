@@ -86,7 +86,7 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
         if "LogicalType" in str(error):
             why = "Types that Parquet got later, such as float16, are not read."
             do = "Write it again with float32 instead of float16, and texts instead of other new types."
-        raise DataRefused(f"{src} cannot be read: {error}.", why, do) from None
+        raise DataRefused(f"{src} cannot be read: {str(error).rstrip('.')}.", why, do) from None
 
 
 def _list_rows(batch: "RecordBatch") -> list[dict[str, object]]:

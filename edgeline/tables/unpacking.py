@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 from typing import IO
 
 from edgeline.errors import DataRefused, UsageError
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.examples import is_record
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.rows import is_json
@@ -30,9 +30,12 @@ PHOTO_SUFFIXES = frozenset(
         *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
     )
 )
-# A Mac puts a folder, and in it a file beside each of an archive's own, into the archives that it makes. A
-# Synology server puts a folder with thumbnails into each folder.
-HIDDEN = (".", "__MACOSX", "@eaDir")  # beginnings of names
+# Beginnings of the names of what systems put beside files: a Mac puts a file beside each of an archive's own,
+# a Synology server a folder of thumbnails into each folder, and others put what was deleted there.
+HIDDEN = (
+    *(".", "__MACOSX", "__pycache__", "@eaDir", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN"),
+    *("System Volume Information", "lost+found", "Thumbs.db", "desktop.ini"),
+)
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".xlsx", ".xls", ".ods", ".tfrecord")
 _GZIP, _ZIP, _OLD_OFFICE = b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -283,7 +286,8 @@ def _find_table(src: Path, archive: zipfile.ZipFile) -> str:
         return tables[0]
     if photos := [name for name in names if name.lower().endswith(tuple(PHOTO_SUFFIXES))]:
         do = f"Unpack it: unzip {shlex.quote(str(src))} -d photos; then pass that folder."
-        raise UsageError(f"{src} holds {len(photos)} photos.", "Photos are read from a folder.", do)
+        count = format_count(len(photos), "photo")
+        raise UsageError(f"{src} holds {count}.", "Photos are read from a folder.", do)
     what = f"{len(tables)} tables: {join_names(tables)}" if tables else f"no table: {join_names(names)}"
     raise DataRefused(f"{src} holds {what}.", "One import is one table.", "Unpack it, and pass one of them.")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.labels import check_labels, find_fault, parse_labels, render_labels
+from edgeline.labels import check_labels, find_fault, format_count, parse_labels, render_labels
 
 # Every character at which str.splitlines breaks a line, beside \n and \r.
 LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -42,3 +42,10 @@ def test_labels_have_to_be_those_of_the_schema_and_as_many_as_the_model_has_outp
     with pytest.raises(EdgelineError, match="does not fit the model"):
         parse_labels(render_labels(labels), "labels.txt", outputs, schema)
     assert parse_labels(render_labels(schema), "labels.txt", len(schema), schema) == schema
+
+
+def test_a_count_of_one_is_singular():
+    counts = [(1, "text"), (2, "text"), (1, "class"), (3, "class"), (1_200, "photo"), (0, "row")]
+    assert [format_count(number, noun) for number, noun in counts] == [
+        *("1 text", "2 texts", "1 class", "3 classes", "1,200 photos", "0 rows")
+    ]

@@ -26,7 +26,7 @@ IMAGE = "image"
 # Images hold whole numbers in 0..255.
 STORED_AS = {IMAGE: "uint8"}
 LUMA = (0.299, 0.587, 0.114)  # weights of R, G and B, those of JPEG (ITU-T T.871)
-_MAX_SIDE = "_max_side"
+_MAX_SIDE, _LEVELS = "_max_side", "_levels"
 RAW_SIGNATURE = ("serve_jpeg", {"jpeg": PHOTO})
 TENSOR_SIGNATURE = "serve_image"
 
@@ -36,17 +36,21 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
 
     It reads `photo` (JPEG or PNG) and `label`, sparse or dense [N] or [N, 1], and scales a photo that is
     larger than `max_side` pixels down to these first. It returns `image`, float32 [N, image_size, image_size,
-    channels] holding whole numbers 0..255 (Transform has no uint8), `label`, and `_max_side`, int64 [N].
+    channels] holding whole numbers 0..255 (Transform has no uint8), `label`, and what the contract has of the
+    settings: `_max_side`, int64 [N], and `_levels`, int64 [N, 2], which ingest has applied.
     """
     import tensorflow as tf
 
     photos, max_side = one_string_each(inputs[PHOTO]), custom_config["max_side"]
     pixels = decode_photos(photos, custom_config["image_size"], custom_config["channels"], max_side)
-    return {
+    features = {
         IMAGE: tf.cast(pixels, tf.float32),
         _MAX_SIDE: tf.fill(tf.shape(photos), tf.constant(max_side, tf.int64)),
         LABEL: label_ids(one_string_each(inputs[LABEL]), custom_config["labels"]),
     }
+    if levels := custom_config.get("levels"):
+        features[_LEVELS] = tf.tile(tf.constant([levels], tf.int64), [tf.size(photos), 1])
+    return features
 
 
 def build_model(
@@ -72,14 +76,17 @@ def edge_contract(
     features = {name: tf.constant([[value]]) for name, value in neutral_features().items()}
     if isinstance(transform.raw_feature_spec()[PHOTO], tf.io.VarLenFeature):
         features = {name: tf.sparse.from_dense(value) for name, value in features.items()}
+    transformed = transform.transform_features_layer()(features)
+    levels = {"levels": transformed[_LEVELS][0].numpy().tolist()} if _LEVELS in transformed else {}
     return {
-        "version": 3,
+        "version": 4 if levels else 3,  # a reader of version 3 would read photos of 16 bits otherwise
         "kind": "image",
         "image_size": settings.image_size,
         "channels": settings.channels,
         "color": "luma" if settings.channels == 1 else "rgb",
         "luma": list(LUMA),
-        "max_side": int(transform.transform_features_layer()(features)[_MAX_SIDE][0]),
+        "max_side": int(transformed[_MAX_SIDE][0]),
+        **levels,
         "resize": "bilinear-antialias",
         "rounding": "nearest-uint8",
         "orientation": "upright",

@@ -13,7 +13,6 @@ from edgeline.edge.photo_pixels import READER_ERRORS, decode_upright, open_photo
 from edgeline.errors import EdgelineError
 
 _KNOWN = {
-    "version": 3,
     "resize": "bilinear-antialias",
     "rounding": "nearest-uint8",
     "orientation": "upright",
@@ -28,7 +27,9 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
 
     The contract works on uint8 RGB unless a step says otherwise:
 
-    1. Decode with the accurate integer DCT, lay transparent parts on white, turn upright by EXIF.
+    1. Decode with the accurate integer DCT, lay transparent parts on white, turn upright by EXIF. A grey
+       photo of 16 bits loses its lower 8. With `levels` [low, high] in the contract, which has version 4
+       then, its level becomes `(2 * 255 * (level - low) + high - low) // (2 * (high - low))`, of 0 to 255.
     2. If the longer side is above `max_side`, resize the photo so that it is `max_side`, and the other one
        `(2 * side * max_side + longer) // (2 * longer)`, at least 1. Round to whole levels.
     3. For the color `luma`, take the sum of R, G and B by the weights of `luma`, without rounding.
@@ -48,10 +49,11 @@ def preprocess(image_bytes: bytes, contract: Mapping[str, Any]) -> NDArray[np.ui
 def decode(image_bytes: bytes, contract: Mapping[str, Any]) -> Image.Image:
     """Returns the photo after steps 1 and 2 of `preprocess`; raises the same errors."""
     _, _, max_side = _read_color_and_sizes(contract)
+    levels = contract.get("levels", ())
     try:
         with warnings.catch_warnings(), open_photo(image_bytes) as image:
             warnings.simplefilter("ignore")  # about odd metadata
-            return decode_upright(image, read_orientation(image), max_side)
+            return decode_upright(image, read_orientation(image), max_side, levels)
     except READER_ERRORS as error:
         why = "unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise EdgelineError(
@@ -79,7 +81,8 @@ def resize(photo: Image.Image, contract: Mapping[str, Any]) -> NDArray[np.uint8]
 
 def _read_color_and_sizes(contract: Mapping[str, Any]) -> tuple[str, int, int]:
     color, channels, size, max_side = map(contract.get, ("color", "channels", "image_size", "max_side"))
-    mismatches = find_mismatches(contract, _KNOWN)
+    version = 4 if "levels" in contract else 3
+    mismatches = find_mismatches(contract, {"version": version, **_KNOWN})
     if color not in _COLORS or channels != _COLORS[color][1]:
         mismatches.append(f"color {color!r} with {channels!r} channels is neither luma with 1 nor rgb with 3")
     mismatches += [

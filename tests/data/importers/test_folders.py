@@ -172,9 +172,24 @@ def test_a_photo_in_both_splits_is_imported_for_ingest_to_judge(tmp_path, data_d
 
 
 def test_files_that_may_be_photos_of_another_kind_are_counted_and_hidden_ones_are_not(tmp_path):
-    photos, others = ["a/1.jpg", "a/2.ppm"], ["a/IMG.CR2", "a/noext"]
-    hidden = ["a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir/1.jpg"]
-    names = (*photos, *others, *hidden, "a/notes.txt")
+    photos = ["a/1.jpg", "a/2.ppm"]
+    others = [
+        "a/IMG.CR2",
+        "a/b.jpg!d",
+        "a/c.JPG.1",
+        "a/cat.jpg?w=640",
+        "a/d.jpg_large",
+        "a/e.png (1)",
+        "a/noext",
+    ]
+    hidden = [
+        "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
+        "@eaDir/1.jpg",
+        "__MACOSX/a/._1.jpg",
+        "#recycle/a/1.jpg",
+    ]
+    hidden += [".ipynb_checkpoints/1-checkpoint.jpg", "System Volume Information/1.jpg", "a/Thumbs.db"]
+    names = (*photos, *others, *hidden, "a/notes.txt", "a/1.jpg.zip")
     offers = list(find_source(write(tmp_path / "src", dict.fromkeys(names, b"x"))).offers)
     assert [item.where for item in offers] == photos + others
     assert offers[2:] == [RefusedPhoto(name, "no-photo-suffix") for name in others]

@@ -1,19 +1,22 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from data.importers.curated_schema import build_photo_schema, read_label_domain
 from data.importers.detection import find_source
 from data.importers.importing import import_photos
 from data.importers.workload_files import add_files
 from data.photos.labels_file import LabelRow, read_labels, write_span
+from data.settings import DataSettings
 from data.spans.corrections import Correction, add_corrections
 from data.spans.layout import find_spans
 from edgeline.errors import DataRefused, EdgelineError, UsageError
 from edgeline.records.events import Counted, listen
-from tests.data.sample_photos import jpeg, phone_exif
+from tests.data.sample_photos import encode, jpeg, phone_exif
 
 PHOTOS = {"fruit/a.jpg": jpeg(seed=1), "fruit/deep/b.JPG": jpeg(seed=2), "Gemüse, grün/c.png": jpeg(seed=3)}
 
@@ -272,3 +275,38 @@ def test_progress_is_reported_from_the_first_photo_on(src, data_dir):
         import_photos(src, data_dir)
     counts = [(event.done, event.total) for event in events if isinstance(event, Counted)]
     assert counts[0][0] == 1 and counts[-1][0] == counts[-1][1] == len(counts)
+
+
+def write_thermal(root, low, high, seed=0):
+    """Writes 16-bit photos of two classes with levels in this range."""
+    rng = np.random.default_rng(seed)
+    for label, name in [(label, f"{n}.png") for label in "ab" for n in range(3)]:
+        levels = rng.integers(low, high, (40, 60), endpoint=True).astype(np.uint16)
+        write(root, {f"{label}/{name}": encode(Image.fromarray(levels), "PNG")})
+    return root
+
+
+def test_the_range_of_16_bit_photos_is_written_to_the_workload(tmp_path, data_dir):
+    report = import_photos(write_thermal(tmp_path / "src", 27_000, 27_500), data_dir)
+    levels = yaml.safe_load((data_dir / "workload.yaml").read_text())["settings"]["data"]["levels"]
+    assert levels == [pytest.approx(26_950, abs=5), pytest.approx(27_550, abs=5)]
+    assert any("data.levels in workload.yaml reads these alone" in warning for warning in report.warnings)
+
+    # A later week is read with the same levels; others are named.
+    limits = DataSettings(levels=levels)
+    again = import_photos(write_thermal(tmp_path / "two", 27_000, 27_500, 1), data_dir, limits=limits)
+    hotter = import_photos(write_thermal(tmp_path / "three", 28_000, 28_500, 2), data_dir, limits=limits)
+    assert [len([w for w in r.warnings if "levels" in w]) for r in (again, hotter)] == [0, 1]
+    assert "most is clipped" in " ".join(hotter.warnings)
+
+
+def test_16_bit_photos_of_an_older_import_are_named_with_their_range(tmp_path, data_dir):
+    import_photos(write(tmp_path / "src", {"a/1.jpg": jpeg(), "b/2.jpg": jpeg(seed=1)}), data_dir)
+    report = import_photos(write_thermal(tmp_path / "two", 27_000, 27_500), data_dir)
+    assert any("write levels: [269" in warning for warning in report.warnings)
+
+
+def test_16_bit_photos_that_use_all_levels_need_no_range(tmp_path, data_dir):
+    report = import_photos(write_thermal(tmp_path / "src", 0, 65_535), data_dir)
+    assert not any("levels" in warning for warning in report.warnings)
+    assert "levels" not in (data_dir / "workload.yaml").read_text()

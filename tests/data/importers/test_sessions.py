@@ -86,7 +86,7 @@ def test_a_later_photo_joins_the_session_of_its_near_twin_and_its_split(tmp_path
         file.write_bytes(b"\x81")
     report = import_photos(write(tmp_path / "later", later), data_dir)
     assert report.span.number == 2 and len(report.joined) == 10
-    assert "10 photos show the same object as a photo of an earlier" in " ".join(report.sentences())
+    assert "that shows the same object: 10 photos (" in " ".join(report.sentences())
     assert {len(photos) for photos in read_sessions(data_dir).values()} == {3}
     split_of = [{row.session_id: row.split for row in read_labels(span)} for span in find_spans(data_dir)]
     assert split_of[0] == split_of[1] and set(split_of[0].values()) == {"train", "eval"}

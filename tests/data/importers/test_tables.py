@@ -1,5 +1,6 @@
 import csv
 import random
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -810,6 +811,9 @@ def test_a_table_that_is_imported_twice_adds_nothing_and_a_longer_one_its_new_ro
     assert again.sentences()[:2] == ["Nothing is new, and nothing was added.", "200 rows were there already."]
     longer = load(tmp_path, week(300))
     assert (longer.known, longer.rows, len(read(tmp_path / "data"))) == (200, 100, 100)
+    one = replace(longer, rows=1, known=1, labels=("yes",)).sentences()
+    assert one[0].endswith("holds 1 row of " + longer.source + ", with 1 label: yes.")
+    assert one[1] == "1 row was there already."
 
 
 def test_rows_that_are_equal_by_chance_are_kept_and_the_whole_table_is_known_again(tmp_path):

@@ -191,7 +191,7 @@ def test_texts_that_come_again_under_another_label_are_counted_at_the_import(tmp
     report = import_table(write(tmp_path / "b.csv", corrected), tmp_path / "data", "stars", text="review")
     assert (report.known, report.rows) == (4, 3)
     (remark,) = report.remarks
-    assert remark.startswith("2 texts have another label in earlier spans.") and "data relabel" in remark
+    assert remark.startswith("With another label in earlier spans: 2 texts.") and "data relabel" in remark
     again = import_table(tmp_path / "b.csv", tmp_path / "data", "stars", text="review")
     assert (again.span, again.remarks) == (None, ())
 

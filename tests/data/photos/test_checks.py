@@ -124,6 +124,27 @@ def test_16_bits_are_scaled_and_not_clipped():
     assert checked.brightness == pytest.approx(127.5, abs=1.5)
 
 
+@pytest.mark.parametrize(("name", "form"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", ">u2")])
+def test_the_levels_of_16_bits_that_are_read_become_all_of_8(name, form):
+    ramp = np.tile(np.linspace(26_000, 28_000, 64).astype(form), (48, 1))
+    photo = encode(Image.frombytes("I;16B" if form == ">u2" else "I;16", (64, 48), ramp.tobytes()), name)
+    limits = DataSettings(levels=(26_500, 27_500))
+    expected = np.floor((ramp.astype(int).clip(26_500, 27_500) - 26_500) * 255 / 1000 + 0.5)
+    assert np.array_equal(np.asarray(decode(check_photo(photo, limits).stored)), expected)
+
+
+def test_the_levels_of_a_photo_of_8_bits_stay(tmp_path):
+    photo = encode(pixels().convert("L"), "PNG")
+    levels = DataSettings(levels=(100, 200))
+    assert check_photo(photo, levels).stored == check_photo(photo, DataSettings()).stored
+
+
+@pytest.mark.parametrize("levels", [(1,), (5, 5), (9, 5), (-1, 5), (0, 65_536), (1, 2, 3)])
+def test_levels_are_a_lower_and_a_higher_one(levels):
+    with pytest.raises(ValueError, match="not a lower and a higher level"):
+        DataSettings(levels=levels)
+
+
 def test_transparency_is_laid_on_white():
     clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
     assert decode_luma(check_photo(encode(clear, "PNG"), LIMITS).stored).min() == 255

@@ -26,6 +26,14 @@ def request_jpeg(tmp_path, photo, contract):
     return content
 
 
+def test_a_request_has_the_levels_of_the_contract(tmp_path):
+    photo = encode(Image.fromarray(np.asarray(pixels().convert("L"), np.uint16) + 27_000), "PNG")
+    stored = Image.open(io.BytesIO(check_photo(photo, DataSettings(levels=(27_050, 27_200))).stored))
+    content = request_jpeg(tmp_path, photo, contract(version=4, levels=[27_050, 27_200]))
+    image = Image.open(io.BytesIO(content)).convert("L")
+    assert np.abs(np.asarray(image, int) - np.asarray(stored, int)).max() <= 1
+
+
 @pytest.mark.parametrize(
     "photo",
     [

@@ -4,9 +4,12 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_transform as tft
 from PIL import Image
 
 from tests.edgeline.edge.contracts.test_image import contract
+from tests.examples import transform as transform_examples
+from tests.trainer_module.conftest import SCHEMA
 from tests.trainer_module.samples import SHELF
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.workload_module import DRAWS
@@ -54,6 +57,16 @@ def test_the_transform_graph_needs_no_label(transform):
 def test_the_contract_for_phones_describes_the_graph(transform):
     result = photos.edge_contract(transform, ModelSettings(image_size=32), SHELF)
     assert json.loads(json.dumps(result)) == contract(image_size=32)
+
+
+def test_the_contract_has_the_levels_of_16_bit_photos(tmp_path):
+    config = {**CONFIG, "levels": [26_500, 27_500]}
+    raw = {"photo": tf.sparse.from_dense([[jpeg(50, 50)]] * 2), "label": tf.sparse.from_dense([["ok"]] * 2)}
+    assert photos.preprocessing_fn(raw, config)["_levels"].numpy().tolist() == [[26_500, 27_500]] * 2
+
+    folder = transform_examples(photos.preprocessing_fn, config, [], SCHEMA, tmp_path)
+    result = photos.edge_contract(tft.TFTransformOutput(folder), ModelSettings(image_size=32), SHELF)
+    assert result == contract(image_size=32, version=4, levels=[26_500, 27_500])
 
 
 STILL = {"flip": False, "brightness": 0.0}

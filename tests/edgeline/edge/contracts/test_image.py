@@ -118,6 +118,21 @@ def test_a_phone_sees_what_the_model_was_trained_on(photos, stored, channels: in
     assert {name: difference for name, difference in differences.items() if difference[1] > 1} == {}
 
 
+def test_the_levels_of_a_contract_are_those_of_ingest():
+    grey = np.asarray(scene(640, 480).convert("L"), np.uint16)
+    photo, levels = encode(Image.fromarray(grey + 27_000), "PNG"), (27_020, 27_200)
+    stored = check_photo(photo, DataSettings(levels=levels)).stored
+    settings = contract(version=4, levels=list(levels))
+    assert np.array_equal(preprocess(photo, settings), preprocess(stored, contract()))
+    assert np.ptp(preprocess(photo, settings)) > 150 > np.ptp(preprocess(photo, contract())) + 148
+
+
+def test_a_contract_with_levels_has_a_version_of_its_own():
+    for changes in ({"levels": [1, 2]}, {"version": 4}):
+        with pytest.raises(EdgelineError, match="version is"):
+            preprocess(encode(scene(32, 32)), contract(**changes))
+
+
 def test_a_server_that_is_sent_the_photo_itself_sees_the_same(photos):
     import tensorflow as tf
 
