@@ -1,6 +1,5 @@
 """The answers of candidate and production model to each eval example, in the Evaluator's artifact."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +25,12 @@ SCHEMA = pa.schema(
 )
 
 
-def read_answers(evaluation: Path, workload: Workload, without: Sequence[str] = ()) -> Answers:
-    """Reads the answers that the Evaluator wrote, but for examples whose ids are in `without`.
+def read_answers(evaluation: Path, workload: Workload) -> Answers:
+    """Reads the answers that the Evaluator wrote.
 
     They are in the order of the examples' ids, whatever the number of workers.
     """
     table = pa.concat_tables(pq.read_table(path) for path in sorted(evaluation.glob(f"{PREFIX}-*.parquet")))
-    table = table.filter(pc.invert(pc.is_in(table["id"], pa.array(without, pa.string()))))
     table = table.sort_by("id").combine_chunks()
     candidate = _stack_lists(table["candidate"])
     baseline = None if table["baseline"].null_count else _stack_lists(table["baseline"])

@@ -53,12 +53,9 @@ class _Given:
     saved_model: str  # the candidate
     splits: Mapping[str, str]  # folders of the examples
     quarantine: Path
-    evaluation: Path  # the folder of the output
+    folder: Path  # of the output
     workload: Workload
-    settings: _Settings
-    on_eval: Answers
-    out_of_fold: Answers | None  # None if the Trainer made no folds
-    distinct: Answers | None  # those without near twins of train, if there are too many of these
+    evidence: Evidence  # as far as the answers give it
     simple: SimpleModels
 
 
@@ -93,8 +90,8 @@ def ModelValidator(
     }
     given = _gather(inputs, Path(evaluation.uri), Workload.from_json(workload), own_settings)
     metrics = _measure(given)
-    METRICS.write(given.evaluation, metrics)
-    EARLIER.write(given.evaluation, EARLIER.find(Path(baseline_model.uri)) or ())
+    METRICS.write(given.folder, metrics)
+    EARLIER.write(given.folder, EARLIER.find(Path(baseline_model.uri)) or ())
 
     verdict = judge_model(_complete_evidence(given, metrics))
     for warning in verdict.warnings:
@@ -102,15 +99,12 @@ def ModelValidator(
     _bless(blessing, verdict)
 
 
-def _gather(
-    inputs: Mapping[str, Artifact], evaluation: Path, workload: Workload, settings: _Settings
-) -> _Given:
+def _gather(inputs: Mapping[str, Artifact], folder: Path, workload: Workload, settings: _Settings) -> _Given:
     """Reads the answers of the models, and makes those of the simple ones."""
     examples, quarantine = inputs["examples"], Path(inputs["quarantine"].uri)
     splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
     measured = Path(inputs["measured"].uri)
-    on_eval = read_answers(measured, workload)
-    lines = list(OUT_OF_FOLD.read(Path(inputs["model_run"].uri)))
+    evidence = _weigh_answers(inputs, measured, workload, settings)
 
     return _Given(
         examples=examples,
@@ -118,56 +112,68 @@ def _gather(
         saved_model=path_utils.serving_model_path(inputs["model"].uri),
         splits=splits,
         quarantine=quarantine,
-        evaluation=evaluation,
+        folder=folder,
         workload=workload,
-        settings=settings,
-        on_eval=on_eval,
-        out_of_fold=gather_answers(lines, workload) if lines else None,
-        distinct=_leave_out_twins(quarantine, measured, workload, settings.gate),
-        simple=SimpleModels(splits, quarantine, workload, on_eval.ids),
+        evidence=evidence,
+        simple=SimpleModels(splits, quarantine, workload, evidence.judged.answers),
     )
 
 
-def _leave_out_twins(
-    quarantine: Path, measured: Path, workload: Workload, gate: GateSettings
-) -> Answers | None:
-    """Reads the answers to examples without a near twin in train; None if there are few twins."""
+def _weigh_answers(
+    inputs: Mapping[str, Artifact], measured: Path, workload: Workload, settings: _Settings
+) -> Evidence:
+    """Returns the evidence that lies in the answers of both models."""
+    on_eval, baseline = read_answers(measured, workload), inputs["baseline_model"]
+    lines = list(OUT_OF_FOLD.read(Path(inputs["model_run"].uri)))
+    out_of_fold = gather_answers(lines, workload) if lines else None
+    distinct = _leave_out_twins(on_eval, Path(inputs["quarantine"].uri), settings.gate)
+
+    group, rate = workload.group_noun, settings.evaluation.false_alarm_rate
+    metrics = replace(
+        compute_metrics(on_eval, group, rate),
+        baseline_version=baseline.get_int_custom_property("version"),
+        out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
+        without_twins=compute_metrics(distinct, group, rate) if distinct and len(distinct.labels) else None,
+    )
+    return Evidence(
+        metrics,
+        settings.evaluation,
+        on_eval,
+        out_of_fold,
+        distinct,
+        gate=settings.gate,
+        mismatch=baseline.get_string_custom_property("mismatch"),
+        relabelled=baseline.get_string_custom_property("relabelled"),
+    )
+
+
+def _leave_out_twins(on_eval: Answers, quarantine: Path, gate: GateSettings) -> Answers | None:
+    """Returns the answers to examples without a near twin in train; None if there are few twins."""
     twins = TWINS.find(quarantine)
     if twins is None or gate.severity["twins"] == "off" or twins.share <= gate.max_twin_fraction:
         return None
-    return read_answers(measured, workload, without=[twin.example_id for twin in twins.found])
+    names = [twin.example_id for twin in twins.found]
+    return on_eval.take(np.flatnonzero(~np.isin(on_eval.ids, names)))
 
 
 def _measure(given: _Given) -> Metrics:
-    """Returns the metrics of both models, and what they are compared with."""
-    workload, on_eval = given.workload, given.on_eval
-    out_of_fold, distinct = given.out_of_fold, given.distinct
-    group, rate = workload.group_noun, given.settings.evaluation.false_alarm_rate
-
+    """Returns the metrics of both models, those of simple ones, and the columns that matter."""
+    workload, simple = given.workload, given.simple
     return replace(
-        compute_metrics(on_eval, group, rate),
-        baseline_version=given.baseline.get_int_custom_property("version"),
-        simple_models=compare(on_eval, given.simple.answers),
+        given.evidence.metrics,
+        simple_models=compare(simple.network, simple.answers, given.evidence.judged.examples),
         importance=measure_importance(given.saved_model, given.splits["eval"], workload),
-        out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
-        without_twins=compute_metrics(distinct, group, rate) if distinct and len(distinct.labels) else None,
     )
 
 
 def _complete_evidence(given: _Given, metrics: Metrics) -> Evidence:
     """Returns the evidence of the judges; writes the records of suspect labels, of drift and of phones."""
     served, pushed, skews = _copy_served(given)
-    return Evidence(
-        metrics,
-        given.settings.evaluation,
-        given.on_eval,
-        given.out_of_fold,
-        given.distinct,
-        gate=given.settings.gate,
+    return replace(
+        given.evidence,
+        metrics=metrics,
         bad_spans=_find_label_issues(given),
         photo_drift=_measure_photo_drift(given),
-        mismatch=given.baseline.get_string_custom_property("mismatch"),
-        relabelled=given.baseline.get_string_custom_property("relabelled"),
         served=served,
         pushed=pushed,
         skews=skews,
@@ -178,21 +184,21 @@ def _find_label_issues(given: _Given) -> Mapping[str, str]:
     """Writes the labels that look wrong; returns the spans with too many of them, a sentence each."""
     cleared = set(REVIEWED.find(given.quarantine) or ())
     unjudged = ""
-    if given.out_of_fold is not None:
-        judged = _divide_out_of_fold(given.out_of_fold, given.on_eval.ids)
+    on_eval, out_of_fold = given.evidence.answers, given.evidence.out_of_fold
+    if out_of_fold is not None:
+        judged = _divide_out_of_fold(out_of_fold, on_eval.ids)
     else:
-        judged, unjudged = _judge_labels(given.on_eval, given.simple)
+        judged, unjudged = _judge_labels(on_eval, given.simple)
         for part in judged[1:]:
             cleared |= find_cleared(part, given.saved_model, given.splits["train"], given.workload)
-    folder, examples = given.evaluation, given.examples
-    return write_label_issues(folder, examples, judged, cleared, given.workload, unjudged)
+    return write_label_issues(given.folder, given.examples, judged, cleared, given.workload, unjudged)
 
 
 def _measure_photo_drift(given: _Given) -> PhotoDrift | None:
     """Writes how far photos drifted, and returns it; None where there are too few to tell, or no photos."""
     if not given.simple.photos:
         return None
-    return write_photo_drift(given.evaluation, given.examples, given.simple.photos, given.workload)
+    return write_photo_drift(given.folder, given.examples, given.simple.photos, given.workload)
 
 
 def _copy_served(given: _Given) -> tuple[Served | None, Mapping[int, PushedVersion], Sequence[Skew]]:
@@ -202,8 +208,8 @@ def _copy_served(given: _Given) -> tuple[Served | None, Mapping[int, PushedVersi
     if not served:
         return None, pushed, ()
     skews = SKEW.find(production) or ()
-    PUSHED.write(given.evaluation, pushed)
-    SKEW.write(given.evaluation, skews)
+    PUSHED.write(given.folder, pushed)
+    SKEW.write(given.folder, skews)
     return served, pushed, skews
 
 
@@ -223,8 +229,7 @@ def _judge_labels(on_eval: Answers, simple: SimpleModels) -> tuple[list[Judged],
     Where no simple model can judge train, a sentence says why.
     """
     of_eval = Judged("the network", "eval", on_eval.ids, on_eval.labels, on_eval.candidate)
-    accuracy = float(on_eval.find_right(on_eval.candidate).mean())
-    of_train = simple.judge_train(on_eval.labels, accuracy)
+    of_train = simple.judge_train()
     if isinstance(of_train, str):
         return [of_eval], of_train
     return [of_eval, of_train], ""

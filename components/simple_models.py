@@ -2,7 +2,8 @@
 
 These are the most frequent class; for tables, logistic regression and gradient boosting; for texts, logistic
 regression on words and pairs of words; for photos, logistic regression and the nearest neighbours, both on
-features of a frozen network. They cost seconds: of a large train split they learn from a random sample.
+features of a frozen network. They cost seconds: of a large train split they learn from a random sample. Where
+the network is judged out of fold, so are they, on the same examples.
 """
 
 import logging
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from components.label_issues import Judged
 from components.raw_rows import RowReader, Rows
+from edgeline.gates.answers import Answers
 from edgeline.gates.simple import SimpleAnswers
 from edgeline.records.workload import Workload
 
@@ -42,12 +44,17 @@ class SimpleModels:
     """
 
     def __init__(
-        self, splits: Mapping[str, str], quarantine: Path, workload: Workload, ids: Sequence[str]
+        self, splits: Mapping[str, str], quarantine: Path, workload: Workload, judged: Answers
     ) -> None:
-        """Trains the models, and answers the eval examples, all of them, in the order of `ids`.
+        """Trains the models, and answers what the network is judged by.
 
-        `splits` are the folders of `train` and `eval`; `quarantine` has the features of photos.
+        Args:
+            splits: The folders of `train` and `eval`.
+            quarantine: The folder with the features of photos.
+            workload: The workload.
+            judged: The network's answers. Those to examples of train are out of fold.
         """
+        self.network = judged  # its answers to the examples that these models answer
         self.answers: list[SimpleAnswers] = []
         self.photos: list[tuple[str, Rows]] = []  # of each split; empty without features of photos
         self._train: Rows | None = None
@@ -57,16 +64,20 @@ class SimpleModels:
             reader = RowReader(workload, quarantine)
             self._train = reader.read(splits["train"], _MOST_TRAINED)
             evaluation = reader.read(splits["eval"])
-            place = {name: number for number, name in enumerate(ids)}
-            order = np.argsort([place[name] for name in evaluation.ids])
         except Exception as error:
             log.warning("No simple model is compared: %s: %s", type(error).__name__, error)
             return
         labels, features = self._train.labels, self._train.features
         if self._train.kind == evaluation.kind == "photos":
             self.photos = [("train", self._train), ("eval", evaluation)]
+        answered = [*evaluation.ids, *self._train.ids]
+        place = {name: number for number, name in enumerate(answered)}
+        self.network = judged.take(np.flatnonzero([name in place for name in judged.ids]))
+        order = np.array([place[name] for name in self.network.ids])
+        is_out_of_fold = (order >= len(evaluation.ids)).any()
+
         counts = np.bincount(labels, minlength=len(workload.labels))
-        majority = self._spread(np.ones((len(ids), 1)), np.array([counts.argmax()]))
+        majority = self._spread(np.ones((len(order), 1)), np.array([counts.argmax()]))
         self.answers.append(SimpleAnswers(MAJORITY, majority, len(labels), 0.0))
         if np.count_nonzero(counts) < 2 or features is None or evaluation.features is None:
             return
@@ -75,26 +86,27 @@ class SimpleModels:
             try:
                 with _ignore_warnings():
                     model.fit(features, labels)
-                    scores = model.predict_proba(evaluation.features)[order]
+                    scores = model.predict_proba(evaluation.features)
+                    if is_out_of_fold:
+                        of_train = _answer_out_of_fold(model, self._train, _split_by_group(self._train))
+                        scores = np.concatenate([scores, of_train])
             except Exception as error:
                 log.warning("A %s is not compared: %s: %s", name, type(error).__name__, error)
                 continue
-            probabilities = self._spread(scores, model.classes_)
+            probabilities = self._spread(scores[order], model.classes_)
             seconds = round(time.monotonic() - began, 3)
             self.answers.append(SimpleAnswers(name, probabilities, len(labels), seconds))
             self._models[name] = model
 
-    def judge_train(self, eval_labels: NDArray[np.int64], network: float) -> Judged | str:
+    def judge_train(self) -> Judged | str:
         """Returns train examples with the answers of the model that is best on eval, out of fold.
 
-        Or a sentence why there are none. `eval_labels` are those of the eval examples, and `network` is the
-        network's accuracy on them.
+        Or a sentence why there are none.
         """
-        from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-
         train = self._train and self._train.take(_MOST_JUDGED)
+        network = float(self.network.find_right(self.network.candidate).mean())
         accuracies = {
-            answers.name: float((answers.probabilities.argmax(1) == eval_labels).mean())
+            answers.name: float(self.network.find_right(answers.probabilities).mean())
             for answers in self.answers
             if answers.name in self._models
         }
@@ -109,11 +121,8 @@ class SimpleModels:
             )
         try:
             with _ignore_warnings():
-                cv = list(StratifiedGroupKFold(_FOLDS).split(train.ids, train.labels, train.groups))
-                # A class may be missing in a fold: cross_val_predict gives it the probability 0 there.
-                scores = cross_val_predict(
-                    self._models[best], train.features, train.labels, cv=cv, method="predict_proba"
-                )
+                cv = _split_by_group(train)
+                scores = _answer_out_of_fold(self._models[best], train, cv)
         except Exception as error:
             return f"Labels of train are not judged: {type(error).__name__}: {error}"
         probabilities = self._spread(scores, np.unique(train.labels))
@@ -126,6 +135,25 @@ class SimpleModels:
         probabilities = np.zeros((len(scores), len(self._workload.labels)), np.float32)
         probabilities[:, classes] = scores
         return probabilities
+
+
+def _split_by_group(rows: Rows) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Returns folds of rows, each the positions to learn from and those that are held out, by group."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = min(_FOLDS, len(set(rows.groups)))
+    return list(StratifiedGroupKFold(folds).split(rows.ids, rows.labels, rows.groups))
+
+
+def _answer_out_of_fold(model: Any, rows: Rows, folds: Sequence[Any]) -> NDArray[Any]:
+    """Returns the probabilities of rows by models like one, each of which learned from the other folds."""
+    from sklearn.model_selection import cross_val_predict
+
+    # A class may be missing in a fold: cross_val_predict gives it the probability 0 there.
+    scores: NDArray[Any] = cross_val_predict(
+        model, rows.features, rows.labels, cv=folds, method="predict_proba"
+    )
+    return scores
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The answers of models to examples, and functions that measure each metric on resamples of them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,25 @@ class Answers:
     def find_right(self, probabilities: Floats) -> NDArray[np.bool_]:
         """Returns a mask of the examples that a model answers right, [n]."""
         return self.choose_classes(probabilities) == self.labels
+
+    def take(self, positions: NDArray[np.int64]) -> "Answers":
+        """Returns the answers to some examples, in this order."""
+        places = np.full(len(self.labels), -1)
+        places[positions] = np.arange(len(positions))
+        slices = {}
+        for kind, name in self.slices:
+            here = places[self.of(kind, name)]
+            if (here >= 0).any():
+                slices[kind, name] = np.sort(here[here >= 0])
+        return replace(
+            self,
+            labels=self.labels[positions],
+            groups=self.groups[positions],
+            candidate=self.candidate[positions],
+            baseline=None if self.baseline is None else self.baseline[positions],
+            slices=slices,
+            ids=tuple(self.ids[position] for position in positions),
+        )
 
     def list_slices(self) -> Mapping[str, tuple[str, ...]]:
         """Returns the names of the slices that have examples, by kind."""

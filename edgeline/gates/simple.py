@@ -21,10 +21,13 @@ class SimpleAnswers:
     seconds: float  # for training and answers
 
 
-def compare(answers: Answers, models: Iterable[SimpleAnswers]) -> tuple[SimpleModel, ...]:
-    """Measures simple models on the examples that the network answered; the worst comes first."""
+def compare(answers: Answers, models: Iterable[SimpleAnswers], examples: str) -> tuple[SimpleModel, ...]:
+    """Measures simple models on the examples that the network answered; the worst comes first.
+
+    `examples` is what a message calls these.
+    """
     compared = []
-    network = answers.find_right(answers.candidate).mean()
+    network = float(answers.find_right(answers.candidate).mean())
     for model in models:
         right = answers.find_right(model.probabilities)
         low, high = compute_group_interval(right, answers.groups)
@@ -34,7 +37,16 @@ def compare(answers: Answers, models: Iterable[SimpleAnswers]) -> tuple[SimpleMo
             no_better = max(estimate_no_drop(both, "overall", "all", "accuracy", 0.0))
         compared.append(
             SimpleModel(
-                model.name, float(right.mean()), low, high, no_better, model.trained_on, model.seconds
+                model.name,
+                float(right.mean()),
+                low,
+                high,
+                no_better,
+                model.trained_on,
+                model.seconds,
+                network,
+                len(right),
+                examples,
             )
         )
     return tuple(sorted(compared, key=lambda model: model.accuracy))
@@ -48,10 +60,9 @@ def judge_simple_models(evidence: Evidence) -> Iterator[Finding]:
     best, chance = metrics.simple_models[-1], (1 - settings.confidence) / len(metrics.simple_models)
     if best.no_better is None or best.no_better >= chance:
         return
-    values = metrics.candidate["overall"]["all"]
     text = (
         f"A simple model is better: {best.name} has an accuracy of {best.accuracy:.3f} on the same"
-        f" {values['example_count']:,.0f} eval examples, and the network {values['accuracy'] or 0.0:.3f}."
+        f" {best.answered:,} {best.examples}, and the network {best.network or 0.0:.3f}."
         f" This is not by chance: the network is as good in {100 * best.no_better:.1f} % of {RESAMPLES:,}"
         " resamples. Train it longer, or search for its settings (tune.max_trials)."
     )

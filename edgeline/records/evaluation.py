@@ -37,7 +37,10 @@ class GroupShare:
 
 @dataclass(frozen=True)
 class SimpleModel:
-    """A simple model that learned from the same train split, and its accuracy on the eval split, 0..1."""
+    """A simple model that learned from the same train split, and its accuracy, 0..1.
+
+    The network answered the same examples.
+    """
 
     name: str
     accuracy: float
@@ -47,6 +50,9 @@ class SimpleModel:
     no_better: float | None = None
     trained_on: int = 0  # examples
     seconds: float = 0.0
+    network: float | None = None  # the network's accuracy; None in older records
+    answered: int = 0  # examples
+    examples: str = "eval examples"  # what a message calls these
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Metrics:
     # Metrics of cross-validation on the whole window: each example is predicted by a model trained on other
     # groups. None where the Trainer made no such predictions.
     out_of_fold: "Metrics | None" = None
-    simple_models: tuple[SimpleModel, ...] = ()  # on the eval split, the worst first
+    simple_models: tuple[SimpleModel, ...] = ()  # the worst first
     importance: tuple[Importance, ...] = ()  # of a table's columns, the largest drop first
     # Metrics on the eval examples without a near twin in train; None where near twins are few.
     without_twins: "Metrics | None" = None

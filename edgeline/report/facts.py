@@ -126,7 +126,7 @@ class Evaluation:
     confusion: Confusion | None = None
     group: str = "group"  # the noun for a group: session, machine, author
     out_of_fold: tuple[Slice, ...] = ()  # by models that did not learn from the groups
-    simple_models: tuple[SimpleModel, ...] = ()  # on the same eval examples, the worst first
+    simple_models: tuple[SimpleModel, ...] = ()  # the worst first
     importance: tuple[Importance, ...] = ()  # of a table's columns, the largest drop first
 
     def of(self, kind: str) -> tuple[Slice, ...]:

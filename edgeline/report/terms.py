@@ -71,7 +71,8 @@ TERMS = (
         "A model that costs seconds and learned from the same examples: the most frequent class; for "
         "tables, logistic regression and gradient boosting; for texts, logistic regression on words "
         "and pairs; for photos, that and the nearest neighbours by features of a frozen network. One that is "
-        "better than the network beyond noise is a warning of the verdict; it holds nothing back.",
+        "better than the network beyond noise is a warning of the verdict; it holds nothing back. Where the "
+        "network is judged out of fold, so are they.",
         "metrics",
     ),
     Term(

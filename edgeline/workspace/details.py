@@ -84,7 +84,7 @@ def _format_slices(evaluation: Evaluation, width: int) -> Iterator[str]:
 
 def _format_simple_models(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.simple_models:
-        yield "Accuracy of simple models on the same eval examples"
+        yield f"Accuracy of simple models on the same {evaluation.simple_models[0].examples}"
     for model in reversed(evaluation.simple_models):
         yield f"  {model.accuracy:.3f} ({model.low:.3f} to {model.high:.3f}) {model.name}"
 

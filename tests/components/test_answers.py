@@ -56,7 +56,21 @@ def test_without_a_production_model_there_are_the_answers_of_the_candidate(tmp_p
 def test_without_any_example_that_counts_there_are_no_answers(tmp_path: Path):
     row = ("a", "s-1", 2, [0.1, 0.1, 0.8], [0.1, 0.1, 0.8], ["span"], ["1"])
     write_answers(tmp_path / "answers-00000-of-00001.parquet", row)
-    assert not len(read_answers(tmp_path, SHELF, without=["a"]).labels)
+    nothing = read_answers(tmp_path, SHELF).take(np.array([], int))
+    assert not len(nothing.labels) and nothing.slices == {}
+
+
+def test_some_of_the_answers_keep_their_groups_and_slices(tmp_path: Path):
+    right, wrong = [1.0, 0.0, 0.0], [0.0, 0.5, 0.5]
+    rows = [
+        (name, f"s-{number % 2}", 0, right if number else wrong, right, ["span"], [f"{number // 2}"])
+        for number, name in enumerate("abcd")
+    ]
+    write_answers(tmp_path / "answers-00000-of-00001.parquet", *rows)
+    some = read_answers(tmp_path, SHELF).take(np.array([3, 0]))
+    assert some.ids == ("d", "a") and [some.group_names[number] for number in some.groups] == ["s-1", "s-0"]
+    assert some.find_right(some.candidate).tolist() == [True, False]
+    assert some.of("span", "0").tolist() == [False, True] and some.of("span", "1").tolist() == [True, False]
 
 
 def test_predictions_become_answers_with_groups_and_slices_and_without_a_baseline():

@@ -204,6 +204,10 @@ def test_bounds_are_applied_to_answers_out_of_fold_where_the_trainer_left_some(o
     assert reason.startswith(share)
     metrics = METRICS.read(Path(evaluation.uri))
     assert metrics.out_of_fold.estimates["overall"]["all"].sessions == 12
+    (simple,) = metrics.simple_models
+    # The 60 examples of train are not in its files.
+    assert (simple.answered, simple.examples) == (count - 60, "out-of-fold examples")
+    assert simple.network == (count - 62) / (count - 60)
     pairs = [(label_of[name], predictions[name]) for name in predictions]
     assert metrics.out_of_fold.confusion.rows == tuple(
         tuple(pairs.count((actual, answer)) for answer in range(3)) for actual in range(3)

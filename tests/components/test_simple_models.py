@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components import simple_models
 from components.label_issues import Judged
 from components.simple_models import MAJORITY, SimpleModels
+from edgeline.gates.answers import gather_answers
 from edgeline.gates.label_issues import find_suspects
+from edgeline.records.edge import Prediction
 from edgeline.records.photo_features import pack, read_features, write_features
 from edgeline.records.workload import Workload
 from tests.examples import serialize, write_records
@@ -23,12 +26,27 @@ def write_split(folder: Path, rows: list[dict]) -> str:
     return str(folder)
 
 
-def train_all(tmp_path: Path, workload: Workload, train: list[dict], evaluation: list[dict]) -> SimpleModels:
-    """Trains the models, which answer eval examples sorted by id."""
+def train_all(
+    tmp_path: Path,
+    workload: Workload,
+    train: list[dict],
+    evaluation: list[dict],
+    judged: list[dict] | None = None,
+    wrong: int = 0,
+) -> SimpleModels:
+    """Trains the models beside a network that answers the first `wrong` of the judged examples wrong.
+
+    These are the eval examples, if none are given.
+    """
     splits = {
         name: write_split(tmp_path / name, rows) for name, rows in (("train", train), ("eval", evaluation))
     }
-    return SimpleModels(splits, tmp_path, workload, sorted(row["example_id"] for row in evaluation))
+    lines = []
+    for number, row in enumerate(judged or evaluation):
+        answer = np.eye(len(workload.labels))[workload.labels.index(row["label"])]
+        answer = tuple(np.roll(answer, number < wrong))
+        lines.append(Prediction(row["example_id"], row["label"], answer, group=row.get(workload.group, "")))
+    return SimpleModels(splits, tmp_path, workload, gather_answers(lines, workload))
 
 
 def answer(tmp_path: Path, workload: Workload, train: list[dict], evaluation: list[dict]) -> dict:
@@ -91,6 +109,40 @@ def test_missing_values_unseen_categories_and_windows_of_readings_are_no_obstacl
         assert score(models[name], evaluation, TABLE.labels) > 0.9
 
 
+def test_where_the_network_is_judged_out_of_fold_a_simple_model_never_saw_the_groups_that_it_answers(
+    tmp_path,
+):
+    workload, rng = replace(TABLE, group="machine"), np.random.default_rng(0)
+    label_of = rng.permutation(np.arange(60) % 2)
+
+    def row(number: int) -> dict:
+        # The first column names the machine and so its label, to a model that knows the machine.
+        machine = number % 60
+        values = {"a": 10.0 * machine, "b": rng.normal(label_of[machine] * 2)}
+        label = TABLE.labels[label_of[machine]]
+        return {"example_id": f"{number:04d}", "label": label, "machine": f"m{machine}", **values}
+
+    rows = [row(number) for number in range(1_200)]
+    train, evaluation = ([r for r in rows if (int(r["machine"][1:]) < 50) == part] for part in (True, False))
+    models = train_all(tmp_path, workload, train, evaluation, judged=rows)
+    assert models.network.ids == tuple(row["example_id"] for row in rows)
+    accuracies = {model.name: score(model, rows, TABLE.labels) for model in models.answers}
+    # The other column alone is right on 0.84.
+    assert accuracies["gradient boosting"] < 0.87 and 0.75 < accuracies["logistic regression"] < 0.87
+
+
+def test_examples_that_only_the_network_answered_are_left_out_of_the_comparison(tmp_path, monkeypatch):
+    monkeypatch.setattr(simple_models, "_MOST_TRAINED", 100)
+    rows = [
+        {"example_id": f"{n:03d}", "label": TABLE.labels[n % 2], "a": float(n % 2), "b": 0.0}
+        for n in range(200)
+    ]
+    models = train_all(tmp_path, TABLE, rows[:150], rows[150:], judged=rows)
+    assert len(models.network.ids) == 150
+    for model in models.answers:
+        assert len(model.probabilities) == 150
+
+
 def test_texts_are_learned_by_their_words_and_pairs_of_words(tmp_path):
     workload = replace(TABLE, numbers=(), reads=("text",), unmeasured=("text",))
     ends = ("bad", "good")
@@ -151,7 +203,7 @@ def test_a_train_split_of_one_class_has_only_that_class(tmp_path):
 
 def test_examples_that_cannot_be_read_cost_the_comparison_and_not_the_run(tmp_path, caplog):
     rows = [{"example_id": "1", "label": "unknown", "a": 1.0, "b": 0.0}]
-    assert answer(tmp_path, TABLE, rows, rows) == {}
+    assert train_all(tmp_path, TABLE, rows, rows, judged=[{**rows[0], "label": "no"}]).answers == []
     assert "No simple model is compared" in caplog.text
 
 
@@ -160,10 +212,8 @@ def test_train_labels_are_judged_out_of_fold_by_the_model_that_is_best_on_eval(t
     wrong = {row["example_id"] for row in train[:12]}
     other = {"benign": "malignant", "malignant": "benign"}
     flipped = [{**row, "label": other[row["label"]]} for row in train[:12]] + train[12:]
-    in_order = sorted(evaluation, key=lambda row: row["example_id"])
     models = train_all(tmp_path, workload, flipped, evaluation)
-    eval_labels = np.array([workload.labels.index(row["label"]) for row in in_order])
-    result = models.judge_train(eval_labels, 0.99)
+    result = models.judge_train()
     assert result.split == "train" and len(result.ids) == 400
     assert result.judge in ("logistic regression", "gradient boosting")
     suspects, _ = find_suspects(result.labels, result.probabilities)
@@ -172,7 +222,7 @@ def test_train_labels_are_judged_out_of_fold_by_the_model_that_is_best_on_eval(t
     assert len(suspected & wrong) >= 7 and len(suspected - wrong) <= 20
     # However long its training took, the best model judges.
     models.answers = [replace(answers, seconds=3600.0) for answers in models.answers]
-    assert models.judge_train(eval_labels, 0.99).judge == result.judge
+    assert models.judge_train().judge == result.judge
 
 
 def test_a_judge_that_is_far_below_the_network_suspects_nothing_and_says_so(tmp_path):
@@ -182,12 +232,13 @@ def test_a_judge_that_is_far_below_the_network_suspects_nothing_and_says_so(tmp_
         for n in range(200)
     ]
     models = train_all(tmp_path, TABLE, rows[:120], rows[120:])
-    labels = np.array([TABLE.labels.index(row["label"]) for row in rows[120:]])
     best = max(score(model, rows[120:], TABLE.labels) for model in models.answers)
-    assert isinstance(models.judge_train(labels, best + 0.09), Judged)
-    sentence = models.judge_train(labels, best + 0.11)
+    wrong = round(80 * (1 - best))
+    near = train_all(tmp_path, TABLE, rows[:120], rows[120:], wrong=wrong - 7)
+    assert isinstance(near.judge_train(), Judged)
+    sentence = train_all(tmp_path, TABLE, rows[:120], rows[120:], wrong=wrong - 9).judge_train()
     assert sentence.startswith("Labels of train are not judged: the best simple model, ")
-    assert f"has an accuracy of {best:.3f} on eval, and the network {best + 0.11:.3f}." in sentence
+    assert f"has an accuracy of {best:.3f} on eval, and the network {best + 9 / 80:.3f}." in sentence
 
 
 def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_saw_it(tmp_path):
@@ -201,8 +252,6 @@ def test_labels_of_a_class_from_one_group_are_not_judged_by_models_that_never_sa
         return {"example_id": f"{number:03d}", "label": labels[label], "machine": f"m{machine}", **values}
 
     rows = [row(number) for number in range(300)]
-    result = train_all(tmp_path, workload, rows, rows).judge_train(
-        np.array([labels.index(row["label"]) for row in rows]), 1.0
-    )
+    result = train_all(tmp_path, workload, rows, rows).judge_train()
     np.testing.assert_array_equal(np.isnan(result.probabilities).any(1), result.labels == 2)
     assert not len(find_suspects(result.labels, result.probabilities)[0])

@@ -27,22 +27,27 @@ def simple(answers: Answers, right: float, name: str = "logistic regression") ->
 
 def get_warnings(answers: Answers, *models: SimpleAnswers) -> tuple[str, ...]:
     metrics = compute_metrics(answers, "session", 0.01)
-    metrics = replace(metrics, simple_models=compare(answers, models))
+    metrics = replace(metrics, simple_models=compare(answers, models, "eval examples"))
     return judge(metrics, EvaluationSettings(), answers).warnings
 
 
 def test_simple_models_are_measured_on_the_same_examples_worst_first():
     answers = world(0.9)
-    worse, better = compare(answers, [simple(answers, 0.95), simple(answers, 0.6, "vote")])
+    worse, better = compare(
+        answers, [simple(answers, 0.95), simple(answers, 0.6, "vote")], "out-of-fold examples"
+    )
     assert (worse.name, better.name) == ("vote", "logistic regression")
     assert worse.low < worse.accuracy < worse.high and better.trained_on == 900
     assert worse.no_better is None and better.no_better == 0.0
+    assert (better.answered, better.examples) == (2_000, "out-of-fold examples")
+    assert better.network == pytest.approx(0.9, abs=0.02)
 
 
 def test_a_simple_model_that_is_better_beyond_noise_is_a_warning_and_holds_nothing():
     answers = world(0.85)
     (warning,) = get_warnings(answers, simple(answers, 0.9), simple(answers, 0.5, "vote"))
-    assert warning.startswith("A simple model is better: logistic regression has an accuracy of 0.895")
+    assert warning.startswith("A simple model is better: logistic regression has an accuracy of 0.895 on the")
+    assert " same 2,000 eval examples, and the network 0.8" in warning
     assert "the network is as good in 0.0 % of 2,000 resamples" in warning
     metrics = compute_metrics(answers, "session", 0.01)
     assert judge(metrics, EvaluationSettings(), answers).passed
@@ -62,7 +67,9 @@ def test_one_session_of_five_that_the_network_gets_wrong_is_no_proof():
     answers = world(1.0)
     groups = answers.groups % 5
     wrong = np.where((groups == 0)[:, np.newaxis], answers.candidate[:, ::-1], answers.candidate)
-    (model,) = compare(replace(answers, groups=groups, candidate=wrong), [simple(answers, 1.0)])
+    (model,) = compare(
+        replace(answers, groups=groups, candidate=wrong), [simple(answers, 1.0)], "eval examples"
+    )
     # It is left out in (4/5)^5 of the resamples of sessions, and in none of the resamples of examples.
     assert model.no_better == pytest.approx(0.33, abs=0.05)
 

@@ -196,7 +196,7 @@ def a_run(
             importance=(Importance("temperature", 0.12, 0.3, 0.9), Importance("colour", -0.004, 0.0, 0.1)),
             simple_models=(
                 SimpleModel("the most frequent class", 0.6, 0.55, 0.65, None, 2_000, 0.0),
-                SimpleModel("logistic regression", 0.931, 0.9, 0.95, 0.2, 2_000, 1.2),
+                SimpleModel("logistic regression", 0.931, 0.9, 0.95, 0.2, 2_000, 1.2, 0.925, 400),
             ),
         ),
         twins=TwinAccuracy(12, 400, "", f"span-00001/a.jpg (like {HOSTILE})", 0.92, 0.9),
