@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from data.importers.columns import MOST_CATEGORIES
 from data.importers.table_file import AS_NUMBER, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
+from edgeline.records.columns import DECIMALS, TIMES
 
 _MERGED = 0.01  # share of the cells
 
@@ -77,8 +78,16 @@ def remark_on_categories(table: TableProfile, file: TableFile, vocabulary: int) 
             )
 
 
-def explain_categories(table: TableProfile, file: TableFile, chosen: Collection[str]) -> Iterator[str]:
-    """Yields a sentence for each category that nobody chose and that a few cells keep from being numbers."""
+def explain_columns(table: TableProfile, file: TableFile, chosen: Collection[str]) -> Iterator[str]:
+    """Yields a sentence on numbers that are more than digits, and on categories that some cells make such.
+
+    The latter are those that nobody chose.
+    """
+    entries = file.columns.items()
+    if odd := [
+        f"{name} as {entry.form}" for name, entry in entries if entry.form not in ("", *DECIMALS, *TIMES)
+    ]:
+        yield f"Read by their form: {', '.join(odd)}."
     for name in file.categories:
         if name not in chosen and (why := table.columns[name].others):
             yield f"{name}, a category, {why}."

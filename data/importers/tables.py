@@ -34,7 +34,7 @@ from data.importers.table_examples import plan_examples
 from data.importers.table_file import AS_CATEGORY, LEAVE_OUT, TABLE, list_reserved, write_table_file
 from data.importers.table_profile import TableProfile, add_endings, profile_table
 from data.importers.table_remarks import (
-    explain_categories,
+    explain_columns,
     remark_on_categories,
     warn_of_cells,
     warn_of_numbers,
@@ -93,7 +93,7 @@ def import_table(
         remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
         if earlier.file is None:
             warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file)]
-            remarks += explain_categories(profile, file, named.chosen)
+            remarks += explain_columns(profile, file, named.chosen)
         return replace(imported, remarks=tuple(remarks), warnings=tuple(warnings))
 
 
@@ -119,6 +119,7 @@ def inspect_table(
         yield f"{data_dir / TABLE} is there, and is not changed: {src} would be read as it says."
     described = week.described
     yield from describe_columns([*file.numbers], file.categories, described.guessed, described.left_out)
+    yield from explain_columns(week.profile, file, named.chosen)
     yield from (f"Warning: {warning}" for warning in warn_of_numbers(week.profile, file))
 
 
