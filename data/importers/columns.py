@@ -24,6 +24,7 @@ from edgeline.records.columns import (
     DECIMALS,
     FRACTION,
     HOUR,
+    LARGEST,
     MISSING,
     MONTH,
     NUMBER,
@@ -552,6 +553,11 @@ class ColumnProfile:
     def has_mostly(self, forms: Collection[str]) -> bool:
         """Returns whether nearly all of its cells have one of these forms."""
         return self._count_cells(forms) >= MOSTLY * self.cells
+
+    def has_all(self, form: str) -> bool:
+        """Returns whether all of its cells have a form, and none is beyond what a model can read."""
+        most = max((max(abs(low), abs(high)) for low, high, _ in self._list_ranges(form)), default=0)
+        return self._count_cells((form,)) == self.cells and most <= LARGEST
 
     def _count_cells(self, forms: Collection[str]) -> int:
         return sum(count for fitting, (count, _) in self.by_forms.items() if {*forms} & {*fitting})

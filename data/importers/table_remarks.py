@@ -10,13 +10,6 @@ from edgeline.records.columns import DECIMALS, TIMES
 _MERGED = 0.01  # share of the cells
 
 
-def warn_of_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]:
-    """Yields a warning for each role whose empty cells cost rows; `noun` is a row's."""
-    for name in (roles.text, roles.time, "" if roles.text else roles.group):
-        if name and (dropped := table.columns[roles.label].cells - table.columns[name].cells):
-            yield f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {dropped:,}."
-
-
 def warn_of_photos(table: TableProfile, roles: Roles, file: TableFile) -> Iterator[str]:
     """Yields a warning if a column of a table that no model reads names photos."""
     read = {*roles.columns, *file.categories}

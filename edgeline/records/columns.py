@@ -71,7 +71,7 @@ ISO = "year-month-day"
 # Parts of a date that a model may be given. All recur in later data but DAYS, the days since 1970.
 PARTS = WEEKDAY, HOUR, MONTH, AGE, DAYS = "weekday", "hour", "month", "age", "days"
 
-_LARGEST = 3.4028234e38  # float32
+LARGEST = 3.4028234e38  # number that a model can read, a float32
 _FORMS: Mapping[str, re.Pattern[str]] = {
     NUMBER: re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII),
     COMMA: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?(?:[eE][+-]?\d+)?", re.ASCII),
@@ -273,7 +273,7 @@ def format_cell(cell: Any) -> str:
 def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
     if form == NUMBER and isinstance(cell, str):  # the fast path: nearly every cell of sensor readings
         try:
-            if -_LARGEST <= (value := float(cell)) <= _LARGEST and cell.isascii() and "_" not in cell:
+            if -LARGEST <= (value := float(cell)) <= LARGEST and cell.isascii() and "_" not in cell:
                 return value
         except ValueError:
             pass
@@ -286,7 +286,7 @@ def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> flo
     cell_form = form if isinstance(cell, str) or form in TIMES else NUMBER
     try:
         value = parse_cell(text, cell_form)
-        if cell_form not in TIMES and abs(value) > _LARGEST:
+        if cell_form not in TIMES and abs(value) > LARGEST:
             raise ValueError(f"{text[:60]!r} is not a number that a model can read")
         return value
     except ValueError as error:

@@ -758,8 +758,29 @@ def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
 def test_rows_that_a_run_will_quarantine_are_a_warning(tmp_path):
     customers = [n // 3 if n % 3 else "" for n in range(300)]
     report = load(tmp_path, {"customer": customers, "age": AGES}, group="customer")
-    assert "Rows that a run will quarantine, as customer is empty: 100." in report.warnings
+    warning = (
+        "Rows that a run will quarantine for their cells: 100 of 300. The cell customer is empty (a.csv:2)."
+    )
+    assert warning in report.warnings
     assert sum(isinstance(each, Rejected) for each in read(tmp_path / "data")) == 100
+
+
+@pytest.mark.parametrize("bad", ["broken", "1e308"])
+def test_a_few_bad_cells_in_each_of_many_columns_add_up_to_rows_that_are_counted(tmp_path, bad):
+    columns = {f"x{n}": [f"{k % 83 / 7 + n:.4f}" for k in range(400)] for n in range(12)}
+    for n, cells in enumerate(columns.values()):
+        cells[30 * n : 30 * n + 3] = [bad] * 3
+    found = f"36 of 400. x0: '{bad}' is not a number"
+    with pytest.raises(DataRefused, match=f"Rows that a run will quarantine for their cells: {found}"):
+        load(tmp_path, columns, least=20)
+    report = load(tmp_path, columns)
+    assert found in report.warnings[0] and "(a.csv:2), x1" in report.warnings[0]
+    assert sum(isinstance(each, Rejected) for each in read(tmp_path / "data")) == 36
+
+    # One row of several bad cells counts once, and a week that is not the first is imported.
+    later = {name: [bad, *(f"{k / 7:.4f}" for k in range(400, 549))] for name in columns}
+    (warning,) = load(tmp_path, later, least=20).warnings
+    assert ": 1 of 150." in warning
 
 
 def test_photos_in_a_parquet_file_are_taken_neither_for_texts_nor_for_a_table(tmp_path):
