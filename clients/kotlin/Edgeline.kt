@@ -318,17 +318,45 @@ fun readColumn(column: JSONObject, missing: List<String>, cell: (String) -> Stri
 
 private val FORMS = mapOf(
     "number" to Regex("[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)?"),
-    "number with decimal comma" to Regex("[+-]?(\\d+|[1-9]\\d{0,2}(\\.\\d{3})+)(,\\d+)?"),
+    "number with decimal comma" to Regex("[+-]?(\\d+|[1-9]\\d{0,2}(\\.\\d{3})+)(,\\d+)?([eE][+-]?\\d+)?"),
     "number with commas at thousands" to Regex("[+-]?(\\d+|[1-9]\\d{0,2}(,\\d{3})+)(\\.\\d+)?"),
+    "fraction" to Regex("[+-]?(?:(\\d+(?:\\.\\d+)?(?:e[+-]?\\d+)?)|(?:(\\d+) )?(\\d+)/(0*[1-9]\\d*))"),
+    "minutes:seconds" to Regex("[+-]?\\d+:[0-5]\\d([.,]\\d+)?"),
+    "hours:minutes:seconds" to Regex("[+-]?(\\d+:[0-5]\\d|[1-9]?\\d):[0-5]\\d([.,]\\d+)?"),
 )
 
 fun readCell(text: String, form: String, missing: List<String>): Double {
     if (text.lowercase() in missing) return Double.NaN
-    val pattern = FORMS[form] ?: return readTime(text, form)
-    require(pattern.matches(text)) { "$text is not a $form" }
-    val value = (if (form == "number with decimal comma") text.replace(".", "").replace(",", ".") else text.replace(",", "")).toDouble()
+    val base = form.substringBefore(" in "); val unit = form.substringAfter(" in ", "")
+    val pattern = FORMS[base] ?: return readTime(text, form)
+    val plain = normalizeNumber(text).let { if (unit.isEmpty()) it else removeUnit(it, unit) }
+    val match = requireNotNull(pattern.matchEntire(plain)) { "$text is not a $form" }
+    fun part(at: Int) = match.groupValues[at].ifEmpty { "0" }.toDouble()
+    val sign = if (plain.startsWith("-")) -1 else 1
+    val value = when (base) {
+        "number" -> plain.toDouble()
+        "number with decimal comma" -> plain.replace(".", "").replace(",", ".").toDouble()
+        "number with commas at thousands" -> plain.replace(",", "").toDouble()
+        "fraction" -> sign * (part(1) + part(2) + if (match.groupValues[4].isEmpty()) 0.0 else part(3) / part(4))
+        else -> sign * plain.trimStart('+', '-').split(":").fold(0.0) { sum, each -> 60 * sum + each.replace(",", ".").toDouble() }
+    }
     require(abs(value) <= 3.4028234e38) { "$text is not a number that a model can read" }
     return value
+}
+
+/** Returns a number with its minus before it, and without a formula around it or marks at thousands. */
+private fun normalizeNumber(cell: String): String {
+    var text = (Regex("=\"?([^\"]*)\"?").matchEntire(cell)?.groupValues?.get(1) ?: cell).replace('\u2212', '-')
+    Regex("\\(([^()+-]*\\d[^()+-]*)\\)|(\\d[^+-]*)-").matchEntire(text)?.let { text = "-" + it.groupValues[1] + it.groupValues[2] }
+    val groups = Regex("(\\D*[1-9]\\d{0,2}(?:[ \u00a0\u202f'\u2019]\\d{3})+)(?!\\d)(.*)").matchEntire(text)?.groupValues ?: return text
+    return groups[1].replace(Regex("[ \u00a0\u202f'\u2019]"), "") + groups[2]
+}
+
+/** Returns a number without its unit, before or behind it; nothing if it has another. */
+private fun removeUnit(text: String, unit: String): String {
+    val sign = text.takeWhile { it == '-' || it == '+' }.take(1); val number = text.removePrefix(sign)
+    if (number.startsWith(unit)) return sign + number.removePrefix(unit).trim()
+    return if (number.endsWith(unit)) sign + number.removeSuffix(unit).trim() else ""
 }
 
 fun readTime(text: String, form: String): Double {

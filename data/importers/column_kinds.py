@@ -27,7 +27,7 @@ from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault, format_count, show_label
-from edgeline.records.columns import ISO, NUMBERS, TIMES
+from edgeline.records.columns import DECIMALS, FRACTION, ISO, NUMBERS, TIMES, join_unit, split_unit
 from edgeline.tables.files import find_near
 
 _MOST_LABELS = 1_000
@@ -54,7 +54,8 @@ def check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
     Raises DataRefused for the one, and UsageError for the other.
     """
     for name, column in table.columns.items():
-        if name in names and (several := column.find_mixed_forms(table.forms[name])):
+        kinds = () if table.forms[name] or name not in names else (DECIMALS, (*TIMES,))
+        if several := next(filter(None, map(column.find_mixed_forms, kinds)), ""):
             raise DataRefused(
                 f"The column {name} of {table.shown} mixes formats: {several}.",
                 "The format of each cell is ambiguous.",
@@ -128,7 +129,7 @@ def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
     rule, column = judge_column(case), case.column
     if rule.verdict != ASK:
         return case, rule, rule.verdict
-    guess = column.guess_kind(case.form)
+    guess = column.guess_kind()
     if not ask:
         return case, rule, guess
     case = replace(case, chosen=ask(column.name, column.show_cells(), guess))
@@ -208,8 +209,8 @@ def check_week(table: TableProfile, file: TableFile) -> Described:
     check_forms(table, file.roles.time, {name for name, entry in entries.items() if entry.form})
     for column in file.numbers.values():
         profile, form = table.columns[column.name], table.forms[column.name]
-        kind = "times" if column.form in TIMES else "numbers"
-        if profile.cells and (not form or (column.form in TIMES) != (form in TIMES)):
+        kind = _name_kind(column.form)
+        if profile.cells and _name_kind(form) != kind:
             raise DataRefused(
                 f"The column {column.name} of {table.shown} cannot be read as {kind}, as in"
                 f" earlier spans: {max(profile.by_forms.values())[1]}.",
@@ -219,6 +220,14 @@ def check_week(table: TableProfile, file: TableFile) -> Described:
     entries = {name: ColumnEntry(reason=_UNREAD.format(name)) for name in table.columns} | {**file.columns}
     left_out = [(name, entries[name].reason) for name in table.columns if entries[name].role == LEAVE_OUT]
     return Described(file, left_out=tuple(left_out))
+
+
+def _name_kind(form: str) -> str:
+    """Names what cells of a form are; those of one kind can be written in each other's form."""
+    if form in TIMES:
+        return "times"
+    base, unit = split_unit(form)
+    return join_unit("numbers", unit) if base in (*DECIMALS, FRACTION) else form
 
 
 def add_columns(

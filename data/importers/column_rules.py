@@ -5,12 +5,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile
+from data.importers.columns import MOST_CATEGORIES, MOST_SIZES, MOSTLY, ColumnProfile
 from data.importers.table_file import AS_CATEGORY, AS_DATE, AS_NUMBER, LEAVE_OUT
-from edgeline.records.columns import NUMBERS, TIMES
+from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES
 
 ASK = "ask"  # the verdict on whole numbers that may be codes; the others are roles
-_MOST_SIZES = 20  # with a unit, which make a good category
 _LONGEST_NAME = 40
 _FILLED_ROWS = 20  # fewest rows of a label for which it is no coincidence that they alone are filled
 # The index of a pandas frame, which has no name in a CSV.
@@ -24,18 +23,26 @@ _UNREAD_DATE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _COMPACT_DATE = re.compile(r"(?:18|19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+# Days and months without a year, or months with one, which fractions would be too.
+_PART_OF_DATE = re.compile(
+    r"(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12]\d|3[01]|(?:19|20)\d\d)|(?:0?[1-9]|[12]\d|3[01])/(?:0?[1-9]|1[0-2])",
+    re.ASCII,
+)
 # Numbers in forms that are not read, each with what to write instead.
 _UNREAD_NUMBERS = (
-    ("times or durations", r"\d{1,3}:[0-5]\d(:[0-5]\d)?([.,]\d+)?", "write seconds or hours as a number"),
-    ("fractions", r"[+-]?\d+/\d+", "write them as decimal numbers"),
+    (
+        "times or durations",
+        r"(\d+ days?,? )?\d+:[0-5]\d(:[0-5]\d)?([.,]\d+)?( ?[ap]\.?m\.?)?|(\d+ ?(h|min|m|s) ?){2,3}|PT\d\S*",
+        "write seconds or hours as a number",
+    ),
     ("ranges", r"\d+([.,]\d+)? ?[-\u2013] ?\d+([.,]\d+)?", "write their ends into two columns"),
     ("degrees, minutes and seconds", r"\d{1,3}° ?\d{1,2}['\u2032].*", "write decimal degrees"),
-    ("a decimal comma and an exponent", r"[+-]?\d+,\d+E[+-]?\d+", "write a point"),
-    ("a minus behind the number", r"\d[\d.,]*-", "write it before the number"),
-    ("a minus that is no hyphen", r"\u2212 ?\d[\d.,]*", "write - before the number"),
-    ("brackets for a minus", r"\(\d[\d.,]*\)", "write - before the number"),
     ("limits of detection", r"[<>]=? ?\d[\d.,]*", "write the number, and the mark into a column of its own"),
-    ("formulas", r"=\"?[\d.,]+\"?", "write the number alone"),
+    (
+        "several units",
+        r"[+-]?\d[\d.,]*( [^\W\d_]\S{0,8}| ?[%‰°$€£¥]\S{0,4})|[$€£¥] ?\d[\d.,]*",
+        "write the numbers in one unit",
+    ),
 )
 _ANY_NUMBER = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
 # Parts of sentences, in which `c` is the case.
@@ -117,12 +124,13 @@ class Rule:
 
 
 def _are_unread_numbers(case: Case, form: re.Pattern[str]) -> bool:
-    """Tells whether nearly all of many values have a form or are numbers, and enough have the form."""
+    """Tells whether nearly all cells of many values have a form or are numbers, and enough have the form."""
     cells = case.column.values or case.column.sampled
-    odd = sum(1 for cell in cells if form.fullmatch(cell))
-    plain = sum(1 for cell in cells if _ANY_NUMBER.fullmatch(cell))
-    is_frequent = odd > (1 - MOSTLY) * len(cells) and odd + plain >= MOSTLY * len(cells)
-    return is_frequent and case.column.has_over(_MOST_SIZES)
+    odd = sum(count for cell, count in cells.items() if form.fullmatch(cell))
+    plain = sum(count for cell, count in cells.items() if _ANY_NUMBER.fullmatch(cell))
+    total = sum(cells.values())
+    is_frequent = odd > (1 - MOSTLY) * total and odd + plain >= MOSTLY * total
+    return is_frequent and case.column.has_over(MOST_SIZES)
 
 
 RULES: Sequence[Rule] = (
@@ -131,7 +139,12 @@ RULES: Sequence[Rule] = (
     Rule("chosen as a number", lambda c: c.chosen == AS_NUMBER, AS_NUMBER, "was chosen as a number"),
     Rule("chosen as a category", lambda c: c.chosen == AS_CATEGORY, AS_CATEGORY, "was chosen as a category"),
     # Columns from which nothing can be learned.
-    Rule("type of no cell", lambda c: c.column.unread, LEAVE_OUT, "has {c.column.unread} in its cells"),
+    Rule(
+        "type of no cell",
+        lambda c: c.column.source_type,
+        LEAVE_OUT,
+        "has {c.column.source_type} in its cells",
+    ),
     Rule("empty", lambda c: c.column.cells == 0, LEAVE_OUT, "is empty in all rows"),
     Rule("one value", lambda c: c.column.has_one_value() and not c.is_mark, LEAVE_OUT, "has one value"),
     Rule(
@@ -213,6 +226,12 @@ RULES: Sequence[Rule] = (
         _UNREAD,
     ),
     Rule(
+        "dates without a year or a day",
+        lambda c: c.form == FRACTION and c.column.has_over(MOST_SIZES) and c.column.have_all(_PART_OF_DATE),
+        LEAVE_OUT,
+        _UNREAD,
+    ),
+    Rule(
         "dates that do not recur",
         lambda c: c.is_readable and c.form in TIMES and not c.date_parts,
         LEAVE_OUT,
@@ -234,7 +253,7 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         "codes",
-        lambda c: c.is_readable and c.column.guess_kind(c.form),
+        lambda c: c.is_readable and c.column.guess_kind(),
         ASK,
         "has whole numbers that may be codes",
     ),
@@ -248,15 +267,21 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         "point or thousands",
-        lambda c: not c.is_code and c.column.has_mostly(NUMBERS) and c.column.by_point[0],
+        lambda c: not c.is_code and c.column.has_mostly(DECIMALS) and c.column.by_point[0],
         LEAVE_OUT,
         f"has numbers with an ambiguous decimal point, such as {{c.column.by_point[1]}} {_PASS_SIGN}",
     ),
     Rule(
         "comma or thousands",
-        lambda c: not c.is_code and c.column.has_mostly(NUMBERS),
+        lambda c: not c.is_code and c.column.has_mostly(DECIMALS),
         LEAVE_OUT,
         f"has numbers with an ambiguous decimal comma {_PASS_SIGN}",
+    ),
+    Rule(
+        "numbers in several forms",
+        lambda c: not c.is_code and c.column.has_over(MOST_SIZES) and c.column.several_forms,
+        LEAVE_OUT,
+        "has numbers in several forms, {c.column.several_forms}: write all in one",
     ),
     Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), LEAVE_OUT, _UNREAD),
     *(
@@ -268,13 +293,6 @@ RULES: Sequence[Rule] = (
             " (--category keeps them as names)",
         )
         for name, form, do in _UNREAD_NUMBERS
-    ),
-    Rule(
-        "numbers with a unit",
-        lambda c: c.column.has_over(_MOST_SIZES) and c.column.has_unit(),
-        LEAVE_OUT,
-        "has numbers with a unit, or with blanks or ' at thousands, such as {c.column.unreadable}: write the"
-        " numbers alone (--category keeps them as names)",
     ),
     # Names.
     Rule(

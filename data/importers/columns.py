@@ -22,7 +22,10 @@ from edgeline.records.columns import (
     AGE,
     COMMA,
     DAY_S,
+    DECIMALS,
+    FRACTION,
     HOUR,
+    LARGEST,
     MISSING,
     MONTH,
     NUMBER,
@@ -30,6 +33,9 @@ from edgeline.records.columns import (
     THOUSANDS,
     TIMES,
     WEEKDAY,
+    join_unit,
+    normalize_number,
+    split_unit,
 )
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
@@ -60,29 +66,42 @@ _IDENTIFIER_WORDS = re.compile(
     "|telefon|tel|mobile|mobil"
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
-_YEARS = (1800, 2200)
+_YEARS = range(1800, 2201)
 # A number stands for no reading if it is at least this share of the cells, and further from all others than
 # this many times their range; of fewer values than these, which are codes or counts, nothing is far.
 _FREQUENT, _FAR, _EXTREMES_OF_MORE = 0.002, 3, 10
 _EXTREMES = 3  # numbers at either end that are counted
 # An odd number that spreads the bits of a float evenly over the highest ones: Knuth's, by the golden ratio.
 _GOLDEN = 0x9E3779B97F4A7C15
-# A number with a unit behind it or a currency before it, and these two.
-_WITH_UNIT = re.compile(r"([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+(?:[.,]\d+)?", re.ASCII)
+# The beginning of a number or date in any form, and a number with a unit behind it or a currency before it.
+_BEGINS = re.compile(r"[-+\u2212(=.\"]*([$€£¥]|[A-Z]{3} ?)?[-+\u2212.]*\d")
+_WITH_UNIT = re.compile(r"[+-]?([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
+MOST_SIZES = 20  # with a unit, which make a good category
 
 
 @lru_cache(maxsize=2**16)
 def read_cell(cell: str, forms: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Returns the forms that fit a cell, and its value in each; dates are seconds since 1970."""
     values = dict[str, float]()
-    for form in forms:
-        if form in TIMES and (values.keys() & {*NUMBERS} or not cell[:1].isdecimal()):
+    if not _BEGINS.match(cell):
+        return (), ()
+    numbers = [form for form in forms if form in NUMBERS]
+    times = [form for form in forms if form in (*TIMES, *HALVES) and cell[:1].isdecimal()]
+    for fitting in (numbers, _list_unit_forms(cell) if numbers else [], times):
+        for form in fitting:
+            with suppress(ValueError):
+                if math.isfinite(value := parse_source_cell(cell, form)):
+                    values[form] = value
+        if values:
             break
-        with suppress(ValueError):
-            if math.isfinite(value := parse_source_cell(cell, form)):
-                values[form] = value
     return tuple(values), tuple(values.values())
+
+
+def _list_unit_forms(cell: str) -> list[str]:
+    """Returns the forms of numbers with the unit that a cell has."""
+    match = _WITH_UNIT.fullmatch(normalize_number(cell))
+    units = [unit.strip() for unit in match.groups() if unit] if match else []
+    return [join_unit(form, units[0]) for form in DECIMALS] if len(units) == 1 else []
 
 
 @dataclass(frozen=True)
@@ -128,6 +147,7 @@ class ColumnProfile:
     longest: int = 0
     # For each set of forms that fits a cell, the number of cells, and the first one with its place.
     by_forms: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
+    unread: str = ""  # the first cell that no form fits
     # For each form and label, the lowest and the highest number, and the number of cells.
     ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
     # For each number of digits, the whole numbers without a sign.
@@ -140,7 +160,7 @@ class ColumnProfile:
     with_clock: int = 0  # dates with a time of day
     is_grouped: bool = False  # whether the rows have groups
     is_repeated: bool = False  # whether another column has its name
-    unread: str = ""  # the type that its source has for it if no cell has that, such as lists
+    source_type: str = ""  # the type that its source has for it if no cell has that, such as lists
     merged: int = 0  # plain numbers that are another one as float32
     missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
     # The lowest and the highest of the plain numbers, each with its count.
@@ -219,20 +239,18 @@ class ColumnProfile:
         codes = rows.codes[plain.places]
         has_point = plain.has_point & ~plain.has_exponent
         for is_here, forms in (
-            (~plain.has_point & ~plain.has_exponent, NUMBERS),
-            (has_point & ~plain.is_group, (NUMBER, THOUSANDS)),
-            (plain.is_group, NUMBERS),
-            (plain.has_exponent, (NUMBER,)),
+            (~plain.has_point & ~plain.has_exponent, (*DECIMALS, FRACTION)),
+            (has_point & ~plain.is_group, (NUMBER, THOUSANDS, FRACTION)),
+            (plain.is_group, (*DECIMALS, FRACTION)),
+            (plain.has_exponent, (NUMBER, FRACTION)),
         ):
+            fitting = tuple(form for form in self.forms if form in forms and NUMBER in self.forms)
             if is_here.any():
-                fitting = tuple(form for form in self.forms if form in forms)
                 place = int(plain.places[is_here.argmax()])
                 self._count_forms(fitting, int(is_here.sum()), texts[place].as_py(), rows.places[place])
-                for form in fitting:
-                    values = plain.values[is_here]
-                    if form == COMMA and plain.has_point[is_here].any():
-                        values = np.rint(values * 1000)  # its point is at thousands
-                    self._add_ranges(form, values, codes[is_here], rows.names)
+                # The point of a number with a decimal comma is at thousands.
+                scale = 1000 if is_here is plain.is_group else 1
+                self._add_ranges(fitting, plain.values[is_here], codes[is_here], rows.names, scale)
 
         if plain.is_group.any():
             place = int(plain.places[plain.is_group.argmax()])
@@ -264,17 +282,23 @@ class ColumnProfile:
         self.leading_zeros += int(plain.has_zero_first.sum())
 
     def _add_ranges(
-        self, form: str, values: NDArray[np.float64], codes: NDArray[np.int64], names: Sequence[str]
+        self,
+        forms: Sequence[str],
+        values: NDArray[np.float64],
+        codes: NDArray[np.int64],
+        names: Sequence[str],
+        scale: int,
     ) -> None:
-        """Adds numbers in a form to the ranges of their labels, which have these codes."""
+        """Adds numbers to the ranges of their labels, with a decimal comma `scale` times as large."""
         order = np.argsort(codes, kind="stable")
         present, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
-        values = values[order]
-        lows, highs = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+        lows, highs = (reduce.reduceat(values[order], starts) for reduce in (np.minimum, np.maximum))
         for code, low, high, count in zip(
             *(array.tolist() for array in (present, lows, highs, counts)), strict=True
         ):
-            self._widen(form, names[code], low, high, count)
+            for form in forms:
+                times = scale if form == COMMA else 1
+                self._widen(form, names[code], low * times, high * times, count)
 
     def _widen(self, form: str, label: str, low: float, high: float, count: int) -> None:
         """Widens the range of the numbers of a label in a form by so many more."""
@@ -285,33 +309,32 @@ class ColumnProfile:
         """Counts cells that these forms fit, the first of which is `cell`."""
         before, first = self.by_forms.get(forms, (0, ""))
         self.by_forms[forms] = (before + count, first or f"{cell[:60]!r} in {place}")
+        if not forms:
+            self.unread = self.unread or cell
 
     def _add_odd_cells(self, odd: OddCells, rows: "Rows") -> None:
         """Adds cells that are no plain numbers, or of a column without forms, value by value."""
-        for cell, count in zip(
-            odd.cells, np.bincount(odd.numbers, minlength=len(odd.cells)).tolist(), strict=True
-        ):
-            if crc32(cell.encode(errors="replace")) % 64 == 0 and count:
-                self.sampled[cell] += count
-        if not self.forms:
-            return
         # The values in all forms of the cells that the same forms fit, by label.
         values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
         rows_of = Counter[tuple[tuple[str, ...], str]]()
         for cell, code, place, count in odd.list_pairs(rows.codes):
+            if crc32(cell.encode(errors="replace")) % 64 == 0:
+                self.sampled[cell] += count
+            if not self.forms:
+                continue
             label = rows.names[code]
             forms, values = read_cell(cell, self.forms)
             values_of[forms, label].append(values)
             rows_of[forms, label] += count
             if forms not in self.by_forms:
                 self._count_forms(forms, 0, cell, rows.places[place])
-            if match := _WHOLE.fullmatch(cell):
+            if match := _WHOLE.fullmatch(normalize_number(cell)):
                 number = int(match[1])
                 self.whole_digits[len(match[1])] += count
                 self.is_rising = self.is_rising and number > self.last and count == 1
                 self.last = number
-                self.leading_zeros += count * (len(match[1]) > 1 and match[1][0] == "0")
-            if forms and forms[0] in TIMES:
+                self.leading_zeros += count * (len(match[1]) > len(str(number)))
+            if TIMES.keys() & {*forms}:
                 self.weekdays.update(int(value // DAY_S) % 7 for value in values)
                 self.with_clock += count * sum(bool(value % DAY_S) for value in values)
 
@@ -327,20 +350,31 @@ class ColumnProfile:
             decimal: The decimal sign of the file's other columns, `,` or `.`; empty if they do not show it.
             former: The form of the column in an earlier span, which is taken if it fits.
         """
-        fits = 0 < self._count_cells((former,)) >= MOSTLY * self.cells
-        if fits and not (former == NUMBER and decimal == ","):
+        counts = self._count_by_form()
+        most = max(counts.values(), default=0)
+        if not 0 < most >= MOSTLY * self.cells:
+            return ""
+        if counts[former] >= MOSTLY * self.cells and (former, decimal) != (NUMBER, ","):
             return former
-        counts = {form: self._count_cells((form,)) for form in (*NUMBERS, *TIMES, *HALVES)}
-        best = max(counts, key=lambda form: counts[form])
-        ties = [form for form in counts if counts[form] == counts[best]]
-        if not 0 < counts[best] >= MOSTLY * self.cells:
+
+        # All of these have the same unit.
+        _, unit = split_unit(max(counts, key=counts.__getitem__))
+        ties = [form for form in (*NUMBERS, *TIMES, *HALVES) if counts[join_unit(form, unit)] == most]
+        if unit and not self.has_over(MOST_SIZES):
             return ""
         if decimal and {*ties} <= {*NUMBERS}:
-            preferred = (COMMA,) if decimal == "," else (NUMBER, THOUSANDS)
-            return next((form for form in preferred if form in ties), best)
-        if self.by_point[0] and THOUSANDS not in self.forms and {NUMBER, COMMA} <= {*ties}:
-            return ""
-        return best if best == NUMBER or len(ties) == 1 else ""
+            ties.sort(key=lambda form: (form == COMMA) != (decimal == ","))
+        elif len(ties) > 1:
+            is_point_open = self.by_point[0] and {NUMBER, COMMA} == {*ties} & {*DECIMALS}
+            if is_point_open or ties[0] in (COMMA, *TIMES, *HALVES):
+                return ""
+        return join_unit(ties[0], unit)
+
+    def _count_by_form(self) -> Counter[str]:
+        counts = Counter[str]()
+        for forms, (count, _) in self.by_forms.items():
+            counts.update(dict.fromkeys(forms, count))
+        return counts
 
     def find_count(self, form: str) -> str:
         """Returns what its numbers in this form count, if they are times; else an empty string."""
@@ -355,14 +389,17 @@ class ColumnProfile:
             return "," if any(COMMA in forms and not plain & {*forms} for forms in self.by_forms) else ""
         return "." if any(COMMA not in forms and plain & {*forms} for forms in self.by_forms) else ""
 
-    def find_mixed_forms(self, form: str) -> str:
-        """Returns two contradicting cells if a column of numbers or dates has no one `form`; else nothing."""
-        if not form and max(map(self._count_cells, (NUMBERS, TIMES))) >= MOSTLY * max(self.cells, 1):
-            pairs = combinations(
-                [(set(forms), first) for forms, (_, first) in self.by_forms.items() if forms], 2
-            )
-            return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
-        return ""
+    def find_mixed_forms(self, forms: Collection[str]) -> str:
+        """Returns two cells without a form in common if nearly all have one of these forms; else nothing."""
+        if not self.cells or not self.has_mostly(forms):
+            return ""
+        pairs = combinations([({*own}, first) for own, (_, first) in self.by_forms.items() if own], 2)
+        return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
+
+    @property
+    def several_forms(self) -> str:
+        """Two cells of numbers that are written in different ways; empty if they are not."""
+        return self.find_mixed_forms(NUMBERS)
 
     def has_one_value(self) -> bool:
         """Returns whether all of its cells are the same."""
@@ -380,34 +417,44 @@ class ColumnProfile:
     @property
     def others(self) -> str:
         """The few cells of numbers or dates that are none; empty if most cells are none."""
-        readable = max(map(self._count_cells, (NUMBERS, TIMES)))
+        readable = self._count_readable()
         if not self.cells / 2 < readable < self.cells:
             return ""
         count = self.cells - readable
+        what = f"{count:,} cells that are not numbers or dates, such as"
         if count == 1:
-            return f"has one cell that is not a number or date, {self.unreadable}: empty it"
-        return f"has {count:,} cells that are not numbers or dates, such as {self.unreadable}: empty these"
+            what = "one cell that is not a number or date,"
+        # A cell with a digit in it has a value.
+        do = (
+            "write numbers alone"
+            if re.search(r"\d", self.unread)
+            else "empty " + ("these" if count > 1 else "it")
+        )
+        return f"has {what} {self.unreadable}: {do}"
 
-    def guess_kind(self, form: str) -> str:
+    def _count_readable(self) -> int:
+        """Returns the number of cells that are numbers, numbers with the most frequent unit, or dates."""
+        counts = self._count_by_form().values()
+        return max((*map(self._count_cells, (NUMBERS, TIMES)), *counts), default=0)
+
+    def guess_kind(self) -> str:
         """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
-        if form not in NUMBERS or self.has_unique_cells() or not self._is_whole():
-            return ""
-        if self.values is None or len(self.values) < 3:
+        cells = self.values or {}
+        if len(cells) < 3 or self.has_unique_cells() or not self._is_whole():
             return ""
 
-        is_named = self._has_identifier_name()
         is_sparse = False
         (digits, count), *_ = self.whole_digits.most_common(1)
         if count == self.cells and digits >= 3:
-            numbers = sorted(int(cell.removesuffix(".0")) for cell in self.values)
+            numbers = sorted(int(normalize_number(cell).removesuffix(".0")) for cell in cells)
             step = math.gcd(*(high - low for low, high in pairwise(numbers)))
             places = (numbers[-1] - numbers[0]) // step + 1
             # The expected number of distinct values in as many random draws from that range.
             expected = places * -math.expm1(-self.cells / places)
-            are_years = _YEARS[0] <= numbers[0] and numbers[-1] <= _YEARS[1]
             # Doses and sizes are few on purpose, but round.
-            is_sparse = len(numbers) < expected / 2 and step % 5 != 0 and not are_years
+            is_sparse = len(numbers) < expected / 2 and step % 5 != 0 and not {*numbers} <= {*_YEARS}
 
+        is_named = self._has_identifier_name()
         if not is_named and not is_sparse:
             return ""
         return "category" if is_named or digits >= 4 else "number"
@@ -451,15 +498,6 @@ class ColumnProfile:
         """Returns whether nearly all of its values have a form."""
         cells = self.values or self.sampled
         return bool(cells) and sum(map(bool, map(form.fullmatch, cells))) >= MOSTLY * len(cells)
-
-    def has_unit(self) -> bool:
-        """Returns whether its cells are numbers with the same unit, or with blanks at thousands."""
-        cells = self.values or self.sampled
-        units = Counter(match and "".join(match.groups()) for match in map(_WITH_UNIT.fullmatch, cells))
-        unit, count = units.most_common(1)[0] if units else (None, 0)
-        grouped = sum(map(bool, map(_GROUPED.fullmatch, cells)))
-        most = MOSTLY * len(cells)
-        return bool((unit and count >= most) or (grouped and grouped + units[""] >= most))
 
     def is_nearly_unique(self) -> bool:
         """Returns whether nearly every cell has a value of its own."""
@@ -520,6 +558,11 @@ class ColumnProfile:
         """Returns whether nearly all of its cells have one of these forms."""
         return self._count_cells(forms) >= MOSTLY * self.cells
 
+    def has_all(self, form: str) -> bool:
+        """Returns whether all of its cells have a form, and none is beyond what a model can read."""
+        most = max((max(abs(low), abs(high)) for low, high, _ in self._list_ranges(form)), default=0)
+        return self._count_cells((form,)) == self.cells and most <= LARGEST
+
     def _count_cells(self, forms: Collection[str]) -> int:
         return sum(count for fitting, (count, _) in self.by_forms.items() if {*forms} & {*fitting})
 
@@ -538,10 +581,10 @@ class ColumnProfile:
         return is_repeated and chance < _LARGEST_CHANCE and self._may_be_names()
 
     def _may_be_names(self) -> bool:
-        if not self.has_mostly((*NUMBERS, *TIMES)) or self.leading_zeros > (1 - MOSTLY) * self.cells:
+        if self._count_readable() < MOSTLY * self.cells or self.leading_zeros > (1 - MOSTLY) * self.cells:
             return True
         # Labels that split the numbers in order are a strong measurement.
-        return bool(self.guess_kind(NUMBER)) and not self._are_apart(self._list_ranges(NUMBER))
+        return bool(self.guess_kind()) and not self._are_apart(self._list_ranges(NUMBER))
 
     def find_empty_label(self, rows: Mapping[str, int]) -> str:
         """Returns the label whose rows, and no others, are all empty; else nothing."""

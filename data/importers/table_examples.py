@@ -1,17 +1,24 @@
 """The examples that the rows of a table become: one each, or windows of the readings of a group."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from data.importers.clocks import parse_source_cell
-from data.importers.table_file import Roles
-from data.importers.table_profile import TableProfile, read_labelled
+from data.importers.clocks import CLOCKS, parse_source_cell
+from data.importers.table_file import Roles, TableFile
+from data.importers.table_profile import EXAMPLES, TableProfile, read_labelled
 from data.settings import DataSettings
 from data.tables.windows import Reading, choose_block_hours, count_windows
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import GateSettings
+from edgeline.labels import join_names
+from edgeline.records.columns import CellError
+from edgeline.records.rejection import RowRejected, check_text
 from edgeline.tables.files import Table
+
+_Read = Callable[[Mapping[str, str]], object]
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,81 @@ def plan_examples(
     warning = f"Readings that a run will quarantine, as they are not in the order of time: {late:,}. {detail}"
     counts_of_labels = {name: counts[name] for name in profile.labels} if is_first else profile.labels
     return Examples(settings, counts_of_labels, (warning,) if late else ())
+
+
+def check_cells(table: Table, profile: TableProfile, file: TableFile, noun: str, most: float) -> list[str]:
+    """Counts the rows with a cell that a run cannot read, by the code that the run reads them with.
+
+    Returns a warning if there are any. Raises DataRefused if they are more than this share of all rows.
+    """
+    readers = _list_readers(profile, file)
+    if not readers:
+        return []
+
+    names = list(dict.fromkeys((file.roles.label, *readers)))
+    faults, first = Counter[str](), dict[str, str]()
+    rows = 0
+    for place, row in read_labelled(table, file.roles.label, names):
+        cells = dict(zip(names, row, strict=True))
+        count = faults.total()
+        for name, read in readers.items():
+            try:
+                read(cells)
+            except (CellError, RowRejected) as error:
+                faults[name] += 1
+                first.setdefault(name, f"{str(error.args[-1]).rstrip('.')} ({place})")
+        rows += faults.total() > count
+    if not rows:
+        return []
+
+    shown = [first[name] for name, _ in faults.most_common()]
+    found = f"{noun.capitalize()}s that a run will quarantine for their cells: {rows:,} of {profile.rows:,}. "
+    found += f"{join_names(shown, EXAMPLES)}."
+    if rows > most * profile.rows:
+        raise DataRefused(
+            found,
+            f"A run refuses a week of which it quarantines more than {most:.0%}.",
+            "Correct these cells, or leave such a column out with --leave-out. A text that stands for a"
+            " missing number belongs below `missing` in table.yaml, which `edgeline data inspect` writes.",
+        )
+    return [found]
+
+
+def _list_readers(profile: TableProfile, file: TableFile) -> Mapping[str, _Read]:
+    """Returns how a run reads each column in which the profile saw cells that it may refuse."""
+    roles, columns, forms = file.roles, profile.columns, profile.forms
+
+    def is_filled(name: str) -> bool:
+        return columns[name].cells == columns[roles.label].cells
+
+    readers = dict[str, _Read]()
+    if roles.text:
+        readers[roles.text] = lambda cells: check_text(cells[roles.text])
+        return readers
+    for column in file.numbers.values():
+        own = replace(column, form=forms[column.name] or column.form)
+        if not columns[column.name].has_all(own.form):
+            readers[column.name] = replace(own, part="", until="").number
+    for name, column in file.times.items():
+        if forms[name] in CLOCKS:
+            readers[name] = partial(_check_clock, name, forms[name])
+        elif not (is_filled(name) and columns[name].has_all(forms[name])):
+            readers[name] = replace(column, form=forms[name]).seconds
+    if roles.group and not is_filled(roles.group):
+        readers[roles.group] = lambda cells: _check_group(roles.group, cells)
+    return readers
+
+
+def _check_group(name: str, cells: Mapping[str, str]) -> None:
+    if not cells[name]:
+        raise RowRejected("no-group", f"The cell {name} is empty.")
+
+
+def _check_clock(name: str, form: str, cells: Mapping[str, str]) -> None:
+    try:
+        parse_source_cell(cells[name], form)
+    except ValueError:
+        raise CellError(name, form, f"The cell {name} has no {form}: {cells[name][:60]!r}.") from None
 
 
 def _read_readings(table: Table, profile: TableProfile, roles: Roles) -> Iterator[Reading]:

@@ -18,7 +18,7 @@ from typing import Any
 from data.importers.columns import RESERVED, RESERVED_BY_WINDOWS
 from data.spans.layout import replace_file
 from edgeline.errors import UsageError, find_nearest
-from edgeline.records.columns import AGE, DAYS, NUMBER, NUMBERS, PARTS, TIMES, Column
+from edgeline.records.columns import AGE, DAYS, NUMBER, NUMBERS, PARTS, TIMES, Column, is_form
 from edgeline.store.locations import read_bytes
 
 TABLE = "table.yaml"
@@ -36,6 +36,7 @@ _HEADER = """\
 # a person edits it, and each later week is read by it; workload.yaml and schema.pbtxt are made from it.
 # - role: {roles}
 # - form, of a number: {numbers}
+#   (with `in` and the unit that each cell has, as in: number in kg)
 #   of a date: {times}; cells without a form are names
 # - features, of a date: the part of it that each one has ({parts})
 # - missing: texts of the column that stand for a missing cell, beside the usual ones such as NA and -
@@ -62,7 +63,7 @@ class ColumnEntry:
     """A column of the table, as a model and the split of examples read it."""
 
     role: str = LEAVE_OUT  # one of `ROLES`
-    form: str = ""  # of its cells, one of `NUMBERS` or `TIMES`; empty for names and texts
+    form: str = ""  # of its cells, see `is_form`; empty for names and texts
     # The part of a date, one of `PARTS`, that each feature has; none for a column of another role.
     features: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
@@ -313,9 +314,8 @@ class _Reader:
         if values and "role" not in texts:
             self._note(node, f"the role of {name} is missing")
         self._check_known(values.get("role"), f"the role of {name}", texts.get("role", ""), ROLES)
-        self._check_known(
-            values.get("form"), f"the form of {name}", texts.get("form", ""), (*NUMBERS, *TIMES)
-        )
+        if not is_form(texts.get("form", NUMBER)):
+            self._check_known(values["form"], f"the form of {name}", texts["form"], (*NUMBERS, *TIMES))
 
         features: dict[str, str] = {}
         if "features" in values:

@@ -16,7 +16,7 @@ from data.spans.layout import find_usable_spans
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused
 from edgeline.labels import NO_LABEL
-from edgeline.records.columns import COMMA, MISSING, NUMBER, NUMBERS, TIMES
+from edgeline.records.columns import HOURS, MINUTES, MISSING, NUMBER, NUMBERS, THOUSANDS, TIMES
 from edgeline.records.events import Counted, report
 from edgeline.tables.files import Table, find_endings
 from edgeline.tables.rows import is_json
@@ -119,7 +119,7 @@ def read_labelled(table: Table, label: str, names: Sequence[str]) -> Iterator[tu
 
 def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
     """Makes empty profiles of the columns that are read, with the forms that their cells may have."""
-    numbers = (NUMBER, COMMA) if table.separator == ";" else NUMBERS
+    numbers = [form for form in NUMBERS if form != THOUSANDS or table.separator != ";"]
     columns = dict[str, ColumnProfile]()
     read = roles.columns if roles.text else table.header
     for name in dict.fromkeys(read):
@@ -127,14 +127,14 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
         forms: tuple[str, ...] = (*numbers, *TIMES)
         if name in (roles.group, roles.text):
             forms = ()
-        elif kind:  # a text may be a date: SQLite has no other dates
-            forms = (NUMBER,) if kind == "number" else (*TIMES,)
+        elif kind:  # a text may be a date: SQLite has no other dates; digits alone are a text
+            forms = (NUMBER,) if kind == "number" else (MINUTES, HOURS, *TIMES)
         if name == roles.time:
             forms += (*HALVES,)
         is_repeated = not roles.text and table.header.count(name) > 1
-        unread = kind if kind in NO_CELLS else ""
+        source_type = kind if kind in NO_CELLS else ""
         columns[name] = ColumnProfile(
-            name, forms, is_grouped=bool(roles.group), is_repeated=is_repeated, unread=unread
+            name, forms, is_grouped=bool(roles.group), is_repeated=is_repeated, source_type=source_type
         )
         if roles.group and name not in (roles.label, roles.group):
             columns[name].by_group = {}

@@ -7,16 +7,10 @@ from data.importers.clocks import CLOCKS
 from data.importers.columns import MOST_CATEGORIES
 from data.importers.table_file import AS_NUMBER, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
+from edgeline.records.columns import DECIMALS, TIMES
 
 _MERGED = 0.01  # share of the cells
 _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[ap]\.?m\.?)?", re.IGNORECASE | re.ASCII)
-
-
-def warn_of_cells(table: TableProfile, roles: Roles, noun: str) -> Iterator[str]:
-    """Yields a warning for each role whose empty cells cost rows; `noun` is a row's."""
-    for name in (roles.text, roles.time, "" if roles.text else roles.group):
-        if name and (dropped := table.columns[roles.label].cells - table.columns[name].cells):
-            yield f"{noun.capitalize()}s that a run will quarantine, as {name} is empty: {dropped:,}."
 
 
 def warn_of_photos(table: TableProfile, roles: Roles, file: TableFile) -> Iterator[str]:
@@ -86,8 +80,16 @@ def remark_on_categories(table: TableProfile, file: TableFile, vocabulary: int) 
             )
 
 
-def explain_categories(table: TableProfile, file: TableFile, chosen: Collection[str]) -> Iterator[str]:
-    """Yields a sentence for each category that nobody chose and that a few cells keep from being numbers."""
+def explain_columns(table: TableProfile, file: TableFile, chosen: Collection[str]) -> Iterator[str]:
+    """Yields a sentence on numbers that are more than digits, and on categories that some cells make such.
+
+    The latter are those that nobody chose.
+    """
+    entries = file.columns.items()
+    if odd := [
+        f"{name} as {entry.form}" for name, entry in entries if entry.form not in ("", *DECIMALS, *TIMES)
+    ]:
+        yield f"Read by their form: {', '.join(odd)}."
     for name in file.categories:
         if name not in chosen and (why := table.columns[name].others):
             yield f"{name}, a category, {why}."

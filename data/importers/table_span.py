@@ -92,7 +92,7 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
         if not (data_dir / TABLE).exists():
             written = write_table_file(data_dir, file)
         files, new_labels = add_files(
-            data_dir, layout.schema, labels, plan.noun, allowed, plan.settings, **layout.settings
+            data_dir, layout.schema, labels, plan.noun, allowed, plan.settings, (), **layout.settings
         )
         if allowed and data_dir / WORKLOAD in files:
             remarks.append(

@@ -32,19 +32,19 @@ from data.importers.import_report import (
 )
 from data.importers.known_rows import count_lacking, list_columns
 from data.importers.long_tables import warn_of_long
-from data.importers.table_examples import plan_examples
+from data.importers.table_examples import check_cells, plan_examples
 from data.importers.table_file import AS_CATEGORY, LEAVE_OUT, TABLE, list_reserved, write_table_file
 from data.importers.table_profile import TableProfile, add_endings, profile_table
 from data.importers.table_remarks import (
-    explain_categories,
+    explain_columns,
     remark_on_categories,
-    warn_of_cells,
     warn_of_numbers,
     warn_of_photos,
 )
 from data.importers.table_roles import Earlier, Named, find_roles, settle_named
 from data.importers.table_span import Plan, write_table_span
 from edgeline.errors import DataRefused, UsageError
+from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import name_span
 from edgeline.tables.files import Table, check_columns, find_names_below, open_table
 from edgeline.tables.rows import check_once, is_json
@@ -86,18 +86,21 @@ def import_table(
         profile, roles, earlier = week.profile, week.named.roles, week.earlier
         file = week.described.file
 
+        # A first week of which a run would refuse too many rows is refused here.
+        most = GateSettings().max_quarantine_fraction if earlier.is_first and least else 1.0
+        cells = check_cells(week.table, profile, file, week.noun, most)
+
         # The second pass, which writes the examples that rows become.
         examples = plan_examples(week.table, profile, roles, week.named.readings, earlier.is_first)
         plan = Plan(week.noun, examples.settings, week.described)
         imported = write_table_span(week.table, profile, plan, data_dir)
         new = {name: count for name, count in examples.counts.items() if name not in earlier.labels}
-        warnings = [*examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_spellings(new)]
-        warnings += warn_of_cells(profile, roles, week.noun)
+        warnings = [*cells, *examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_spellings(new)]
         remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
         if earlier.file is None:
             warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file)]
             warnings += week.shape
-            remarks += explain_categories(profile, file, named.chosen)
+            remarks += explain_columns(profile, file, named.chosen)
         return replace(imported, remarks=tuple(remarks), warnings=tuple(warnings))
 
 
@@ -123,6 +126,7 @@ def inspect_table(
         yield f"{data_dir / TABLE} is there, and is not changed: {src} would be read as it says."
     described = week.described
     yield from describe_columns([*file.numbers], file.categories, described.guessed, described.left_out)
+    yield from explain_columns(week.profile, file, named.chosen)
     warnings = [*week.shape, *warn_of_numbers(week.profile, file)]
     yield from (f"Warning: {warning}" for warning in warnings)
 

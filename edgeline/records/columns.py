@@ -7,6 +7,7 @@ This module needs nothing beside Python.
 import math
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -58,18 +59,34 @@ MISSING = frozenset(
     )
 )
 DAY_S = 86_400
-NUMBERS = NUMBER, COMMA, THOUSANDS = "number", "number with decimal comma", "number with commas at thousands"
+DECIMALS = NUMBER, COMMA, THOUSANDS = "number", "number with decimal comma", "number with commas at thousands"
+# A fraction such as 3/4 or 1 1/2; seconds written as minutes, such as 1:02.5, or minutes as hours; seconds
+# written as hours.
+FRACTION, MINUTES, HOURS = "fraction", "minutes:seconds", "hours:minutes:seconds"
+NUMBERS = (*DECIMALS, FRACTION, MINUTES, HOURS)
+_IN = " in "  # before the unit that the cells of a form have: `number in kg`
 # Formats of dates and times, with the order of year, month and day.
 TIMES = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"}
 ISO = "year-month-day"
 # Parts of a date that a model may be given. All recur in later data but DAYS, the days since 1970.
 PARTS = WEEKDAY, HOUR, MONTH, AGE, DAYS = "weekday", "hour", "month", "age", "days"
 
-_LARGEST = 3.4028234e38  # float32
+LARGEST = 3.4028234e38  # number that a model can read, a float32
 _FORMS: Mapping[str, re.Pattern[str]] = {
-    COMMA: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?", re.ASCII),
+    NUMBER: re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII),
+    COMMA: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?(?:[eE][+-]?\d+)?", re.ASCII),
     THOUSANDS: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?", re.ASCII),
+    FRACTION: re.compile(r"[+-]?(\d+(\.\d+)?(e[+-]?\d+)?|(\d+ )?\d+/0*[1-9]\d*)", re.ASCII),
+    MINUTES: re.compile(r"[+-]?\d+:[0-5]\d([.,]\d+)?", re.ASCII),
+    # A first part with a zero before it, as in 06:01, may be hours.
+    HOURS: re.compile(r"[+-]?(\d+:[0-5]\d|[1-9]?\d):[0-5]\d([.,]\d+)?", re.ASCII),
 }
+# How people write a minus, in brackets or behind a number; a cell that a spreadsheet is not to read; and
+# blanks or ' at thousands.
+_MINUS = re.compile(r"\(([^()+-]*\d[^()+-]*)\)|(\d[^+-]*)-", re.ASCII)
+_FORMULA = re.compile(r'="?([^"]*)"?')
+_GROUPED = re.compile(r"(\D*[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+)(?!\d)(.*)", re.ASCII)
+_MARKS = re.compile("[ \u00a0\u202f'\u2019]")
 _DATE = re.compile(r"(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?", re.ASCII)
 
 
@@ -93,7 +110,7 @@ class Column:
     """
 
     name: str
-    form: str = NUMBER  # of its cells, one of `NUMBERS` or `TIMES`
+    form: str = NUMBER  # of its cells, one that `is_form` knows
     # The part of a date, in UTC: `weekday` (1, Monday, to 7), `hour` (with its minutes as a fraction),
     # `month` (1 to 12), `age` in days at the time in another column, or `days` since 1970; "" for a number.
     part: str = ""
@@ -103,9 +120,9 @@ class Column:
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.form not in (*NUMBERS, *TIMES) or self.until_form not in TIMES:
+        if not is_form(self.form) or self.until_form not in TIMES:
             raise ValueError(f"{self.form}, {self.until_form}: not one of {', '.join((*NUMBERS, *TIMES))}")
-        if self.part not in ("", *PARTS) or (self.part and self.form in NUMBERS):
+        if self.part not in ("", *PARTS) or (self.part and self.form not in TIMES):
             raise ValueError(f"{self.part} is not a part of a {self.form}")
         if (self.part == AGE) != bool(self.until):
             raise ValueError("`until` is required for an age, and not allowed for anything else")
@@ -140,23 +157,43 @@ class Column:
         return value
 
 
+def is_form(form: str) -> bool:
+    """Tells whether a text is a form of cells: one of `NUMBERS` or `TIMES`, or of `DECIMALS` with a unit."""
+    base, unit = split_unit(form)
+    return form in (*NUMBERS, *TIMES) or (base in DECIMALS and bool(unit))
+
+
+def split_unit(form: str) -> tuple[str, str]:
+    """Returns a form without the unit that its cells have, and the unit, empty for none."""
+    base, _, unit = form.partition(_IN)
+    return base, unit
+
+
+def join_unit(base: str, unit: str) -> str:
+    """Returns the form of cells that have a unit."""
+    return f"{base}{_IN}{unit}" if unit else base
+
+
+def normalize_number(text: str) -> str:
+    """Returns a number with its minus before it, and without a formula around it or marks at thousands."""
+    if match := _FORMULA.fullmatch(text):
+        text = match[1]
+    text = text.replace("\u2212", "-")
+    if match := _MINUS.fullmatch(text):
+        text = f"-{match[1] or match[2]}"
+    if match := _GROUPED.fullmatch(text):
+        text = _MARKS.sub("", match[1]) + match[2]
+    return text
+
+
 def parse_cell(text: str, form: str) -> float:
     """Returns the number, or seconds since 1970, of a text in this form; a ValueError names another form."""
-    if form == NUMBER:
-        try:
-            # Digits of other scripts, which `float` reads, are none to a phone.
-            value = float(text) if text.isascii() and "_" not in text else math.inf
-        except ValueError:
-            value = math.inf
-        if not math.isinf(value):
-            return value
-        has_comma = text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text
-        fault = "a number with a decimal comma; write a point" if has_comma else "not a number"
-        raise ValueError(f"{text[:60]!r} is {fault}")
-    if form in NUMBERS:
-        if not _FORMS[form].fullmatch(text):
-            raise ValueError(f"{text[:60]!r} is not a {form}")
-        return float(text.replace(".", "").replace(",", ".") if form == COMMA else text.replace(",", ""))
+    if form == NUMBER:  # the fast path; digits of other scripts, which `float` reads, are none to a phone
+        with suppress(ValueError):
+            if text.isascii() and "_" not in text and not math.isinf(value := float(text)):
+                return value
+    if form not in TIMES:
+        return _parse_number(text, form)
     if match := _DATE.fullmatch(text):
         first, mark, second, third, between, hour, clock = match.groups(default="")
         parts = dict(zip(TIMES[form], (first, second, third), strict=True))
@@ -168,11 +205,50 @@ def parse_cell(text: str, form: str) -> float:
     raise ValueError(f"{text[:60]!r} is not a date as {form}")
 
 
+def _parse_number(text: str, form: str) -> float:
+    base, unit = split_unit(form)
+    plain = normalize_number(text)
+    if unit:
+        plain = _remove_unit(plain, unit)
+    if not _FORMS[base].fullmatch(plain):
+        has_comma = text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text
+        is_comma = has_comma and form == NUMBER
+        fault = "a number with a decimal comma; write a point" if is_comma else f"not a {form}"
+        raise ValueError(f"{text[:60]!r} is {fault}")
+
+    if base in DECIMALS:
+        return float(plain.replace("." if base == COMMA else ",", "").replace(",", "."))
+    value, size = 0.0, plain.lstrip("+-")
+    if base == FRACTION:
+        for part in size.split():
+            over, _, under = part.partition("/")
+            value += float(over) / float(under or 1)
+    else:
+        for part in size.split(":"):
+            value = 60 * value + float(part.replace(",", "."))
+    return -value if plain.startswith("-") else value
+
+
+def _remove_unit(text: str, unit: str) -> str:
+    """Returns a number without its unit, before or behind it; nothing if it has another."""
+    sign = text[:1] if text[:1] in ("-", "+") else ""
+    number = text.removeprefix(sign)
+    if number.startswith(unit):
+        return sign + number.removeprefix(unit).strip()
+    return sign + number.removesuffix(unit).strip() if number.endswith(unit) else ""
+
+
 def write_cell(value: float, form: str) -> str:
-    """Formats a number, or a time in seconds since 1970, so that `parse_cell` can read it."""
-    if form == NUMBER:
+    """Formats a number, or a time in seconds since 1970, so that `parse_cell` can read it.
+
+    The forms of minutes and hours are only read.
+    """
+    base, unit = split_unit(form)
+    if unit:
+        return f"{write_cell(value, base)} {unit}"
+    if form in (NUMBER, FRACTION):
         return repr(value)
-    if form in NUMBERS:
+    if form in DECIMALS:
         text = f"{Decimal(repr(value)):f}"  # only a plain number may have an exponent
         return text.replace(".", ",") if form == COMMA else text
     day, _, clock = format_time(value).partition("T")
@@ -197,7 +273,7 @@ def format_cell(cell: Any) -> str:
 def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> float:
     if form == NUMBER and isinstance(cell, str):  # the fast path: nearly every cell of sensor readings
         try:
-            if -_LARGEST <= (value := float(cell)) <= _LARGEST and cell.isascii() and "_" not in cell:
+            if -LARGEST <= (value := float(cell)) <= LARGEST and cell.isascii() and "_" not in cell:
                 return value
         except ValueError:
             pass
@@ -210,7 +286,7 @@ def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> flo
     cell_form = form if isinstance(cell, str) or form in TIMES else NUMBER
     try:
         value = parse_cell(text, cell_form)
-        if cell_form in NUMBERS and abs(value) > _LARGEST:
+        if cell_form not in TIMES and abs(value) > LARGEST:
             raise ValueError(f"{text[:60]!r} is not a number that a model can read")
         return value
     except ValueError as error:

@@ -35,6 +35,7 @@ FILLED_IN = {
     r"(rollout|promote|reproduce) [35]": r"\1 2",
     r"--set data\.until=span-00012": "--set data.until=span-00008 --set push.key=next/edgeline.key.pem",
     r"span-00012": "span-00001",
+    r"max_trials=12": "max_trials=2",
     r"tuner_results/10": "tuner_results/*",
     r'week\."$': 'week." --workload reviews',
     r"predict -$": "predict --workload customers -",

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from edgeline.records.columns import COMMA, ISO, NUMBER, THOUSANDS, CellError, Column
+from edgeline.records.columns import (
+    COMMA,
+    FRACTION,
+    HOURS,
+    ISO,
+    MINUTES,
+    NUMBER,
+    THOUSANDS,
+    CellError,
+    Column,
+)
 from edgeline.release.layout import hash_bytes
 from edgeline.release.pointer import Production
 from edgeline.release.signing import format_public_key
@@ -352,6 +362,16 @@ def test_kotlin_refuses_a_cell_that_python_refuses_and_reads_the_others_alike(ko
             (NUMBER, cell)
             for cell in ("12d", "0x1p3", "1e39", "1e3", "-.5", "5.", "soon", "1_000", "\uff11\uff12")
         ),
+        *(
+            (NUMBER, cell)
+            for cell in ("6.41-", "\u22126.41", "(6.41)", '="1.25"', "1 234.5", "12 34", "5-10")
+        ),
+        *((COMMA, cell) for cell in ("1,5E3", "(1.234,5)", "1\u202f234 567,5")),
+        *((f"{NUMBER} in kg", cell) for cell in ("5 kg", "5kg", "(5 kg)", "5", "5 g", "nan kg")),
+        *((f"{THOUSANDS} in $", cell) for cell in ("$1,234.5", "-$5", "$-5", "5 $", "5 €")),
+        *((MINUTES, cell) for cell in ("1:02.5", "-0:05", "1:60", "1:02:03", "5")),
+        *((HOURS, cell) for cell in ("00:31:07", "59:07", "06:01", "1:02:03,5")),
+        *((FRACTION, cell) for cell in ("3/4", "-1 1/2", "0.75", "3/0", "1:02")),
         *(("month/day/year", cell) for cell in ("05.01.2026", "05/01/2026", "05/13/2026 7:05")),
         *(("day.month.year", cell) for cell in ("05.01.26", "05.01.2026", "31.02.2026")),
         *((ISO, cell) for cell in ("2026-01-05T10:00:00+02", "2026-01-05T10:00:00Z", "2026-1-5", "soon")),

@@ -151,7 +151,7 @@ def test_a_new_photo_with_two_labels_keeps_both_rows_for_ingest_to_judge(tmp_pat
     files = {"a/1.jpg": photo, "a/copy.jpg": photo, "b/1.jpg": photo, "b/2.jpg": other}
     report = import_photos(write(tmp_path / "src", files), data_dir)
     assert (report.conflicting, report.known) == (1, 1)
-    assert any("them: a/1.jpg is 'a', b/1.jpg is 'b'." in line for line in report.sentences())
+    assert any("1 photo: a/1.jpg is 'a', b/1.jpg is 'b'." in line for line in report.sentences())
     assert sorted(row.label for row in read_rows(data_dir)) == ["a", "b", "b"]
     assert len(list(report.span.photos.iterdir())) == 2
 

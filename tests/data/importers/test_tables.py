@@ -353,27 +353,58 @@ def test_dates_in_forms_that_are_not_read_are_no_categories(tmp_path):
         assert left_out[form].startswith(why)
 
 
-def test_numbers_with_a_unit_are_left_out_with_advice_and_a_few_sizes_are_a_category(tmp_path):
-    forms = ["{:.1f} %", "${:,.2f}", "{:.2f}kg", "USD {:.1f}"]
-    unread = {form: [form.format(1000 + n * 7 % 60 * 1.1) for n in range(300)] for form in forms}
+def test_numbers_with_a_unit_are_read_as_such_week_after_week_and_a_few_sizes_are_a_category(tmp_path):
+    forms = {"{:.1f} %": "number in %", "${:,.2f}": "number with commas at thousands in $"}
+    forms |= {"{:.2f}kg": "number in kg", "USD {:.1f}": "number in USD"}
+    values = [1000 + n * 7 % 60 * 1.1 for n in range(300)]
+    columns = {form: [form.format(value) for value in values] for form in forms}
     sizes = {f"size {form}": [form.format(n % 4) for n in range(300)] for form in forms}
-    report = load(tmp_path, unread | sizes | {"code": ["A4", "B2", "K40"] * 100})
-    left_out = dict(report.left_out)
-    for form, cells in unread.items():
-        assert f"such as {cells[0]!r} in a.csv:2: write the numbers alone" in left_out[form]
-    assert report.categories == (*sizes, "code")
+    report = load(tmp_path, columns | sizes | {"code": ["A4", "B2", "K40"] * 100})
+    assert report.numbers == (*forms,) and report.categories == (*sizes, "code")
+    assert {name: column.form for name, column in open_workload(tmp_path / "data").columns.items()} == forms
+    for name in forms:
+        assert [row[name][0] for row in read(tmp_path / "data")] == pytest.approx(values, abs=0.06)
+
+    # Another unit, or none, is not taken for the first one.
+    for other in ("{:.2f}g", "{:.2f}"):
+        columns["{:.2f}kg"] = [other.format(value) for value in values]
+        with pytest.raises(DataRefused, match=r"kg of .* cannot be read as numbers in kg, as in earlier"):
+            load(tmp_path, columns | sizes | {"code": ["A4", "B2", "K40"] * 100})
 
 
-def test_numbers_with_blanks_at_thousands_are_left_out_with_advice(tmp_path):
-    sums = [f"{n * 7 % 300 * 13.5:,.2f}" for n in range(80, 380)]
+def test_numbers_as_people_write_them_are_read_as_such_in_the_first_week_and_later(tmp_path):
+    values = [n * 7 % 300 * 13.5 - 90 for n in range(80, 380)]
+    clocks = [divmod(n * 37 % 3600, 60) for n in range(300)]
     columns = {
-        name: [cell.replace(",", mark).replace(".", ",") for cell in sums]
-        for name, mark in {"blank": " ", "narrow": "\u202f", "quote": "'"}.items()
+        "blank": [f"{value:,.2f}".replace(",", " ").replace(".", ",") for value in values],
+        "narrow": [f"{value:,.2f}".replace(",", "\u202f").replace(".", ",") for value in values],
+        "quote": [f"{value:,.2f}".replace(",", "'").replace(".", ",") for value in values],
+        "behind": [f"{abs(value):.2f}".replace(".", ",") + "-" * (value < 0) for value in values],
+        "minus": [f"{value:.2f}".replace(".", ",").replace("-", "\u2212") for value in values],
+        "brackets": [
+            f"({-value:.2f})".replace(".", ",") if value < 0 else f"{value:.2f}".replace(".", ",")
+            for value in values
+        ],
+        "formula": [f'="{value:.2f}"'.replace(".", ",") for value in values],
+        "lap": [f"{minute}:{second:02}.5" for minute, second in clocks],
+        "duration": [f"00:{minute:02}:{second:02}" for minute, second in clocks],
+        "half": [f"{n}/2" for n in range(300)],
     }
-    left_out = dict(load(tmp_path, columns | {"age": AGES}, separator=";").left_out)
-    for name, cells in columns.items():
-        why = f"or with blanks or ' at thousands, such as {cells[0]!r} in a.csv:2: write"
-        assert why in left_out[name]
+    labels = make_labels(300)
+    report = load(tmp_path, columns | {"paid": labels}, separator=";")
+    assert report.numbers == (*columns,)
+    rows = read(tmp_path / "data")
+    for name in list(columns)[:7]:
+        assert [row[name][0] for row in rows] == pytest.approx(values)
+    seconds = [60 * minute + second for minute, second in clocks]
+    assert [row["lap"][0] for row in rows] == [second + 0.5 for second in seconds]
+    assert [row["duration"][0] for row in rows] == seconds
+    assert [row["half"][0] for row in rows] == [n / 2 for n in range(300)]
+
+    # Another week is known again, and clock times are not taken for plain numbers.
+    assert load(tmp_path, columns | {"paid": labels}, separator=";").span is None
+    with pytest.raises(DataRefused, match="cannot be read as minutes:seconds, as in earlier spans"):
+        load(tmp_path, columns | {"lap": seconds, "paid": labels}, separator=";")
 
 
 def test_a_typing_error_in_a_column_is_quarantined_and_a_missing_cell_is_missing(tmp_path):
@@ -612,8 +643,8 @@ def test_a_column_is_taken_for_the_same_in_a_large_table(tmp_path):
 def test_the_cell_that_keeps_a_column_from_being_numbers_is_named(tmp_path):
     cells = [f"{n / 7:.4f}" for n in range(300)]
     cells[40:60] = ["<200"] * 20
-    fault = "has 20 cells that are not numbers or dates, such as '<200' in a.csv:42: empty these"
-    assert get_kind(tmp_path, cells) == fault
+    fault = "has numbers in a form that is not read, limits of detection, such as '<200' in a.csv:42: write"
+    assert get_kind(tmp_path, cells).startswith(fault)
     with pytest.raises(UsageError, match=r"'<200' in a\.csv:42"):
         get_kind(tmp_path, cells, into="chosen", chosen={"x": "number"})
 
@@ -728,8 +759,29 @@ def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
 def test_rows_that_a_run_will_quarantine_are_a_warning(tmp_path):
     customers = [n // 3 if n % 3 else "" for n in range(300)]
     report = load(tmp_path, {"customer": customers, "age": AGES}, group="customer")
-    assert "Rows that a run will quarantine, as customer is empty: 100." in report.warnings
+    warning = (
+        "Rows that a run will quarantine for their cells: 100 of 300. The cell customer is empty (a.csv:2)."
+    )
+    assert warning in report.warnings
     assert sum(isinstance(each, Rejected) for each in read(tmp_path / "data")) == 100
+
+
+@pytest.mark.parametrize("bad", ["broken", "1e308"])
+def test_a_few_bad_cells_in_each_of_many_columns_add_up_to_rows_that_are_counted(tmp_path, bad):
+    columns = {f"x{n}": [f"{k % 83 / 7 + n:.4f}" for k in range(400)] for n in range(12)}
+    for n, cells in enumerate(columns.values()):
+        cells[30 * n : 30 * n + 3] = [bad] * 3
+    found = f"36 of 400. x0: '{bad}' is not a number"
+    with pytest.raises(DataRefused, match=f"Rows that a run will quarantine for their cells: {found}"):
+        load(tmp_path, columns, least=20)
+    report = load(tmp_path, columns)
+    assert found in report.warnings[0] and "(a.csv:2), x1" in report.warnings[0]
+    assert sum(isinstance(each, Rejected) for each in read(tmp_path / "data")) == 36
+
+    # One row of several bad cells counts once, and a week that is not the first is imported.
+    later = {name: [bad, *(f"{k / 7:.4f}" for k in range(400, 549))] for name in columns}
+    (warning,) = load(tmp_path, later, least=20).warnings
+    assert ": 1 of 150." in warning
 
 
 def test_photos_in_a_parquet_file_are_taken_neither_for_texts_nor_for_a_table(tmp_path):

@@ -50,7 +50,7 @@ def test_texts_of_any_columns_are_a_span_and_a_workload_whose_source_reads_them(
         f"{span} holds 4 texts of {tmp_path / 'a.csv'}, with 2 labels: bad, good.",
         "Left out because stars is missing: 1 (a.csv:6).",
         f"{tmp_path / 'data/table.yaml'} says how each column is read, and why; later weeks are read by it.",
-        "Warning: Texts that a run will quarantine, as review is empty: 1.",
+        "Warning: Texts that a run will quarantine for their cells: 1 of 4. The text is empty (a.csv:5).",
     ]
     assert workload.module == "trainer_module.workloads.texts"
     assert (workload.labels, workload.reads) == (("bad", "good"), ("text",))

@@ -45,6 +45,9 @@ def row_contract(readings: int) -> dict[str, Any]:
         ("weekday", column("seen", "day.month.year", "weekday")),
         ("hour", column("seen", "day.month.year", "hour")),
         ("age", column("born", "month/day/year", "age", "at")),
+        ("weight", column("weight", "number in kg")),
+        ("lap", column("lap", "hours:minutes:seconds")),
+        ("half", column("half", "fraction")),
     ]
     numbers = [
         {
@@ -56,7 +59,7 @@ def row_contract(readings: int) -> dict[str, Any]:
             "column": each,
         }
         | ({"boundaries": [0.5, 2.0, 4.5]} if readings == 1 else {})
-        for n, (name, each) in enumerate(columns[: 6 if readings == 1 else 3])
+        for n, (name, each) in enumerate(columns if readings == 1 else columns[:3])
     ]
     count = len(numbers) * (3 if readings == 1 else 2) + 4
     return {
@@ -88,13 +91,23 @@ CONTRACTS: dict[str, dict[str, Any]] = {
         "vocabulary": ["sun", "café", "😀", "l'eau", "sun café", "entirely undefined"],
     },
 }
-_COLUMNS = ("celsius", "price", "people", "seen", "born", "at", "machine")
-_CELLS = (
-    ("21.5", "-1.234,50", "12,345", "05.01.2026 17:45", "2/29/2024", "2026-03-01T12:30:00+02:00", "größe"),
-    ("na", "3", "+7", "31.12.1999", "", "2026-03-01", "unseen"),
-    ("-1e1", "0,5", "NA", "1-7-2025T3:04:05Z", "12/31/1969", "1970-01-01 00:00", " m-01 "),
-)
-_ROWS = [dict(zip(_COLUMNS, cells, strict=True)) for cells in _CELLS]
+_ROWS = [
+    {
+        **{"celsius": "21.5", "price": "-1.234,50", "people": "12,345", "seen": "05.01.2026 17:45"},
+        **{"born": "2/29/2024", "at": "2026-03-01T12:30:00+02:00", "machine": "größe"},
+        **{"weight": "\u22125 kg", "lap": "00:31:07", "half": "3/4"},
+    },
+    {
+        **{"celsius": "na", "price": "3", "people": "+7", "seen": "31.12.1999"},
+        **{"born": "", "at": "2026-03-01", "machine": "unseen"},
+        **{"weight": "(1 234.5kg)", "lap": "0:07,5", "half": "-1 1/2"},
+    },
+    {
+        **{"celsius": "1e1-", "price": "0,5", "people": "NA", "seen": "1-7-2025T3:04:05Z"},
+        **{"born": "12/31/1969", "at": "1970-01-01 00:00", "machine": " m-01 "},
+        **{"weight": "", "lap": "-1:00", "half": '="0.75"'},
+    },
+]
 CONTENTS: dict[str, list[Any]] = {
     "photo": [jpeg(64, 48), jpeg(300, 200, quality=95), jpeg(97, 61, "L")],
     "camera": [jpeg(300, 200, quality=95)],

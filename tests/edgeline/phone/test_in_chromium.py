@@ -518,7 +518,11 @@ def test_a_photo_unlike_those_of_training_is_marked(stores, open_phone):
     [
         ("photo", b"\0\0\0\x18ftypheic" + bytes(50), "cannot read the photo (62 bytes"),
         ("row", b"celsius;price\n1;2\n", ""),
-        ("row", b"celsius,price,people,seen,born,at,machine\nwarm,1,2,,,,m-01\n", "warm\u201d is not a"),
+        (
+            "row",
+            b"celsius,price,people,seen,born,at,machine,weight,lap,half\nwarm,1,2,,,,m-01,,,\n",
+            "warm\u201d is not a",
+        ),
         ("window", b"celsius,price,people,machine\n1,2,3,m-01\n", "celsius has 1 readings, not 4"),
     ],
 )

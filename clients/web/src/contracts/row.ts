@@ -11,16 +11,23 @@ export type Cells = Record<string, string[]>; // of each column, a cell for each
 
 const DAY = 86400, LARGEST = 3.4028234e38, FIRST = -62_000_000_000, END = 253_402_300_800; // the years 5 to 9999
 const TIMES: Record<string, string> = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"};
-const COMMA = /^[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?$/, THOUSANDS = /^[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$/;
+const NUMBERS: Record<string, RegExp> = {
+  "number": /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i,
+  "number with decimal comma": /^[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?(e[+-]?\d+)?$/i,
+  "number with commas at thousands": /^[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$/,
+  "fraction": /^[+-]?(?:(\d+(?:\.\d+)?(?:e[+-]?\d+)?)|(?:(\d+) )?(\d+)\/(0*[1-9]\d*))$/,
+  "minutes:seconds": /^[+-]?\d+:[0-5]\d([.,]\d+)?$/,
+  "hours:minutes:seconds": /^[+-]?(\d+:[0-5]\d|[1-9]?\d):[0-5]\d([.,]\d+)?$/,
+};
 const DATE = /^(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?$/;
 const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?(?:[.,](\d{1,6})\d*)?(?:Z|([+-])([01]\d|2[0-3])(?::?(\d\d))?)?)?$/;
 
 export function checkRow(contract: RowContract): void {
   if (![3, 4].includes(contract.version)) throw new Refused("contract", {key: "version", value: contract.version});
   for (const {column} of contract.numbers) {
-    const forms = [...Object.keys(TIMES), "number", "number with decimal comma", "number with commas at thousands"];
     const parts = ["", "weekday", "hour", "month", "age", "days"];
-    if (!forms.includes(column.form)) throw new Refused("contract", {key: column.name, value: column.form});
+    const [base, unit] = splitUnit(column.form);
+    if (!(column.form in {...TIMES, ...NUMBERS}) && !(unit && base!.startsWith("number") && base! in NUMBERS)) throw new Refused("contract", {key: column.name, value: column.form});
     if (!parts.includes(column.part)) throw new Refused("contract", {key: column.name, value: column.part});
   }
 }
@@ -90,10 +97,35 @@ function readCell(name: string, form: string, cell: string, missing: string[]): 
   throw new Refused("cell", {column: name, cell: text.slice(0, 60), form});
 }
 
+/** Returns a form without the unit that its cells have, and the unit. */
+const splitUnit = (form: string): string[] => /^(.*?) in (.*)$/s.exec(form)?.slice(1) ?? [form, ""];
+
+/** Returns a number with its minus before it, and without a formula around it or marks at thousands. */
+function normalizeNumber(cell: string): string {
+  let text = (/^="?([^"]*)"?$/.exec(cell)?.[1] ?? cell).replaceAll("\u2212", "-");
+  const minus = /^(?:\(([^()+-]*\d[^()+-]*)\)|(\d[^+-]*)-)$/.exec(text);
+  if (minus) text = `-${minus[1] ?? minus[2]}`;
+  const groups = /^(\D*[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+)(?!\d)(.*)$/.exec(text);
+  return groups ? groups[1]!.replace(/[ \u00a0\u202f'\u2019]/g, "") + groups[2] : text;
+}
+
+/** Returns a number without its unit, before or behind it; nothing if it has another. */
+function removeUnit(text: string, unit: string): string {
+  const sign = /^[+-]/.exec(text)?.[0] ?? "", number = text.slice(sign.length);
+  if (number.startsWith(unit)) return sign + strip(number.slice(unit.length));
+  return number.endsWith(unit) ? sign + strip(number.slice(0, -unit.length)) : "";
+}
+
 function readPlain(text: string, form: string): number | undefined {
-  if (form === "number") return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
-  if (!(form === "number with decimal comma" ? COMMA : THOUSANDS).test(text)) return undefined;
-  return Number(form === "number with decimal comma" ? text.replaceAll(".", "").replace(",", ".") : text.replaceAll(",", ""));
+  const [base, unit] = splitUnit(form), plain = unit ? removeUnit(normalizeNumber(text), unit) : normalizeNumber(text);
+  const match = NUMBERS[base!]!.exec(plain), size = plain.replace(/^[+-]/, "");
+  if (!match) return undefined;
+  if (base === "number with decimal comma") return Number(plain.replaceAll(".", "").replace(",", "."));
+  if (base!.startsWith("number")) return Number(plain.replaceAll(",", ""));
+  const value = base === "fraction"
+    ? Number(match[1] ?? 0) + Number(match[2] ?? 0) + (match[4] ? Number(match[3]) / Number(match[4]) : 0)
+    : size.split(":").reduce((sum, part) => 60 * sum + Number(part.replace(",", ".")), 0);
+  return plain.startsWith("-") ? -value : value;
 }
 
 function readTime(text: string, form: string): number | undefined {
