@@ -42,11 +42,11 @@ def find_waits() -> Waits:
     """Returns the steps that each step of the DAG waits for, with a search before the training."""
     from pipeline.dag import Observed, Paths, create_pipeline
     from pipeline.settings import Settings
-    from pipeline.workloads import BUILT_IN, with_features
+    from pipeline.workloads import find_workload, with_features
 
     search = {"tune": {"max_trials": 2, "space": {"trainer.learning_rate": [0.001, 0.01]}}}
     dag = create_pipeline(
-        with_features(BUILT_IN["shelf"]),
+        with_features(find_workload("shelf")),
         Settings.model_validate(search),
         Paths("data", "artifacts", "./metadata.sqlite", "push", "checkpoints"),
         Observed("world", "production", "code", "lock", "run"),

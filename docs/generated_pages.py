@@ -18,7 +18,7 @@ from mkdocs.structure.pages import Page
 from drill.faults import EFFECTS, FAULTS
 from drill.promises import PROMISES
 from edgeline.cli.main import Commands
-from edgeline.report.terms import TERMS
+from edgeline.report.page import read_terms
 from runners.cli.main import COMMANDS
 
 _SETTINGS = """# Settings
@@ -64,7 +64,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def write_terms() -> str:
     """Writes the terms of the report."""
-    return "\n\n".join(f"**{term.name}.** {term.meaning}" for term in TERMS)
+    return "\n\n".join(f"**{term['name']}.** {term['meaning']}" for term in read_terms())
 
 
 def write_faults() -> str:

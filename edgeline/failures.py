@@ -4,6 +4,8 @@ import errno
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from edgeline.errors import EdgelineError, Problem
 from edgeline.secrets import redact
@@ -25,8 +27,8 @@ class Meaning:
 
     signs: str  # a regular expression; an empty one matches everything
     found: str
-    why: str
-    do: str
+    why: str = ""
+    do: str = ""
     may_pass: bool = True  # False if waiting does not help
 
 
@@ -51,15 +53,28 @@ _OF_FILES = tuple(
 )
 
 
+@cache
+def read_meanings(path: Path) -> tuple[Meaning, ...]:
+    """Reads the meanings that a YAML file lists, in the order in which they are tried."""
+    import yaml
+
+    return tuple(Meaning(**entry) for entry in yaml.safe_load(path.read_bytes()))
+
+
 def find_meaning(meanings: Sequence[Meaning], signs: str) -> Meaning | None:
     """Returns the first meaning that fits the signs of an error; None if it is not known."""
     return next((entry for entry in meanings if re.search(entry.signs, signs)), None)
 
 
 def explain(meanings: Sequence[Meaning], signs: str, **values: object) -> Problem:
-    """Returns an error that has one of the meanings as a problem, with the values that its sentences name."""
+    """Returns an error that has one of the meanings as a problem.
+
+    Its sentences name `values`, and the groups of the pattern of its signs.
+    """
     meaning = find_meaning(meanings, signs)
     assert meaning is not None
+    if match := re.search(meaning.signs, signs):
+        values |= match.groupdict()
     found, why, do = (part.format(**values) for part in (meaning.found, meaning.why, meaning.do))
     return Problem(found, why, do)
 

@@ -5,6 +5,7 @@ import re
 import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -22,89 +23,10 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
-_TABLE = {"module": "trainer_module.workloads.tables", "source": "data.tables.source"}
-_PHOTOS = {
-    "module": "trainer_module.workloads.photos",
-    "source": "data.photos.source",
-    "noun": "photo",
-    "id": "photo_id",
-    "group": "session_id",
-    "slices": {"lane": "lane_id"},
-    "reads": ("photo",),
-    "unmeasured": ("photo",),
-}
+# Each is described by a file in `schema/`, beside its schema.
+BUILT_IN = ("shelf", "sensor", "text")
 # A learning rate that `pipeline.settings.load_settings` chooses by the weights that training begins with.
 BY_WEIGHTS = "by weights"
-# The defaults of a workload by its kind; the workload's own settings go on top of these.
-KINDS: Mapping[str, Mapping[str, Any]] = {
-    "photos": {
-        **_PHOTOS,
-        "settings": {
-            "model": {
-                "backbone": "efficientnet_lite0",
-                "weights": "imagenet",
-                "image_size": 224,
-                "channels": 3,
-            },
-            "trainer": {
-                "batch_size": 32,
-                "epochs": 12,
-                "min_steps": 600,
-                "learning_rate": BY_WEIGHTS,
-                "balanced": True,
-                "balanced_groups": True,
-                "crop": 0.2,
-                "label_smoothing": 0.1,
-                "contrast": 0.3,
-            },
-            # Both have four megabytes, fp16 would have seven.
-            "edge": {"variants": ["int8", "dynamic"]},
-        },
-    },
-    "table": {
-        **_TABLE,
-        "noun": "row",
-        "settings": {
-            # The measurements in docs/measurements.md take each part of this recipe away.
-            "model": {"buckets": 16, "hidden": 128, "members": 8},
-            "trainer": {
-                "batch_size": 128,
-                "epochs": 100,
-                "max_steps": 6000,
-                "learning_rate": 0.003,
-                "weight_decay": 0.5,
-            },
-            "edge": {"variants": ["fp32", "int8"]},
-        },
-    },
-    # A table whose consecutive rows make one example, for a device with little memory.
-    "sensor": {
-        **_TABLE,
-        "noun": "reading",
-        "id": "window_id",
-        "group": "block",
-        "settings": {
-            "data": {"readings": 16, "stride": 4},
-            "edge": {"variants": ["int8", "fp32"], "max_size_mb": 0.1},
-        },
-    },
-    "text": {
-        "module": "trainer_module.workloads.texts",
-        "source": "data.texts.source",
-        "noun": "text",
-        "slices": {"source": "source", "length": "length_band"},
-        "reads": ("text",),
-        "unmeasured": ("text",),
-        "settings": {
-            # Vectors of English words, where `make words` has installed them.
-            "model": {"weights": "minilm" if find_spec("all_minilm_l6_v2") else "none"},
-            "trainer": {"learning_rate": 0.001},
-            # No int8: words are counted in float.
-            "edge": {"variants": ["dynamic", "fp16", "fp32"]},
-        },
-    },
-    "own": {},
-}
 _REQUIRED = ("name", "schema")
 # Fields that are read from the schema.
 _DERIVED = ("labels", "numbers", "categories", "since")
@@ -116,80 +38,15 @@ _WRITTEN = ("kind", *(f.name for f in fields(Workload) if f.name not in _DERIVED
 _BOOKKEEPING = ("label", "span", "newest_span", "missing_share", "stuck_share")
 
 
-def _merge_kind(kind: Mapping[str, Any], own: Mapping[str, Any]) -> Workload:
-    """Returns a workload of its own fields and settings, and of its kind's for the rest."""
-    tree = Tree()
-    tree.merge(kind.get("settings", {}), "the kind")
-    tree.merge(own.get("settings", {}), "the workload")
-    return Workload(**{**kind, **own, "settings": tree.values})
+@cache
+def read_kinds() -> Mapping[str, Mapping[str, Any]]:
+    """Reads the defaults of a workload by its kind."""
+    from edgeline.settings_layers import read_yaml
 
-
-def _build_in(kind: Mapping[str, Any], **own: Any) -> Workload:
-    return _merge_kind(kind, {"schema": str(ROOT / "schema" / f"{own['name']}.pbtxt"), **own})
-
-
-BUILT_IN = {
-    workload.name: workload
-    for workload in (
-        _build_in(
-            _PHOTOS,  # rendered, not natural: a small network from random weights recognises them as well
-            name="shelf",
-            sample="data.shelf.renderer",
-            settings={
-                # Damaged goods are a tenth of the photos, and the ones an auditor is sent for.
-                "trainer": {
-                    "epochs": 12,
-                    "batch_size": 32,
-                    "learning_rate": BY_WEIGHTS,
-                    "class_weights": {"damaged": 2.0},
-                },
-                "evaluation": {
-                    "bounds": [
-                        {"slice": "overall", "metric": "accuracy", "lower": 0.85, "max_drop": 0.02},
-                        {"slice": "class", "metric": "accuracy", "lower": 0.55, "min_support": 30},
-                        {"slice": "lane", "metric": "accuracy", "max_drop": 0.15, "min_support": 40},
-                    ]
-                },
-            },
-        ),
-        _build_in(
-            KINDS["sensor"],
-            name="sensor",
-            sample="data.sensors.generator",
-            sample_size=10_000,
-            slices={"machine": "machine_id"},
-            normal="normal",
-            label_column="fault_label",
-            group_column="machine_id",
-            time_column="timestamp",
-            settings={
-                "trainer": {"class_weights": {"bearing": 2.0, "leak": 2.0, "imbalance": 2.0}},
-                "evaluation": {
-                    "bounds": [
-                        {"slice": "overall", "metric": "recall_at_false_alarms", "lower": 0.5},
-                        {"slice": "overall", "metric": "recall", "lower": 0.5, "max_drop": 0.05},
-                        {"slice": "machine", "metric": "accuracy", "max_drop": 0.1, "min_support": 100},
-                    ]
-                },
-            },
-        ),
-        _build_in(
-            KINDS["text"],
-            name="text",
-            sample="data.reviews.generator",
-            sample_size=600,
-            settings={
-                "evaluation": {
-                    "bounds": [
-                        {"slice": "overall", "metric": "accuracy", "lower": 0.75, "max_drop": 0.02},
-                        {"slice": "class", "metric": "recall", "lower": 0.6, "min_support": 50},
-                        {"slice": "source", "metric": "accuracy", "max_drop": 0.1, "min_support": 100},
-                    ]
-                },
-            },
-        ),
-    )
-}
+    kinds: Any = read_yaml(Path(__file__).with_name("kinds.yaml"))
+    if find_spec("all_minilm_l6_v2"):  # vectors of English words, which `make words` installs
+        kinds["text"]["settings"]["model"]["weights"] = "minilm"
+    return dict(kinds)
 
 
 def find_workload(name: str) -> Workload:
@@ -202,7 +59,7 @@ def find_workload(name: str) -> Workload:
         UsageError: There is no such workload, or its file is wrong.
     """
     if name in BUILT_IN:
-        return BUILT_IN[name]
+        return _read_workload(ROOT / "schema" / f"{name}.yaml")
     path = Path(os.path.expanduser(name))
     if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         return _read_workload(path)
@@ -232,8 +89,8 @@ def _read_workload(path: Path) -> Workload:
         ) from None
     entries = dict(content) if isinstance(content, Mapping) else {}
     mistakes = list(_list_mistakes(entries))
-    kind = entries.pop("kind", "photos")
-    types = get_type_hints(Workload)
+    own_settings, kind = entries.get("settings", {}), read_kinds().get(str(entries.pop("kind", "photos")), {})
+    entries, types = {**kind, **entries}, get_type_hints(Workload)
     for key in [key for key in entries if key in _WRITTEN]:
         try:
             entries[key] = convert(entries[key], types[key])
@@ -245,8 +102,11 @@ def _read_workload(path: Path) -> Workload:
             "A workload file has a name, a schema and a kind.",
             "Correct the file.",
         )
-    workload = _merge_kind(KINDS[kind], entries)
-    return replace(workload, schema=os.path.realpath(path.parent / workload.schema))
+    settings = Tree()
+    settings.merge(kind.get("settings", {}), "the kind")
+    settings.merge(own_settings, "the workload")
+    schema = os.path.realpath(path.parent / entries["schema"])
+    return Workload(**{**entries, "schema": schema, "settings": settings.values})
 
 
 def _list_mistakes(entries: Mapping[str, Any]) -> Iterator[str]:
@@ -257,13 +117,13 @@ def _list_mistakes(entries: Mapping[str, Any]) -> Iterator[str]:
         unknown = [key for key in column if key not in _OF_COLUMN] if isinstance(column, Mapping) else []
         yield from (f"columns.{feature}.{key}: not one of {', '.join(_OF_COLUMN)}" for key in unknown)
 
-    kind = entries.get("kind", "photos")
-    if not isinstance(kind, str) or kind not in KINDS:
-        yield f"kind: {kind!r} is not one of {', '.join(KINDS)}"
+    kind, kinds = entries.get("kind", "photos"), read_kinds()
+    if not isinstance(kind, str) or kind not in kinds:
+        yield f"kind: {kind!r} is not one of {', '.join(kinds)}"
     else:
-        lacking = [key for key in ("module", "source") if key not in {**KINDS[kind], **entries}]
+        lacking = [key for key in ("module", "source") if key not in {**kinds[kind], **entries}]
         yield from (f"{key}: missing, but required for kind {kind}" for key in lacking)
-        source = entries.get("source", KINDS[kind].get("source"))
+        source = entries.get("source", kinds[kind].get("source"))
         yield from rules.find_mistakes(entries.get("rules", []), source)
 
     name = entries.get("name")
@@ -360,7 +220,7 @@ def _check_names(workload: Workload, labels: Collection[str], features: Collecti
             f"Correct `normal` in the workload's file: the labels are {', '.join(labels)}.",
         )
     # These come with every example, whatever the schema says.
-    own = {name for kind in KINDS.values() for name in kind.get("slices", {}).values()}
+    own = {name for kind in read_kinds().values() for name in kind.get("slices", {}).values()}
     if unknown := sorted({*workload.slices.values()} - {*features} - own):
         raise UsageError(
             f"The workload {workload.name} has slices by {', '.join(map(repr, unknown))}, which the schema"

@@ -20,6 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.beam_on_spark import bundles, pods
 from edgeline.errors import EdgelineError
+from edgeline.failures import explain, find_meaning, read_meanings
 
 log = logging.getLogger("edgeline.spark")
 
@@ -35,51 +36,7 @@ _NO_FILE = struct.pack(">qbi", 13 + len(_NO_FILE), 6, len(_NO_FILE)) + _NO_FILE
 _IS_NOT_THERE = 8  # the kind of the answer
 # Workers need the same versions of these libraries to read objects that the driver pickles.
 _ALIKE = ("apache-beam", "tensorflow", "tfx")
-_KNOWN_ERRORS = (
-    (
-        "JAVA_GATEWAY_EXITED",
-        "Java, in which Spark's driver runs, ended at its start.",
-        "It is older than 17, is not at JAVA_HOME, or has too little memory; its output is above.",
-        "Run `java -version`. On Debian and Ubuntu: sudo apt-get install openjdk-17-jre-headless",
-    ),
-    (
-        r"version: (\S+) than that in driver: ([\d.]+\d)",
-        "A Spark worker runs Python {}, but the driver runs {}.",
-        "One minor version of Python cannot read the pickles of another.",
-        "Give the workers the same Python, or name it in PYSPARK_PYTHON.",
-    ),
-    (
-        r"(?:No module named '|No package metadata was found for )([\w.-]*\w)",
-        "A Spark worker has no {}.",
-        "Workers run Edgeline's code, so they need its libraries.",
-        "Give the workers the environment of the driver.",
-    ),
-    (
-        "ExecutorLostFailure|OutOfMemoryError|exit code: 137",
-        "Spark lost the executors of a stage repeatedly.",
-        "Usually the workers ran out of memory.",
-        "Raise beam.memory_gb, or lower beam.workers.",
-    ),
-    (
-        "Python worker exited unexpectedly|MemoryError|Cannot allocate memory|failed to map segment",
-        "A Python process of a Spark worker was killed, or ran out of memory.",
-        "Each concurrent task has a Python process of its own, with TensorFlow.",
-        "Give the workers more memory (in pods beam.memory_gb), or fewer tasks: beam.workers, local[N].",
-    ),
-    (
-        "SparkContext was shut down|Answer from Java side is empty",
-        "Java, in which Spark's driver runs, ended during the run.",
-        "It was killed, ran out of memory, or got no CPU time on an overloaded machine.",
-        "Check what else runs on this machine, raise beam.memory_gb, and run the same command again.",
-    ),
-    (
-        "All masters are unresponsive|stopped while waiting for backend|stopped SparkContext"
-        r"|Could not parse Master URL|SparkContext\._taskScheduler",  # the context stopped while it started
-        "The server at beam.master accepts no Spark application.",
-        "It is not a Spark master, or its version differs from that of pyspark here.",
-        "Correct beam.master, or install the same version on both.",
-    ),
-)
+_MEANINGS = Path(__file__).with_name("errors.yaml")
 
 
 class SparkOptions(PipelineOptions):
@@ -267,9 +224,9 @@ def _check_workers(spark: Any, spill: Path) -> None:
 def explain_error(error: Exception) -> EdgelineError:
     """Returns an error of Spark as our own, in three parts and without its Java."""
     text = str(error)
-    for pattern, template, why, do in _KNOWN_ERRORS:
-        if match := re.search(pattern, text):
-            return EdgelineError(template.format(*match.groups()), why, do)
+    meanings = read_meanings(_MEANINGS)
+    if find_meaning(meanings, text):
+        return EdgelineError.from_problem(explain(meanings, text))
     # The last cause says most: the one from Python, if there is one.
     causes = re.findall(r"^(?:Caused by: |: )?(?:\w+\.)*(\w*(?:Error|Exception)\b.*)", text, re.MULTILINE)
     return EdgelineError(

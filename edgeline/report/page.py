@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from edgeline.labels import format_count
@@ -19,7 +20,6 @@ from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
 from edgeline.report.facts import Data, Facts, list_served
 from edgeline.report.next_steps import list_next_steps
-from edgeline.report.terms import TERMS
 from edgeline.report.verdict import (
     BADGES,
     describe_outcome,
@@ -53,6 +53,7 @@ SECTIONS = {
     "lineage": "Lineage",
 }
 
+_TEMPLATES = Path(__file__).parent / "templates"
 # A page has to stay small, and a table may have a thousand classes.
 _MOST_CONFUSED = 50
 
@@ -66,8 +67,8 @@ def render_run(
     artifacts by their URIs.
     """
     view = View(facts, pictures, before)
-    terms = [term for term in TERMS if not term.section or view.has(term.section)]
-    explained = {term.section: term for term in reversed(terms)}
+    terms = [term for term in read_terms() if "section" not in term or view.has(term["section"])]
+    explained = {term["section"]: term for term in reversed(terms) if "section" in term}
     values = {"sections": view.sections, "links": links or {}, "terms": terms, "explained": explained}
     return render("run.html", view=view, **values)
 
@@ -75,6 +76,15 @@ def render_run(
 def render(template: str, **values: object) -> str:
     """Renders a page from one of the templates."""
     return str(make_environment().get_template(template).render(values))
+
+
+@cache
+def read_terms() -> list[dict[str, str]]:
+    """Reads the terms that pages explain: `name`, `meaning`, and `section` where only that uses the term."""
+    import yaml
+
+    terms: list[dict[str, str]] = yaml.safe_load((_TEMPLATES / "terms.yaml").read_text(encoding="utf-8"))
+    return terms
 
 
 @cache

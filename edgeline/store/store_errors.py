@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.failures import Meaning, explain, find_meaning
+from edgeline.failures import explain, find_meaning, read_meanings
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _LOCAL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE)
 _NO_BUCKET = "NoSuchBucket"
-_LOOK_AT_ADDRESS = "Check AWS_ENDPOINT_URL and the network, and run the same command again."
 # Codes of a store that asks for fewer requests.
 _BUSY = frozenset(("SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "503", "429"))
 # Errors of a store or of the network that may pass; those of the first line are of Python and its libraries.
@@ -25,48 +24,7 @@ _TEMPORARY = {
     *("InternalError", "RequestTimeout", "500", "502", "504"),
     *_BUSY,
 }
-# By the names of exceptions, and the codes of stores.
-_OF_STORES = (
-    Meaning(
-        "NoSuchBucket",
-        "{place}: the bucket {bucket!r} does not exist{at}.",
-        "Edgeline does not create buckets.",
-        "Check its name and AWS_ENDPOINT_URL, or create it, and run the same command again.",
-    ),
-    Meaning(
-        "NoCredentialsError|PartialCredentialsError|CredentialRetrievalError|PermissionError|AccessDenied|"
-        "InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired|"
-        "UnauthorizedSSOTokenError|ProfileNotFound|403",
-        "{place} was refused{at}: {text}",
-        "The keys are missing, wrong or expired, or do not permit this operation.",
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the keys of a user who may read and write"
-        " there (and AWS_ENDPOINT_URL for a store other than AWS's own), and run the same command again.",
-    ),
-    Meaning(
-        "|".join(_BUSY),
-        "{place} asks for fewer requests{at}: {text}",
-        "Each request was tried several times, with waits in between.",
-        "Run the same command again when the store is less busy.",
-    ),
-    Meaning(
-        "ConnectTimeoutError|ReadTimeoutError|FSTimeoutError|TimeoutError|RequestTimeout",
-        "{place} did not answer in time{at}: {text}",
-        "The store is overloaded, or something on the network path drops the requests.",
-        _LOOK_AT_ADDRESS,
-    ),
-    Meaning(
-        "ConnectionError|HTTPClientError|ClientConnectionError",
-        "{place} cannot be reached{at}: {text}",
-        "Nothing listens at that address, or its host name cannot be resolved.",
-        _LOOK_AT_ADDRESS,
-    ),
-    Meaning(
-        "OSError|ClientError|BotoCoreError",
-        "{place}: the store answered with an error{at}: {text}",
-        "The operation was not carried out.",
-        "Read the store's own log, and run the same command again.",
-    ),
-)
+_MEANINGS = Path(__file__).with_name("store_errors.yaml")
 
 
 def is_absent(error: OSError) -> bool:
@@ -123,9 +81,11 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
         why, do = "A bucket cannot have that name.", "Write the URL as s3://BUCKET/PREFIX."
         return UsageError(f"{place}: {text}", why, do)
 
-    if find_meaning(_OF_STORES, named := " ".join(sorted(signs))):
+    meanings = read_meanings(_MEANINGS)
+    named = " ".join((*sorted(signs), "busy" if signs & _BUSY else ""))
+    if find_meaning(meanings, named):
         return EdgelineError.from_problem(
-            explain(_OF_STORES, named, place=place, bucket=bucket, at=at, text=text)
+            explain(meanings, named, place=place, bucket=bucket, at=at, text=text)
         )
     if isinstance(error, ValueError) and "endpoint" in text:
         why, do = "The store's address is not a URL.", "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT."

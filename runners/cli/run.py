@@ -89,19 +89,19 @@ def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
 def _check_settings(named: NamedSettings, workload: Path) -> None:
     """Refuses settings that no run on the data can have, before an import of minutes. Raises UsageError."""
     from pipeline.settings import load_settings
-    from pipeline.workloads import KINDS
+    from pipeline.workloads import read_kinds
     from runners.shared import inputs
 
     if workload.is_file():
         inputs.check_settings(*replace(named, workload=str(workload)).load())
         return
-    errors = []
-    for kind in KINDS.values():
+    errors, kinds = [], read_kinds().values()
+    for kind in kinds:
         try:
             load_settings(kind.get("settings", {}), named.profile, named.overrides).push.load_keys()
         except UsageError as error:
             errors.append(error)
-    if len(errors) == len(KINDS):
+    if len(errors) == len(kinds):
         raise errors[0]
 
 

@@ -4,67 +4,15 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from edgeline.errors import EdgelineError
-from edgeline.failures import Meaning, explain
+from edgeline.failures import explain, read_meanings
 
 # A server's error may contain kilobytes of Go stack; its first line is the message.
 _MOST_CHARACTERS = 300
-# By the HTTP status of an answer, or what went wrong before there was one.
-_OF_KUBEFLOW = (
-    Meaning(
-        "login page",
-        "{host} answered with a web page while {doing}.",
-        "It is usually a login page: the request lacks valid credentials.",
-        "Set KFP_TOKEN to a token, or KFP_COOKIES to the cookies of a logged-in browser session;"
-        " or pass the URL of the API itself as --host, for example through `kubectl port-forward`.",
-    ),
-    Meaning(
-        "40[13]",
-        "{text}",
-        "The token or session is missing, has expired, or lacks the permission.",
-        "Set KFP_TOKEN (or KFP_COOKIES) to a new one, and run the same command again.",
-    ),
-    Meaning(
-        "404 of another server",
-        "{text}",
-        "A server answers there, but it is not the API of Kubeflow Pipelines, version 2.",
-        "Check --host: pass the URL under which /apis/v2beta1/healthz answers, usually without a path.",
-    ),
-    Meaning(
-        r"5\d\d",
-        "{text}",
-        "Kubeflow Pipelines, or a service that it depends on, has failed.",
-        "Run the same command again. If the error persists, read"
-        " `kubectl logs deployment/ml-pipeline -n kubeflow`.",
-    ),
-    Meaning(
-        r"[1-4]\d\d",
-        "{text}",
-        "Kubeflow Pipelines refused the request and changed nothing.",
-        "Fix what the answer names, and run the same command again.",
-    ),
-    Meaning(
-        "certificate",
-        "{host} cannot be reached over TLS: {text}",
-        "Its certificate cannot be verified, or it does not use https.",
-        "Set SSL_CERT_FILE to the certificates of the authority that signed it, or pass an http:// URL if"
-        " the server uses plain http.",
-    ),
-    Meaning(
-        "timeout",
-        "{host} did not answer in time while {doing}.",
-        "The request was sent; whether the server carried it out is not known.",
-        "Look at its page before you run the same command again.",
-    ),
-    Meaning(
-        "connection",
-        "{host} cannot be reached while {doing}: {text}",
-        "No server answers there.",
-        "Check --host, kubeflow.host or KFP_ENDPOINT, and whether the cluster or the port-forward is up.",
-    ),
-)
+_MEANINGS = Path(__file__).with_name("errors.yaml")
 
 
 class LoginPage(Exception):
@@ -114,7 +62,7 @@ def _explain(error: Exception, host: str, doing: str) -> EdgelineError | None:
 def _make_error(signs: str, host: str, doing: str, text: str = "") -> EdgelineError:
     is_away = re.fullmatch(r"5\d\d|429|timeout|connection", signs) is not None
     kind = Unavailable if is_away else EdgelineError
-    return kind.from_problem(explain(_OF_KUBEFLOW, signs, host=host, doing=doing, text=text))
+    return kind.from_problem(explain(read_meanings(_MEANINGS), signs, host=host, doing=doing, text=text))
 
 
 def read_message(body: Any) -> str:

@@ -3,93 +3,19 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edgeline.errors import Problem
-from edgeline.failures import Meaning, explain, find_meaning
+from edgeline.failures import explain, find_meaning, read_meanings
 from edgeline.records.steps import find_helped_step, find_step
 
 _DRIVER = "-driver"
 # A container that ended by itself has this message; the reason is in its log.
-# KFP's launcher ends with 2 or above 128 if its pod is deleted, see pod/stop.py.
+# KFP's launcher ends with 2 or above 128 if its pod is deleted.
 _BY_ITSELF = re.compile(r"^(Error|main: Error) \(exit code (?!(2|1[2-9]\d)\))\d+\)")
 _MOST_CHARACTERS = 300
-# By the messages of Kubernetes about a pod that does not start.
-_OF_PENDING_PODS = tuple(
-    Meaning(signs, "{subject} does not start: {text}.", why, do, may_pass)
-    for signs, may_pass, why, do in (
-        (
-            "ImagePullBackOff|ErrImagePull|InvalidImageName|ErrImageNeverPull",
-            False,
-            "The cluster cannot get the image: its name or tag is wrong, the registry requires a login,"
-            " or the node lacks it and may not pull it.",
-            "Check kubeflow.image, kubeflow.image_pull_secrets and kubeflow.image_pull_policy; on a local"
-            " cluster, load the image into it.",
-        ),
-        (
-            r"persistentvolumeclaim \S+ not found",
-            False,
-            "The step mounts a claim that the settings name, such as kubeflow.data or kubeflow.push, and"
-            " it does not exist in the namespace of the run.",
-            "Create it with `kubectl apply`, or set another claim.",
-        ),
-        (
-            "unbound immediate PersistentVolumeClaims|unbound PersistentVolumeClaim",
-            True,
-            "The claim exists, but no volume was found or created for it.",
-            "Look at `kubectl describe pvc`: the cluster has to offer its storage class and access mode.",
-        ),
-        (
-            r"CreateContainerConfigError|secret \S+ not found|configmap \S+ not found",
-            False,
-            "The step's environment comes from a secret that does not exist or lacks the key.",
-            "Create it in the namespace of the run, or fix kubeflow.secrets.",
-        ),
-        (
-            r"Insufficient (\S+?)[.,;]?( |$)",
-            True,
-            "No node of the cluster has enough left.",
-            "Wait until one has, or lower the limits in kubeflow.steps; a GPU also needs its device plugin.",
-        ),
-        (
-            r"node\(s\) had untolerated taint|didn't match Pod's node affinity/selector",
-            False,
-            "No node matches the step's node selector and tolerations.",
-            "Fix node_selector and tolerations in kubeflow.steps.",
-        ),
-        # Every pod has a message of one word while it starts, such as ContainerCreating.
-        (
-            " ",
-            True,
-            "The cluster gives no other reason.",
-            "Look at `kubectl describe pod` in the namespace of the run.",
-        ),
-    )
-)
-# By the messages of Argo about a pod that was ended from outside; the first is that of KFP's launcher.
-_OF_ENDED_PODS = (
-    Meaning(
-        r"^(Error|main: Error) \(exit code (2|1[2-9]\d)\)",
-        "{subject} lost its pod, which was asked to stop: {text}.",
-        "",
-        "",
-    ),
-    Meaning(
-        "OOMKilled|exit code 137",
-        "{subject} ran out of memory ({text}).",
-        "",
-        "Raise kubeflow.steps.{step}.memory_gb, or lower trainer.batch_size or data.window, and submit it"
-        " again.",
-    ),
-    Meaning(
-        "deadline|terminated",
-        "{subject} was stopped: {text}.",
-        "",
-        "Start it again if it was not stopped on purpose.",
-    ),
-    Meaning("deleted|[Ee]victed", "{subject} lost its pod: {text}.", "", ""),
-    Meaning("", "{subject} failed: {text}", "", ""),
-)
+_OF_PENDING, _OF_ENDED = (Path(__file__).with_name(f"{phase}_pods.yaml") for phase in ("pending", "ended"))
 
 
 @dataclass(frozen=True)
@@ -97,7 +23,7 @@ class Pod:
     """One pod of a run."""
 
     id: str  # of its node in the workflow
-    name: str  # in Kubernetes: the id, with the template in it from Argo 3.4 on
+    name: str  # in Kubernetes: the id with the template in it
     step: str  # the step that it works for; empty for the run's own pod
     runs_step: bool  # True if it runs the step itself, False if it prepares it
     phase: str  # Pending, Running, Succeeded, Failed, Error, or Omitted if it never existed
@@ -145,10 +71,11 @@ class Trouble:
 
 def find_troubles(pods: Sequence[Pod]) -> Iterator[Trouble]:
     """Yields the troubles that keep pods of a run from starting, as far as Kubernetes names them."""
+    meanings = read_meanings(_OF_PENDING)
     for pod in pods:
-        if pod.phase == "Pending" and (meaning := find_meaning(_OF_PENDING_PODS, pod.message)):
+        if pod.phase == "Pending" and (meaning := find_meaning(meanings, pod.message)):
             subject = f"{pod.step}'s pod" if pod.step else f"The pod {pod.id}"
-            problem = explain(_OF_PENDING_PODS, pod.message, subject=subject, text=pod.message.rstrip("."))
+            problem = explain(meanings, pod.message, subject=subject, text=pod.message.rstrip("."))
             yield Trouble((pod.id, meaning.signs), problem, not meaning.may_pass)
 
 
@@ -156,4 +83,5 @@ def explain_ending(pod: Pod) -> Problem:
     """Explains how a failed pod was ended from outside."""
     subject = pod.step or "The run's own pod"
     step = find_helped_step(pod.step)
-    return explain(_OF_ENDED_PODS, pod.message, subject=subject, text=pod.message, step=step)
+    meanings = read_meanings(_OF_ENDED)
+    return explain(meanings, pod.message, subject=subject, text=pod.message, step=step)

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from edgeline.errors import Problem
-from edgeline.failures import AGAIN, READ_LOG, Meaning, describe_full_disk, explain
+from edgeline.failures import AGAIN, READ_LOG, describe_full_disk, explain, read_meanings
 from edgeline.secrets import redact
 
 # A worker with less free space than this cannot write what happened to it.
@@ -17,32 +17,7 @@ CANNOT_WRITE = 74
 _LAST_WORDS = re.compile(
     r"^F\d{4} |\bFATAL\b|^Fatal|Check failed|terminate called|Aborted|MemoryError|^\w*(Error|Exception)\b: "
 )
-_OF_SIGNALS = tuple(
-    Meaning(signs, "The worker process was ended by {signal} {where}.{hint}", why, do)
-    for signs, why, do in (
-        (
-            "SIGKILL",
-            "Edgeline did not send it; usually the system kills a process when memory runs out.",
-            f"Close other programs or lower trainer.batch_size, and {AGAIN}",
-        ),
-        (
-            "SIGABRT",
-            "A native library aborted; its last message is in the log.",
-            f"Read it, and {AGAIN}",
-        ),
-        (
-            "SIGBUS",
-            "A file that was mapped into memory became shorter, usually because a disk or /dev/shm is full.",
-            f"Free some space, and {AGAIN}",
-        ),
-        (
-            "SIGILL",
-            "This processor lacks an instruction that TensorFlow was built with, usually AVX.",
-            "Use a machine with AVX.",
-        ),
-        ("", "A native library crashed.", f"{AGAIN.capitalize()} If it crashes again, read the log."),
-    )
-)
+_OF_SIGNALS = Path(__file__).with_name("deaths.yaml")
 
 
 def describe_death(returncode: int, step: str | None, log: Path) -> Problem:
@@ -60,7 +35,8 @@ def describe_death(returncode: int, step: str | None, log: Path) -> Problem:
     if returncode < 0:
         number = -returncode
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        return explain(_OF_SIGNALS, name, signal=name, where=where, hint=hint)
+        meanings = read_meanings(_OF_SIGNALS)
+        return explain(meanings, name, signal=name, where=where, hint=hint, again=AGAIN)
     found = f"The worker process ended with exit code {returncode} {where} and reported no error.{hint}"
     return Problem(found, *READ_LOG)
 

@@ -125,9 +125,9 @@ def check_inputs(spans: tuple[Span, ...], workload: "Workload", settings: "Setti
 
 def _check_readings(workload: "Workload", readings: int) -> None:
     """Refuses another number of readings than the numbers of a table's schema have. Raises UsageError."""
-    from pipeline.workloads import KINDS, read_schema
+    from pipeline.workloads import read_kinds, read_schema
 
-    if workload.source != KINDS["sensor"]["source"]:
+    if workload.source != read_kinds()["sensor"]["source"]:
         return
     numbers = (feature for feature in read_schema(workload).feature if feature.name in workload.numbers)
     sizes = {dim.size for feature in numbers for dim in feature.shape.dim}

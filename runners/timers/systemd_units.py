@@ -16,49 +16,8 @@ from runners.timers.scheduled_run import ScheduledRun
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 _PLAIN = re.compile(r"[A-Za-z0-9_@:=,./+-]+")
 
-_SERVICE = """\
-# Written by `edgeline schedule --systemd`, which replaces it when it runs again. Put changes
-# (limits, OnFailure=, EnvironmentFile=) into `systemctl{user} edit {name}.service`.
-[Unit]
-Description=Edgeline: train {workload} when its data changed
-{after}
-[Service]
-# A service that still runs is not started again; for a run by hand it waits.
-Type=oneshot
-{owner}WorkingDirectory={folder}
-ExecStart={command}
-{following}Environment=PYTHONUNBUFFERED=1
-# Every exit code but 0 is a failure of the unit, also 3 (held back) and 4 (data refused): phones keep an
-# older model until somebody looks, so OnFailure= fires and `systemctl --failed` lists it. The code tells
-# which; the words that systemd prints beside it (3/NOTIMPLEMENTED, 4/NOPERMISSION) mean nothing here.
-TimeoutStartSec=1d
-# A run that is stopped waits for its worker (8 s) and MLflow (120 s), and writes its page and alerts.
-TimeoutStopSec=5min
-# The run ends its own worker, and records how it ended. If memory runs out, it reports that itself.
-KillMode=mixed
-OOMPolicy=continue
-MemoryMax=80%
-CPUWeight=20
-IOWeight=20
-Nice=10
-StandardOutput=journal
-StandardError=journal
-SyslogIdentifier={name}
-"""
-
-_TIMER = """\
-# Written by `edgeline schedule --systemd`, which replaces it when it runs again.
-[Unit]
-Description=Edgeline: {workload}, {at}
-
-[Timer]
-OnCalendar={calendar}
-# A machine that was off at that time runs it once it is up again.
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
+# Templates of the units.
+_SERVICE, _TIMER = (Path(__file__).with_name(f"edgeline.{kind}") for kind in ("service", "timer"))
 
 
 def render_units(run: ScheduledRun) -> dict[str, str]:
@@ -79,7 +38,7 @@ def render_units(run: ScheduledRun) -> dict[str, str]:
     is_root = os.geteuid() == 0
     mounts = " ".join(_quote_path(str(path)) for path in dict.fromkeys((run.folder, run.workspace)))
     after = "Wants=network-online.target\nAfter=network-online.target\n" + f"RequiresMountsFor={mounts}\n"
-    service = _SERVICE.format(
+    service = _SERVICE.read_text(encoding="utf-8").format(
         name=run.name,
         user="" if is_root else " --user",
         workload=run.workload,
@@ -90,7 +49,9 @@ def render_units(run: ScheduledRun) -> dict[str, str]:
         # It runs after a killed run too; because of the minus its exit code does not count for the unit.
         following=f"ExecStopPost=-{_quote_command(run.after)}\n" if run.after else "",
     )
-    timer = _TIMER.format(workload=run.workload, at=run.at, calendar=run.at.calendar)
+    timer = _TIMER.read_text(encoding="utf-8").format(
+        workload=run.workload, at=run.at, calendar=run.at.calendar
+    )
     return {f"{run.name}.service": service, f"{run.name}.timer": timer}
 
 

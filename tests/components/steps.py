@@ -22,10 +22,10 @@ from edgeline.records.workload import Workload
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE as IN_MEMORY
 from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
-from pipeline.workloads import BUILT_IN, read_schema, with_features
+from pipeline.workloads import find_workload, read_schema, with_features
 
 LABELS = ("ok", "misplaced", "damaged")
-SHELF = with_features(BUILT_IN["shelf"])
+SHELF = with_features(find_workload("shelf"))
 
 
 def artifact(kind: type[Artifact], folder: Path, **properties: int | str) -> Artifact:

@@ -27,7 +27,7 @@ from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import INGEST, TWINS
 from edgeline.records.rules import BROKEN_RULES, Rule
 from edgeline.records.served import ASKED, SERVED
-from pipeline.workloads import BUILT_IN, with_features
+from pipeline.workloads import find_workload, with_features
 from tests.components.steps import IN_MEMORY, LABELS, SHELF, ingest
 from tests.components.torn_source import REFUSAL
 from tests.data.sample_photos import (
@@ -480,7 +480,7 @@ def test_the_share_in_quarantine_is_that_of_the_rows_and_not_of_windows(tmp_path
     data = tmp_path / "data"
     generate(data, weeks=1, per_week=400, seed=1, faults={"unlabelled": 0.02})
     shutil.copytree(data / "span-00001", data / "span-00002")
-    sensor = with_features(BUILT_IN["sensor"])
+    sensor = with_features(find_workload("sensor"))
     ingested = ingest(data, tmp_path, workload=sensor, readings=4, stride=4, block_hours=168)
     first, copy = INGEST.read(Path(ingested.quarantine.uri)).spans
 
@@ -491,7 +491,7 @@ def test_the_share_in_quarantine_is_that_of_the_rows_and_not_of_windows(tmp_path
 
 def test_rows_that_fill_no_window_are_refused_with_the_settings_of_windows(tmp_path):
     generate(tmp_path / "data", weeks=1, per_week=40, seed=1, faults={})  # two of each machine
-    sensor = with_features(BUILT_IN["sensor"])
+    sensor = with_features(find_workload("sensor"))
     error = get_refusal(tmp_path / "data", tmp_path, workload=sensor, readings=4)
     assert error.found == "No 24 hours of a machine_id have 4 of the 40 rows."
     assert "data.block_hours" in error.do and "data.readings" in error.do
@@ -505,7 +505,7 @@ def test_rules_of_a_workload_leave_rows_out_and_are_on_record_also_of_spans_that
         Rule("rows >= 101", "warn"),
         Rule("timestamp, machine_id unique across spans", "block"),
     )
-    sensor = replace(with_features(BUILT_IN["sensor"]), rules=rules)
+    sensor = replace(with_features(find_workload("sensor")), rules=rules)
     first = ingest(data, tmp_path / "1", workload=sensor, workspace=tmp_path / "w", readings=1)
     (reason,) = {row["reason"] for row in first.read_quarantine()}
     assert reason == "against temperature <= 42"

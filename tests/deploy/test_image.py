@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grimp import build_graph
 
-from pipeline.workloads import BUILT_IN
+from pipeline.workloads import BUILT_IN, find_workload
 from runners.kubeflow.spec import ENTRY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,12 +36,13 @@ def list_needed() -> set[str]:
     """Returns the folders that a pod reads: by imports, and beside them schemas and versions."""
     (entry,) = [line for line in read_stage() if line[:1] == ["ENTRYPOINT"]]
     command = json.loads(" ".join(entry[1:]))[-1]
-    named = {name for workload in BUILT_IN.values() for name in (workload.module, workload.source)}
+    workloads = list(map(find_workload, BUILT_IN))
+    named = {name for workload in workloads for name in (workload.module, workload.source)}
     graph = build_graph(*list_rooms(), cache_dir=None)
     # The DAG names the classes that a pod's entry imports.
     starts = {f"{command}.__main__", ENTRY, "pipeline.dag", *named}
     modules = starts.union(*map(graph.find_upstream_modules, starts))
-    schemas = {Path(workload.schema).relative_to(ROOT).parts[0] for workload in BUILT_IN.values()}
+    schemas = {Path(workload.schema).relative_to(ROOT).parts[0] for workload in workloads}
     return {module.partition(".")[0] for module in modules} | schemas | {"requirements"}
 
 

@@ -12,7 +12,7 @@ from edgeline.records.steps import STEPS, select_steps
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE
 from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings
-from pipeline.workloads import BUILT_IN, with_features
+from pipeline.workloads import find_workload, with_features
 
 TUNED = Settings.model_validate(
     {"tune": {"max_trials": 3, "space": {"trainer.learning_rate": [0.001, 0.01]}}}
@@ -24,7 +24,7 @@ BEAM_STEPS = {"ExampleGen", "StatisticsGen", "Transform", "Evaluator"}
 def dag(settings=None, observed=None):
     paths = Paths("data", "artifacts", "./metadata.sqlite", "push", "checkpoints")
     observed = observed or Observed("w", "p", "c", "l", "r")
-    return create_pipeline(with_features(BUILT_IN["shelf"]), settings or Settings(), paths, observed)
+    return create_pipeline(with_features(find_workload("shelf")), settings or Settings(), paths, observed)
 
 
 def list_steps(settings):

@@ -4,7 +4,7 @@ from typing import get_args
 
 from edgeline.gates.settings import Metric
 from pipeline.evaluation import build_evaluation_config
-from pipeline.workloads import BUILT_IN, with_features
+from pipeline.workloads import find_workload, with_features
 
 # The means of these come from the confusion matrix; TFMA computes the others.
 MATRIX_METRICS = {"recall", "precision", "f1"}
@@ -19,6 +19,6 @@ def list_names(workload):
 
 
 def test_the_metrics_have_the_names_that_bounds_and_manifest_use():
-    shelf = with_features(BUILT_IN["shelf"])
+    shelf = with_features(find_workload("shelf"))
     assert list_names(shelf) | MATRIX_METRICS == {*get_args(Metric)} - ALARM_METRICS
     assert list_names(replace(shelf, normal="ok")) | MATRIX_METRICS == {*get_args(Metric)}

@@ -9,7 +9,7 @@ import pytest
 from edgeline.errors import UsageError
 from edgeline.settings_layers import merge_layers
 from pipeline.settings import Settings, load_settings
-from pipeline.workloads import KINDS
+from pipeline.workloads import read_kinds
 
 
 def get_mistakes(workload=None, profile=None, overrides=(), labels=None):
@@ -66,7 +66,7 @@ def test_an_empty_mapping_removes_what_is_below_it_and_a_range_replaces_a_range(
 def test_a_number_of_epochs_that_a_person_sets_holds_against_limits_of_steps_that_nobody_set(
     overrides, expected
 ):
-    trainer = load_settings(KINDS["photos"]["settings"], None, overrides).trainer
+    trainer = load_settings(read_kinds()["photos"]["settings"], None, overrides).trainer
     assert (trainer.epochs, trainer.min_steps, trainer.max_steps) == expected
 
 
@@ -79,7 +79,7 @@ def test_a_number_of_epochs_that_a_person_sets_holds_against_limits_of_steps_tha
     ],
 )
 def test_an_override_that_would_have_no_effect_is_refused(kind, override, words):
-    module, settings = KINDS[kind]["module"], KINDS[kind]["settings"]
+    module, settings = read_kinds()[kind]["module"], read_kinds()[kind]["settings"]
     with pytest.raises(UsageError) as caught:
         load_settings(settings, None, [override], module=module)
     assert f"{words} (from --set)." in caught.value.found
@@ -487,4 +487,5 @@ def test_the_search_of_the_documentation_can_be_loaded(tmp_path):
     ],
 )
 def test_photos_are_trained_with_a_rate_for_the_weights_that_training_begins_with(overrides, rate):
-    assert load_settings(KINDS["photos"]["settings"], overrides=overrides).trainer.learning_rate == rate
+    settings = load_settings(read_kinds()["photos"]["settings"], overrides=overrides)
+    assert settings.trainer.learning_rate == rate

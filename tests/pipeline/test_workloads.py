@@ -21,8 +21,9 @@ def write_workload(folder, text, schema=SCHEMA):
     return str(path)
 
 
-@pytest.mark.parametrize("workload", BUILT_IN.values(), ids=BUILT_IN)
-def test_the_settings_of_each_built_in_workload_are_right(workload):
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_settings_of_each_built_in_workload_are_right(name):
+    workload = find_workload(name)
     settings = load_settings(workload.settings, labels=with_features(workload).labels)
 
     assert settings.evaluation.bounds

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.workloads import BUILT_IN, with_features
+from pipeline.workloads import find_workload, with_features
 from tests.docstrings import ROOT
 from tests.examples import serialize
 from tests.warm import WarmRun
 from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
 
-SHELF = with_features(BUILT_IN["shelf"])
+SHELF = with_features(find_workload("shelf"))
 LABELS = ["ok", "misplaced", "damaged"]
 SIZE = 32
 TRAIN_EXAMPLES, EVAL_EXAMPLES = 96, 37

@@ -17,7 +17,7 @@ from edgeline.edge.interpreter import EdgeModel, preprocess
 from edgeline.journal import format_utc
 from edgeline.release import store
 from edgeline.release.pointer import Envelope, seal
-from pipeline.workloads import BUILT_IN
+from pipeline.workloads import find_workload
 from tests.edgeline.cli.test_predict import TOKENS
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.edge.contracts.test_image import jpeg
@@ -29,7 +29,7 @@ KEY = make_key()
 # Examples of the side of a canary that a client takes.
 CANARY = Path(__file__).parents[3] / "clients/canary.json"
 LABELS = ("ok", "misplaced", "damaged")
-WORKLOAD = replace(BUILT_IN["shelf"], labels=LABELS)
+WORKLOAD = replace(find_workload("shelf"), labels=LABELS)
 
 
 def column(name: str, form: str = "number", part: str = "", until: str = "") -> dict[str, str]:

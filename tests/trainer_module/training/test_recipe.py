@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.workloads import BUILT_IN, with_features
+from pipeline.workloads import find_workload, with_features
 from tests.docstrings import ROOT
 from tests.trainer_module.samples import LABELS, SHELF, assert_same
 from tests.trainer_module.training.test_fit import linear_model
@@ -228,7 +228,7 @@ def make_transform(channels: int, readings: int = 1) -> Any:
 def test_rows_of_a_table_enter_a_step_as_they_are():
     rows = np.random.default_rng(2).normal(size=(24, 1, 5)).astype(np.float32)
     split = Split((), (24,), 64, np.arange(24) % 2, tf.constant(rows), lambda records: records, np.arange(24))
-    sensor = with_features(BUILT_IN["sensor"])
+    sensor = with_features(find_workload("sensor"))
     varied = settings(flip=True, brightness=0.5, crop=0.5, contrast=0.5)
     prepared = prepare_here(Task(sensor, make_transform(5), split, split, 20), ModelSettings(), varied)
     shown = np.concatenate([batch[0] for batch in prepared.batches_of(range(1), 0)])

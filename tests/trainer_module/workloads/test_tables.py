@@ -25,7 +25,7 @@ from edgeline.errors import UsageError
 from edgeline.records.columns import Column
 from edgeline.records.edge import PREPROCESSING
 from edgeline.records.workload import Workload
-from pipeline.workloads import BUILT_IN, with_features
+from pipeline.workloads import find_workload, with_features
 from tests.examples import transform as run_transform
 from tests.serving import send_warm_up, serve_model, write_bundle
 from tests.trainer_module.samples import assert_same, save_model
@@ -38,7 +38,7 @@ from trainer_module.workloads import tables
 
 pytestmark = pytest.mark.e2e
 
-SENSOR, SETTINGS = with_features(BUILT_IN["sensor"]), ModelSettings(buckets=8)
+SENSOR, SETTINGS = with_features(find_workload("sensor")), ModelSettings(buckets=8)
 # One number has a heavy tail, one is constant, and one is always missing.
 TABLE = Workload(
     "table",

@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 from deploy.serving import client
 from edgeline.edge.inspect import inspect
 from edgeline.edge.interpreter import EdgeModel
-from pipeline.workloads import BUILT_IN, with_features
+from pipeline.workloads import find_workload, with_features
 from tests.examples import serialize
 from tests.serving import send_warm_up, serve_model, write_bundle
 from tests.trainer_module.samples import save_model
@@ -163,7 +163,7 @@ def files(model, tmp_path_factory):
         conversions = convert(saved, "serve_tensors", list(TOLERANCES), np.zeros((1, 64), np.int32), folder)
     paths = {conversion.variant: folder / conversion.file for conversion in conversions}
     for path in paths.values():
-        write_metadata(path, "serve_tensors", with_features(BUILT_IN["text"]), {"kind": "tokens"})
+        write_metadata(path, "serve_tensors", with_features(find_workload("text")), {"kind": "tokens"})
     return paths
 
 
@@ -185,7 +185,7 @@ def test_the_edge_file_needs_only_builtin_operations_and_answers_as_the_model(
 
 @pytest.mark.parametrize("model", [MODEL], indirect=True)
 def test_a_text_is_served_to_a_client_with_plain_python(model, transform, tmp_path):
-    export(model, transform, str(tmp_path / "model"), with_features(BUILT_IN["text"]))
+    export(model, transform, str(tmp_path / "model"), with_features(find_workload("text")))
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     assert send_warm_up(tmp_path / "model", loaded) == {
         **{name: {"probabilities": (1, 2)} for name in ("serving_default", "serve_raw", "serve_tensors")},
