@@ -69,10 +69,10 @@ TERMS = (
     Term(
         "Simple model",
         "A model that costs seconds and learned from the same examples: the most frequent class; for "
-        "tables, logistic regression and gradient boosting; for texts, logistic regression on words "
-        "and pairs; for photos, that and the nearest neighbours by features of a frozen network. One that is "
-        "better than the network beyond noise is a warning of the verdict; it holds nothing back. Where the "
-        "network is judged out of fold, so are they.",
+        "tables, logistic regression and gradient boosting; for texts, logistic regression and NBSVM (Wang "
+        "and Manning, 2012) on words and pairs of words; for photos, logistic regression and the nearest "
+        "neighbours by features of a frozen network. One that is better than the network beyond noise is a "
+        "warning of the verdict; it holds nothing back. They are judged out of fold where the network is.",
         "metrics",
     ),
     Term(
