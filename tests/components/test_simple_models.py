@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from components import simple_models
 from components.label_issues import Judged
+from components.log_count_ratios import LogCountRatios
+from components.raw_rows import Rows
 from components.simple_models import MAJORITY, SimpleModels
 from edgeline.gates.answers import gather_answers
 from edgeline.gates.label_issues import find_suspects
@@ -155,8 +158,30 @@ def test_texts_are_learned_by_their_words_and_pairs_of_words(tmp_path):
 
     evaluation = [row(n) for n in range(400, 480)]
     models = answer(tmp_path, workload, [row(n) for n in range(400)], evaluation)
-    assert set(models) == {MAJORITY, "logistic regression on words and pairs of words"}
-    assert score(models["logistic regression on words and pairs of words"], evaluation, TABLE.labels) == 1.0
+    names = {f"{kind} on words and pairs of words" for kind in ("logistic regression", "NBSVM")}
+    assert set(models) == {MAJORITY, *names}
+    assert {score(models[name], evaluation, TABLE.labels) for name in names} == {1.0}
+
+
+def test_nbsvm_learns_each_of_several_classes_by_its_own_words():
+    words = {"kiwi": "green small fuzzy", "plum": "purple small smooth", "leek": "green long smooth"}
+    texts = [
+        f"{word} and {other}" for label in words for word in words[label].split() for other in "abcdefgh"
+    ]
+    labels = np.repeat([0, 1, 2], 24)
+    ((_, _), (name, model)) = simple_models._make_models(Rows([], labels, labels, texts, "texts"))
+    probabilities = model.fit(texts, labels).predict_proba(["purple", "fuzzy", "green smooth long"])
+    assert name == "NBSVM on words and pairs of words"
+    assert probabilities.argmax(1).tolist() == [1, 0, 2]
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+
+
+def test_a_ratio_is_that_of_the_shares_of_a_word_in_a_class_and_in_the_others():
+    # Two texts of the class and no other have the first word, one of each the second; each counts once more.
+    counts, is_class = csr_matrix([[1, 1], [1, 0], [0, 1]]), np.array([1, 1, 0])
+    weighted = LogCountRatios().fit_transform(counts, is_class).toarray()
+    np.testing.assert_allclose(weighted[0], [np.log((3 / 5) / (1 / 3)), np.log((2 / 5) / (2 / 3))])
+    assert weighted[1, 1] == 0
 
 
 def look(number: int, label: int) -> tuple[str, bytes]:
