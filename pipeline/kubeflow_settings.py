@@ -108,7 +108,7 @@ class Placement(Group):
     node_selector: Mapping[str, str] = {}
     """Labels that the node has to have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(strict=False)] = ()
-    """Taints that the node may have."""
+    """Taints that the node may have; a backend before KFP 2.2 refuses them."""
 
     @model_validator(mode="after")
     def _check_gpu_type(self) -> "Placement":
@@ -123,9 +123,9 @@ class KubeflowSettings(Group):
     image: Annotated[str, AfterValidator(_check_image)] | None = None
     """Container image in which every step runs."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    """When a node pulls the image; null leaves it to Kubernetes."""
+    """When a node pulls the image; null leaves it to Kubernetes. Refused by a backend before KFP 2.2."""
     image_pull_secrets: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Names of the secrets for the image's registry."""
+    """Names of the secrets for the image's registry; a backend before KFP 2.2 refuses them."""
     pipeline_root: Annotated[str, AfterValidator(_check_root)] | None = None
     """Place of the artifacts: s3://, minio:// or gs://, a bucket and a path."""
     data: Location | None = None
@@ -160,6 +160,9 @@ class KubeflowSettings(Group):
     succeeded, and not the steps that stop a run on purpose. A backend before KFP 2.5 ignores it."""
     retry_backoff_s: int = Field(30, ge=1, le=3600)
     """Seconds before the first retry; each further one waits twice as long."""
+    groups: bool = False
+    """Whether the UI draws the steps in four groups: Data, Train, Edge, Release. A group has a pod more, and
+    begins when those before it have ended. Needs a backend of KFP 2.5 or newer."""
     every_step: Placement = Placement()
     """Resources and nodes of every step's pod."""
     steps: Mapping[str, Placement] = {}

@@ -14,8 +14,8 @@ from edgeline.cli.stdout import say
 from runners.cli import options
 from runners.kubeflow import runs
 from runners.kubeflow import schedule as recurring
+from runners.kubeflow.cron import Cron, parse_cron
 from runners.kubeflow.runs import Following
-from runners.kubeflow.schedule import check_cron
 from runners.kubeflow.target import Target, load_target
 from runners.shared.run_options import NamedSettings
 
@@ -114,7 +114,7 @@ def watch(where: Target, run_id: str, following: Following) -> int:
 @_on_cluster
 @_follow_options
 def retry(where: Target, run_id: str, following: Following) -> int:
-    """Repeats the failed steps of a run, and goes on from them."""
+    """Repeats the failed or lost steps of a run, and goes on from them."""
     return runs.retry(where, run_id, following)
 
 
@@ -128,7 +128,7 @@ def retry(where: Target, run_id: str, following: Following) -> int:
 @click.option(
     "--cron",
     metavar="C",
-    type=check_cron,
+    type=parse_cron,
     help="when, in six fields, seconds first: '0 0 3 * * 1' is Monday 03:00; replaces the existing one",
 )
 @click.option("--list", "listed", is_flag=True, help="list all that this command created")
@@ -140,7 +140,7 @@ def schedule(
     host: str | None,
     as_json: bool,
     package: Path | None,
-    cron: str | None,
+    cron: Cron | None,
     listed: bool,
     disable: bool,
     enable: bool,

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 _CONNECT_S = 10.0
 # The server answers within a second, but an upload, or the log of a long step, takes longer.
 _ANSWER_S = 60.0
-# Kubeflow Pipelines of before brings an Argo that counts a step whose pod was lost as done.
-_SINCE = (2, 2)
+_GROUPS_SINCE = (2, 5)  # the version of Kubeflow Pipelines
 
 
 def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> str | None:
@@ -108,7 +107,8 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
         url = chosen or str(client._run_api.api_client.configuration.host)
     with explain_errors(url, "connecting"):
         multi_user = client.get_kfp_healthz().multi_user
-    _check_version(url, str(client.health.get("tag_name") or client.health.get("apiServerTagName")))
+    if settings.groups:
+        _require_groups(url, str(client.health.get("tag_name") or client.health.get("apiServerTagName")))
     namespace = settings.namespace or client.get_user_namespace() or None
     if multi_user and not namespace:
         raise UsageError(
@@ -121,14 +121,14 @@ def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str
     return Cluster(client, url, page.rstrip("/") or None, namespace)
 
 
-def _check_version(url: str, version: str) -> None:
-    """Raises UsageError for a backend that is too old; a version that is not a number passes."""
+def _require_groups(url: str, version: str) -> None:
+    """Raises UsageError for a backend that is too old for groups; a version that is not a number passes."""
     numbers = re.match(r"(\d+)\.(\d+)", version)
-    if numbers and tuple(map(int, numbers.groups())) < _SINCE:
+    if numbers and tuple(map(int, numbers.groups())) < _GROUPS_SINCE:
         raise UsageError(
-            f"{url} is Kubeflow Pipelines {version}.",
-            "Before 2.2, a step whose pod was lost counts as done there.",
-            "Update Kubeflow Pipelines to 2.2 or newer.",
+            f"{url} is Kubeflow Pipelines {version}, and kubeflow.groups is true.",
+            "Before 2.5, a step finds no output of a step in another group.",
+            "Leave kubeflow.groups out, or update Kubeflow Pipelines.",
         )
 
 

@@ -180,19 +180,32 @@ class Cluster:
 
     def start(self, version: Version, name: str, experiment: str, settings: "KubeflowSettings") -> str:
         """Starts a run in the experiment with this id; returns the run's id."""
-        body = {
-            "display_name": name,
-            "description": _shorten(version.description),  # which kfp's own method does not take
-            "experiment_id": experiment,
-            "pipeline_version_reference": {
-                "pipeline_id": version.pipeline_id,
-                "pipeline_version_id": version.id,
-            },
-            "runtime_config": {"pipeline_root": settings.pipeline_root, "parameters": version.parameters},
-        }
-        if settings.service_account:
-            body["service_account"] = settings.service_account
+        reference = {"pipeline_id": version.pipeline_id, "pipeline_version_id": version.id}
+        return self._start(
+            display_name=name,
+            description=_shorten(version.description),
+            experiment_id=experiment,
+            pipeline_version_reference=reference,
+            runtime_config={"pipeline_root": settings.pipeline_root, "parameters": version.parameters},
+            service_account=settings.service_account,
+        )
+
+    def start_again(self, run: Any, name: str) -> str:
+        """Starts another run with the pipeline and settings of a `V2beta1Run`; returns its id."""
+        return self._start(
+            display_name=name,
+            description=run.description,
+            experiment_id=run.experiment_id,
+            pipeline_version_reference=run.pipeline_version_reference,
+            pipeline_spec=None if run.pipeline_version_reference else run.pipeline_spec,
+            runtime_config=run.runtime_config,
+            service_account=run.service_account,
+        )
+
+    def _start(self, **run: Any) -> str:
+        """Starts a run as kfp's own method would, which takes no description; returns its id."""
         with self._explain_errors("starting a run"):
+            body = {key: value for key, value in run.items() if value}
             return str(self._call_api("POST", "/apis/v2beta1/runs", body=body)["run_id"])
 
     def get_run(self, run: str) -> Any:

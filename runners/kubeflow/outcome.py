@@ -1,17 +1,21 @@
 """The outcome of a run on Kubeflow Pipelines, by what was pushed and not only by the run's state.
 
-A run can be green and have done nothing, if all of its steps came from the cache. So a run counts as pushed
-only if its last step, which checks the release in the store, says so, and if the store names the run, where
-it can be read from here.
+A run can be green and have done nothing: all of its steps came from the cache, or the cluster counted a
+killed step as done. So a run counts as pushed only if its last step, which checks the release in the store,
+says so, and if the store names the run, where it can be read from here.
+
+Argo before 3.4 counts a container that was ended by a signal as one that ended well. Then the step is green
+and lost: its state in ML Metadata stays RUNNING, and the next step fails in its driver, which finds none of
+its outputs. The API restarts no step that counts as done.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeline.errors import EdgelineError
 from edgeline.records.outcome import Outcome, find_outcome
-from edgeline.records.steps import RELEASE_GATE, find_info
+from edgeline.records.steps import RELEASE_GATE, find_helped_step, find_info, find_step
 from runners.kubeflow.client import Cluster
 from runners.kubeflow.pods import Pod, explain_ending, read_pods
 from runners.kubeflow.run_steps import Step
@@ -21,6 +25,14 @@ _OLDER = "or the image is older than this edgeline: build it again, and submit t
 # KFP's driver and launcher write this line if they cannot start a step or upload its outputs.
 _FATAL = re.compile(r"^F\d{4} .*?\] (?:failed to execute component: )?(?P<rest>.*)$")
 _MOST_CHARACTERS = 1000
+_MISSING = re.compile(
+    r'cannot find output (?:artifact|parameter) key "(?P<output>[^"]+)" in producer task "(?P<step>[^"]+)"'
+)
+
+
+@dataclass(frozen=True)
+class StepLost(Outcome):
+    """The outcome of a run whose lost step counts as done, so that it takes another run to make it again."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,10 @@ class _Logs:
     def read_driver(self, step: Step) -> list[str]:
         """Returns the log of the driver that prepared the last attempt."""
         return self._read(self._find_names(step, False))
+
+    def has_pod(self, step: Step) -> bool:
+        """Tells whether the step is known to have had a pod of its own."""
+        return bool(self._find_names(step, True))
 
     def _find_names(self, step: Step, runs_step: bool) -> Sequence[str]:
         own = [pod for pod in self._pods if pod.step == step.name and pod.runs_step == runs_step]
@@ -93,6 +109,8 @@ def _conclude_success(run: str, logs: _Logs, steps: Sequence[Step], store: _Stor
         return Outcome("pushed", store.version)
     [gate] = (step for step in steps if step.name == RELEASE_GATE)
     outcome = logs.read_outcome(gate)
+    if (outcome is None or outcome.outcome == "failed") and (loss := _find_loss(run, steps, logs)):
+        return loss
     if outcome is None or outcome.outcome == "done":
         unread = f"No log that can be read from here has the outcome of {RELEASE_GATE}, {_OLDER}"
         reasons = (f"Run {run} succeeded, but whether it pushed a model is not known.", unread, *store.notes)
@@ -111,7 +129,49 @@ def _conclude_success(run: str, logs: _Logs, steps: Sequence[Step], store: _Stor
     return replace(outcome, version=None, do="")
 
 
+def _find_loss(run: str, steps: Sequence[Step], logs: _Logs) -> StepLost | None:
+    """Finds the lost step because of which an ended run pushed nothing; None if there is none."""
+    done = {step.name: step for step in steps if step.state == "done"}
+    suspects = list(done)
+    for step in steps:
+        if step.state != "failed":
+            continue
+        if missing := _find_missing(step, done, logs):
+            return _make_loss(run, *missing)
+        if logs.has_pod(step) or logs.read_step(step):
+            # The step began, and failed by itself, or because one of its helper pods was lost.
+            suspects = [name for name in done if find_helped_step(name) == step.name]
+            break
+    unended = _find_unended(suspects, done, logs) if suspects else None
+    return _make_loss(run, unended, "had not ended") if unended else None
+
+
+def _make_loss(run: str, step: str, problem: str) -> StepLost:
+    reason = f"{step} was counted as done but {problem}: its pod was lost."
+    do = f"Run `edgeline kubeflow retry {run}`: it starts a new run with the same pipeline and settings."
+    return StepLost("failed", None, (reason,), do)
+
+
+def _find_missing(failed: Step, done: Mapping[str, Step], logs: _Logs) -> tuple[str, str] | None:
+    """Returns the step that left no output for a failed one, and a sentence's end that names the output."""
+    for line in logs.read_driver(failed):
+        if (match := _MISSING.search(line)) and (producer := find_step(match["step"])) in done:
+            return producer, f"left no {match['output']}"
+    return None
+
+
+def _find_unended(suspects: Sequence[str], done: Mapping[str, Step], logs: _Logs) -> str | None:
+    """Returns the first of the suspects whose log has no good outcome; None also where logs are cut off."""
+    outcomes = {name: find_outcome(log, name) for name, step in done.items() if (log := logs.read_step(step))}
+    if not any(outcomes.values()):
+        return None
+    logged = ((name, outcomes[name]) for name in suspects if name in outcomes)
+    return next((name for name, outcome in logged if outcome is None or outcome.exit_code), None)
+
+
 def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequence[Pod]) -> Outcome:
+    if loss := _find_loss(run, steps, logs):
+        return loss
     again = f"Run `edgeline kubeflow retry {run}` to go on from the steps that failed."
     failed = [step for step in steps if step.state == "failed"]
     if not failed:
@@ -157,7 +217,7 @@ def _explain_without_outcome(
     fatal = _find_fatal(log) or _find_fatal(logs.read_driver(step))
     reason = f"{step.name} failed: {fatal}" if fatal else f"{step.name} failed and logged no reason."
     silent = (f"Its program ended before it logged an outcome, {_OLDER}",) if log and is_silent else ()
-    pod = f" Read its log with `kubectl logs {last.name} -c main`." if last is not None else ""
+    pod = f" Read its log with `kubectl logs {last.id} -c main`." if last is not None else ""
     return Outcome("failed", None, (reason[:_MOST_CHARACTERS], *silent), f"{again}{pod}")
 
 

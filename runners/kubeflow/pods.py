@@ -12,7 +12,7 @@ from edgeline.records.steps import find_helped_step, find_step
 
 _DRIVER = "-driver"
 # A container that ended by itself has this message; the reason is in its log.
-# KFP's launcher ends with 2 or above 128 if its pod is deleted.
+# KFP's launcher ends with 2 or above 128 if its pod is deleted, see pod/stop.py.
 _BY_ITSELF = re.compile(r"^(Error|main: Error) \(exit code (?!(2|1[2-9]\d)\))\d+\)")
 _MOST_CHARACTERS = 300
 _OF_PENDING, _OF_ENDED = (Path(__file__).with_name(f"{phase}_pods.yaml") for phase in ("pending", "ended"))
@@ -23,7 +23,7 @@ class Pod:
     """One pod of a run."""
 
     id: str  # of its node in the workflow
-    name: str  # in Kubernetes: the id with the template in it
+    name: str  # in Kubernetes: the id, with the template in it from Argo 3.4 on
     step: str  # the step that it works for; empty for the run's own pod
     runs_step: bool  # True if it runs the step itself, False if it prepares it
     phase: str  # Pending, Running, Succeeded, Failed, Error, or Omitted if it never existed

@@ -58,7 +58,7 @@ def order_steps(spec: Mapping[str, Any]) -> list[str]:
 
     `spec` is the pipeline as it was uploaded.
     """
-    tasks = _find_pipeline(spec).get("root", {}).get("dag", {}).get("tasks", {})
+    tasks = _read_tasks(_find_pipeline(spec))
     rank_of = {name: number for number, name in enumerate(STEPS)}
     waiting = graphlib.TopologicalSorter({find_step(name): _find_upstream(tasks[name]) for name in tasks})
     waiting.prepare()
@@ -78,10 +78,20 @@ def _find_pipeline(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return pipeline
 
 
+def _read_tasks(pipeline: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the tasks of a pipeline by name, in place of a group those in it."""
+    components, tasks = pipeline.get("components", {}), {}
+    for name, task in pipeline.get("root", {}).get("dag", {}).get("tasks", {}).items():
+        component = components.get(task.get("componentRef", {}).get("name"), {})
+        tasks.update(component.get("dag", {}).get("tasks", {name: task}))
+    return tasks
+
+
 def _find_upstream(task: Mapping[str, Any]) -> set[str]:
-    """Returns the steps that a task waits for."""
+    """Returns the steps that a task waits for, in its group if it has one."""
     sources = task.get("inputs", {}).get("artifacts", {}).values()
-    producers = (source["taskOutputArtifact"]["producerTask"] for source in sources)
+    outputs = (source["taskOutputArtifact"] for source in sources if "taskOutputArtifact" in source)
+    producers = (output["producerTask"] for output in outputs)
     return {find_step(name) for name in (*task.get("dependentTasks", ()), *producers)}
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgeline.cli.stdout import print_json, say
+from edgeline.cli.stdout import note, print_json, say
 from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.records import run as record
 from edgeline.records.events import StepChanged
@@ -16,7 +16,7 @@ from edgeline.records.steps import STEPS
 from edgeline.report import archive
 from edgeline.store.locations import locate
 from edgeline.workspace.closing import format_verdict
-from runners.kubeflow.outcome import PUSHER, conclude
+from runners.kubeflow.outcome import PUSHER, StepLost, conclude
 from runners.kubeflow.run_steps import ENDED, Step, order_steps, read_steps, read_workload
 from runners.kubeflow.target import Target, upload
 from runners.kubeflow.watch import Follower, Patience
@@ -55,12 +55,25 @@ def watch(target: Target, run_id: str, following: Following) -> int:
 def retry(target: Target, run_id: str, following: Following) -> int:
     """Resumes a run at the steps that failed; returns the exit code.
 
+    A lost step counts as done and has no outputs: the run cannot go on, and the API does not restart it. Then
+    another run with the same pipeline and settings takes its place.
+
     Raises:
         EdgelineError: There is no such run, or it has not failed.
     """
     run = target.cluster.get_run(run_id)
     names = _list_steps(target, run)
-    if run.state not in _RETRYABLE:
+    outcome = _conclude(target, run, read_steps(run, names)) if run.state in ENDED else None
+    if isinstance(outcome, StepLost):
+        run_id = target.cluster.start_again(run, _make_run_name(target))
+        message = f"Run {run_id} replaces it, with the same pipeline and settings"
+        note(f"{outcome.reasons[0]} Kubeflow Pipelines does not restart a step that counts as done.")
+        if following.wait:
+            note(f"{message}.")
+    elif run.state in _RETRYABLE:
+        target.cluster.retry(run.run_id)
+        run_id, message = run.run_id, f"Run {run.run_id} goes on"
+    else:
         raise EdgelineError(
             f"Run {run.run_id} has not failed: its state is {run.state}.",
             "Only a failed run can be retried.",
@@ -68,10 +81,9 @@ def retry(target: Target, run_id: str, following: Following) -> int:
             if run.state in ENDED
             else f"Follow it with `edgeline kubeflow watch {run.run_id}`.",
         )
-    target.cluster.retry(run.run_id)
     if following.wait:
-        return _watch(target, run.run_id, names, following)
-    return _print_started(target, run.run_id, f"Run {run.run_id} goes on", following)
+        return _watch(target, run_id, names, following)
+    return _print_started(target, run_id, message, following)
 
 
 def send_alerts_for_last_run(target: Target, store: str) -> None:

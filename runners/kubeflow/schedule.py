@@ -10,37 +10,20 @@ disabled, and is deleted by a later call, after the run has ended.
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edgeline.cli.stdout import print_json, say
-from edgeline.errors import EdgelineError, UsageError
-from edgeline.labels import format_count
+from edgeline.errors import EdgelineError
+from runners.kubeflow.cron import Cron
 from runners.kubeflow.target import Target, upload
 
 # The description of our recurring runs begins so; others may have scheduled theirs under the same name.
 _MARK = "Made by `edgeline kubeflow schedule`"
 
 
-def check_cron(text: str) -> str:
-    """Returns a cron expression as it is; Kubeflow Pipelines checks what its fields say.
-
-    Raises:
-        UsageError: It has not six fields. The server takes five too, and reads the minute as the second.
-    """
-    words = text.split()
-    if len(words) != 6:
-        raise UsageError(
-            f"--cron {text!r} has {format_count(len(words), 'field')}.",
-            "It needs six: second, minute, hour, day of month, month, day of week.",
-            f"Put the second first: --cron '0 {text}'"
-            if len(words) == 5
-            else "For every Monday at 03:00, pass --cron '0 0 3 * * 1'",
-        )
-    return text
-
-
-def replace(target: Target, cron: str, package: Path | None, as_json: bool) -> int:
+def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> int:
     """Creates the recurring run in place of earlier ones; returns the exit code."""
     cluster, name = target.cluster, target.workload.name
     experiment = cluster.ensure_experiment(target.experiment)
@@ -54,20 +37,22 @@ def replace(target: Target, cron: str, package: Path | None, as_json: bool) -> i
     version = upload(target, package)
     description = f"{_MARK} from version {version.name}. {version.description}"
     identity = cluster.create_schedule(
-        version, name, experiment, target.settings.kubeflow, cron=cron, description=description
+        version, name, experiment, target.settings.kubeflow, cron=cron.text, description=description
     )
     # The list is read after the new one exists, so it has all that a killed call or another user created.
     ours = filter(_is_ours, _list_named(target, experiment))
     old = [other for other in ours if other.recurring_run_id != identity]
     active = _remove(target, experiment, old)
+    # A cron that never fires was refused when it was parsed.
+    fires = cron.next(datetime.now(timezone.utc))
     lines = [
-        f"Scheduled {name} at '{cron}', version {version.name}, in the experiment {target.experiment}.",
-        "It fires in the time zone of the cluster's scheduler: UTC, unless somebody changed it.",
+        f"Scheduled {name} at '{cron.text}', version {version.name}, in the experiment {target.experiment}.",
+        f"Next: {fires:%A %Y-%m-%d %H:%M:%S} UTC (or the time zone of the cluster's scheduler).",
         "One run at a time. A missed run is not repeated: the next one reads all new spans anyway.",
     ]
     if old:
         lines.append(f"It replaces the earlier schedule: {', '.join(_format_trigger(item) for item in old)}")
-    more = {"cron": cron, "version": version.name, "replaced": len(old), "going_on": active}
+    more = {"cron": cron.text, "version": version.name, "replaced": len(old), "going_on": active}
     return _print_result(target, "scheduled", identity, [*lines, *_describe_kept(active)], as_json, **more)
 
 

@@ -9,15 +9,25 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from edgeline.records.steps import STEPS, StepInfo, find_helped_step, find_info, name_helper, name_task
+from edgeline.records.steps import (
+    STEPS,
+    StepInfo,
+    find_helped_step,
+    find_info,
+    name_helper,
+    name_task,
+    select_steps,
+)
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, locate_mount, split_claim
+from runners.kubeflow.groups import Spec, group_tasks
 from runners.kubeflow.parameters import FIRST, PARAMETERS, escape, read_defaults, select_for_step, take_apart
 from runners.kubeflow.pod.pages import CONFUSION, METRICS
 
-Spec = dict[str, Any]
-
 _FIGURE_TYPES: Mapping[str, str] = {METRICS: "system.Metrics", CONFUSION: "system.ClassificationMetrics"}
+# A cluster can count a step whose pod was lost as done. So the steps behind the gate also need its output,
+# which it writes only if it ended well.
+_GATE, _GATE_OUTPUT, _ADMISSION = "DataGate", "accepted_data", "gate"
 _KINDS: Mapping[type, str] = {dict: "STRUCT", list: "LIST"}
 # The program of a step's container.
 ENTRY = "runners.kubeflow.pod.entry"
@@ -63,6 +73,7 @@ def finish(
         label = component["executorLabel"]
         if name == step:
             _add_ui_outputs(component, find_info(step))
+        _require_gate(task, component, spec["components"])
         _drop_implied(task)
         # A step served from last week's cache would read no new data; see also compiler.py. kfp's client
         # drops `enable_caching` for a pipeline that is uploaded (kubeflow/pipelines#14253).
@@ -83,6 +94,11 @@ def finish(
         if config := _make_kubernetes_config(step, settings):
             platform[label] = config
     _rename_gates(spec["root"]["dag"]["tasks"])
+    if settings.groups:
+        steps = select_steps(recorded["tune"]["max_trials"] > 0, recorded["steps"])
+        group_tasks(spec, list(steps))
+        for group in spec["root"]["dag"]["tasks"].values():
+            _drop_implied(group)
     document = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
     return spec, document if platform else {}
 
@@ -134,6 +150,18 @@ def _set_parameters(step: str, task: Spec, component: Spec) -> list[str]:
     return ["--unshown", escape(json.dumps(unshown, sort_keys=True))] if unshown else []
 
 
+def _require_gate(task: Spec, component: Spec, components: Spec) -> None:
+    if _GATE not in task.get("dependentTasks", ()):
+        return
+    source = {"taskOutputArtifact": {"producerTask": _GATE, "outputArtifactKey": _GATE_OUTPUT}}
+    sources = task.setdefault("inputs", {}).setdefault("artifacts", {})
+    if source in sources.values():  # ML Metadata refuses a second event of an artifact that is read twice
+        return
+    sources[_ADMISSION] = source
+    artifacts = component.setdefault("inputDefinitions", {}).setdefault("artifacts", {})
+    artifacts[_ADMISSION] = deepcopy(components[_GATE]["outputDefinitions"]["artifacts"][_GATE_OUTPUT])
+
+
 def _drop_implied(task: Spec) -> None:
     """Drops dependencies that an input implies, since the UI draws each as an edge of its own."""
     implied = {source["producerTask"] for source in _list_sources(task)}
@@ -149,12 +177,9 @@ def _rename_gates(tasks: Spec) -> None:
     for step in (step for step, info in STEPS.items() if info.stops_as):
         name = name_task(step)
         tasks[name] = {**tasks.pop(step), "taskInfo": {"name": name}}
-        for task in tasks.values():
-            if step in (waits_for := task.get("dependentTasks", [])):
-                waits_for[waits_for.index(step)] = name
-            for source in _list_sources(task):
-                if source["producerTask"] == step:
-                    source["producerTask"] = name
+        for source in (source for task in tasks.values() for source in _list_sources(task)):
+            if source["producerTask"] == step:
+                source["producerTask"] = name
 
 
 def _list_sources(task: Spec) -> list[Spec]:
@@ -181,7 +206,7 @@ def _make_kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
     placement = settings.placement(step)
     by_secret: dict[str, list[Spec]] = {}
     for name, place in sorted(settings.secrets.items()):
-        if name == KEY_VARIABLE and step not in ("Pusher", "DataGate"):
+        if name == KEY_VARIABLE and step not in ("Pusher", _GATE):
             continue  # a step that has the key could release
         secret, _, key = place.partition("/")
         by_secret.setdefault(secret, []).append({"secretKey": key, "envVar": name})

@@ -127,7 +127,7 @@ class Follower:
             return
 
         if not is_pending(run):
-            # A pod that ran out of memory may stay in the state Running.
+            # A pod that ran out of memory can stay in the state Running for ever (Argo 3.3).
             if quiet_s >= self.patience.quiet_s:
                 self._warn(
                     "quiet",

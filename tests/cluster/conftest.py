@@ -2,8 +2,8 @@
 
 KUBECONFIG, KFP_ENDPOINT and IMAGE (with a tag, and on the nodes already) come from `make test-cluster`. The
 pods of pipelines run in KFP_NAMESPACE (kubeflow). They reach the store at S3_ENDPOINT, and this machine
-reaches it at S3_ENDPOINT_HERE (http://127.0.0.1:9000, a forwarded port). Everything made here has a name of
-its own.
+reaches it at S3_ENDPOINT_HERE (http://127.0.0.1:9000, a forwarded port). With KFP_GROUPS, from KFP 2.5 on,
+the steps are in groups. Everything made here has a name of its own.
 """
 
 import base64
@@ -207,6 +207,7 @@ class Place:
             "push": self.push,
             "host": os.environ["KFP_ENDPOINT"],
             "experiment": self.name,
+            "groups": bool(os.environ.get("KFP_GROUPS")),
             "env": {item["name"]: item["value"] for item in self.env if "value" in item},
             "secrets": {
                 item["name"]: "{name}/{key}".format(**item["valueFrom"]["secretKeyRef"])

@@ -39,6 +39,7 @@ from runners.kubeflow.pod.files import move_shards, remove_shards, share_with_ex
 from runners.kubeflow.pod.handover import Json, Locations
 from runners.kubeflow.pod.meeting import meet
 from runners.kubeflow.pod.run_end import mirror_records, record_end, send_alerts_for_end
+from runners.kubeflow.pod.stop import end_when_told_to
 from runners.shared import inputs
 from runners.shared.code import digest, digest_step_files
 from trainer_module.workload_module import load_workload_module
@@ -210,6 +211,8 @@ def _log_lines(*lines: str) -> None:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    arguments = sys.argv[1:]
+    end_when_told_to(_parse(arguments)[0].step)
+    code = main(arguments)
     # Python would take seconds to free what TensorFlow and Beam hold; the system frees it at once.
     os._exit(code)

@@ -5,7 +5,8 @@ The open-source driver and launcher differ from those that TFX was written for, 
 
 - Input artifacts have no type, an empty one, or `system.Artifact`.
 - URIs name an object store; the launcher copies inputs to a local folder, and takes outputs from one.
-- There are outputs that no TFX component has: those that the UI shows, and the launcher's own log.
+- There are outputs that no TFX component has: those that the UI shows, and the launcher's own log. There is
+  also an input that only delays a step (see `kubeflow/spec.py`).
 - Input artifacts have properties of the store itself, and lists are wrapped.
 
 An input that already has the form of TFX is not changed. All functions take the executor input or output as
@@ -98,6 +99,8 @@ def prepare(executor_input: Json, inputs_spec: Mapping[str, Any], locations: Loc
     """
     declared = inputs_spec.get("artifacts", {})
     inputs, outputs = executor_input.get("inputs", {}), executor_input.get("outputs", {})
+    if listed := inputs.get("artifacts"):
+        inputs["artifacts"] = {name: channel for name, channel in listed.items() if name in declared}
     for name, artifact in artifacts(inputs):
         title = _read_title(artifact.get("type"))
         if not title or title.startswith("system."):

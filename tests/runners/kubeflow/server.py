@@ -201,9 +201,9 @@ class Answer(BaseHTTPRequestHandler):
     # Each of these answers one endpoint.
 
     def healthz(self) -> None:
-        health = {"commit_sha": "unknown", "tag_name": "2.2.0", "multi_user": self.state.multi_user}
+        health = {"commit_sha": "unknown", "tag_name": "2.0.5", "multi_user": self.state.multi_user}
         if self.state.is_ui:
-            versions = {"apiServerReady": True, "apiServerTagName": "2.2.0", "frontendTagName": "2.2.0"}
+            versions = {"apiServerReady": True, "apiServerTagName": "2.0.5", "frontendTagName": "2.0.5"}
             health = {**versions, "multi_user": self.state.multi_user}
         self.send(200, health)
 

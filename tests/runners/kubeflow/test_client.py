@@ -236,12 +236,11 @@ def test_without_kfp_the_extra_is_named(server, edgeline, monkeypatch):
     assert result.code == 2 and "edgeline[kubeflow]" in result.err
 
 
-@pytest.mark.parametrize("key", ["tag_name", "apiServerTagName"])
-def test_a_backend_that_takes_a_lost_step_for_done_is_refused(server, key):
-    server.break_("healthz", status(200, {key: "2.1.3"}))
-    with pytest.raises(UsageError, match=r"is Kubeflow Pipelines 2\.1\.3"):
-        connect(KubeflowSettings(), server.url, {})
-    for version in ("2.2.0", "2.16.1", "1a2b3c"):  # a build of one's own may have any name
-        server.fix()
-        server.break_("healthz", status(200, {key: version}))
-        assert connect(KubeflowSettings(), server.url, {})
+@pytest.mark.parametrize("is_ui", [True, False])
+def test_groups_need_a_backend_that_hands_outputs_from_one_to_another(server, is_ui):
+    server.is_ui = is_ui
+    with pytest.raises(UsageError, match=r"is Kubeflow Pipelines 2\.0\.5, and kubeflow\.groups is true"):
+        connect(KubeflowSettings(groups=True), server.url, {})
+    for version in ("2.5.0", "2.16.1", "1a2b3c"):  # a build of one's own may have any name
+        server.break_("healthz", status(200, {"tag_name": version}))
+        assert connect(KubeflowSettings(groups=True), server.url, {})

@@ -19,6 +19,7 @@ from pipeline.dag import Observed, Paths, create_pipeline
 from pipeline.settings import Settings, load_settings
 from pipeline.workloads import find_workload, with_features
 from runners.kubeflow.compiler import compile_pipeline, require_gpus
+from runners.kubeflow.run_steps import order_steps
 from tests.pipeline.test_own_steps import CHECK, CLEAN, MODULE
 
 PLATFORM = {
@@ -181,14 +182,66 @@ def test_dependencies_and_wiring_are_those_of_the_dag_on_one_machine(tasks):
             for name, source in artifacts.items()
             for output in [source["taskOutputArtifact"]["outputArtifactKey"]]
         }
-        assert inputs == local_inputs[step]
+        assert inputs - {("gate", "DataGate", "accepted_data")} == local_inputs[step]
         # The second event of an artifact that a step reads twice is refused by ML Metadata.
         assert len({(producer, output) for _, producer, output in inputs}) == len(inputs)
-        implied = {producer for _, producer, _ in inputs}
-        alone = set(map(find_step, task.get("dependentTasks", ())))
+        implied, alone = {producer for _, producer, _ in inputs}, set(task.get("dependentTasks", ()))
         assert implied | alone == expected[step]
         # The UI draws an edge for each.
         assert not implied & alone
+
+
+def resolve(source, group, spec):
+    """Returns the task and output of an input, through the inputs and outputs of groups."""
+    if "componentInputArtifact" in source:
+        outer = spec["root"]["dag"]["tasks"][group]
+        passed = outer["inputs"]["artifacts"][source["componentInputArtifact"]]["taskOutputArtifact"]
+        owner = spec["components"][passed["producerTask"]]
+        definitions = [owner["outputDefinitions"], spec["components"][group]["inputDefinitions"]]
+        assert all(passed["outputArtifactKey"] in each["artifacts"] for each in definitions)
+        [selector] = owner["dag"]["outputs"]["artifacts"][passed["outputArtifactKey"]]["artifactSelectors"]
+        return selector["producerSubtask"], selector["outputArtifactKey"]
+    return source["taskOutputArtifact"]["producerTask"], source["taskOutputArtifact"]["outputArtifactKey"]
+
+
+def test_each_step_reads_the_same_with_and_without_groups(spec, tmp_path):
+    grouped, _ = compile_documents(tmp_path, load_of_cluster(groups=True))
+    json_format.ParseDict(grouped, pipeline_spec_pb2.PipelineSpec())
+    groups, plain = grouped["root"]["dag"]["tasks"], spec["root"]["dag"]["tasks"]
+    sources_by_step = {}
+    for group in groups:
+        for name, task in grouped["components"][group]["dag"]["tasks"].items():
+            inputs = task.get("inputs", {})
+            sources = inputs.get("artifacts", {}).items()
+            sources_by_step[name] = {key: resolve(source, group, grouped) for key, source in sources}
+            assert inputs.get("parameters") == plain[name].get("inputs", {}).get("parameters")
+            names = {each.get("componentInputParameter") for each in inputs.get("parameters", {}).values()}
+            assert names - {None} <= groups[group]["inputs"].get("parameters", {}).keys()
+    assert sources_by_step == {
+        name: {
+            key: resolve(source, "", spec)
+            for key, source in task.get("inputs", {}).get("artifacts", {}).items()
+        }
+        for name, task in plain.items()
+    }
+    assert order_steps(grouped) == order_steps(spec)
+    earlier: set[str] = set()
+    for group in ("Data", "Train", "Edge", "Release"):
+        sources = groups[group]["inputs"].get("artifacts", {}).values()
+        producers = {source["taskOutputArtifact"]["producerTask"] for source in sources}
+        assert {*producers, *groups[group].get("dependentTasks", ())} <= earlier
+        assert bool(producers) == (group != "Data")
+        earlier.add(group)
+    assert groups.keys() == earlier
+
+
+def test_steps_behind_the_data_gate_need_its_output_and_not_only_its_end(spec, tasks):
+    """A gate whose pod was lost can count as done, without an output."""
+    for step in ("Transform", "ProductionModel"):
+        source = {"producerTask": "refused-if-red", "outputArtifactKey": "accepted_data"}
+        assert tasks[step]["inputs"]["artifacts"]["gate"] == {"taskOutputArtifact": source}
+        declared = spec["components"][step]["inputDefinitions"]["artifacts"]["gate"]
+        assert declared == spec["components"]["DataGate"]["outputDefinitions"]["artifacts"]["accepted_data"]
 
 
 def test_no_step_is_served_from_a_cache_and_all_but_push_and_gates_are_tried_again(tasks):
@@ -439,22 +492,22 @@ Count = create_container_component(
 """
 
 
-def test_a_component_of_ones_own_is_a_task_between_the_steps(tmp_path, monkeypatch):
+def test_a_component_of_ones_own_is_a_task_between_the_steps_in_its_group(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "own_task.py").write_text(MODULE + CONTAINER, encoding="utf-8")
     clean = {**CLEAN, "component": "own_task.Clean", "parameters": {"most": 1.0}}
     check = {**CHECK, "component": "own_task.Check"}
     count = {"component": "own_task.Count", "inputs": CLEAN["inputs"], "before": ["Trainer"]}
     own = ("steps", {"Clean": clean, "Check": check, "Count": count})
-    spec, platform = compile_documents(tmp_path, load_of_cluster(own))
+    spec, platform = compile_documents(tmp_path, load_of_cluster(own, groups=True))
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    tasks = spec["root"]["dag"]["tasks"]
-    cleaned = tasks["Clean"]["inputs"]
+    tasks = spec["components"]["Data"]["dag"]["tasks"]
+    cleaned, checked = tasks["Clean"]["inputs"], tasks["Check"]["inputs"]["artifacts"]
     assert cleaned["artifacts"]["examples"]["taskOutputArtifact"]["producerTask"] == "ExampleGen"
     assert cleaned["parameters"]["most"]["runtimeValue"]["constant"] == 1.0
-    assert "refused-if-red" in tasks["Check"]["dependentTasks"]
-    read = tasks["Trainer"]["inputs"]["artifacts"]["examples"]["taskOutputArtifact"]
-    assert read == {"producerTask": "Clean", "outputArtifactKey": "cleaned"}
+    assert checked["gate"]["taskOutputArtifact"]["producerTask"] == "refused-if-red"
+    trainer = spec["components"]["Train"]["dag"]["tasks"]["Trainer"]
+    assert trainer["inputs"]["artifacts"]["examples"] == {"componentInputArtifact": "Clean-cleaned"}
     command = spec["deploymentSpec"]["executors"]["Clean_executor"]["container"]["command"]
     assert json.loads(command[command.index("--own") + 1]) == dict.fromkeys(own[1], "own_task")
     container = spec["deploymentSpec"]["executors"]["Count_executor"]["container"]

@@ -1,4 +1,4 @@
-"""Steps that lost their pod or were never prepared, from answers of a real API server."""
+"""Steps that lost their pod and count as done on the cluster, from answers of a real API server."""
 
 import base64
 import gzip
@@ -14,12 +14,16 @@ from runners.kubeflow.run_steps import Step, is_settled, read_steps
 from tests.runners.kubeflow.server import STEPS, Story, end_at, status
 from tests.runners.kubeflow.test_run_steps import ANSWERS, read_answer
 from tests.runners.kubeflow.test_runs import (
+    LAUNCHER,
+    OUTCOMES,
     PUSHED,
     fail,
     fail_at,
     get_run,
     make_log,
     make_logs,
+    shows,
+    succeed,
 )
 
 NO_MODEL = (
@@ -30,7 +34,10 @@ NO_MODEL = (
     'producer_task:"Trainer" output_artifact_key:"model"}: cannot find output artifact key "model" in'
     ' producer task "Trainer"\n'
 )
+ASKED_TO_STOP = fail("the pod was asked to stop (SIGTERM) before the step was done.")
 ALL_DONE = make_logs(**dict.fromkeys(STEPS, Outcome("done", reasons=("It took 3.0 s.",))))
+LOST_TRAINER = end_at("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": NO_MODEL})
+LOST_LAST_STEP = succeed(logs={**ALL_DONE, **make_logs(ReleaseGate=ASKED_TO_STOP)})
 
 
 def replay(server, name, is_packed=False):
@@ -56,13 +63,95 @@ def replay(server, name, is_packed=False):
     return read_answer(name)[0]
 
 
-@pytest.mark.parametrize("name", ["pushed", "held", "trainer_failed"])
+@pytest.mark.parametrize("name", ["pushed", "held", "trainer_failed", "counted_as_done"])
 def test_the_steps_of_a_run_whose_workflow_is_packed_are_read_from_its_nodes(server, name):
     whole = replay(server, name, is_packed=True)
     run = connect(KubeflowSettings(), server.url, {}).get_run(whole.run_id)
     assert is_settled(run)
     steps = ["ExampleGen", "Trainer", "Pusher", "ReleaseGate"]
     assert read_steps(run, steps) == read_steps(whole, steps)
+
+
+def test_a_lost_trainer_is_found_in_the_log_of_the_driver_that_missed_its_model(server):
+    run = replay(server, "counted_as_done")
+    step_names = ["Trainer", "Evaluator", "Pusher", "ReleaseGate"]
+    steps = read_steps(run, step_names)
+    assert [step.state for step in steps] == ["done", "failed", "waiting", "waiting"]
+    outcome = conclude(
+        connect(KubeflowSettings(), server.url, {}), run.run_id, run.state, steps, "shelf", None
+    )
+    assert outcome.reasons == ("Trainer was counted as done but left no model: its pod was lost.",)
+    assert (outcome.outcome, outcome.exit_code) == ("failed", 1)
+    assert f"edgeline kubeflow retry {run.run_id}" in outcome.do and "new run" in outcome.do
+
+
+@pytest.mark.parametrize(
+    ("story", "reason"),
+    [
+        (LOST_TRAINER, "Trainer was counted as done but left no model: its pod was lost."),
+        (LOST_LAST_STEP, "ReleaseGate was counted as done but had not ended"),
+        # The driver's log is gone, or is that of an unknown version.
+        (
+            end_at("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, **make_logs(Trainer=ASKED_TO_STOP)}),
+            "Trainer was counted as done but had not ended: its pod was lost.",
+        ),
+        # No node is red.
+        (
+            Story(
+                [("FAILED", dict.fromkeys(STEPS[:3], "SUCCEEDED"))],
+                logs={**ALL_DONE, "Trainer": f"{LAUNCHER}epoch 3\n"},
+            ),
+            "Trainer was counted as done but had not ended: its pod was lost.",
+        ),
+    ],
+    ids=["red", "green", "without the driver's log", "without a red node"],
+)
+def test_watch_names_the_lost_step_and_retry_makes_it_in_a_new_run_that_is_pushed(
+    server, edgeline, story, reason
+):
+    server.next_story = story
+    lost = edgeline("submit", "--wait")
+    assert lost.code == 1
+    assert reason in lost.out and shows("retry", get_run(server), lost.out)
+
+    server.next_story = PUSHED
+    again = edgeline("retry", get_run(server), "--wait")
+    assert again.code == 0, again.err
+    assert reason in again.err and "replaces it" in again.err
+    assert "Pushed version 7" in again.out
+    first, second = server.runs.values()
+    keys = ("experiment_id", "pipeline_version_reference", "runtime_config", "service_account")
+    assert {name: second[name] for name in keys} == {name: first[name] for name in keys}
+    assert not server.count(":retry")
+
+
+def test_retry_without_waiting_names_the_run_that_replaces_the_lost_one(server, edgeline):
+    server.next_story = LOST_TRAINER
+    edgeline("submit", "--wait")
+    lost = get_run(server)
+    result = edgeline("retry", lost, "--json")
+    _, new = server.runs
+    assert (result.code, result.json["run"]) == (0, new) and new in result.json["url"]
+    result = edgeline("retry", lost)
+    assert "with the same pipeline and settings: http" in result.out
+    assert shows("watch", list(server.runs)[-1], result.out)
+
+
+def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_its_spec(server, edgeline):
+    server.next_story = LOST_TRAINER
+    edgeline("submit", "--wait")
+    run = server.runs[get_run(server)]
+    [version] = server.versions.values()
+    del run["pipeline_version_reference"]
+    run["pipeline_spec"] = version["pipeline_spec"]
+    run["runtime_config"]["parameters"] = {"span": 7}
+    assert edgeline("retry", run["run_id"]).code == 0
+    retry = list(server.runs.values())[-1]
+    assert retry["pipeline_spec"] == version["pipeline_spec"]
+    assert retry["runtime_config"] == {
+        "pipeline_root": run["runtime_config"]["pipeline_root"],
+        "parameters": {"span": 7},
+    }
 
 
 @pytest.mark.parametrize(
@@ -72,7 +161,8 @@ def test_the_steps_of_a_run_whose_workflow_is_packed_are_read_from_its_nodes(ser
             "F1120 18:44:39.064541      12 main.go:76] KFP driver: failed: connection refused\n",
             "Pusher failed: KFP driver: failed: connection refused",
         ),
-        (NO_MODEL, "Pusher failed: KFP driver: "),
+        # Its input comes from no step.
+        (NO_MODEL.replace("Trainer", "Elsewhere"), "Pusher failed: KFP driver: "),
     ],
 )
 def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run(
@@ -103,6 +193,15 @@ def test_a_pod_that_was_asked_to_stop_is_lost_also_if_its_log_is_gone(server, ed
     assert "edgeline kubeflow retry" in result.out
 
 
+def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
+    logs = make_logs(Trainer=ASKED_TO_STOP, ReleaseGate=OUTCOMES["pushed"])
+    server.next_story = succeed(logs={**ALL_DONE, **logs})
+    edgeline("submit", "--wait")
+    result = edgeline("retry", get_run(server))
+    assert result.code == 1 and "has not failed" in result.err
+    assert len(server.runs) == 1
+
+
 def conclude_both(server, states, trainer, worker):
     """Returns the outcome of a run whose Trainer has a second pod, from the logs of both."""
     outcomes = {"Trainer": trainer, "Trainer-worker-1": worker}
@@ -127,3 +226,10 @@ def test_each_failed_pod_of_a_training_has_its_reason(server):
         "Trainer-worker-1 failed: The disk is full.",
     )
     assert "retry run-1" in outcome.do and "Free some space." in outcome.do
+
+
+def test_a_second_pod_that_was_lost_and_counts_as_done_is_named(server):
+    missed = fail("Worker 1 of the training can no longer be reached.")
+    outcome = conclude_both(server, ("failed", "done"), trainer=missed, worker=ASKED_TO_STOP)
+    assert outcome.reasons == ("Trainer-worker-1 was counted as done but had not ended: its pod was lost.",)
+    assert "a new run" in outcome.do
