@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 
-class LogCountRatios(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class LogCountRatios(TransformerMixin, BaseEstimator):
     """Weights each n-gram by the logarithm of its share in a class to that in the others.
 
     A linear model on these is NBSVM: short texts tell too little for weights that are learned alone.

@@ -46,7 +46,7 @@ _WINDOWS = """
     # The time of a group is divided into blocks of this many hours: no example crosses the end of one.
     block_hours: {data.block_hours}"""
 _LEVELS = """
-    # Of photos of 16 bits, these levels become 0 and 255; others are clipped.
+    # These levels of 16-bit photos become 0 and 255; others are clipped.
     levels: [{}, {}]"""
 # Those of `kind: sensor`.
 _READINGS = 16
