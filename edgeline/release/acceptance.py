@@ -1,11 +1,14 @@
 """Checks that phones would accept a release after those that they have seen."""
 
+import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import parse_time
 from edgeline.release.history import Differing, read_history
-from edgeline.release.layout import Store, open_folder
+from edgeline.release.layout import PREPROCESSING, Store, open_folder
 from edgeline.release.manifest import Manifest
 from edgeline.release.releases import Release, find_lowest_epoch, read_newest_readable, releases
 from edgeline.release.signing import KEY_VARIABLE, Keys
@@ -26,15 +29,22 @@ def check_writer(root: Store, model: str, keys: Keys) -> None:
         open_state(folder, model, **keys).check_clock(None)
 
 
-def check_push(root: Store, model: str, epoch: int, signed: bool, percent: float | None = None) -> None:
-    """Refuses a push that phones would refuse.
+def check_push(
+    root: Store,
+    model: str,
+    epoch: int,
+    signed: bool,
+    percent: float | None = None,
+    contract: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuses a push that phones would refuse, or that apps cannot feed.
 
-    `epoch` is its rollback epoch, `signed` tells whether a key is set, and `percent` is its share of phones
-    if it begins as a canary.
+    `epoch` is its rollback epoch, `signed` tells whether a key is set, `percent` is its share of phones
+    if it begins as a canary, and `contract` the content of its preprocessing.json, if that is known yet.
 
     Raises:
-        PushRefused: The epoch is lower than that of production, or higher and it begins as a canary; or
-            production is signed and this push is not.
+        PushRefused: The epoch is lower than that of production, or higher and it begins as a canary;
+            production is signed and this push is not; or it reads another kind of example than production.
         EdgelineError: The store cannot be read.
     """
     newest = read_newest_readable(root, model)
@@ -53,6 +63,8 @@ def check_push(root: Store, model: str, epoch: int, signed: bool, percent: float
         )
     if percent and newest:
         check_canary(newest[-1], epoch)
+    if contract and newest:
+        _check_kind(newest[-1], contract)
 
 
 def check_push_early(root: Store, model: str, epoch: int, signed: bool, percent: float | None = None) -> str:
@@ -64,6 +76,21 @@ def check_push_early(root: Store, model: str, epoch: int, signed: bool, percent:
     except (EdgelineError, OSError) as error:
         return str(error)
     return ""
+
+
+def _check_kind(production: Release, contract: Mapping[str, Any]) -> None:
+    """Raises PushRefused if a release of this contract reads another kind of example than production."""
+    try:
+        before = json.loads(production.read(PREPROCESSING)).get("kind")
+    except (EdgelineError, ValueError):
+        return  # it is damaged, which a new release repairs
+    if contract.get("kind") != before:
+        raise PushRefused(
+            f"{production.model} in production reads examples of the kind {before}, and this model"
+            f" those of the kind {contract.get('kind')}.",
+            "An app that feeds the one has nothing to give to the other. Nothing was pushed.",
+            "Change `name` in workload.yaml, so that it is a model of its own, or push to another place.",
+        )
 
 
 def check_canary(production: Release, epoch: int) -> None:

@@ -110,7 +110,8 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
     with open_for_writing(place, f"Pushing {model} to {place}", model, key, candidate.trusted_keys) as writer:
         folder, state = writer
         released = of_releases(place, folder)
-        check_push(released, model, candidate.rollback_epoch, key is not None, percent)
+        contract = candidate.preprocessing
+        check_push(released, model, candidate.rollback_epoch, key is not None, percent, contract)
         last, version = state.last, state.choose_next_version(folder)
         if last and last.candidate:
             raise _make_open_error(model, last.to_version, last.candidate)

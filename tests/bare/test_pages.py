@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +33,7 @@ UNTYPED = {
 FILLED_IN = {
     r"s3://(?:bucket|BUCKET)/push": "workspace/push",
     r"\bDIR\b": "workspace/sample",
-    r"(rollout|promote|reproduce) [35]": r"\1 2",
+    r"(rollout|promote|reproduce|bench) [35]": r"\1 2",
     r"--set data\.until=span-00012": "--set data.until=span-00008 --set push.key=next/edgeline.key.pem",
     r"span-00012": "span-00001",
     r"max_trials=12": "max_trials=2",
@@ -70,7 +71,7 @@ def list_commands():
     for page in sorted(PAGES, key=place):
         for line in SHELL.findall(read_page(page)):
             command = line.partition(" #")[0].strip()
-            # Each page has its own `my_data`.
+            # Each page has its own `my_data`, and each of these a model of another kind.
             commands.setdefault((command, page if "my_data" in command else ""), (page, command))
     return sorted(commands.values(), key=lambda each: bool(OWN_DATA.search(each[1])))
 
@@ -105,14 +106,13 @@ def test_each_command_of_readme_and_docs_works_as_it_is_typed(capsys):
         assert any(re.search(pattern, command) for _, command in commands), pattern
     type_in_shell("make setup && .venv/bin/python -m tests.bare.reader").check_returncode()
 
-    wrong = []
-    last_page = ""
+    wrong, data = [], ""
     for page, command in commands:
         if any(re.search(pattern, command) for pattern in UNTYPED):
             continue
-        if page != last_page and "docs/start" in page:
-            type_in_shell("rm -rf my_data", KEEP="1")
-        last_page = page
+        if "docs/start" in page:
+            data = f"{Path(page).stem}_data"
+        command = command.replace("my_data", data)
         for pattern, value in FILLED_IN.items():
             command = re.sub(pattern, value, command)
         for pattern, before in BEFORE.items():

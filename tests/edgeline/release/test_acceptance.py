@@ -101,6 +101,14 @@ def test_no_unsigned_release_is_pushed_over_signed_production(root, push):
         store.check_push(root, "shelf", 0, signed=False)
 
 
+def test_no_model_of_texts_is_pushed_over_one_of_photos(root, push):
+    push("one", preprocessing={"kind": "image"})
+    push("two", preprocessing={"kind": "image", "image_size": 32})
+    with pytest.raises(UsageError, match=r"reads examples of the kind image, .* of the kind tokens"):
+        push("three", preprocessing={"kind": "tokens"})
+    assert store.current(root, "shelf").version == 2
+
+
 def test_a_rollback_to_a_release_that_some_phones_refuse_is_a_warning(root, push, caplog):
     push("one")
     age(root, 1)
