@@ -106,7 +106,7 @@ def test_each_command_of_readme_and_docs_works_as_it_is_typed(capsys):
         assert any(re.search(pattern, command) for _, command in commands), pattern
     type_in_shell("make setup && .venv/bin/python -m tests.bare.reader").check_returncode()
 
-    wrong, data = [], ""
+    wrong, data = [], "my_data"
     for page, command in commands:
         if any(re.search(pattern, command) for pattern in UNTYPED):
             continue
