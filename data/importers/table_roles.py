@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from data.importers.changed_columns import Change, ColumnsChanged
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
 from data.importers.table_file import (
     AS_CATEGORY,
@@ -31,7 +32,7 @@ from data.importers.workload_files import (
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
 from edgeline.records.columns import ISO, NUMBERS, Column
-from edgeline.tables.files import Table
+from edgeline.tables.files import Table, find_near
 
 _EARLIER = f"is of an import before there was a {TABLE}"
 
@@ -49,6 +50,10 @@ class Named:
     sheet: str = ""
     encoding: str = ""
     add: tuple[str, ...] = ()  # columns that earlier spans do not have, for a model from now on
+    renamed: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the names that columns of earlier spans have now
+    dropped: tuple[str, ...] = ()  # columns of earlier spans whose cells are missing from now on
 
 
 @dataclass(frozen=True)
@@ -230,7 +235,7 @@ def _check_chosen(data_dir: Path, file: TableFile, chosen: Mapping[str, str]) ->
 def find_roles(table: Table, roles: Roles, earlier: Roles | None) -> Roles:
     """Returns the roles with the group that texts of earlier spans have, if the table has that column.
 
-    Raises UsageError if the table lacks a column that a run reads.
+    Raises ColumnsChanged if the table lacks a column that a run reads.
     """
     own = earlier or Roles("")
     if roles.text and not roles.group and own.group in table.header:
@@ -240,9 +245,8 @@ def find_roles(table: Table, roles: Roles, earlier: Roles | None) -> Roles:
         # A span has the group of a text under one name, whatever column it came from.
         is_read = not roles.text or (role == GROUP and not roles.group)
         if is_read and column and column not in table.header:
-            raise UsageError(
-                f"{table.shown} has no column {column}, the {role} of earlier spans.",
-                f"A run reads the {role} from the same column each week.",
-                "Add or rename it, or import into a folder of its own.",
-            )
+            near = find_near([column], table.header)
+            others = [name for name in table.header if name not in near]
+            change = Change(column, "", [*near, *others], near[0] if near else "", is_needed=True)
+            raise ColumnsChanged(table.shown, [change])
     return roles

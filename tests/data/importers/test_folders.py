@@ -254,7 +254,7 @@ def test_folders_and_photos_that_cannot_be_read_are_refused_counted_and_named(tm
             path.chmod(0o755)
     for line in lines[:2]:
         assert line.startswith("DataRefused") and "cannot be read (Permission denied)" in line
-    assert f"{data_dir}/span-00001 holds 1 new photos: 1 a." in lines
+    assert f"{data_dir}/span-00001 holds 1 new photo: 1 a." in lines
     assert "2 refused as unreadable-folder: a/deep; b." in lines
     assert "2 refused as unreadable: a/4.jpg; a/list/5.jpg." in lines
 
