@@ -80,11 +80,14 @@ def check_changes(table: TableProfile, file: TableFile) -> None:
     entries = {name: entry for name, entry in file.columns.items() if entry.role != LEAVE_OUT}
     new = [name for name in table.columns if name and name not in entries]
     changes = list[Change]()
-    for name in sorted(entries.keys() - table.columns.keys()):
-        alike = [other for other in new if bool(table.forms[other]) == bool(entries[name].form)]
-        near = find_near([name], new) or (alike if len(alike) == 1 else [])
-        others = [other for other in new if other not in near]
-        changes.append(Change(name, candidates=[*near, *others], guess=near[0] if near else ""))
+    missing = sorted(entries.keys() - table.columns.keys())
+    near = {name: find_near([name], new) for name in missing}
+    left = [name for name in new if [name] not in near.values()]
+    for name in missing:
+        alike = [other for other in left if bool(table.forms[other]) == bool(entries[name].form)]
+        likely = near[name] or (alike if len(alike) == 1 else [])
+        others = [other for other in new if other not in likely]
+        changes.append(Change(name, candidates=[*likely, *others], guess=likely[0] if likely else ""))
 
     for column in file.numbers.values():
         if column.name not in table.columns or column.name in {change.column for change in changes}:
