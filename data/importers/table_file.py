@@ -23,12 +23,14 @@ from edgeline.store.locations import read_bytes
 
 TABLE = "table.yaml"
 VERSION = 1
-# The roles of a column. A model reads numbers, dates (by their parts) and categories, or else one text alone.
-ROLES = (LABEL, GROUP, TIME, TEXT, AS_NUMBER, AS_DATE, AS_CATEGORY, LEAVE_OUT) = (
+# The roles of a column. A model reads numbers, dates (by their parts) and categories, or else one text or
+# photo alone. The group of a photo is its session.
+ROLES = (LABEL, GROUP, TIME, TEXT, PHOTO, LANE, SPLIT, AS_NUMBER, AS_DATE, AS_CATEGORY, LEAVE_OUT) = (
     *("label", "group", "time", "text"),
+    *("photo", "lane", "split"),
     *("number", "date", "category", "leave out"),
 )
-_ONCE = (LABEL, GROUP, TIME, TEXT)
+_ONCE = (LABEL, GROUP, TIME, TEXT, PHOTO, LANE, SPLIT)
 _TOP = ("version", "source", "readings", "columns")
 _MOST_BYTES, _MOST_READINGS, _MOST_MISTAKES = 2**25, 4096, 50
 _HEADER = """\
@@ -90,6 +92,11 @@ class TableFile:
 
     def _find(self, role: str) -> str:
         return next((name for name, entry in self.columns.items() if entry.role == role), "")
+
+    @property
+    def names_photos(self) -> bool:
+        """Whether it is of a manifest, which names photos."""
+        return bool(self._find(PHOTO))
 
     @cached_property
     def numbers(self) -> Mapping[str, Column]:
@@ -356,7 +363,7 @@ class _Reader:
         roles = {entry.role for entry in file.columns.values()}
         if LABEL not in roles:
             self._mistakes.append((1, "no column has the role label"))
-        if not roles & {TEXT, AS_NUMBER, AS_DATE, AS_CATEGORY}:
+        if not roles & {TEXT, PHOTO, AS_NUMBER, AS_DATE, AS_CATEGORY}:
             self._mistakes.append((1, "no column has a role from which a model learns"))
         for name, entry in file.columns.items():
             faults = _list_faults(entry, roles)
@@ -392,3 +399,7 @@ def _list_faults(entry: ColumnEntry, roles: Collection[str]) -> Iterator[str]:
         yield "an age needs a column with the role time"
     if TEXT in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TIME):
         yield f"a {entry.role} is not read beside texts"
+    if PHOTO in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TEXT):
+        yield f"a {entry.role} is not read beside photos"
+    if PHOTO not in roles and entry.role in (LANE, SPLIT):
+        yield f"a {entry.role} is one of photos"

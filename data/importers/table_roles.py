@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.importers.changed_columns import Change, ColumnsChanged
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
+from data.importers.known_rows import list_columns
 from data.importers.table_file import (
     AS_CATEGORY,
     AS_DATE,
@@ -29,8 +30,9 @@ from data.importers.workload_files import (
     read_schema,
     read_workload,
 )
-from data.spans.layout import find_spans
-from edgeline.errors import UsageError
+from data.spans.layout import find_spans, find_usable_spans
+from edgeline.errors import DataRefused, UsageError
+from edgeline.labels import format_count, join_names
 from edgeline.records.columns import ISO, NUMBERS, Column
 from edgeline.tables.files import Table, find_near
 
@@ -77,6 +79,7 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
         check_kind(data_dir, f"{src} has texts", "text")
     else:
         check_kind(data_dir, f"{src} has rows", "table", "sensor")
+    _check_spans(data_dir, named.roles)
     file = read_table_file(data_dir)
     own, roles = _find_earlier_roles(data_dir, file), named.roles
     if own and not roles.text:
@@ -97,6 +100,22 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
     return named, Earlier(not find_spans(data_dir), labels, file, own)
 
 
+def _check_spans(data_dir: Path, roles: Roles) -> None:
+    """Refuses a folder whose spans no import of such a table wrote. Raises DataRefused."""
+    spans = find_usable_spans(data_dir)
+    if not spans or any((data_dir / name).exists() for name in (WORKLOAD, SCHEMA, TABLE)):
+        return
+    names = list_columns(data_dir)
+    if "photo" in names or not {*(("text", "label") if roles.text else roles.columns)} <= names:
+        have = f"the columns {join_names(sorted(names), 8)}" if names else "no table"
+        raise DataRefused(
+            f"{data_dir} has {format_count(len(spans), 'span')} that no import wrote, as a sample has:"
+            f" {spans[-1].name} has {have}.",
+            "A run reads all spans of a folder in the same way.",
+            "Import into a folder of its own, with --data DIR.",
+        )
+
+
 def read_roles(data_dir: Path) -> Roles | None:
     """Returns the columns that have a role by a folder's `TABLE`, or else by its workload.
 
@@ -107,7 +126,7 @@ def read_roles(data_dir: Path) -> Roles | None:
 
 def _find_earlier_roles(data_dir: Path, file: TableFile | None) -> Roles | None:
     if file:
-        return file.roles
+        return None if file.names_photos else file.roles
     columns = {f"{role}_column": str for role in (LABEL, GROUP, TIME, TEXT)}
     own = read_workload(data_dir, **columns)
     return Roles(*(own.get(name, "") for name in columns)) if own else None

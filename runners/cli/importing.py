@@ -202,12 +202,15 @@ def inspect_source(source: str, data: Path, options: ImportOptions, explain: str
 
     Returns sentences about it. Raises as `import_source` does, and UsageError for photos.
     """
+    from data.importers.manifest import SUFFIXES, inspect_manifest
     from data.importers.tables import inspect_table
     from runners.cli.asking import ask_kind
 
     with show_progress(f"inspecting {source}") as progress:
         on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
         options = _complete(source, data, options, progress if on_terminal else None)
+        if not options.label and Path(source).suffix.lower() in SUFFIXES and not explain:
+            return list(inspect_manifest(Path(source), data))
         if not options.label:
             raise UsageError(
                 f"{source} has photos.",

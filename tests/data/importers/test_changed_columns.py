@@ -3,10 +3,11 @@ import pytest
 
 from data.importers.changed_columns import ColumnsChanged
 from data.importers.table_file import read_table_file
+from data.sensors import generator as sensors
 from data.settings import DataSettings
 from data.spans.layout import find_spans
 from data.tables.source import open_source
-from edgeline.errors import UsageError
+from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.named import import_table
 from tests.data.importers.test_tables import load, open_workload, read_cells, write_table
 
@@ -111,3 +112,17 @@ def test_a_column_of_another_type_is_asked_about(folder):
 def test_an_option_for_a_column_that_is_not_there_is_refused(folder, options, message):
     with pytest.raises(UsageError, match=message):
         load(folder, make_week(1), name="b.csv", **options)
+
+
+@pytest.mark.parametrize("text", ["", "town"])
+def test_a_table_is_not_mixed_into_the_spans_of_a_sample(tmp_path, text):
+    sensors.generate(tmp_path / "data", weeks=2, per_week=400, seed=1, faults={})
+    with pytest.raises(DataRefused, match=r"data has 2 spans that no import wrote.*span-00002 has the"):
+        load(tmp_path, FIRST, text=text)
+    assert [span.number for span in find_spans(tmp_path / "data")] == [1, 2]
+
+
+def test_a_table_is_added_to_spans_with_its_columns_that_lack_their_files(folder):
+    for name in ("workload.yaml", "schema.pbtxt", "table.yaml"):
+        (folder / "data" / name).unlink()
+    assert load(folder, make_week(1), name="b.csv").span.number == 2
