@@ -5,10 +5,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from data.importers.bands import ONE_LABEL, suggest_bands
-from data.importers.clocks import CLOCKS, is_joined
+from data.importers.changed_columns import check_changes
+from data.importers.clocks import CLOCKS
 from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
 from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
+from data.importers.read_table import is_joined
 from data.importers.table_file import (
     AS_DATE,
     AS_NUMBER,
@@ -27,13 +29,13 @@ from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault, format_count, show_label
-from edgeline.records.columns import DECIMALS, FRACTION, ISO, NUMBERS, TIMES, join_unit, split_unit
-from edgeline.tables.files import find_near
+from edgeline.records.columns import DECIMALS, ISO, NUMBERS, TIMES
 
 _MOST_LABELS = 1_000
 # Numbers with more distinct values than this are taken for measurements, and not for classes.
 _MOST_NUMBERED_CLASSES = 20
 _UNREAD = f"{TABLE} does not have: --add {{}} takes it from now on"
+_GONE = "is missing after {}: remove `until` to read it again"
 # Returns the kind of a column, given its name, its first values and a guess: one of the verdicts on columns.
 Ask = Callable[[str, str, str], str]
 
@@ -79,6 +81,7 @@ class Described:
     guessed: tuple[tuple[str, str], ...] = ()  # columns nobody was asked about, each with its kind
     left_out: tuple[tuple[str, str], ...] = ()  # columns, each with why
     added: Mapping[str, ColumnEntry] = field(default_factory=dict)  # those that earlier spans do not have
+    changed: Mapping[str, ColumnEntry] = field(default_factory=dict)  # those that were renamed or dropped
     lacking: int = 0  # rows of earlier spans without them
 
 
@@ -194,40 +197,16 @@ def _make_entry(table: TableProfile, case: Case, verdict: str, why: str) -> Colu
 def check_week(table: TableProfile, file: TableFile) -> Described:
     """Checks that a table has the columns of a file, in forms that can be read as its own.
 
-    Returns the columns that are left out. Raises UsageError if a column is missing, and DataRefused if one of
-    numbers or times holds none, or has several forms.
+    Returns the columns that are left out. Raises ColumnsChanged if a column is missing, or one of numbers or
+    times holds none, and DataRefused if one has several forms.
     """
-    entries = {name: entry for name, entry in file.columns.items() if entry.role != LEAVE_OUT}
-    if missing := sorted(entries.keys() - table.columns.keys()):
-        near = find_near(missing[:1], sorted(table.columns.keys() - entries.keys()))
-        raise UsageError(
-            f"{table.shown} has no column {', '.join(missing)}, which earlier spans have.",
-            "A model reads the same columns each week.",
-            (f"If {near[0]} is {missing[0]}, rename it. Else add" if near else "Add")
-            + " it (its cells may be empty), or import another kind of table into a folder of its own.",
-        )
-    check_forms(table, file.roles.time, {name for name, entry in entries.items() if entry.form})
-    for column in file.numbers.values():
-        profile, form = table.columns[column.name], table.forms[column.name]
-        kind = _name_kind(column.form)
-        if profile.cells and _name_kind(form) != kind:
-            raise DataRefused(
-                f"The column {column.name} of {table.shown} cannot be read as {kind}, as in"
-                f" earlier spans: {max(profile.by_forms.values())[1]}.",
-                "All of its rows would be quarantined.",
-                "Write it in the format of the earlier spans.",
-            )
+    formed = {name for name, entry in file.columns.items() if entry.form and entry.role != LEAVE_OUT}
+    check_forms(table, file.roles.time, formed)
+    check_changes(table, file)
     entries = {name: ColumnEntry(reason=_UNREAD.format(name)) for name in table.columns} | {**file.columns}
     left_out = [(name, entries[name].reason) for name in table.columns if entries[name].role == LEAVE_OUT]
+    left_out += [(name, _GONE.format(e.until)) for name, e in file.columns.items() if e.until and not e.now]
     return Described(file, left_out=tuple(left_out))
-
-
-def _name_kind(form: str) -> str:
-    """Names what cells of a form are; those of one kind can be written in each other's form."""
-    if form in TIMES:
-        return "times"
-    base, unit = split_unit(form)
-    return join_unit("numbers", unit) if base in (*DECIMALS, FRACTION) else form
 
 
 def add_columns(

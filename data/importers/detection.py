@@ -7,6 +7,7 @@ from pathlib import Path
 from data.importers import manifest, tfrecords
 from data.importers.folders import find_photos, is_photo, list_visible, open_folders
 from data.importers.source import Source
+from data.importers.table_file import TableFile
 from edgeline.errors import DataRefused, UsageError
 
 _Paths = Sequence[Path]
@@ -17,14 +18,16 @@ _LAYOUTS = (
 )
 
 
-def find_source(src: Path, domain: Collection[str] = ()) -> Source:
-    """Detects the layout of a folder or file, and opens it; `domain` are the labels of earlier spans.
+def find_source(src: Path, domain: Collection[str] = (), file: TableFile | None = None) -> Source:
+    """Detects the layout of a folder or file, and opens it.
+
+    `domain` are the labels of earlier spans, and `file` says what the columns of a manifest are.
 
     Raises UsageError if it does not exist, or a label cannot be used, and DataRefused if no layout fits,
     several do, or it cannot be read.
     """
     try:
-        return _find_source(src, domain)
+        return _find_source(src, domain, file)
     except OSError as error:
         raise DataRefused(
             f"{error.filename or src} cannot be read ({error.strerror}).",
@@ -33,9 +36,9 @@ def find_source(src: Path, domain: Collection[str] = ()) -> Source:
         ) from None
 
 
-def _find_source(src: Path, domain: Collection[str]) -> Source:
+def _find_source(src: Path, domain: Collection[str], file: TableFile | None) -> Source:
     if src.is_file():
-        return _open_file(src, domain)
+        return _open_file(src, domain, file)
     if not src.exists():
         raise UsageError(f"{src} does not exist.", "There is nothing to import.", _LAYOUTS)
 
@@ -49,7 +52,7 @@ def _find_source(src: Path, domain: Collection[str]) -> Source:
     # The photos that a manifest lists may lie beside it.
     _check_one_manifest(src, manifests)
     if manifests and not records:
-        return manifest.open_manifest(manifests[0], domain)
+        return manifest.open_manifest(manifests[0], domain, file)
     with_photos = [folder for folder in folders if find_photos(folder)]
     _check_one_layout(src, manifests, records, loose, with_photos)
 
@@ -63,9 +66,9 @@ def _find_source(src: Path, domain: Collection[str]) -> Source:
     )
 
 
-def _open_file(src: Path, domain: Collection[str]) -> Source:
+def _open_file(src: Path, domain: Collection[str], file: TableFile | None) -> Source:
     if src.suffix.lower() in manifest.SUFFIXES:
-        return manifest.open_manifest(src, domain)
+        return manifest.open_manifest(src, domain, file)
     if tfrecords.is_tfrecord(src):
         return tfrecords.open_tfrecords([src])
     raise DataRefused(f"{src} is not named like a manifest or a TFRecord file.", _LAYOUTS)

@@ -22,6 +22,7 @@ from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, rea
 from data.importers.sessions import NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source
+from data.importers.table_file import TableFile, read_table_file, write_table_file
 from data.importers.workload_files import WORKLOAD, add_files, check_kind, read_schema
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.source import UNKNOWN_LANE
@@ -80,7 +81,8 @@ def import_photos(
     _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
     labels = {PhotoSpan.of(span): read_corrected(span) for span in find_usable_spans(data_dir)}
     earlier = KnownPhotos(labels)
-    source = find_source(src, {*earlier.labels, *in_schema})
+    file = read_table_file(data_dir)
+    source = find_source(src, {*earlier.labels, *in_schema}, file)
     report = ImportReport(src, source.layout)
 
     # The photos, which are written as they are read.
@@ -115,10 +117,14 @@ def import_photos(
     # The workload, and the report.
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
+    written: tuple[Path, ...] = ()
+    if source.columns and file is None:
+        written = (write_table_file(data_dir, TableFile(source.columns, str(src))),)
     levels = make_look.find_levels()
     report.written, report.new_labels = add_files(
         data_dir, schema, importer.list_labels(), "photo", levels=levels
     )
+    report.written += written
     report.added = {label: report.added[label] for label in sorted(report.added, key=_make_natural_key)}
     report.conflicts = importer.list_conflicts()
     report.conflicting = len(report.conflicts)

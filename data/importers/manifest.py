@@ -9,12 +9,28 @@ from typing import Any
 
 from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
+from data.importers.table_file import (
+    GROUP,
+    LABEL,
+    LANE,
+    LEAVE_OUT,
+    PHOTO,
+    SPLIT,
+    TABLE,
+    TIME,
+    ColumnEntry,
+    TableFile,
+    read_table_file,
+    write_table_file,
+)
 from edgeline.errors import DataRefused
 from edgeline.labels import NO_LABEL, format_count
+from edgeline.records.columns import ISO
 from edgeline.tables.rows import check_column_count, read_csv_rows, read_lines
+from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
-# The names that a column may have; the first one that is there counts.
+# The names that a column may have without a `table.yaml`; the first one that is there counts.
 _COLUMN_NAMES = {
     "photo": ("photo", "image", "path", "file", "filename", "file_name", "image_path", "filepath"),
     "label": ("label", "class", "category"),
@@ -23,6 +39,14 @@ _COLUMN_NAMES = {
     "captured_at": ("captured_at",),
     "split": ("split",),
 }
+_ROLES = {
+    "photo": PHOTO,
+    "label": LABEL,
+    "lane_id": LANE,
+    "session_id": GROUP,
+    "captured_at": TIME,
+    "split": SPLIT,
+}
 _KINDS: Mapping[type, str] = {list: "a list", tuple: "an object"}
 _KNOWN_NAMES = frozenset(name for names in _COLUMN_NAMES.values() for name in names)
 
@@ -30,17 +54,17 @@ _KNOWN_NAMES = frozenset(name for names in _COLUMN_NAMES.values() for name in na
 Record = tuple[int, Mapping[str, Any]]
 
 
-def open_manifest(manifest: Path, domain: Collection[str]) -> Source:
+def open_manifest(manifest: Path, domain: Collection[str], file: TableFile | None = None) -> Source:
     """Opens the photos that a manifest lists by paths relative to its folder.
 
-    Of several columns of labels, the first with a label of `domain` counts, else the first.
+    A `file` with a column of photos says what its columns are, else their names do. Of several columns of
+    labels, the first with a label of `domain` counts then, else the first.
 
     Raises DataRefused if it cannot be read as a manifest with columns for photo and label, and UsageError if
     a label or a split cannot be used, or a lane, session or time holds a control character.
     """
-    lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
-    records = list(_read_json(manifest) if lines else _read_csv(manifest))
-    columns = _find_columns(manifest, records, domain)
+    records = _read_records(manifest)
+    columns = _find_columns(manifest, records, domain, file.columns if file else {})
     cells = [_read_cells(manifest, line, record, columns) for line, record in records]
     return Source(
         f"a manifest ({manifest.name}, {format_count(len(cells), 'row')})",
@@ -48,7 +72,44 @@ def open_manifest(manifest: Path, domain: Collection[str]) -> Source:
         len(cells),
         searched=f"Missing photos were looked for in {manifest.parent} and its folder photos; the paths of"
         " others begin with their folder there, as in images/a.jpg.",
+        columns=_describe_columns(records, columns),
     )
+
+
+def inspect_manifest(manifest: Path, data_dir: Path) -> Iterator[str]:
+    """Writes what the columns of a manifest are as `table.yaml`, unless it is there; yields sentences.
+
+    Raises as `open_manifest` does.
+    """
+    file = read_table_file(data_dir)
+    source = open_manifest(manifest, (), file)
+    if file is None:
+        write_table_file(data_dir, TableFile(source.columns, str(manifest)))
+        yield f"{data_dir / TABLE} says what each column of {manifest} is: edit it before the import."
+    else:
+        yield f"{data_dir / TABLE} is there, and is not changed: {manifest} would be read as it says."
+    for name, entry in source.columns.items():
+        yield f"{name}: {entry.role}, as it {entry.reason}."
+
+
+def _read_records(manifest: Path) -> list[Record]:
+    lines = manifest.suffix.lower() in (".jsonl", ".ndjson")
+    return list(_read_json(manifest) if lines else _read_csv(manifest))
+
+
+def _list_names(records: Sequence[Record]) -> dict[str, None]:
+    return dict.fromkeys(name for _, record in records for name in record)
+
+
+def _describe_columns(records: Sequence[Record], columns: Mapping[str, str]) -> dict[str, ColumnEntry]:
+    """Returns what each column of a manifest is; `columns` are its own names by ours."""
+    entries = {
+        name: ColumnEntry(LEAVE_OUT, reason="is not read beside photos") for name in _list_names(records)
+    }
+    for column, own in columns.items():
+        reason = "is called so" if own in _COLUMN_NAMES[column] else "was named, or names photos"
+        entries[own] = ColumnEntry(_ROLES[column], ISO if column == "captured_at" else "", reason=reason)
+    return entries
 
 
 def _read_csv(manifest: Path) -> Iterator[Record]:
@@ -103,14 +164,21 @@ def _make_record(manifest: Path, line: int, pairs: Iterable[tuple[str, Any]]) ->
     return record
 
 
-def _find_columns(manifest: Path, records: Sequence[Record], domain: Collection[str]) -> dict[str, str]:
-    """Returns the manifest's own name for each of our columns that it has."""
-    present = dict.fromkeys(name for _, record in records for name in record)
-    columns = {
-        column: next(name for name in names if name in present)
-        for column, names in _COLUMN_NAMES.items()
-        if present.keys() & set(names)
-    }
+def _find_columns(
+    manifest: Path, records: Sequence[Record], domain: Collection[str], entries: Mapping[str, ColumnEntry]
+) -> dict[str, str]:
+    """Returns the manifest's own name for each of our columns that it has: by its entry, or else its name."""
+    present = _list_names(records)
+    named = {entry.role: (entry.now or name).lower() for name, entry in entries.items()}
+    columns = {column: named[role] for column, role in _ROLES.items() if named.get(role) in present}
+    others = present.keys() - {name.lower() for name in entries}
+    for column, names in _COLUMN_NAMES.items():
+        if column not in columns and others & {*names}:
+            columns[column] = next(name for name in names if name in others)
+    photos = [name for name in present if name in others and _names_photos(records, name)]
+    if photos:
+        columns.setdefault("photo", photos[0])
+
     missing = [
         f"{column} ({', '.join(_COLUMN_NAMES[column])})"
         for column in ("photo", "label")
@@ -120,13 +188,19 @@ def _find_columns(manifest: Path, records: Sequence[Record], domain: Collection[
         raise DataRefused(
             f"{manifest} has no column for the {' and the '.join(missing)}.",
             f"Its columns are {', '.join(map(ascii, present))}." if present else "It has no rows.",
-            "Rename the columns that hold the path of the photo and its label.",
+            "Rename the columns that hold the path of the photo and its label, or give them these roles in"
+            f" {TABLE} beside the spans.",
         )
-    for name in _COLUMN_NAMES["label"]:
+    for name in _COLUMN_NAMES["label"] if LABEL not in named else ():
         cells = (record.get(name) for _, record in records)
         if any(unicodedata.normalize("NFC", str(cell)).strip() in domain for cell in cells):
             return columns | {"label": name}
     return columns
+
+
+def _names_photos(records: Sequence[Record], name: str) -> bool:
+    cells = [str(record.get(name) or "") for _, record in records]
+    return any(cells) and all(not cell or Path(cell).suffix.lower() in PHOTO_SUFFIXES for cell in cells)
 
 
 def _read_cells(

@@ -3,10 +3,11 @@
 import errno
 import os
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.importers.table_file import ColumnEntry
 from data.photos.labels_file import MOST_BYTES
 from data.spans.source import SPLITS
 from edgeline.errors import UsageError
@@ -49,6 +50,7 @@ class Source:
     count: int | None  # the number of photos; None if it is unknown before reading
     label_order: tuple[str, ...] = ()  # in which the source numbers them; empty if it does not
     warnings: tuple[str, ...] = ()
+    columns: Mapping[str, ColumnEntry] = field(default_factory=dict)  # of a manifest, for `table.yaml`
     searched: str = ""  # where the photos that a manifest lists are looked for, in words
 
 

@@ -5,8 +5,8 @@ alone. `workload.yaml` and `schema.pbtxt` are made from it.
 
 The file has `version`, `source` (the name of the table that it was made from), `readings` (rows of a group in
 an example, if they are several), and `columns`: for each column of the table, by name, the fields of
-`ColumnEntry`. All its values are texts as written: `no`, `012` and `1e5` are words. A column that is new in a
-later week is added at the end by `add_columns`, which leaves the rest of the text as it is, comments too.
+`ColumnEntry`. All its values are texts as written: `no`, `012` and `1e5` are words. Columns that change in a
+later week are written by `write_columns`, which leaves the rest of the text as it is, comments too.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,12 +23,14 @@ from edgeline.store.locations import read_bytes
 
 TABLE = "table.yaml"
 VERSION = 1
-# The roles of a column. A model reads numbers, dates (by their parts) and categories, or else one text alone.
-ROLES = (LABEL, GROUP, TIME, TEXT, AS_NUMBER, AS_DATE, AS_CATEGORY, LEAVE_OUT) = (
+# The roles of a column. A model reads numbers, dates (by their parts) and categories, or else one text or
+# photo alone. The group of a photo is its session.
+ROLES = (LABEL, GROUP, TIME, TEXT, PHOTO, LANE, SPLIT, AS_NUMBER, AS_DATE, AS_CATEGORY, LEAVE_OUT) = (
     *("label", "group", "time", "text"),
+    *("photo", "lane", "split"),
     *("number", "date", "category", "leave out"),
 )
-_ONCE = (LABEL, GROUP, TIME, TEXT)
+_ONCE = (LABEL, GROUP, TIME, TEXT, PHOTO, LANE, SPLIT)
 _TOP = ("version", "source", "readings", "columns")
 _MOST_BYTES, _MOST_READINGS, _MOST_MISTAKES = 2**25, 4096, 50
 _HEADER = """\
@@ -40,6 +42,7 @@ _HEADER = """\
 #   of a date: {times}; cells without a form are names
 # - features, of a date: the part of it that each one has ({parts})
 # - missing: texts of the column that stand for a missing cell, beside the usual ones such as NA and -
+# - until: the last span whose table has the column; later ones have it as `now`, or no longer
 """
 
 
@@ -69,6 +72,10 @@ class ColumnEntry:
     missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
     reason: str = ""  # why it has this role, after its name, with the cells that show it
     since: str = ""  # the span that first has it; empty where all have it
+    until: str = (
+        ""  # the last span of a table that has it under its name; later ones have it empty, or as `now`
+    )
+    now: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,11 @@ class TableFile:
 
     def _find(self, role: str) -> str:
         return next((name for name, entry in self.columns.items() if entry.role == role), "")
+
+    @property
+    def names_photos(self) -> bool:
+        """Whether it is of a manifest, which names photos."""
+        return bool(self._find(PHOTO))
 
     @cached_property
     def numbers(self) -> Mapping[str, Column]:
@@ -138,8 +150,8 @@ def write_table_file(data_dir: Path, file: TableFile) -> Path:
     return data_dir / TABLE
 
 
-def add_columns(data_dir: Path, columns: Mapping[str, ColumnEntry]) -> None:
-    """Adds columns below the last one of the file of a data folder, in place of entries that leave them out.
+def write_columns(data_dir: Path, columns: Mapping[str, ColumnEntry]) -> None:
+    """Writes columns in place of their entries in the file of a data folder, or below the last one.
 
     All else that it has stays as it is written.
     """
@@ -147,14 +159,16 @@ def add_columns(data_dir: Path, columns: Mapping[str, ColumnEntry]) -> None:
     top = {key.value: value for key, value in _compose("".join(lines)).value}
     pairs = top["columns"].value
     indent = " " * pairs[0][0].start_mark.column
-    added = [f"{indent}{line}\n" for line in _format_yaml(_to_plain(columns)).splitlines()]
+    places = {key.value: (key.start_mark.line, _find_end(value)) for key, value in pairs}
     end = _find_end(pairs[-1][1])
     if not lines[end - 1].endswith("\n"):
         lines[end - 1] += "\n"
-    lines[end:end] = added
-    for key, value in reversed(pairs):
-        if key.value in columns:
-            del lines[key.start_mark.line : _find_end(value)]
+
+    # From the last line to the first, so that the numbers of lines before stay.
+    for name in sorted(reversed([*columns]), key=lambda name: places.get(name, (end, end)), reverse=True):
+        begin, behind = places.get(name, (end, end))
+        written = _format_yaml(_to_plain({name: columns[name]})).splitlines()
+        lines[begin:behind] = [f"{indent}{line}\n" for line in written]
     replace_file(data_dir / TABLE, "".join(lines).encode())
 
 
@@ -349,7 +363,7 @@ class _Reader:
         roles = {entry.role for entry in file.columns.values()}
         if LABEL not in roles:
             self._mistakes.append((1, "no column has the role label"))
-        if not roles & {TEXT, AS_NUMBER, AS_DATE, AS_CATEGORY}:
+        if not roles & {TEXT, PHOTO, AS_NUMBER, AS_DATE, AS_CATEGORY}:
             self._mistakes.append((1, "no column has a role from which a model learns"))
         for name, entry in file.columns.items():
             faults = _list_faults(entry, roles)
@@ -379,7 +393,13 @@ def _list_faults(entry: ColumnEntry, roles: Collection[str]) -> Iterator[str]:
         yield "a date needs features" if entry.role == AS_DATE else f"a {entry.role} has no features"
     if entry.missing and entry.role not in (AS_NUMBER, AS_DATE, LEAVE_OUT):
         yield f"a {entry.role} has no texts that stand for a missing cell"
+    if entry.now and not entry.until:
+        yield "a column with `now` needs `until`, the last span that has it under its name"
     if AGE in entry.features.values() and TIME not in roles:
         yield "an age needs a column with the role time"
     if TEXT in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TIME):
         yield f"a {entry.role} is not read beside texts"
+    if PHOTO in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TEXT):
+        yield f"a {entry.role} is not read beside photos"
+    if PHOTO not in roles and entry.role in (LANE, SPLIT):
+        yield f"a {entry.role} is one of photos"

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from data.importers.changed_columns import Change, ColumnsChanged
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
+from data.importers.known_rows import list_columns
 from data.importers.table_file import (
     AS_CATEGORY,
     AS_DATE,
@@ -28,10 +30,11 @@ from data.importers.workload_files import (
     read_schema,
     read_workload,
 )
-from data.spans.layout import find_spans
-from edgeline.errors import UsageError
+from data.spans.layout import find_spans, find_usable_spans
+from edgeline.errors import DataRefused, UsageError
+from edgeline.labels import format_count, join_names
 from edgeline.records.columns import ISO, NUMBERS, Column
-from edgeline.tables.files import Table
+from edgeline.tables.files import Table, find_near
 
 _EARLIER = f"is of an import before there was a {TABLE}"
 
@@ -49,6 +52,10 @@ class Named:
     sheet: str = ""
     encoding: str = ""
     add: tuple[str, ...] = ()  # columns that earlier spans do not have, for a model from now on
+    renamed: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the names that columns of earlier spans have now
+    dropped: tuple[str, ...] = ()  # columns of earlier spans whose cells are missing from now on
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
         check_kind(data_dir, f"{src} has texts", "text")
     else:
         check_kind(data_dir, f"{src} has rows", "table", "sensor")
+    _check_spans(data_dir, named.roles)
     file = read_table_file(data_dir)
     own, roles = _find_earlier_roles(data_dir, file), named.roles
     if own and not roles.text:
@@ -92,6 +100,22 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
     return named, Earlier(not find_spans(data_dir), labels, file, own)
 
 
+def _check_spans(data_dir: Path, roles: Roles) -> None:
+    """Refuses a folder whose spans no import of such a table wrote. Raises DataRefused."""
+    spans = find_usable_spans(data_dir)
+    if not spans or any((data_dir / name).exists() for name in (WORKLOAD, SCHEMA, TABLE)):
+        return
+    names = list_columns(data_dir)
+    if "photo" in names or not {*(("text", "label") if roles.text else roles.columns)} <= names:
+        have = f"the columns {join_names(sorted(names), 8)}" if names else "no table"
+        raise DataRefused(
+            f"{data_dir} has {format_count(len(spans), 'span')} that no import wrote, as a sample has:"
+            f" {spans[-1].name} has {have}.",
+            "A run reads all spans of a folder in the same way.",
+            "Import into a folder of its own, with --data DIR.",
+        )
+
+
 def read_roles(data_dir: Path) -> Roles | None:
     """Returns the columns that have a role by a folder's `TABLE`, or else by its workload.
 
@@ -102,7 +126,7 @@ def read_roles(data_dir: Path) -> Roles | None:
 
 def _find_earlier_roles(data_dir: Path, file: TableFile | None) -> Roles | None:
     if file:
-        return file.roles
+        return None if file.names_photos else file.roles
     columns = {f"{role}_column": str for role in (LABEL, GROUP, TIME, TEXT)}
     own = read_workload(data_dir, **columns)
     return Roles(*(own.get(name, "") for name in columns)) if own else None
@@ -230,7 +254,7 @@ def _check_chosen(data_dir: Path, file: TableFile, chosen: Mapping[str, str]) ->
 def find_roles(table: Table, roles: Roles, earlier: Roles | None) -> Roles:
     """Returns the roles with the group that texts of earlier spans have, if the table has that column.
 
-    Raises UsageError if the table lacks a column that a run reads.
+    Raises ColumnsChanged if the table lacks a column that a run reads.
     """
     own = earlier or Roles("")
     if roles.text and not roles.group and own.group in table.header:
@@ -240,9 +264,8 @@ def find_roles(table: Table, roles: Roles, earlier: Roles | None) -> Roles:
         # A span has the group of a text under one name, whatever column it came from.
         is_read = not roles.text or (role == GROUP and not roles.group)
         if is_read and column and column not in table.header:
-            raise UsageError(
-                f"{table.shown} has no column {column}, the {role} of earlier spans.",
-                f"A run reads the {role} from the same column each week.",
-                "Add or rename it, or import into a folder of its own.",
-            )
+            near = find_near([column], table.header)
+            others = [name for name in table.header if name not in near]
+            change = Change(column, "", [*near, *others], near[0] if near else "", is_needed=True)
+            raise ColumnsChanged(table.shown, [change])
     return roles

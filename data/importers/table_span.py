@@ -13,7 +13,7 @@ from data.importers.column_kinds import Described
 from data.importers.curated_schema import build_table_schema, build_text_schema
 from data.importers.import_report import TableReport
 from data.importers.known_rows import count_relabelled, digest_row, find_known_rows
-from data.importers.table_file import TABLE, TableFile, add_columns, write_table_file
+from data.importers.table_file import TABLE, ColumnEntry, TableFile, write_columns, write_table_file
 from data.importers.table_profile import TableProfile, read_labelled
 from data.importers.table_remarks import remark_on_rows
 from data.importers.workload_files import WORKLOAD, add_files, list_passing, write_features
@@ -103,6 +103,9 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
     # The new columns, and the new rows.
     if described.added:
         remarks.append(_add_columns(data_dir, plan))
+    if described.changed:
+        write_columns(data_dir, described.changed)
+        remarks += _describe_changed(described.changed)
     span = add_span(data_dir, fill) if count < profile.rows else None
     return TableReport(
         source=table.shown,
@@ -131,10 +134,17 @@ def _add_columns(data_dir: Path, plan: Plan) -> str:
     numbers = {name: column for name, column in file.numbers.items() if column.name in added}
     categories = [name for name in file.categories if name in added]
     write_features(data_dir, numbers, categories, plan.settings.readings, since)
-    add_columns(data_dir, added)
+    write_columns(data_dir, added)
     names = join_names(sorted(added))
     rows = format_count(plan.described.lacking, "row")
     return f"A model reads {names} from {since} on; {rows} of the spans before are without."
+
+
+def _describe_changed(changed: Mapping[str, ColumnEntry]) -> Iterator[str]:
+    """Yields what a table calls columns of earlier spans, and which it lacks."""
+    for name, entry in changed.items():
+        what = f"is called {entry.now}" if entry.now else "is missing"
+        yield f"{name} {what} in tables after {entry.until}, as {TABLE} says."
 
 
 def _lay_out_texts(profile: TableProfile, plan: Plan) -> _Layout:

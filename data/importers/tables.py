@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data.importers.clocks import DatedTable
+from data.importers.changed_columns import describe_changes, read_as_before
 from data.importers.column_kinds import (
     Ask,
     Described,
@@ -143,7 +143,7 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     named = replace(named, chosen=chosen)
 
     # The source, and the first pass over its rows.
-    table = _open_source(src, scratch, named)
+    table = read_as_before(_open_source(src, scratch, named), named, earlier.file)
     roles = find_roles(table, named.roles, earlier.roles)
     named = replace(named, roles=roles)
     _check_names(table, named, earlier)
@@ -172,6 +172,8 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     else:
         described = check_week(profile, earlier.file)
         named, described = _add_columns(data_dir, profile, named, described, ask)
+    if earlier.file:
+        described = replace(described, changed=describe_changes(earlier.file, named, data_dir))
     check_spelling(table.shown, profile.labels, earlier.labels)
     return Week(table, profile, named, earlier, described, noun, shape)
 
@@ -197,7 +199,6 @@ def _open_source(src: str, scratch: Path, named: Named) -> Table:
     roles = named.roles
     columns = [*replace(roles, time="").columns, *roles.time.split("+")] if roles.time else roles.columns
     table = open_table(src, scratch, columns, named.query, named.sheet, named.encoding)
-    table = DatedTable.of(table, roles.time)
     if not named.roles.text and is_json(table.path):
         raise UsageError(
             f"{src} has JSON lines, but no column of texts is named.",

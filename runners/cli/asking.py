@@ -2,12 +2,16 @@
 
 import click
 
+from data.importers.changed_columns import Change, ColumnsChanged
 from data.importers.guesses import Guess
 from edgeline.cli.commands import retype_command
 from edgeline.cli.stdout import note
 from edgeline.errors import UsageError
 from edgeline.labels import join_names
 from runners.shared.progress import Progress
+
+# Answers about a column that changed, beside the names of others.
+_MISSING, _STOP = "missing", "stop"
 
 
 def ask_columns(guess: Guess, text: str, on_terminal: bool) -> tuple[str, str]:
@@ -32,6 +36,46 @@ def ask_columns(guess: Guess, text: str, on_terminal: bool) -> tuple[str, str]:
         f"A table or texts need a column to learn. {looks}. Columns: {join_names(guess.header, 30)}.",
         f"Run: {retype_command(*more, '--label', guess.label or 'COLUMN')}",
     )
+
+
+def ask_changes(changed: ColumnsChanged, progress: Progress | None) -> tuple[list[str], list[str]]:
+    """Asks what became of columns that earlier spans have; returns the values of --rename and of --drop.
+
+    Raises UsageError with the whole command and the guesses if there is no terminal to ask on, which has
+    `progress`, and `changed` itself for a column that is not to be dropped.
+    """
+    rename, drop = list[str](), list[str]()
+    for change in changed.changes:
+        answer = change.guess or ("NEW" if change.is_needed else _MISSING)
+        if progress:
+            with progress.pause():
+                answer = _ask_change(change)
+        if answer == _MISSING and not change.is_needed:
+            drop.append(change.column)
+        elif answer == _STOP:
+            raise changed
+        else:
+            rename.append(f"{change.column}={answer}")
+
+    if not progress:
+        words = [word for pair in rename for word in ("--rename", pair)]
+        words += [word for name in drop for word in ("--drop", name)]
+        command = retype_command(*words)
+        raise UsageError(changed.found.split("\n"), changed.why, f"{changed.do} If this fits, run: {command}")
+    return rename, drop
+
+
+def _ask_change(change: Change) -> str:
+    """Asks for the name that a column has now; it may be missing, or the import may stop."""
+    if change.cell:
+        question = f"{change.column} had numbers or times, and has {change.cell}. Is it missing from now on?"
+        answers = [_MISSING, _STOP]
+    else:
+        question = f"{change.column} is not in the table. What is it called now?"
+        answers = [*change.candidates, *([] if change.is_needed else [_MISSING]), _STOP]
+    default = change.guess or (_STOP if change.cell or change.is_needed else _MISSING)
+    answer: str = click.prompt(question, default=default, type=click.Choice(answers), err=True)
+    return answer
 
 
 def ask_kind(progress: Progress, name: str, values: str, guess: str) -> str:

@@ -2,12 +2,12 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from edgeline.tables.decoder_process import DecoderProcess
     from pipeline.settings import Settings
 
+_Result = TypeVar("_Result")
+
 # The options of a table or of texts: what each value is, and what it is for.
 _NAMES = {
     "label": ("COLUMN", "the column of a table or of texts to learn"),
@@ -39,7 +41,12 @@ _KINDS = {
     "number": "a column of numbers, or of dates to learn from; may be repeated",
     "leave-out": "a column to hide from the model; may be repeated",
 }
-_ADD = "a column that earlier spans do not have, for the model from now on; may be repeated"
+# The options of columns that are not as in earlier spans.
+_CHANGES = {
+    "add": ("COLUMN", "a column that earlier spans do not have, for the model from now on; may be repeated"),
+    "rename": ("OLD=NEW", "the name that a column of earlier spans has from now on; may be repeated"),
+    "drop": ("COLUMN", "a column of earlier spans that is missing from now on; may be repeated"),
+}
 _SOURCES = (
     "photos: a folder per class, a .zip or .tar of it, a CSV or JSONL manifest, TFRecord files; a table: CSV,"
     " .xlsx, Parquet, TFRecords, or the URL of a database; texts: the same, or JSONL; what a phone's page"
@@ -66,6 +73,8 @@ class ImportOptions:
     number: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
     add: tuple[str, ...] = ()
+    rename: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
 
     def list_kinds(self) -> list[tuple[str, str]]:
         """Returns the options that name the kind of a column, each with the column."""
@@ -88,6 +97,8 @@ class ImportOptions:
             self.sheet,
             self.encoding,
             self.add,
+            _parse_renames(self.rename),
+            self.drop,
         )
 
     def list_words(self) -> list[str]:
@@ -117,11 +128,24 @@ IMPORT: Sequence[Decorator] = (
         type=click.Choice((",", ".")),
         help="the decimal separator, where the cells are ambiguous",
     ),
+    *(click.option(f"--{name}", multiple=True, metavar="COLUMN", help=text) for name, text in _KINDS.items()),
     *(
-        click.option(f"--{name}", multiple=True, metavar="COLUMN", help=text)
-        for name, text in {**_KINDS, "add": _ADD}.items()
+        click.option(f"--{name}", multiple=True, metavar=of, help=text)
+        for name, (of, text) in _CHANGES.items()
     ),
 )
+
+
+def _parse_renames(pairs: Sequence[str]) -> dict[str, str]:
+    for pair in pairs:
+        old, _, new = pair.partition("=")
+        if not old or not new:
+            raise UsageError(
+                f"--rename is {pair!r}.",
+                "It has the name of a column in earlier spans, and its name from now on.",
+                "Write it as --rename OLD=NEW.",
+            )
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def make_source_argument(required: bool) -> Decorator:
@@ -166,7 +190,11 @@ def import_source(
         settings = _load_settings(data / WORKLOAD)
         least, vocabulary = settings.gate.min_examples_per_class, settings.model.vocabulary
         ask = partial(ask_kind, progress) if on_terminal else None
-        return import_table(source, data, options.to_named(), least, vocabulary, ask)
+
+        def read(options: ImportOptions) -> "TableReport":
+            return import_table(source, data, options.to_named(), least, vocabulary, ask)
+
+        return _settle_changes(read, options, progress if on_terminal else None)
 
 
 def inspect_source(source: str, data: Path, options: ImportOptions, explain: str) -> Sequence[str]:
@@ -174,12 +202,15 @@ def inspect_source(source: str, data: Path, options: ImportOptions, explain: str
 
     Returns sentences about it. Raises as `import_source` does, and UsageError for photos.
     """
+    from data.importers.manifest import SUFFIXES, inspect_manifest
     from data.importers.tables import inspect_table
     from runners.cli.asking import ask_kind
 
     with show_progress(f"inspecting {source}") as progress:
         on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
         options = _complete(source, data, options, progress if on_terminal else None)
+        if not options.label and Path(source).suffix.lower() in SUFFIXES and not explain:
+            return list(inspect_manifest(Path(source), data))
         if not options.label:
             raise UsageError(
                 f"{source} has photos.",
@@ -187,7 +218,28 @@ def inspect_source(source: str, data: Path, options: ImportOptions, explain: str
                 f"Import it: `edgeline data import {shlex.quote(source)} --data {shlex.quote(str(data))}`.",
             )
         ask = partial(ask_kind, progress) if on_terminal and not explain else None
-        return list(inspect_table(source, data, options.to_named(), ask, explain))
+
+        def read(options: ImportOptions) -> Sequence[str]:
+            return list(inspect_table(source, data, options.to_named(), ask, explain))
+
+        return _settle_changes(read, options, progress if on_terminal else None)
+
+
+def _settle_changes(
+    read: Callable[[ImportOptions], _Result], options: ImportOptions, progress: Progress | None
+) -> _Result:
+    """Returns what `read` does, with the answers about columns that changed if it asks for any.
+
+    Raises UsageError with the whole command without `progress`, where there is no terminal to ask on.
+    """
+    from data.importers.changed_columns import ColumnsChanged
+    from runners.cli.asking import ask_changes
+
+    try:
+        return read(options)
+    except ColumnsChanged as changed:
+        rename, drop = ask_changes(changed, progress)
+    return read(replace(options, rename=(*options.rename, *rename), drop=(*options.drop, *drop)))
 
 
 def _import_photos(source: Path, data: Path) -> "ImportReport":

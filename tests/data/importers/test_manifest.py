@@ -6,7 +6,9 @@ import pytest
 
 from data.importers.detection import find_source
 from data.importers.importing import import_photos
+from data.importers.manifest import inspect_manifest
 from data.importers.source import RefusedPhoto
+from data.importers.table_file import read_table_file
 from data.photos.labels_file import read_labels
 from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.test_importing import write
@@ -134,3 +136,36 @@ def test_a_later_manifest_has_its_labels_where_earlier_ones_had_them(tmp_path, d
     import_photos(write_source(tmp_path, "m.csv", "photo,class\na.jpg,ok\nb.jpg,bad\n"), data_dir)
     src = write(tmp_path / "more", {"c.jpg": jpeg(seed=2), "m.csv": "photo,label,class\nc.jpg,1,bad\n"})
     assert import_photos(src, data_dir).added == {"bad": 1}
+
+
+def test_what_the_columns_of_a_manifest_are_is_written_and_read_by_later_weeks(tmp_path, data_dir):
+    write_source(tmp_path, "m.csv", "image,class,session,box\na.jpg,ok,s1,9\nb.jpg,bad,s2,9\n")
+    report = import_photos(tmp_path / "src", data_dir)
+    assert data_dir / "table.yaml" in report.written
+    roles = {name: entry.role for name, entry in read_table_file(data_dir).columns.items()}
+    assert roles == {"image": "photo", "class": "label", "session": "group", "box": "leave out"}
+
+    # A later week has a column of our name that no model reads, and one that was renamed in the file.
+    text = (data_dir / "table.yaml").read_text()
+    (data_dir / "table.yaml").write_text(
+        text.replace("  class:\n", "  class:\n    until: span-00001\n    now: kind\n")
+    )
+    photos = {"c.jpg": jpeg(seed=2), "d.jpg": jpeg(seed=3)}
+    src = write(tmp_path / "two", {**photos, "m.csv": "image,class,kind\nc.jpg,x,ok\nd.jpg,y,bad\n"})
+    assert import_photos(src, data_dir).added == {"ok": 1, "bad": 1}
+
+
+def test_a_person_names_the_columns_of_a_manifest_in_its_file(tmp_path, data_dir):
+    src = write_source(tmp_path, "m.csv", "shot,label,species\na.jpg,x,owl\nb.jpg,x,jay\n")
+    lines = list(inspect_manifest(src / "m.csv", data_dir))
+    assert (
+        "shot: photo, as it was named, or names photos." in lines
+        and "label: label, as it is called so." in lines
+    )
+    text = (data_dir / "table.yaml").read_text()
+    roles = {"label": ("label", "leave out"), "species": ("leave out", "label")}
+    for name, (old, new) in roles.items():
+        text = text.replace(f"  {name}:\n    role: {old}\n", f"  {name}:\n    role: {new}\n")
+    (data_dir / "table.yaml").write_text(text)
+    assert "is not changed" in next(iter(inspect_manifest(src / "m.csv", data_dir)))
+    assert import_photos(src, data_dir).added == {"owl": 1, "jay": 1}

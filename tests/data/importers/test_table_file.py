@@ -7,8 +7,8 @@ from data.importers.table_file import (
     ColumnEntry,
     Roles,
     TableFile,
-    add_columns,
     read_table_file,
+    write_columns,
     write_table_file,
 )
 from data.importers.table_roles import Named
@@ -48,7 +48,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
         read_table_file(tmp_path)
 
 
-def test_a_column_is_added_below_the_last_one_and_all_else_stays_as_it_is_written(tmp_path):
+def test_a_column_is_written_in_its_place_or_below_the_last_and_all_else_stays_as_it_is(tmp_path):
     (tmp_path / TABLE).write_text("""\
 version: 1  # of the file
 columns:
@@ -64,7 +64,7 @@ columns:
     # Nothing else.
 source: a.csv""")
     added = {"wind": ColumnEntry("number", "number", since="span-00003"), "no": ColumnEntry("category")}
-    add_columns(tmp_path, added)
+    write_columns(tmp_path, added)
     assert (
         (tmp_path / TABLE).read_text()
         == """\
@@ -72,14 +72,14 @@ version: 1  # of the file
 columns:
     # The label.
     y: {role: label}
-    # The town comes last.
-    town:
-        role: category
-        missing: []
     wind:
       role: number
       form: number
       since: span-00003
+    # The town comes last.
+    town:
+        role: category
+        missing: []
     'no':
       role: category
     # Nothing else.

@@ -175,11 +175,16 @@ def people_folder(tmp_path_factory):
     ("renamed", "more", "given", "message"),
     [
         ({"town": "city"}, {}, {}, "b.csv has no column town, which earlier spans have"),
-        ({"town": "TOWN"}, {}, {}, "If TOWN is town, rename it. Else add"),
+        ({"town": "TOWN"}, {}, {}, "Say what it is called with --rename OLD=NEW"),
         ({}, {}, {"group": "id"}, "have no column as group, not id.*Leave out --group"),
         ({}, {}, {"text": "id"}, "has texts, and .* has data of kind table"),
         ({}, {"stars": [*"12"] * 150}, {"label": "stars"}, "paid as label, not stars.*Pass --label paid"),
-        ({}, {"age": ["young"] * 300}, {}, "age of .* cannot be read as numbers.*'young' in .*b.csv"),
+        (
+            {},
+            {"age": ["young"] * 300},
+            {},
+            "age of .* cannot be read as in earlier spans: 'young' in",
+        ),
         ({}, {"paid": [" YES", " NO"] * 150}, {}, "earlier spans have '(yes|no)'"),
         ({}, {"paid": ["1", "0"] * 150}, {}, "has the labels [01], [01], and earlier spans no, yes"),
     ],
@@ -368,7 +373,7 @@ def test_numbers_with_a_unit_are_read_as_such_week_after_week_and_a_few_sizes_ar
     # Another unit, or none, is not taken for the first one.
     for other in ("{:.2f}g", "{:.2f}"):
         columns["{:.2f}kg"] = [other.format(value) for value in values]
-        with pytest.raises(DataRefused, match=r"kg of .* cannot be read as numbers in kg, as in earlier"):
+        with pytest.raises(UsageError, match=r"kg of .* cannot be read as numbers in kg, as in earlier"):
             load(tmp_path, columns | sizes | {"code": ["A4", "B2", "K40"] * 100})
 
 
@@ -740,7 +745,7 @@ def test_group_and_time_of_earlier_spans_are_those_of_later_ones_and_others_are_
     assert {row.group for row in rows} == {str(n) for n in range(33)}
     with pytest.raises(UsageError, match=r"column customer as group, not age.*Pass --group customer"):
         load(tmp_path, later, group="age")
-    with pytest.raises(UsageError, match=r"no column customer, the group of earlier spans.*Add or rename"):
+    with pytest.raises(UsageError, match=r"no column customer, which earlier spans have.*--rename OLD=NEW"):
         load(tmp_path, {"day": ["1"], "age": [2]}, name="c.csv")
 
 

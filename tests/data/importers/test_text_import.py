@@ -132,7 +132,7 @@ def test_the_author_of_earlier_weeks_is_the_group_of_later_ones_unless_another_c
     assert {row.group for row in source.rows(find_spans(tmp_path / "w")[1])} == {"dora", "emil"}
     renamed = write(tmp_path / "c.csv", [("r8", "good words", "good", "fay")])
     renamed.write_text(renamed.read_text().replace("author", "writer"))
-    with pytest.raises(UsageError, match=r"c\.csv has no column author, the group of earlier spans"):
+    with pytest.raises(UsageError, match=r"c\.csv has no column author, which earlier spans have"):
         import_table(renamed, tmp_path / "w", "stars", text="review")
     assert import_table(renamed, tmp_path / "w", "stars", "writer", text="review").rows == 1
 

@@ -9,7 +9,10 @@ import tarfile
 
 import pytest
 
+from data.importers.changed_columns import Change, ColumnsChanged
+from runners.cli import asking
 from runners.cli.main import main
+from runners.shared.progress import show_progress
 from tests.runners.cli.process import ROOT
 
 LINES = [f"{n};{'a good' if n % 2 else 'a very bad'} film, number {n} of all;{n % 2}" for n in range(60)]
@@ -31,6 +34,22 @@ def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, mor
     assert command[0].endswith("edgeline") and command[command.index("--text") + 1] == "body"
     assert main(command[1:]) == 0
     assert "60 texts" in capsys.readouterr().out
+
+
+def test_the_printed_command_about_columns_that_changed_works_as_it_is_typed(tmp_path, capsys):
+    data = ["--data", str(tmp_path / "data")]
+    for name, header in (("one", "size,mass,paid"), ("two", "size_cm,paid")):
+        rows = [f"{n * 7 % 13}.5,{n}.25,{n % 2}" for n in range(len(name), 60)]
+        rows = [row if name == "one" else row.replace(row.split(",")[1] + ",", "") for row in rows]
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]))
+    assert main(["data", "import", str(tmp_path / "one.csv"), "--label", "paid", *data]) == 0
+    assert main(["data", "import", str(tmp_path / "two.csv"), *data]) == 2
+    error = capsys.readouterr().err
+    assert "two.csv has no column mass, size, which earlier spans have." in error
+    command = shlex.split(error.partition("If this fits, run: ")[2].strip())
+    assert command[-4:] == ["--rename", "size=size_cm", "--drop", "mass"]
+    assert main(command[1:]) == 0
+    assert "size is called size_cm in tables after span-00001" in capsys.readouterr().out
 
 
 def test_all_columns_are_named_if_none_looks_like_a_label(tmp_path, capsys):
@@ -55,6 +74,28 @@ def test_a_question_on_a_terminal_has_the_guess_as_its_default(reviews, tmp_path
     assert process.returncode == 0 and "60 texts" in out
     assert "Which column should the model learn [stars]:" in questions
     assert "learned from the texts in body alone [Y/n]:" in questions
+
+
+@pytest.mark.parametrize(("cell", "guess"), [("", "size_cm"), ("'high' in a.csv:2", "stop")])
+def test_a_question_about_a_column_has_its_guess_as_the_default(monkeypatch, cell, guess):
+    asked = []
+
+    def prompt(question, default, type, err):
+        asked.append((question, default, type.choices))
+        return default
+
+    monkeypatch.setattr(asking.click, "prompt", prompt)
+    candidates = [] if cell else ["size_cm", "town"]
+    changed = ColumnsChanged("a.csv", [Change("size", cell, candidates, "" if cell else "size_cm")])
+    with show_progress("importing") as progress:
+        if cell:
+            with pytest.raises(ColumnsChanged):
+                asking.ask_changes(changed, progress)
+        else:
+            assert asking.ask_changes(changed, progress) == (["size=size_cm"], [])
+    assert [(default, [*choices]) for _, default, choices in asked] == [
+        (guess, [*candidates, "missing", "stop"])
+    ]
 
 
 @pytest.mark.parametrize(("column", "nearest"), [("Stars", "stars"), ("bodi", "body")])

@@ -187,7 +187,7 @@ def test_what_a_phone_exports_goes_to_the_data_of_its_model(tmp_path, command, r
     checked = "text,label,source,group\nIt broke,negative,phone,d\n"
     export(tmp_path / "from phone.zip", "films", texts_csv=checked)
     result = command("run", "from phone.zip")
-    assert result.code == 0 and "workspace/data/films/span-00002 holds 1 rows" in result.out
+    assert result.code == 0 and "workspace/data/films/span-00002 holds 1 row" in result.out
     assert runs[-1].data == Path("workspace/data/films")
     export(tmp_path / "b.zip", "other", texts_csv=checked)
     other = command("run", "b.zip")

@@ -1,0 +1,121 @@
+"""Columns that a later week's table lacks, calls otherwise, or has cells of another type in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.importers.read_table import ReadTable
+from data.importers.table_file import GROUP, LABEL, LEAVE_OUT, TEXT, TIME, ColumnEntry, TableFile
+from data.importers.table_profile import TableProfile
+from data.spans.layout import find_spans
+from edgeline.errors import UsageError
+from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES, join_unit, split_unit
+from edgeline.tables.files import Table, check_columns, find_near
+
+if TYPE_CHECKING:
+    from data.importers.table_roles import Named
+
+_KEPT = (LABEL, GROUP, TIME, TEXT)  # roles of columns that are never missing
+
+
+@dataclass(frozen=True)
+class Change:
+    """A column that is not as in earlier spans, with what it may be called now."""
+
+    column: str
+    cell: str = ""  # one of another type, with its place; empty if the column is not there
+    kind: str = ""  # the type of that column in earlier spans
+    candidates: Sequence[str] = ()  # columns that earlier spans do not have, the likeliest first
+    guess: str = ""  # the one that it probably is; empty for none
+    is_needed: bool = False  # whether it has to be there, as the label has
+
+
+class ColumnsChanged(UsageError):
+    """The refusal of a table whose columns changed, until a person says how."""
+
+    def __init__(self, shown: str, changes: Sequence[Change]) -> None:
+        found = list[str]()
+        if missing := [change.column for change in changes if not change.cell]:
+            found.append(f"{shown} has no column {', '.join(missing)}, which earlier spans have.")
+        for change in changes:
+            if change.cell:
+                read = f"cannot be read as {change.kind}, as in earlier spans: {change.cell}."
+                found.append(f"The column {change.column} of {shown} {read}")
+        super().__init__(
+            found,
+            "A model reads the same columns each week.",
+            "Say what it is called with --rename OLD=NEW, or that its cells are missing from this week on"
+            " with --drop COLUMN. Import another kind of table into a folder of its own.",
+        )
+        self.changes = changes
+
+
+def read_as_before(table: Table, named: "Named", file: TableFile | None) -> Table:
+    """Returns a table with the columns of earlier spans, by what a person named, and what `file` records.
+
+    Raises UsageError if a column was named that earlier spans or the table do not have, or that has to be.
+    """
+    entries = file.columns if file else {}
+    for option, name in [("rename", name) for name in named.renamed] + [("drop", n) for n in named.dropped]:
+        role = entries[name].role if name in entries else LEAVE_OUT
+        if role == LEAVE_OUT or (option == "drop" and role in _KEPT):
+            why = "no model reads that column" if role == LEAVE_OUT else f"it is the {role}"
+            raise UsageError(
+                f"--{option} {name}: {why}.",
+                "The option is for a column that earlier spans have, and that this week's table lacks.",
+                "Leave out the option.",
+            )
+    check_columns(table, list(named.renamed.values()))
+    own = {name: entry.now for name, entry in entries.items() if entry.now in table.header and entry.now}
+    gone = [name for name, entry in entries.items() if entry.until and not entry.now]
+    own |= named.renamed
+    return ReadTable.of(table, named.roles.time, own, [*gone, *named.dropped])
+
+
+def check_changes(table: TableProfile, file: TableFile) -> None:
+    """Refuses a table that lacks columns of a file, or has cells of another type in them.
+
+    Raises ColumnsChanged.
+    """
+    entries = {name: entry for name, entry in file.columns.items() if entry.role != LEAVE_OUT}
+    new = [name for name in table.columns if name and name not in entries]
+    changes = list[Change]()
+    missing = sorted(entries.keys() - table.columns.keys())
+    near = {name: find_near([name], new) for name in missing}
+    left = [name for name in new if [name] not in near.values()]
+    for name in missing:
+        alike = [other for other in left if bool(table.forms[other]) == bool(entries[name].form)]
+        likely = near[name] or (alike if len(alike) == 1 else [])
+        others = [other for other in new if other not in likely]
+        changes.append(Change(name, candidates=[*likely, *others], guess=likely[0] if likely else ""))
+
+    for column in file.numbers.values():
+        if column.name not in table.columns or column.name in {change.column for change in changes}:
+            continue
+        profile, form = table.columns[column.name], table.forms[column.name]
+        kind = _name_kind(column.form)
+        if profile.cells and _name_kind(form) != kind:
+            odd = [
+                first for forms, (_, first) in profile.by_forms.items() if not {*forms} & {*NUMBERS, *TIMES}
+            ]
+            cell = odd[0] if odd else max(profile.by_forms.values())[1]
+            changes.append(Change(column.name, cell, kind))
+    if changes:
+        raise ColumnsChanged(table.shown, changes)
+
+
+def _name_kind(form: str) -> str:
+    """Names what cells of a form are; those of one kind can be written in each other's form."""
+    if form in TIMES:
+        return "times"
+    base, unit = split_unit(form)
+    return join_unit("numbers", unit) if base in (*DECIMALS, FRACTION) else form
+
+
+def describe_changes(file: TableFile, named: "Named", data_dir: Path) -> Mapping[str, ColumnEntry]:
+    """Returns the entries of the columns that a person renamed or dropped, with the last span before."""
+    spans = find_spans(data_dir)
+    until = spans[-1].name if spans else ""
+    changed = {name: replace(file.columns[name], until=until, now=new) for name, new in named.renamed.items()}
+    return changed | {name: replace(file.columns[name], until=until, now="") for name in named.dropped}
