@@ -27,7 +27,7 @@ from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import find_fault, show_label
 from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES, join_unit, split_unit
-from edgeline.tables.files import find_near
+from edgeline.tables.files import find_near, spell_difference
 
 _MOST_LABELS = 1_000
 # Numbers with more distinct values than this are taken for measurements, and not for classes.
@@ -192,11 +192,14 @@ def check_week(table: TableProfile, file: TableFile) -> Described:
     entries = {name: entry for name, entry in file.columns.items() if entry.role != LEAVE_OUT}
     if missing := sorted(entries.keys() - table.columns.keys()):
         near = find_near(missing[:1], sorted(table.columns.keys() - entries.keys()))
+        do = "Add it (its cells may be empty), or import another kind of table into a folder of its own."
+        if near:
+            do = f"If {near[0]} is {missing[0]}, rename it. Else a{do[1:]}"
+            do += spell_difference(missing[0], near[0])
         raise UsageError(
             f"{table.shown} has no column {', '.join(missing)}, which earlier spans have.",
             "A model reads the same columns each week.",
-            (f"If {near[0]} is {missing[0]}, rename it. Else add" if near else "Add")
-            + " it (its cells may be empty), or import another kind of table into a folder of its own.",
+            do,
         )
     check_forms(table, file.roles.time, {name for name, entry in entries.items() if entry.form})
     for column in file.numbers.values():

@@ -44,7 +44,7 @@ from data.importers.table_span import Plan, write_table_span
 from edgeline.errors import DataRefused, UsageError
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import name_span
-from edgeline.tables.files import Table, check_columns, find_names_below, open_table
+from edgeline.tables.files import Table, align_names, check_columns, find_names_below, open_table
 from edgeline.tables.rows import check_once, is_json
 
 
@@ -139,6 +139,8 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
 
     # The source, and the first pass over its rows.
     table = _open_source(src, scratch, named)
+    entries = earlier.file.columns if earlier.file else {}
+    table = align_names(table, [*named.roles.columns, *named.chosen, *named.add, *entries])
     roles = find_roles(table, named.roles, earlier.roles)
     named = replace(named, roles=roles)
     _check_names(table, named, earlier)
@@ -149,7 +151,6 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
             "Remove these lines, or join their names with those of the first line.",
         )
     table = add_endings(table, roles, data_dir)
-    entries = earlier.file.columns if earlier.file else {}
     profile = profile_table(table, roles, {name: entry.missing for name, entry in entries.items()})
 
     # The label, the group, and the other columns.

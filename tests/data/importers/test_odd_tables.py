@@ -108,3 +108,27 @@ def test_durations_and_times_of_day_are_seconds_and_lists_are_named(tmp_path):
     assert report.numbers == ("took", "at")
     assert dict(report.left_out) == {"parts": "has lists or structures in its cells"}
     assert [read(tmp_path / "data")[1][name][0] for name in report.numbers] == [60, 5400]
+
+
+def test_names_are_the_same_in_what_nobody_sees(tmp_path):
+    labels = make_labels(300)
+    first = {"cafe\u0301\u00a0size ": READINGS, "\ufeffage": AGES, "pa\u200bid": labels}
+    report = import_table(write_table(tmp_path / "a.csv", first), tmp_path / "data", "paid")
+    assert report.numbers == ("café size", "age") and not report.notes
+    second = {"caf\u00e9  size": READINGS[::-1], "age\u200b": AGES, "paid": labels}
+    assert load(tmp_path, second, name="b.csv").rows > 100
+    assert read(tmp_path / "data")[0]["café size"] == pytest.approx(READINGS[-1:])
+
+
+def test_the_difference_of_two_names_that_look_alike_is_spelled_out(tmp_path):
+    columns = {"age": AGES, "age\u200b": [age + 1 for age in AGES], "temp": READINGS}
+    report = load(tmp_path, columns)
+    assert report.notes == ("Two columns are called 'age'. They differ in U+200B (zero width space).",)
+    assert report.numbers == ("age", "age\u200b", "temp")
+    assert [row["age\u200b"][0] for row in read(tmp_path / "data")] == [age + 1 for age in AGES]
+    spelled = r"They differ in U\+0435 \(cyrillic small letter ie\)\."
+    with pytest.raises(UsageError, match=rf"Did you mean temp\? {spelled}"):
+        load(tmp_path, columns, into="x", chosen={"t\u0435mp": "number"})
+    later = {"age": AGES, "age\u200b": AGES, "t\u0435mp": READINGS}
+    with pytest.raises(UsageError, match=rf"If t\u0435mp is temp, rename it\. Else add it.* {spelled}"):
+        load(tmp_path, later, name="b.csv")
