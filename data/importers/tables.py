@@ -14,6 +14,7 @@ from data.importers.column_kinds import (
     Ask,
     Described,
     add_columns,
+    ask_for_missing,
     ask_for_new,
     check_first,
     check_label,
@@ -95,7 +96,7 @@ def import_table(
         warnings = [*cells, *examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_spellings(new)]
         remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
         if earlier.file is None:
-            warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file)]
+            warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file, bool(ask))]
             remarks += explain_columns(profile, file, named.chosen)
         return replace(imported, remarks=tuple(remarks), warnings=tuple(warnings))
 
@@ -123,7 +124,7 @@ def inspect_table(
     described = week.described
     yield from describe_columns([*file.numbers], file.categories, described.guessed, described.left_out)
     yield from explain_columns(week.profile, file, named.chosen)
-    yield from (f"Warning: {warning}" for warning in warn_of_numbers(week.profile, file))
+    yield from (f"Warning: {warning}" for warning in warn_of_numbers(week.profile, file, bool(ask)))
 
 
 def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int, ask: Ask | None) -> Week:
@@ -158,6 +159,9 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     if earlier.is_first:
         check_first(profile, roles, noun, least)
     profile = profile.with_forms(named.decimal, earlier.file.forms if earlier.file else {})
+    is_open = earlier.file is None and not roles.text
+    if is_open and ask and (missing := ask_for_missing(profile, roles, ask)):
+        profile = profile_table(table, roles, missing).with_forms(named.decimal, {})
     if earlier.file is None or roles.text:
         described = describe_table(profile, named, ask)
     else:

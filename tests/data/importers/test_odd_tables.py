@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.importers.table_file import TABLE, Roles
+from data.importers.table_file import TABLE, Roles, read_table_file
 from data.importers.table_roles import Named
 from data.importers.tables import import_table as import_named
 from data.importers.tables import inspect_table
@@ -79,6 +79,35 @@ def test_a_frequent_number_far_from_all_others_is_missing_where_the_file_says_so
     assert temperatures[0] != temperatures[0] and temperatures[1] == pytest.approx(15.1)
     second = {"temp": [-9999, *READINGS[1:]][::-1], "age": AGES, "paid": labels}
     assert import_named(str(write_table(tmp_path / "b.csv", second)), tmp_path / "data", named).rows > 200
+
+
+def test_numbers_and_dates_that_may_stand_for_no_reading_are_asked_about(tmp_path):
+    days = ["9999-12-31" if n % 10 == 0 else f"2026-0{n % 6 + 1}-{n % 28 + 1:02}" for n in range(300)]
+    tenths = ["999,9" if n % 15 == 0 else f"{15 + n % 70 / 10:.1f}".replace(".", ",") for n in range(300)]
+    far = [90_000 if n == 7 else 15 + n % 70 / 10 for n in range(300)]
+    columns = {"temp": READINGS, "until": days, "tenths": tenths, "far": far, "age": AGES}
+    columns["paid"] = make_labels(300)
+    asked = []
+
+    def ask(question, choices, guess):
+        asked.append(question)
+        return choices[1] if question.startswith("tenths ") else guess
+
+    report = load(tmp_path, columns, separator=";", ask=ask)
+    assert [question.split(",")[0] for question in asked] == [
+        "temp is -9999 in 15 of 300 cells",
+        "until is 9999-12-31 in 30 of 300 cells",
+        "tenths is 999",
+    ]
+    entries = read_table_file(tmp_path / "data").columns
+    missing = {name: entry.missing for name, entry in entries.items() if entry.missing}
+    assert missing == {"temp": ("-9999",), "until": ("9999-12-31",)} and not report.warnings
+    # Without the far one, the days reach over half a year.
+    assert [*entries["until"].features] == ["until_weekday"]
+
+    silent = load(tmp_path, columns, separator=";", into="x")
+    lines = ["-9999'] below temp", "9999-12-31'] below until", "999,9'] below tenths"]
+    assert all(f"write missing: ['{line}" in text for line, text in zip(lines, silent.warnings, strict=True))
 
 
 def test_numbers_that_float32_merges_are_named(tmp_path):
