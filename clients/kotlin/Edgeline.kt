@@ -369,13 +369,25 @@ fun readTime(text: String, form: String): Double {
     return OffsetDateTime.of(part('y').toInt(), part('m').toInt(), part('d').toInt(), clock[0], clock[1], clock[2], 0, ZoneOffset.of(zone)).toEpochSecond().toDouble()
 }
 
+private const val MARKS = "€ ‚ƒ„…†‡ˆ‰Š‹Œ Ž  ‘’“”•–—˜™š›œ žŸ" // of Windows-1252, from 0x80 on
+private val BYTES = Regex("[\u00c2-\u00df][\u0080-\u00bf]|[\u00e0-\u00ef][\u0080-\u00bf]{2}|[\u00f0-\u00f4][\u0080-\u00bf]{3}")
+
+/** Returns a text in which marks that were decoded twice are what they were. */
+fun repairText(text: String): String {
+    if (text.none { it in '\u0080'..'\u009f' }) return text
+    val whole = BYTES.replace(text) { match ->
+        try { Charsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(match.value.toByteArray(Charsets.ISO_8859_1))).toString() } catch (_: CharacterCodingException) { match.value }
+    }
+    return whole.map { if (it in '\u0080'..'\u009f') MARKS[it.code - 0x80] else it }.joinToString("")
+}
+
 /** Turns a text into token ids of words and then of pairs, [2 * length]. */
 fun preprocessText(text: String, contract: JSONObject): FloatArray {
     checkVersion(contract, 3..3)
     val rules = contract.getJSONObject("tokenizer")
     fun points(text: String) = text.codePoints().toArray()
     val folds = points(rules.getString("fold_from")).zip(points(rules.getString("fold_to")).toList()).toMap()
-    var plain = points(Normalizer.normalize(text, Normalizer.Form.NFC)).joinToString("") { String(Character.toChars(folds[it] ?: it)) }
+    var plain = points(Normalizer.normalize(repairText(text), Normalizer.Form.NFC)).joinToString("") { String(Character.toChars(folds[it] ?: it)) }
     for ((rule, replacement) in listOf("separators" to " ", "alone" to " $1 ", "leading" to " ", "trailing" to " ")) plain = plain.replace(Regex(rules.getString(rule)), replacement)
     val length = contract.getInt("length"); val words = plain.split(" ").filter(String::isNotEmpty).take(length)
     val places = contract.getJSONArray("vocabulary").texts().withIndex().associate { (at, word) -> word to at + contract.getInt("first") }

@@ -11,7 +11,7 @@ from data.importers.table_profile import TableProfile
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
 from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES, join_unit, split_unit
-from edgeline.tables.files import Table, check_columns, find_near
+from edgeline.tables.files import Table, check_columns, find_near, spell_difference
 
 if TYPE_CHECKING:
     from data.importers.table_roles import Named
@@ -42,11 +42,12 @@ class ColumnsChanged(UsageError):
             if change.cell:
                 read = f"cannot be read as {change.kind}, as in earlier spans: {change.cell}."
                 found.append(f"The column {change.column} of {shown} {read}")
+        spelled = [spell_difference(change.column, change.guess) for change in changes if change.guess]
         super().__init__(
             found,
             "A model reads the same columns each week.",
             "Say what it is called with --rename OLD=NEW, or that its cells are missing from this week on"
-            " with --drop COLUMN. Import another kind of table into a folder of its own.",
+            " with --drop COLUMN. Import another kind of table into a folder of its own." + "".join(spelled),
         )
         self.changes = changes
 

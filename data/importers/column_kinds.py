@@ -12,6 +12,7 @@ from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
 from data.importers.read_table import is_joined
 from data.importers.table_file import (
+    AS_CATEGORY,
     AS_DATE,
     AS_NUMBER,
     GROUP,
@@ -28,7 +29,7 @@ from data.importers.table_file import (
 from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
-from edgeline.labels import find_fault, format_count, show_label
+from edgeline.labels import find_fault, show_label
 from edgeline.records.columns import DECIMALS, ISO, NUMBERS, TIMES
 
 _MOST_LABELS = 1_000
@@ -36,8 +37,9 @@ _MOST_LABELS = 1_000
 _MOST_NUMBERED_CLASSES = 20
 _UNREAD = f"{TABLE} does not have: --add {{}} takes it from now on"
 _GONE = "is missing after {}: remove `until` to read it again"
-# Returns the kind of a column, given its name, its first values and a guess: one of the verdicts on columns.
-Ask = Callable[[str, str, str], str]
+# Returns a person's answer to a question, one of these, given a guess.
+Ask = Callable[[str, Collection[str], str], str]
+_KINDS, _READINGS = (AS_NUMBER, AS_CATEGORY, LEAVE_OUT), ("missing", "a reading")
 
 
 def check_names(shown: str, names: Collection[str], reserved: Collection[str]) -> None:
@@ -114,7 +116,7 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
             guessed.append((name, verdict))
         if verdict == LEAVE_OUT:
             left_out.append((name, rule.explain(case)))
-        entries[name] = _make_entry(table, case, verdict, _explain_with_cells(rule, case))
+        entries[name] = _make_entry(table, case, verdict, rule.explain_with_cells(case))
 
     file = TableFile(entries, table.shown, named.readings)
     if not (roles.text or file.numbers or file.categories):
@@ -135,9 +137,31 @@ def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
     guess = column.guess_kind()
     if not ask:
         return case, rule, guess
-    case = replace(case, chosen=ask(column.name, column.show_cells(), guess))
+    case = replace(case, chosen=_ask_for_kind(column, guess, ask))
     rule = judge_column(case)
     return case, rule, rule.verdict
+
+
+def _ask_for_kind(column: ColumnProfile, guess: str, ask: Ask) -> str:
+    cells = column.show_cells()
+    return ask(
+        f"{column.name} ({cells}, ...): a number to calculate with, a category, or leave out?", _KINDS, guess
+    )
+
+
+def ask_for_missing(table: TableProfile, roles: Roles, ask: Ask) -> Mapping[str, tuple[str, ...]]:
+    """Asks about numbers and dates that may stand for no reading; returns those that do, by column."""
+    missing = dict[str, tuple[str, ...]]()
+    for name, column in table.columns.items():
+        if not table.forms[name] or name in roles.columns:
+            continue
+        for text, count in column.find_sentinels():
+            question = (
+                f"{name} is {text} in {count:,} of {column.cells:,} cells, far from all others: which is it?"
+            )
+            if ask(question, _READINGS, _READINGS[0]) == _READINGS[0]:
+                missing[name] = (*missing.get(name, ()), text)
+    return missing
 
 
 def _find_named_role(name: str, roles: Roles) -> str:
@@ -163,16 +187,7 @@ def explain_column(table: TableProfile, named: Named, name: str) -> Iterator[str
     for number, rule in enumerate(RULES[: RULES.index(decides) + 1], 1):
         answer = f"yes: {rule.verdict}" if rule is decides else "no"
         yield f"{number}. {rule.name}? {answer}"
-    yield f"{name} {_explain_with_cells(decides, case)}."
-
-
-def _explain_with_cells(rule: Rule, case: Case) -> str:
-    """Returns why a rule decides on a column, with the first of its cells unless the sentence has one."""
-    sentence, column = rule.explain(case), case.column
-    if not column.by_forms or " in " in sentence:
-        return sentence
-    cells = format_count(column.cells, "cell")
-    return f"{sentence}: {cells}, such as {next(iter(column.by_forms.values()))[1]}"
+    yield f"{name} {decides.explain_with_cells(case)}."
 
 
 def _make_entry(table: TableProfile, case: Case, verdict: str, why: str) -> ColumnEntry:
@@ -191,7 +206,8 @@ def _make_entry(table: TableProfile, case: Case, verdict: str, why: str) -> Colu
             while feature in table.columns:
                 feature += "_"
             features[feature] = part
-    return ColumnEntry(verdict, case.form, features, reason=why)
+    missing = case.column.missing if verdict != AS_CATEGORY else ()
+    return ColumnEntry(verdict, case.form, features, missing, why)
 
 
 def check_week(table: TableProfile, file: TableFile) -> Described:
@@ -248,7 +264,7 @@ def ask_for_new(
     answers = dict[str, str]()
     for name in left_out:
         if name and name not in known:
-            answers[name] = ask(name, table.columns[name].show_cells(), LEAVE_OUT)
+            answers[name] = _ask_for_kind(table.columns[name], LEAVE_OUT, ask)
     return {name: answer for name, answer in answers.items() if answer != LEAVE_OUT}
 
 
@@ -264,10 +280,10 @@ def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bo
         _check_not_constant(shown, column, why, "Name another column, or import rows of other classes too.")
     are_many = values is None or len(values.keys() - earlier.labels) > _MOST_NUMBERED_CLASSES
     if column.find_form() in NUMBERS and are_many and not are_codes:
+        count = f"over {_MOST_LABELS:,}" if values is None else f"{len(values):,}"
         bands = suggest_bands(shown, column)
         raise UsageError(
-            f"The column {label} of {shown} has {'over ' if values is None else ''}"
-            f"{len(values or range(_MOST_LABELS)):,} different numbers in {column.cells:,} rows.",
+            f"The column {label} of {shown} has {count} different numbers in {column.cells:,} rows.",
             ONE_LABEL,
             f"If they are codes of classes, add --category {shlex.quote(label)}. {bands}",
         )

@@ -117,10 +117,18 @@ class Rule:
     test: Callable[[Case], object]
     verdict: str
     sentence: str  # why, after the name of the column, with fields of the case
+    shows_cells: bool = False  # whether the sentence names cells of the column
 
     def explain(self, case: Case) -> str:
         """Returns why the column of a case is what it is."""
         return self.sentence.format(c=case)
+
+    def explain_with_cells(self, case: Case) -> str:
+        """Returns why the column of a case is what it is, with its first cell."""
+        sentence, column = self.explain(case), case.column
+        if self.shows_cells or not column.by_forms:
+            return sentence
+        return f"{sentence}: {column.cells:,} cells, such as {next(iter(column.by_forms.values()))[1]}"
 
 
 def _are_unread_numbers(case: Case, form: re.Pattern[str]) -> bool:
@@ -224,12 +232,14 @@ RULES: Sequence[Rule] = (
         lambda c: c.is_readable and c.form in NUMBERS and c.column.have_all(_COMPACT_DATE),
         LEAVE_OUT,
         _UNREAD,
+        shows_cells=True,
     ),
     Rule(
         "dates without a year or a day",
         lambda c: c.form == FRACTION and c.column.has_over(MOST_SIZES) and c.column.have_all(_PART_OF_DATE),
         LEAVE_OUT,
         _UNREAD,
+        shows_cells=True,
     ),
     Rule(
         "dates that do not recur",
@@ -270,6 +280,7 @@ RULES: Sequence[Rule] = (
         lambda c: not c.is_code and c.column.has_mostly(DECIMALS) and c.column.by_point[0],
         LEAVE_OUT,
         f"has numbers with an ambiguous decimal point, such as {{c.column.by_point[1]}} {_PASS_SIGN}",
+        shows_cells=True,
     ),
     Rule(
         "comma or thousands",
@@ -282,8 +293,9 @@ RULES: Sequence[Rule] = (
         lambda c: not c.is_code and c.column.has_over(MOST_SIZES) and c.column.several_forms,
         LEAVE_OUT,
         "has numbers in several forms, {c.column.several_forms}: write all in one",
+        shows_cells=True,
     ),
-    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), LEAVE_OUT, _UNREAD),
+    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), LEAVE_OUT, _UNREAD, shows_cells=True),
     *(
         Rule(
             f"unread numbers: {name}",
@@ -291,6 +303,7 @@ RULES: Sequence[Rule] = (
             LEAVE_OUT,
             f"has numbers in a form that is not read, {name}, such as {{c.column.unreadable}}: {do}"
             " (--category keeps them as names)",
+            shows_cells=True,
         )
         for name, form, do in _UNREAD_NUMBERS
     ),
@@ -300,6 +313,7 @@ RULES: Sequence[Rule] = (
         lambda c: c.has_many_values and not c.is_code and c.column.others,
         LEAVE_OUT,
         "{c.column.others}",
+        shows_cells=True,
     ),
     Rule(
         "photos",

@@ -163,8 +163,9 @@ class ColumnProfile:
     source_type: str = ""  # the type that its source has for it if no cell has that, such as lists
     merged: int = 0  # plain numbers that are another one as float32
     missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
-    # The lowest and the highest of the plain numbers, each with its count.
+    # The lowest and the highest of the numbers or dates, each with its count, and the first cell of each.
     extremes: tuple[Counter[float], Counter[float]] = field(default_factory=lambda: (Counter(), Counter()))
+    extreme_cells: dict[float, str] = field(default_factory=dict)
     # The cell of each group; None where rows have no groups, or a group has two.
     by_group: dict[str, str] | None = None
 
@@ -233,7 +234,12 @@ class ColumnProfile:
         # One value in 64, by a hash of its bits.
         bits = plain.values.view(np.uint64) * np.uint64(_GOLDEN)
         self.sampled.update(texts.take(pa.array(plain.places[bits >> np.uint64(58) == 0])).to_pylist())
-        self._count_extremes(plain)
+        numbers, counts = np.unique(plain.values, return_counts=True)
+        with np.errstate(over="ignore"):
+            self.merged += int((np.diff(numbers.astype(np.float32)) == 0).sum())
+        for number in self._count_extremes(numbers, counts):
+            place = int(plain.places[(plain.values == number).argmax()])
+            self.extreme_cells[number] = texts[place].as_py()
 
         # The forms that numbers of each kind have.
         codes = rows.codes[plain.places]
@@ -261,16 +267,13 @@ class ColumnProfile:
         if plain.digits.any():
             self._count_digits(plain)
 
-    def _count_extremes(self, plain: PlainNumbers) -> None:
-        """Counts the lowest and the highest numbers, and those that float32 merges."""
-        numbers, counts = np.unique(plain.values, return_counts=True)
-        with np.errstate(over="ignore"):
-            self.merged += int((np.diff(numbers.astype(np.float32)) == 0).sum())
+    def _count_extremes(self, numbers: NDArray[np.float64], counts: NDArray[np.int64]) -> Collection[float]:
+        """Counts the ends of ascending numbers, each there once; returns those that are new."""
         for extremes, ends in zip(self.extremes, (slice(_EXTREMES), slice(-_EXTREMES, None)), strict=True):
             extremes.update(dict(zip(numbers[ends].tolist(), counts[ends].tolist(), strict=True)))
-            kept = sorted(extremes)[ends]
-            for number in extremes.keys() - {*kept}:
+            for number in extremes.keys() - sorted(extremes)[ends]:
                 del extremes[number]
+        return {*self.extremes[0], *self.extremes[1]} - self.extreme_cells.keys()
 
     def _count_digits(self, plain: PlainNumbers) -> None:
         is_whole = plain.digits > 0
@@ -317,6 +320,7 @@ class ColumnProfile:
         # The values in all forms of the cells that the same forms fit, by label.
         values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
         rows_of = Counter[tuple[tuple[str, ...], str]]()
+        sizes, cell_of = Counter[float](), dict[float, str]()
         for cell, code, place, count in odd.list_pairs(rows.codes):
             if crc32(cell.encode(errors="replace")) % 64 == 0:
                 self.sampled[cell] += count
@@ -326,6 +330,9 @@ class ColumnProfile:
             forms, values = read_cell(cell, self.forms)
             values_of[forms, label].append(values)
             rows_of[forms, label] += count
+            if values:
+                sizes[values[0]] += count
+                cell_of.setdefault(values[0], cell)
             if forms not in self.by_forms:
                 self._count_forms(forms, 0, cell, rows.places[place])
             if match := _WHOLE.fullmatch(normalize_number(cell)):
@@ -338,6 +345,9 @@ class ColumnProfile:
                 self.weekdays.update(int(value // DAY_S) % 7 for value in values)
                 self.with_clock += count * sum(bool(value % DAY_S) for value in values)
 
+        ends, counts = np.array(sorted(sizes.items()), np.float64).reshape(-1, 2).T
+        for end in self._count_extremes(ends, counts.astype(np.int64)):
+            self.extreme_cells[end] = cell_of[end]
         for (forms, label), count in rows_of.items():
             self._count_forms(forms, count, "", "")
             for form, numbers in zip(forms, zip(*values_of[forms, label], strict=True), strict=True):
@@ -475,19 +485,22 @@ class ColumnProfile:
         """Returns its first values, for a question about it."""
         return ", ".join(list(self.values or self.sampled)[:4])
 
-    def find_sentinels(self) -> list[tuple[float, int]]:
-        """Returns numbers that are frequent and far from all others, like -9999, each with its count."""
+    def find_sentinels(self) -> list[tuple[str, int]]:
+        """Returns cells like -9999 that are frequent and far from all others, each with its count."""
         lows, highs = (sorted(extremes) for extremes in self.extremes)
         if len(lows) < _EXTREMES or not self.has_over(_EXTREMES_OF_MORE):
             return []
         least = max(_EXTREMES, _FREQUENT * self.cells)
         gap = _FAR * (highs[-2] - lows[1])
-        sentinels = list[tuple[float, int]]()
-        if lows[1] - lows[0] > gap and self.extremes[0][lows[0]] >= least:
-            sentinels.append((lows[0], self.extremes[0][lows[0]]))
-        if highs[-1] - highs[-2] > gap and self.extremes[1][highs[-1]] >= least:
-            sentinels.append((highs[-1], self.extremes[1][highs[-1]]))
-        return sentinels
+        ends = (
+            (lows[0], lows[1] - lows[0], self.extremes[0]),
+            (highs[-1], highs[-1] - highs[-2], self.extremes[1]),
+        )
+        return [
+            (self.extreme_cells[number], counts[number])
+            for number, distance, counts in ends
+            if distance > gap and counts[number] >= least
+        ]
 
     def names_photos(self) -> bool:
         """Returns whether its cells are names of photos."""

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 from data.importers.clocks import CLOCKS
 from data.importers.columns import MOST_CATEGORIES
-from data.importers.table_file import AS_NUMBER, Roles, TableFile
+from data.importers.table_file import AS_DATE, AS_NUMBER, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
 from edgeline.records.columns import DECIMALS, TIMES
 
@@ -25,20 +25,25 @@ def warn_of_photos(table: TableProfile, roles: Roles, file: TableFile) -> Iterat
         )
 
 
-def warn_of_numbers(table: TableProfile, file: TableFile) -> Iterator[str]:
-    """Yields a warning for numbers that may stand for no reading, or that a model cannot tell apart."""
-    for name in (name for name, entry in file.columns.items() if entry.role == AS_NUMBER):
+def warn_of_numbers(table: TableProfile, file: TableFile, are_asked: bool) -> Iterator[str]:
+    """Yields a warning for numbers that a model cannot tell apart, or that may stand for no reading.
+
+    A person was asked about the latter if `are_asked`.
+    """
+    for name in (name for name, entry in file.columns.items() if entry.role in (AS_NUMBER, AS_DATE)):
         column = table.columns[name]
         if column.merged > _MERGED * column.cells:
             yield (
                 f"{name} has numbers that differ by less than a model can see, {column.merged:,} of"
                 f" {column.cells:,}. Subtract a number that is near all of them in the table."
             )
-        for number, count in column.find_sentinels():
+        if are_asked:
+            continue
+        for text, count in column.find_sentinels():
             yield (
-                f"{name} is {number:.15g} in {count:,} of {column.cells:,} cells, far from all"
-                f" others. If that stands for no reading, write missing: ['{number:.15g}'] below {name} in"
-                " table.yaml, which `edgeline data inspect` writes before an import into a new folder."
+                f"{name} is {text} in {count:,} of {column.cells:,} cells, far from all others. If that"
+                f" stands for no reading, write missing: ['{text}'] below {name} in table.yaml, which"
+                " `edgeline data inspect` writes before an import into a new folder."
             )
 
 

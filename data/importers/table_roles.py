@@ -266,6 +266,7 @@ def find_roles(table: Table, roles: Roles, earlier: Roles | None) -> Roles:
         if is_read and column and column not in table.header:
             near = find_near([column], table.header)
             others = [name for name in table.header if name not in near]
-            change = Change(column, "", [*near, *others], near[0] if near else "", is_needed=True)
+            guess = near[0] if near else ""
+            change = Change(column, candidates=[*near, *others], guess=guess, is_needed=True)
             raise ColumnsChanged(table.shown, [change])
     return roles

@@ -23,6 +23,7 @@ from data.texts.source import digest_text
 from edgeline.gates.settings import GateSettings
 from edgeline.labels import format_count, join_names
 from edgeline.records.columns import MISSING, Column, write_cell
+from edgeline.records.rejection import repair_text
 from edgeline.tables.files import Table
 
 _TEXTS = "texts.csv"
@@ -83,7 +84,12 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
 
     def fill(folder: Path) -> None:
         nonlocal new_labels, written
-        copies = _write_rows(folder / layout.file, layout, read_cells(), known)
+        copies, repaired = _write_rows(folder / layout.file, layout, read_cells(), known)
+        if repaired:
+            remarks.append(
+                f"Marks that were decoded twice, such as â\\x80\\x99 for an apostrophe, are in"
+                f" {format_count(repaired, 'text')}: runs, predict and phones read them as what they were."
+            )
         allowed = 0.0
         if copies > _FEW_REPEATED * profile.rows:
             usual = GateSettings().max_quarantine_fraction
@@ -201,9 +207,12 @@ def _read_cells(table: Table, profile: TableProfile, plan: Plan, names: Sequence
         yield cells
 
 
-def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]) -> int:
-    """Writes the rows but the known ones, and returns how many texts there are more than once."""
+def _write_rows(
+    path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]
+) -> tuple[int, int]:
+    """Writes the rows but the known ones; returns how many texts are copies, and how many are repaired."""
     left = Counter(known)
+    repaired = 0
     times_written = Counter[str]()
     # A lone surrogate, which JSON can hold, becomes a question mark.
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
@@ -217,7 +226,8 @@ def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: C
             writer.writerow(row)
             if path.name == _TEXTS:
                 times_written[digest_text(row[0])] += 1
-    return sum(times for times in times_written.values() if times > 1)
+                repaired += repair_text(row[0]) != row[0]
+    return sum(times for times in times_written.values() if times > 1), repaired
 
 
 def _rewrite_cell(cell: str, form: str, target: str, missing: Collection[str]) -> str:

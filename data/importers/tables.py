@@ -15,6 +15,7 @@ from data.importers.column_kinds import (
     Ask,
     Described,
     add_columns,
+    ask_for_missing,
     ask_for_new,
     check_first,
     check_label,
@@ -46,7 +47,7 @@ from data.importers.table_span import Plan, write_table_span
 from edgeline.errors import DataRefused, UsageError
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import name_span
-from edgeline.tables.files import Table, check_columns, find_names_below, open_table
+from edgeline.tables.files import Table, align_names, check_columns, find_names_below, open_table
 from edgeline.tables.rows import check_once, is_json
 
 
@@ -98,7 +99,7 @@ def import_table(
         warnings = [*cells, *examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_spellings(new)]
         remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
         if earlier.file is None:
-            warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file)]
+            warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file, bool(ask))]
             warnings += week.shape
             remarks += explain_columns(profile, file, named.chosen)
         return replace(imported, remarks=tuple(remarks), warnings=tuple(warnings))
@@ -127,7 +128,7 @@ def inspect_table(
     described = week.described
     yield from describe_columns([*file.numbers], file.categories, described.guessed, described.left_out)
     yield from explain_columns(week.profile, file, named.chosen)
-    warnings = [*week.shape, *warn_of_numbers(week.profile, file)]
+    warnings = [*week.shape, *warn_of_numbers(week.profile, file, bool(ask))]
     yield from (f"Warning: {warning}" for warning in warnings)
 
 
@@ -143,7 +144,10 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     named = replace(named, chosen=chosen)
 
     # The source, and the first pass over its rows.
-    table = read_as_before(_open_source(src, scratch, named), named, earlier.file)
+    entries = earlier.file.columns if earlier.file else {}
+    names = [*named.roles.columns, *named.chosen, *named.add, *named.renamed.values(), *entries]
+    table = align_names(_open_source(src, scratch, named), names)
+    table = read_as_before(table, named, earlier.file)
     roles = find_roles(table, named.roles, earlier.roles)
     named = replace(named, roles=roles)
     _check_names(table, named, earlier)
@@ -159,7 +163,6 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
             f"The readings of {table.shown} are one to a row.", shape[0], "Turn it, and import the result."
         )
     table = add_endings(table, roles, data_dir)
-    entries = earlier.file.columns if earlier.file else {}
     profile = profile_table(table, roles, {name: entry.missing for name, entry in entries.items()})
 
     # The label, the group, and the other columns.
@@ -167,6 +170,9 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     if earlier.is_first:
         check_first(profile, roles, noun, least)
     profile = profile.with_forms(named.decimal, earlier.file.forms if earlier.file else {}, roles.time)
+    is_open = earlier.file is None and not roles.text
+    if is_open and ask and (missing := ask_for_missing(profile, roles, ask)):
+        profile = profile_table(table, roles, missing).with_forms(named.decimal, {}, roles.time)
     if earlier.file is None or roles.text:
         described = describe_table(profile, named, ask)
     else:

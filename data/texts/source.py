@@ -17,7 +17,7 @@ from data.spans.source import Example, Rejected, Row, Source
 from edgeline.errors import DataRefused
 from edgeline.labels import find_fault
 from edgeline.records.edge import Content
-from edgeline.records.rejection import RowRejected, check_label, check_text
+from edgeline.records.rejection import RowRejected, check_label, check_text, repair_text
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
 from edgeline.tables.rows import Cells, check_once, read_header, read_rows
@@ -130,11 +130,11 @@ class TextSource(Source):
         if not label:
             raise RowRejected("unlabelled", "The text has no label.")
         check_label(label, self._workload.labels, "The text")
-        content = (unicodedata.normalize("NFC", text), source or UNKNOWN_SOURCE)
+        content = (unicodedata.normalize("NFC", repair_text(text)), source or UNKNOWN_SOURCE)
         return Row(row_id, label, group or f"{span.name}/{row_id}", content)
 
 
 def digest_text(text: str) -> str:
     """Returns the hexadecimal SHA-256 of a text, which texts share that differ in case and spacing alone."""
-    plain = " ".join(unicodedata.normalize("NFC", text.casefold()).split())
+    plain = " ".join(unicodedata.normalize("NFC", repair_text(text).casefold()).split())
     return hashlib.sha256(plain.encode(errors="replace")).hexdigest()

@@ -5,7 +5,7 @@ another one may show in no column alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def find_shifts(columns: Mapping[str, Sequence[Any]], others: Mapping[str, Seque
             continue
         # A column that one of the spans does not have goes together with nothing there.
         is_there = np.logical_and.reduce([np.isnan(rows).mean(0) < _MOST_MISSING for rows in (new, *old)])
-        present = [name for name, is_known in zip(names, is_there, strict=True) if is_known]
+        present = list(compress(names, is_there))
         new, old = new[:, is_there], [rows[:, is_there] for rows in old]
         if len(present) < 2:
             continue

@@ -20,7 +20,7 @@ from edgeline.records.columns import ISO, MISSING, CellError, parse_cell
 from edgeline.records.ingest import WITHOUT_EXAMPLES
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import check_size, read_bytes
-from edgeline.tables.files import find_endings, open_table
+from edgeline.tables.files import align_names, find_endings, open_table
 from edgeline.tables.rows import check_once
 from edgeline.tables.unpacking import HIDDEN, PHOTO_SUFFIXES, TABLES, decode_text
 
@@ -185,7 +185,8 @@ def _read_rows(
     those of `Table`.
     """
     with TemporaryDirectory() as scratch:
-        table = replace(open_table(str(path), Path(scratch), names), endings=endings or {})
+        table = align_names(open_table(str(path), Path(scratch), names), [*names, instead])
+        table = replace(table, endings=endings or {})
         if instead and instead in table.header:  # pandas' index is a column without a name
             names = [name if name in table.header else instead for name in names]
         check_once(path, table.header, names, ())

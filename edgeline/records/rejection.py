@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from edgeline.errors import find_nearest
 
 _SHOWN = 300
-# Control characters except tab and line ends, and lone surrogates. Those from U+0080 on appear where text in
-# another encoding was read as Latin-1.
-_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Control characters except tab and line ends, and lone surrogates.
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+# Control characters from U+0080 on appear where UTF-8 or Windows-1252 was read as Latin-1: letters of several
+# bytes, and the marks of Windows-1252 in their order, a blank where it has none.
+_DECODED_TWICE = re.compile("[\x80-\x9f]")
+_BYTES = re.compile("[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_MARKS = {n: bytes([n]).decode("cp1252", "replace").replace("\ufffd", " ") for n in range(0x80, 0xA0)}
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,26 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
         raise RowRejected("unknown-label", f"{what} has the label {label[:_SHOWN]!r}; {hint}.")
 
 
+def repair_text(text: str) -> str:
+    r"""Returns a text in which marks that were decoded twice, such as `â\x80\x99`, are what they were.
+
+    Where that is not certain they are blanks. A text without control characters from U+0080 on stays.
+    """
+    if not _DECODED_TWICE.search(text):
+        return text
+    return _BYTES.sub(_decode_again, text).translate(_MARKS)
+
+
+def _decode_again(match: re.Match[str]) -> str:
+    try:
+        return match[0].encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return match[0]
+
+
 def check_text(text: str) -> None:
     """Raises RowRejected for a text that holds a control character or nothing that can be read."""
+    text = repair_text(text)
     if match := _CONTROL.search(text):
         raise RowRejected("control-character", f"It contains the control character U+{ord(match[0]):04X}.")
     # Format characters alone, such as joiners and direction marks, are not text.

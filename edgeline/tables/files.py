@@ -2,10 +2,11 @@
 
 import csv
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -24,6 +25,8 @@ WHOLE = re.compile(r"[+-]?\d+(\.0)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d+)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 # Rows that may have names below the header, and of the first rows those that show columns of numbers.
 _NAME_LINES, _FEW_ROWS, _MOST_NUMBERS = 3, 8, 0.8
+# Spaces and joiners without width, and a byte order mark.
+_NO_WIDTH = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _YEAR = re.compile(r"(18|19|20|21)\d\d", re.ASCII)
 
 
@@ -41,6 +44,9 @@ class Table:
 
     notes: Sequence[str] = ()  # on how it was read, for people
     endings: Mapping[str, str] = field(default_factory=dict)  # of whole numbers, by column: nothing or `.0`
+    names: Mapping[str, str] = field(
+        default_factory=dict
+    )  # in the file, of columns that are called otherwise
 
     def rows(
         self, names: Sequence[str], any_json: bool = False
@@ -58,8 +64,9 @@ class Table:
         JSON lines that is not a cell is written as JSON; else its row is rejected. Raises as `read_rows`.
         """
         endings = [(number, self.endings[name]) for number, name in enumerate(names) if name in self.endings]
+        own = [self.names.get(name, name) for name in names]
         with _name_source(self.shown, self.path):
-            for number, item in enumerate(read_lists(self.path, names, self.separator, any_json), 1):
+            for number, item in enumerate(read_lists(self.path, own, self.separator, any_json), 1):
                 if isinstance(item, Rejected):
                     yield item
                     continue
@@ -134,6 +141,46 @@ def open_table(
     return table
 
 
+def align_names(table: Table, known: Iterable[str]) -> Table:
+    """Returns a table with names in NFC, with plain blanks and no characters without width, or as `known`.
+
+    A name that looks like a known one is replaced by it. Names that would become equal stay as they are, and
+    a note spells out in what they differ.
+    """
+    known = {*known}
+    spellings = {tidy_name(name): name for name in known}
+    own, names = dict[str, str](), dict[str, str]()
+    notes = list(table.notes)
+    for name in sorted(dict.fromkeys(table.header), key=lambda name: name not in known):
+        tidy = tidy_name(name)
+        tidy = name if name in known else spellings.get(tidy, tidy)
+        if own.setdefault(tidy, name) != name:
+            notes.append(f"Two columns are called {tidy!r}.{_spell_out(own[tidy], name)}")
+            tidy = name
+        own[tidy], names[name] = name, tidy
+    types = {names[name]: kind for name, kind in table.types.items()}
+    return replace(table, header=[names[name] for name in table.header], types=types, notes=notes, names=own)
+
+
+def tidy_name(name: str) -> str:
+    """Returns a name in NFC, with plain blanks, and without the characters that have no width."""
+    return " ".join(_NO_WIDTH.sub("", unicodedata.normalize("NFC", name)).split())
+
+
+def _spell_out(name: str, other: str) -> str:
+    """Returns a sentence with the characters beyond ASCII that one of two names alone has, if any."""
+    odd = [c for c in sorted({*name} ^ {*other}) if not c.isascii()]
+    marks = [f"U+{ord(c):04X} ({unicodedata.name(c, 'without a name').lower()})" for c in odd]
+    return f" They differ in {' and '.join(marks)}." if marks else ""
+
+
+def spell_difference(name: str, other: str) -> str:
+    """Returns in which characters two names that look alike differ, as a sentence; else nothing."""
+    pairs = zip(name, other, strict=False)
+    is_alike = len(name) == len(other) and all(a == b or not (a + b).isascii() for a, b in pairs)
+    return _spell_out(name, other) if is_alike else ""
+
+
 def check_columns(table: Table, names: Collection[str]) -> None:
     """Refuses a table that lacks one of these columns. Raises UsageError, which names the nearest ones."""
     if missing := [name for name in names if name not in table.header]:
@@ -141,7 +188,9 @@ def check_columns(table: Table, names: Collection[str]) -> None:
         raise UsageError(
             f"{table.shown} has no column {', '.join(missing)}.",
             f"It has: {join_names(list(filter(None, table.header)), 30)}.",
-            f"Did you mean {', '.join(near)}?" if near else "Name one of these.",
+            f"Did you mean {', '.join(near)}?{spell_difference(missing[0], near[0])}"
+            if near
+            else "Name one of these.",
         )
 
 

@@ -1,5 +1,7 @@
 """Asks for the columns of a table that an import needs and that were not named."""
 
+from collections.abc import Collection
+
 import click
 
 from data.importers.changed_columns import Change, ColumnsChanged
@@ -78,10 +80,8 @@ def _ask_change(change: Change) -> str:
     return answer
 
 
-def ask_kind(progress: Progress, name: str, values: str, guess: str) -> str:
-    """Asks whether a column of whole numbers has numbers or codes."""
-    kinds = click.Choice(("number", "category", "leave out"))
-    question = f"{name} ({values}, ...): a number to calculate with, a category, or leave out?"
+def ask_choice(progress: Progress, question: str, choices: Collection[str], guess: str) -> str:
+    """Asks a question about a column that has one of a few answers."""
     with progress.pause():
-        answer: str = click.prompt(question, default=guess, type=kinds, err=True)
+        answer: str = click.prompt(question, default=guess, type=click.Choice([*choices]), err=True)
     return answer

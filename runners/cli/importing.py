@@ -185,11 +185,11 @@ def import_source(
             return _import_photos(path, data)
 
         from data.importers.tables import import_table
-        from runners.cli.asking import ask_kind
+        from runners.cli.asking import ask_choice
 
         settings = _load_settings(data / WORKLOAD)
         least, vocabulary = settings.gate.min_examples_per_class, settings.model.vocabulary
-        ask = partial(ask_kind, progress) if on_terminal else None
+        ask = partial(ask_choice, progress) if on_terminal else None
 
         def read(options: ImportOptions) -> "TableReport":
             return import_table(source, data, options.to_named(), least, vocabulary, ask)
@@ -204,7 +204,7 @@ def inspect_source(source: str, data: Path, options: ImportOptions, explain: str
     """
     from data.importers.manifest import SUFFIXES, inspect_manifest
     from data.importers.tables import inspect_table
-    from runners.cli.asking import ask_kind
+    from runners.cli.asking import ask_choice
 
     with show_progress(f"inspecting {source}") as progress:
         on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
@@ -217,7 +217,7 @@ def inspect_source(source: str, data: Path, options: ImportOptions, explain: str
                 "Only the columns of a table are inspected.",
                 f"Import it: `edgeline data import {shlex.quote(source)} --data {shlex.quote(str(data))}`.",
             )
-        ask = partial(ask_kind, progress) if on_terminal and not explain else None
+        ask = partial(ask_choice, progress) if on_terminal and not explain else None
 
         def read(options: ImportOptions) -> Sequence[str]:
             return list(inspect_table(source, data, options.to_named(), ask, explain))

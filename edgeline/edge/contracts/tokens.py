@@ -1,9 +1,9 @@
 """Turns a text into token ids on a phone; needs only numpy and `re`, no TensorFlow.
 
 This runs a preprocessing.json of the kind `tokens`; `trainer_module/workloads/tokens.py` explains the rules.
-The ids equal those of the Transform graph. It also normalises the text, as ingest does: a phone that leaves
-this out splits an `é` that was typed as two characters. After the ids of the words come as many of the pairs
-that begin with these, 0 for one outside the vocabulary.
+The ids equal those of the Transform graph. It also repairs marks that were decoded twice and normalises the
+text, as ingest does: a phone that leaves this out splits an `é` that was typed as two characters. After the
+ids of the words come as many of the pairs that begin with these, 0 for one outside the vocabulary.
 """
 
 import re
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeline.edge.contracts import find_mismatches, make_contract_error
+from edgeline.records.rejection import repair_text
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
@@ -26,7 +27,7 @@ def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.
     """
     _check(contract)
     text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
-    text = unicodedata.normalize(contract["normalization"], text)
+    text = unicodedata.normalize(contract["normalization"], repair_text(text))
     length, first = contract["length"], contract["first"]
     ids = np.full((1, 2 * length), contract["padding"], np.int32)
     positions = _index_words(tuple(contract["vocabulary"]))

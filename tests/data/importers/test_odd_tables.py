@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.importers.table_file import TABLE, Roles
+from data.importers.table_file import TABLE, Roles, read_table_file
 from data.importers.table_roles import Named
 from data.importers.tables import import_table as import_named
 from data.importers.tables import inspect_table
@@ -82,6 +82,35 @@ def test_a_frequent_number_far_from_all_others_is_missing_where_the_file_says_so
     assert import_named(str(write_table(tmp_path / "b.csv", second)), tmp_path / "data", named).rows > 200
 
 
+def test_numbers_and_dates_that_may_stand_for_no_reading_are_asked_about(tmp_path):
+    days = ["9999-12-31" if n % 10 == 0 else f"2026-0{n % 6 + 1}-{n % 28 + 1:02}" for n in range(300)]
+    tenths = ["999,9" if n % 15 == 0 else f"{15 + n % 70 / 10:.1f}".replace(".", ",") for n in range(300)]
+    far = [90_000 if n == 7 else 15 + n % 70 / 10 for n in range(300)]
+    columns = {"temp": READINGS, "until": days, "tenths": tenths, "far": far, "age": AGES}
+    columns["paid"] = make_labels(300)
+    asked = []
+
+    def ask(question, choices, guess):
+        asked.append(question)
+        return choices[1] if question.startswith("tenths ") else guess
+
+    report = load(tmp_path, columns, separator=";", ask=ask)
+    assert [question.split(",")[0] for question in asked] == [
+        "temp is -9999 in 15 of 300 cells",
+        "until is 9999-12-31 in 30 of 300 cells",
+        "tenths is 999",
+    ]
+    entries = read_table_file(tmp_path / "data").columns
+    missing = {name: entry.missing for name, entry in entries.items() if entry.missing}
+    assert missing == {"temp": ("-9999",), "until": ("9999-12-31",)} and not report.warnings
+    # Without the far one, the days reach over half a year.
+    assert [*entries["until"].features] == ["until_weekday"]
+
+    silent = load(tmp_path, columns, separator=";", into="x")
+    lines = ["-9999'] below temp", "9999-12-31'] below until", "999,9'] below tenths"]
+    assert all(f"write missing: ['{line}" in text for line, text in zip(lines, silent.warnings, strict=True))
+
+
 def test_numbers_that_float32_merges_are_named(tmp_path):
     far = [4_520_000_000 + n * 7 for n in range(300)]
     report = load(tmp_path, {"northing": [f"{number}.25" for number in far], "age": AGES})
@@ -127,3 +156,27 @@ def test_a_time_after_the_year_9999_spoils_its_own_cell_alone(tmp_path):
     with (report.span.path / "table.csv").open(newline="") as file:
         times = [row["at"] for row in csv.DictReader(file)]
     assert (times[4], times[5]) == ("2027-01-15 12:00:00.000", "11476-08-15 05:20:00.000")
+
+
+def test_names_are_the_same_in_what_nobody_sees(tmp_path):
+    labels = make_labels(300)
+    first = {"cafe\u0301\u00a0size ": READINGS, "\ufeffage": AGES, "pa\u200bid": labels}
+    report = import_table(write_table(tmp_path / "a.csv", first), tmp_path / "data", "paid")
+    assert report.numbers == ("café size", "age") and not report.notes
+    second = {"caf\u00e9  size": READINGS[::-1], "age\u200b": AGES, "paid": labels}
+    assert load(tmp_path, second, name="b.csv").rows > 100
+    assert read(tmp_path / "data")[0]["café size"] == pytest.approx(READINGS[-1:])
+
+
+def test_the_difference_of_two_names_that_look_alike_is_spelled_out(tmp_path):
+    columns = {"age": AGES, "age\u200b": [age + 1 for age in AGES], "temp": READINGS}
+    report = load(tmp_path, columns)
+    assert report.notes == ("Two columns are called 'age'. They differ in U+200B (zero width space).",)
+    assert report.numbers == ("age", "age\u200b", "temp")
+    assert [row["age\u200b"][0] for row in read(tmp_path / "data")] == [age + 1 for age in AGES]
+    spelled = r"They differ in U\+0435 \(cyrillic small letter ie\)\."
+    with pytest.raises(UsageError, match=rf"Did you mean temp\? {spelled}"):
+        load(tmp_path, columns, into="x", chosen={"t\u0435mp": "number"})
+    later = {"age": AGES, "age\u200b": AGES, "t\u0435mp": READINGS}
+    with pytest.raises(UsageError, match=rf"no column temp, which earlier spans have.* {spelled}"):
+        load(tmp_path, later, name="b.csv")

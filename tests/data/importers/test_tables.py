@@ -183,7 +183,7 @@ def people_folder(tmp_path_factory):
             {},
             {"age": ["young"] * 300},
             {},
-            "age of .* cannot be read as in earlier spans: 'young' in",
+            "age of .* cannot be read as numbers, as in earlier spans: 'young' in",
         ),
         ({}, {"paid": [" YES", " NO"] * 150}, {}, "earlier spans have '(yes|no)'"),
         ({}, {"paid": ["1", "0"] * 150}, {}, "has the labels [01], [01], and earlier spans no, yes"),
@@ -307,9 +307,9 @@ def test_a_column_is_added_to_weeks_that_are_there_already_and_its_form_is_kept(
 def test_a_new_column_is_asked_about_once_where_there_is_a_terminal(tmp_path):
     asked = []
 
-    def ask(name, values, guess):
-        asked.append((name, guess))
-        return "number" if name == "wind" else guess
+    def ask(question, choices, guess):
+        asked.append((question.split(" (")[0], guess))
+        return "number" if question.startswith("wind ") else guess
 
     week = {"age": AGES, "wind": AGES[::-1], "note": [f"n{n % 7}" for n in range(300)]}
     load(tmp_path, {"age": AGES})
@@ -816,8 +816,8 @@ def test_line_ends_and_zeros_in_cells_cost_no_row(tmp_path):
 def test_codes_are_asked_about_with_a_guess_and_a_person_has_the_last_word(tmp_path):
     cells, questions = RNG.choices([10115, 80331, 20095, 50667], k=300), []
 
-    def ask(name, values, guess):
-        questions.append((name, guess, len(values.split(", "))))
+    def ask(question, choices, guess):
+        questions.append((question.split(" (")[0], guess, len(question.split(", ...")[0].split(", "))))
         return "leave out"
 
     assert get_kind(tmp_path, cells, "zip", ask=ask) == "was chosen to be left out"

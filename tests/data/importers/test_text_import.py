@@ -202,3 +202,14 @@ def test_labels_of_known_texts_are_compared_as_values(tmp_path):
     write_lines(tmp_path / "data" / "span-00001" / "texts.jsonl", old)
     src = write(tmp_path / "a.csv", [(1, "so so", "5.0", ""), (2, "well", "5.0", ""), (3, "fine", "4.0", "")])
     assert import_table(src, tmp_path / "data", "stars", text="review").remarks == ()
+
+
+def test_texts_that_were_decoded_twice_are_counted(tmp_path):
+    texts = [f"I don\xe2\x80\x99t mind {n}" if n % 5 == 0 else f"I don't mind {n}" for n in range(20)]
+    rows = [f'"{text}",{"good" if n % 3 else "bad"}' for n, text in enumerate(texts)]
+    (tmp_path / "a.csv").write_text("\n".join(["review,stars", *rows]))
+    report = import_table(tmp_path / "a.csv", tmp_path / "data", "stars", text="review")
+    (remark,) = report.remarks
+    assert remark.startswith("Marks that were decoded twice") and "are in 4 texts: runs, predict" in remark
+    assert not report.warnings
+    assert sum("don\u2019t" in each["text"] for each in read(tmp_path / "data")[2]) == 4

@@ -5,7 +5,7 @@ import pytest
 from data.settings import DataSettings
 from data.spans.layout import Span
 from data.spans.source import Rejected
-from data.texts.source import check, count, open_source
+from data.texts.source import check, count, digest_text, open_source
 from edgeline.errors import DataRefused
 from edgeline.records.workload import Workload
 
@@ -91,7 +91,6 @@ def test_each_row_that_cannot_be_trained_on_is_rejected_with_a_reason(span):
         ("a", "positive", "b"): "ragged",
         ("bell \x07", "positive"): "control-character",
         ("NUL", "positive"): "control-character",
-        ("c1 \x93quoted\x94", "positive"): "control-character",
         ("x" * 101, "positive"): "oversized",
         ("long " * 200_000, "positive"): "oversized",
         ("x" * 100, "positive"): "kept",
@@ -102,6 +101,22 @@ def test_each_row_that_cannot_be_trained_on_is_rejected_with_a_reason(span):
     file = span.path / "a.csv"
     file.write_bytes(file.read_bytes().replace(b"NUL", b"\0").replace(b"QUOTE", b'"a" b'))
     assert list_reasons(span, max_characters=100) == list(rows.values())
+
+
+def test_marks_that_were_decoded_twice_are_what_they_were_and_else_blanks(span):
+    texts = {
+        "don\u2019t": "don\u2019t",
+        "don\xe2\x80\x99t stop\xe2\x80\xa6": "don\u2019t stop\u2026",
+        "\x93Caf\xc3\xa9\x94 for \x805": "\u201cCafé\u201d for \u20ac5",
+        "\xc2\x93so\xc2\x94": "\u201cso\u201d",
+        "smile \xf0\x9f\x98\x80": "smile \U0001f600",
+        "over\xe0\x80\x99long, none\x81here": "over\xe0\u20ac\u2122long, none here",
+        "Ã©tat, as it is without a mark that shows it": "Ã©tat, as it is without a mark that shows it",
+    }
+    write_csv(span, *((text, "positive") for text in texts))
+    examples = [read_example(span, row) for row in read(span)]
+    assert [example.features["text"] for example in examples] == [*texts.values()]
+    assert read_example(span, read(span)[0]).digest == digest_text("DON\xe2\x80\x99T")
 
 
 def test_a_rejected_row_is_shown_as_it_came_with_the_nearest_label_and_a_long_text_cut(span):

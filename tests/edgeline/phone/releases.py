@@ -125,8 +125,8 @@ CONTENTS: dict[str, list[Any]] = {
     ],
     "text": [
         "The SUN, the cafe\u0301!",
-        "  'l\u2019eau' \U0001f600\U0001f600 \u65e5\u672c?",
-        'so\u200dmething "else" entirely',
+        "  'l\xe2\x80\x99eau' \U0001f600\xf0\x9f\x98\x80 \u65e5\u672c?",
+        "so\u200dmething \x93else\x94\x81entirely\xe0\x80\x99",
     ],
 }
 

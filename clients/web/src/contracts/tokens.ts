@@ -15,9 +15,22 @@ export function checkTokens(contract: TokensContract): void {
   if (contract.tokenizer.version !== 1) throw new Refused("contract", {key: "tokenizer", value: contract.tokenizer.version});
 }
 
+const MARKS = "€ ‚ƒ„…†‡ˆ‰Š‹Œ Ž  ‘’“”•–—˜™š›œ žŸ"; // of Windows-1252, from 0x80 on
+const BYTES = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}/g;
+
+/** Returns a text in which marks that were decoded twice are what they were, as `edgeline/records/rejection.py` does. */
+function repairText(text: string): string {
+  if (!/[\x80-\x9f]/.test(text)) return text;
+  const decoder = new TextDecoder("utf-8", {fatal: true, ignoreBOM: true});
+  const whole = text.replace(BYTES, (match) => {
+    try { return decoder.decode(Uint8Array.from(match, (letter) => letter.charCodeAt(0))); } catch { return match; }
+  });
+  return whole.replace(/[\x80-\x9f]/g, (mark) => MARKS[mark.charCodeAt(0) - 0x80]!);
+}
+
 /** Refuses a text that a run would reject, as `edgeline/records/rejection.py` does. */
-export function checkText(text: string): void {
-  const control = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\p{Cs}/u.exec(text);
+export function checkText(content: string): void {
+  const text = repairText(content), control = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\p{Cs}/u.exec(text);
   if (control) throw new Refused("control", {code: control[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")});
   if (/^[\s\p{Cf}]*$/u.test(text)) throw new Refused("blank");
 }
@@ -26,7 +39,7 @@ export function checkText(text: string): void {
 export function preprocessTokens(text: string, contract: TokensContract): [Int32Array, number] {
   const {fold_from, fold_to, ...rules} = contract.tokenizer, to = [...fold_to];
   const folds = new Map([...fold_from].map((character, at) => [character, to[at]!]));
-  let plain = Array.from(text.normalize("NFC"), (character) => folds.get(character) ?? character).join("");
+  let plain = Array.from(repairText(text).normalize("NFC"), (character) => folds.get(character) ?? character).join("");
   const steps = [[rules.separators, " "], [rules.alone, " $1 "], [rules.leading, " "], [rules.trailing, " "]] as const;
   for (const [rule, replacement] of steps) plain = plain.replace(compile(rule), replacement);
   const words = plain.split(" ").filter(Boolean).slice(0, contract.length);
