@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.importers.changed_columns import Change, ColumnsChanged
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
-from data.importers.known_rows import list_columns
+from data.importers.known_rows import read_span
 from data.importers.table_file import (
     AS_CATEGORY,
     AS_DATE,
@@ -105,8 +105,11 @@ def _check_spans(data_dir: Path, roles: Roles) -> None:
     spans = find_usable_spans(data_dir)
     if not spans or any((data_dir / name).exists() for name in (WORKLOAD, SCHEMA, TABLE)):
         return
-    names = list_columns(data_dir)
-    if "photo" in names or not {*(("text", "label") if roles.text else roles.columns)} <= names:
+    needed = ("text", "label") if roles.text else roles.columns
+    names = set[str]()
+    for span in spans:
+        names.update(next(read_span(span, ("photo", *needed)), {}))
+    if "photo" in names or not {*needed} <= names:
         have = f"the columns {join_names(sorted(names), 8)}" if names else "no table"
         raise DataRefused(
             f"{data_dir} has {format_count(len(spans), 'span')} that no import wrote, as a sample has:"

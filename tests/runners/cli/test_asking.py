@@ -86,7 +86,8 @@ def test_a_question_about_a_column_has_its_guess_as_the_default(monkeypatch, cel
 
     monkeypatch.setattr(asking.click, "prompt", prompt)
     candidates = [] if cell else ["size_cm", "town"]
-    changed = ColumnsChanged("a.csv", [Change("size", cell, candidates, "" if cell else "size_cm")])
+    change = Change("size", cell, "numbers", candidates, "" if cell else "size_cm")
+    changed = ColumnsChanged("a.csv", [change])
     with show_progress("importing") as progress:
         if cell:
             with pytest.raises(ColumnsChanged):
