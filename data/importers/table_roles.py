@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from data.importers.changed_columns import Change, ColumnsChanged
@@ -100,6 +101,10 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
     return named, Earlier(not find_spans(data_dir), labels, file, own)
 
 
+# Rows of a span in which each of its columns has a cell.
+_ROWS = 100
+
+
 def _check_spans(data_dir: Path, roles: Roles) -> None:
     """Refuses a folder whose spans no import of such a table wrote. Raises DataRefused."""
     spans = find_usable_spans(data_dir)
@@ -108,7 +113,8 @@ def _check_spans(data_dir: Path, roles: Roles) -> None:
     needed = ("text", "label") if roles.text else roles.columns
     names = set[str]()
     for span in spans:
-        names.update(next(read_span(span, ("photo", *needed)), {}))
+        for row in islice(read_span(span, ("photo", *needed)), _ROWS):
+            names.update(name for name, cell in row.items() if cell)
     if "photo" in names or not {*needed} <= names:
         have = f"the columns {join_names(sorted(names), 8)}" if names else "no table"
         raise DataRefused(
