@@ -26,7 +26,7 @@ from data.importers.table_file import TableFile, read_table_file, write_table_fi
 from data.importers.workload_files import WORKLOAD, add_files, check_kind, read_schema
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.source import UNKNOWN_LANE
-from data.photos.thumbnails import may_have_exif, may_have_levels, read_look, read_time_taken
+from data.photos.thumbnails import may_have_exif, read_look, read_time_taken
 from data.settings import DataSettings
 from data.spans.layout import find_spans, find_usable_spans
 from data.spans.source import SPLITS
@@ -312,7 +312,7 @@ class _Importer:
             self.unusable.update((digest, label) for label in self.labels_of[digest])
         photo_look = None
         is_looked_for = not photo.session_id and not is_repeated
-        if is_looked_for or may_have_levels(photo.data):
+        if is_looked_for or _may_have_levels(photo.data):
             try:
                 look = self._make_look(photo.data)
                 photo_look = look if is_looked_for else None
@@ -357,6 +357,12 @@ class _LookMaker:
                     " Run `make setup` again, then import again.",
                 )
         return bytes(thumbnail)
+
+
+def _may_have_levels(photo: bytes) -> bool:
+    """Returns whether a photo may have 16 bits a pixel."""
+    is_deep_png = photo.startswith(b"\x89PNG") and photo[24:25] == b"\x10"
+    return is_deep_png or photo.startswith((b"II", b"MM", b"P5"))
 
 
 def _make_natural_key(label: str) -> list[tuple[bool, int, str, str]]:

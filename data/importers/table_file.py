@@ -96,7 +96,7 @@ class TableFile:
 
     @property
     def names_photos(self) -> bool:
-        """Whether it is of a manifest, which names photos."""
+        """Tells whether it is of a manifest, which names photos."""
         return bool(self._find(PHOTO))
 
     @cached_property

@@ -73,11 +73,6 @@ def _open_small(photo: bytes, side: int) -> tuple[Image.Image | None, tuple[int,
         return None, ()
 
 
-def may_have_levels(photo: bytes) -> bool:
-    """Returns whether a photo may have 16 bits a pixel."""
-    return photo.startswith((*_TIFF, b"P5")) or (photo.startswith(b"\x89PNG") and photo[24:25] == b"\x10")
-
-
 def may_have_exif(photo: bytes) -> bool:
     """Returns whether a photo is worth opening for its EXIF."""
     return photo.startswith(_TIFF) or any(mark in photo for mark in _MARKS)

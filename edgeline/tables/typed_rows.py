@@ -89,12 +89,12 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
         raise DataRefused(f"{src} cannot be read: {str(error).rstrip('.')}.", why, do) from None
 
 
-def _list_rows(batch: "RecordBatch") -> list[dict[str, object]]:
+def _list_rows(batch: "RecordBatch") -> list[Any]:
     """Returns the rows of a batch; where a time is beyond the years of Python's, all its times are texts."""
     import pyarrow
 
     try:
-        rows: list[dict[str, object]] = batch.to_pylist()
+        rows: list[Any] = batch.to_pylist()
     except (OverflowError, ValueError):
         columns = list(batch.columns)
         for number, column in enumerate(columns):

@@ -1,17 +1,20 @@
 /** Turns a photo into the model's input as `edgeline/edge/contracts/image.py` does, in the same arithmetic. */
 import {Refused} from "../refusal";
+import {readDeepPng} from "./deep_png";
 
 export interface ImageContract {
   version: number; kind: "image"; image_size: number; channels: number; color: string; luma: number[];
   max_side: number; resize: string; rounding: string; orientation: string; transparency: string;
+  levels?: number[]; // that become 0 and 255 in photos of 16 bits
 }
 const STRIP = 512; // rows that are read at once: a phone may not have a canvas for 48 megapixels
 const BITS = 22; // of Pillow's fixed-point weights
-const KNOWN = {version: 3, resize: "bilinear-antialias", rounding: "nearest-uint8", orientation: "upright",
+const KNOWN = {resize: "bilinear-antialias", rounding: "nearest-uint8", orientation: "upright",
   transparency: "on-white"} as const;
 
 export function checkImage(contract: ImageContract): void {
-  const wrong = Object.entries(KNOWN).find(([key, value]) => contract[key as keyof ImageContract] !== value);
+  const known = {version: contract.levels ? 4 : 3, ...KNOWN};
+  const wrong = Object.entries(known).find(([key, value]) => contract[key as keyof ImageContract] !== value);
   if (wrong) throw new Refused("contract", {key: wrong[0], value: String(contract[wrong[0] as keyof ImageContract])});
 }
 
@@ -19,7 +22,8 @@ export function checkImage(contract: ImageContract): void {
 export async function preprocessImage(photo: Blob, contract: ImageContract): Promise<[Uint8Array, Plane]> {
   let bitmap: ImageBitmap;
   try {
-    bitmap = await createImageBitmap(photo, {colorSpaceConversion: "none", premultiplyAlpha: "default"});
+    const deep = await readDeepPng(new Uint8Array(await photo.arrayBuffer()), contract.levels);
+    bitmap = await createImageBitmap(deep ?? photo, {colorSpaceConversion: "none", premultiplyAlpha: "default"});
   } catch {
     throw new Refused("photo", {bytes: photo.size, type: photo.type || "?"});
   }
