@@ -176,6 +176,7 @@ class Prepared:
                 fine_tuning=self.fine_tuning,
                 replicas=self.replicas.num_replicas_in_sync,
                 weight_decay=settings.weight_decay,
+                falls=settings.schedule == "cosine",
             )
         return Loop(self.trained, self.replicas, settings, self.front)
 
