@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,6 +141,12 @@ def pretrained(tmp_path_factory) -> ModelSettings:
     keras.utils.set_random_seed(5)
     backbones.build_body(COMPACT).save_weights(path)
     return COMPACT.model_copy(update={"weights": str(path), "frozen_stages": "all"})
+
+
+def test_a_seed_of_zero_is_a_seed():
+    prepared = prepare_here(replace(make_task(make_photos()), seed=0), COMPACT, settings())
+    first, again = (next(iter(prepared.batches_of(range(1), 0)))[1] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
 
 
 def train_whole(model: ModelSettings, folder: Path) -> Trained:
