@@ -29,7 +29,9 @@ from trainer_module.settings import LearningSettings, TrainerSettings
 from trainer_module.training import calibration, checkpoint, devices, fit, folds, front, novelty, workers
 from trainer_module.training.task import Task, Trained, build_model, open_task, train_model
 
+_log = logging.getLogger(__name__)
 _progress = logging.getLogger("edgeline.progress")
+_LINE = 100  # characters of the table of layers
 # The attributes of TFX's FnArgs that training needs; others cannot be sent to another process.
 _FIELDS = (
     *("custom_config", "train_files", "eval_files", "transform_output"),
@@ -117,6 +119,8 @@ def train(fn_args: SimpleNamespace, learning: LearningSettings, began: float) ->
     held_out = len(fitted.held_out.shown) if fitted.held_out else 0
     history = enumerate(trained.outcome.history, start=1)
     EPOCHS.write(folder, (Epoch(number, **logs) for number, logs in history))
+    layers = _list_layers(scaling.model)
+    _log.info("The network:\n%s", layers)
     summary = _summarise(
         trained,
         replicas,
@@ -128,6 +132,7 @@ def train(fn_args: SimpleNamespace, learning: LearningSettings, began: float) ->
         temperature_examples=scaling.examples,
         unlike_examples=min(held_out, novelty.MOST_EXAMPLES) if doubting else 0,
         notes=tuple(filter(None, (*notes, plan.note, scaling.note))),
+        layers=layers,
     )
     TRAINING.write(folder, summary)
     shutil.copytree(checkpoints / TENSORBOARD, folder / TENSORBOARD, dirs_exist_ok=True)
@@ -210,6 +215,13 @@ def _add_unlike(
     if held_out is None or not novelty.are_enough(fitted.training, held_out):
         return None
     return novelty.add_unlike(model, features, fitted.training, held_out, batch_size)
+
+
+def _list_layers(model: keras.Model) -> str:
+    """Returns Keras's table of the layers, with their shapes and numbers of parameters."""
+    lines: list[str] = []
+    model.summary(line_length=_LINE, print_fn=lines.append, expand_nested=True)
+    return "\n".join(lines)
 
 
 def _summarise(

@@ -103,8 +103,14 @@ class TrainerSettings(Group):
     batch_size: int = Field(64, ge=1, le=65_536)
     """Number of examples of one replica in one step."""
     learning_rate: float = Field(1e-3, gt=0, le=1.0)
-    """Learning rate of Adam at the start; it falls to 0 along half a cosine by the end. For photos
-    it is 0.0002 where training begins with weights, and 0.002 where these are random."""
+    """Learning rate of Adam at the start; `schedule` says how it falls. For photos it is 0.0002 where
+    training begins with weights, and 0.002 where these are random."""
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    """How the learning rate falls. `cosine`: along half a cosine to 0 by the end, and where training begins
+    with weights, after a rise. `plateau`: to a tenth after `plateau_patience` epochs without a smaller loss
+    of the examples that `early_stopping_patience` holds out, or else of train (Keras's ReduceLROnPlateau)."""
+    plateau_patience: int = Field(3, ge=1, le=10_000)
+    """Number of epochs of `schedule`."""
     weight_decay: float = Field(0.0, ge=0, le=10)
     """Share of the weights of layers, times the learning rate, that each step takes away (AdamW); more for
     few examples."""
@@ -125,6 +131,9 @@ class TrainerSettings(Group):
     """Photos: largest random change of contrast, as a share of it."""
     variations: int = Field(4, ge=1, le=100)
     """Photos: random variations of each photo, which epochs take in turn, if the first layers are frozen."""
+    rotation: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Photos: largest random turn to either side, as a share of a full one (Keras's RandomRotation), for
+    phones held askew and things that lie about; 0.05 is 18 degrees, 0.5 any angle. Corners are mirrored."""
     crop: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     """Photos: largest share of a training photo's sides that is cut off at random; 0 if the edges matter."""
     early_stopping_patience: int = Field(0, ge=0, le=10_000)

@@ -108,15 +108,21 @@ def check_size(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding
 
 def check_latency(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:
     """Yields a finding if a file is too slow, a warning where nobody has set a limit."""
-    median = measurement.latency.p50_ms
-    if limits.max_latency_ms is not None:
-        if median > limits.max_latency_ms:
-            latency, allowed = _describe_latency(measurement, limits.max_latency_ms)
-            text = f"{latency}; at most {allowed} ms allowed."
-            yield Finding(text, "edge.max_latency_ms=null", code="latency")
-    elif median > _SLOW_MS:
-        latency, usual = _describe_latency(measurement, _SLOW_MS)
-        text = f"{latency}, which is more than {usual} ms. edge.max_latency_ms sets a limit."
+    latency, machine, limit = measurement.latency, measurement.machine, limits.max_latency_ms
+    bound = _SLOW_MS if limit is None else limit
+    if latency.p50_ms <= bound:
+        return
+
+    median, allowed = format_with_bound(latency.p50_ms, bound, 2)
+    load = ", under load" if measurement.under_load else ""
+    text = (
+        f"{measurement.file} takes {median} ms per example (median of {latency.runs} runs, one thread of"
+        f" {machine.cpu}, {machine.runtime}{load})"
+    )
+    if limit is not None:
+        yield Finding(f"{text}; at most {allowed} ms allowed.", "edge.max_latency_ms=null", code="latency")
+    else:
+        text = f"{text}, which is more than {allowed} ms. edge.max_latency_ms sets a limit."
         yield Finding(text, code="latency", severity="warn")
 
 
@@ -136,18 +142,6 @@ def rest_on_time(findings: Sequence[Finding]) -> bool:
     """Tells whether a file fell by limits on times alone."""
     settings = {finding.setting for finding in findings}
     return bool(settings) and settings <= {"edge.max_latency_ms", "edge.max_ms"}
-
-
-def _describe_latency(measurement: Measurement, bound: float) -> tuple[str, str]:
-    """Returns the beginning of a sentence with the latency, and the bound with as many digits."""
-    latency, machine = measurement.latency, measurement.machine
-    median, shown_bound = format_with_bound(latency.p50_ms, bound, 2)
-    load = ", under load" if measurement.under_load else ""
-    text = (
-        f"{measurement.file} takes {median} ms per example (median of {latency.runs} runs, one thread of"
-        f" {machine.cpu}, {machine.runtime}{load})"
-    )
-    return text, shown_bound
 
 
 def check_optional_limits(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:

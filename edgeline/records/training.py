@@ -69,6 +69,7 @@ class TrainingSummary:
     temperature_examples: int = 0  # of train, answered by models that did not learn from them
     unlike_examples: int = 0  # those that gave the threshold of `unlike`; 0 without it
     notes: tuple[str, ...] = ()  # deviations from the settings, a sentence each
+    layers: str = ""  # Keras's table of them; empty in older records
 
 
 @dataclass(frozen=True)

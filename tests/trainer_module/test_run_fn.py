@@ -49,7 +49,7 @@ def test_the_model_learns_the_labels_and_the_training_is_recorded(run_dir):
     assert training["resumed_from_epoch"] is None
     assert training["seconds"] > 0
     assert training["examples_per_second"] > 0
-    assert training["parameters"] > 0
+    assert training["parameters"] > 0 and "Total params" in training["layers"]
 
 
 def test_tensorboard_shows_the_epochs_and_the_confusion_of_each(run_dir):

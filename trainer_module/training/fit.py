@@ -33,6 +33,8 @@ _progress = logging.getLogger("edgeline.progress")
 # Steps between two looks at the clock, and the seconds after which a checkpoint is due within an epoch.
 _STEPS_AT_ONCE = 50
 CHECKPOINT_S = 300.0
+# Keras's ReduceLROnPlateau has these too.
+_REDUCED_TO, _LEAST_GAIN = 0.1, 1e-4
 # An evaluation that takes longer is not measured again without the seconds in which its graph is traced.
 _TRACED_S = 20.0
 
@@ -65,25 +67,26 @@ def compile_model(
     fine_tuning: bool = False,
     replicas: int = 1,
     weight_decay: float = 0.0,
+    falls: bool = True,
 ) -> None:
     """Compiles for integer labels with Adam and builds its variables. Call it in the strategy's scope.
 
     Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
     2017, arXiv:1608.03983); without it the last epochs differ from one another by many points. Gradients have
     a norm of 1 at most. For fine-tuning, the rate first rises over a tenth of the steps: without both, the
-    first steps spoil the weights. Weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101) is of kernels
-    alone.
+    first steps spoil the weights. Unless it `falls`, the rate is constant. Weight decay (Loshchilov and
+    Hutter, 2019, arXiv:1711.05101) is of kernels alone.
     """
-    warmup_steps = steps // 10 if fine_tuning else 0
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup_steps else learning_rate,
-        steps - warmup_steps,
-        warmup_target=learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-    )
-    optimizer = keras.optimizers.Adam(
-        schedule, global_clipnorm=1.0 / replicas, weight_decay=weight_decay or None
-    )
+    rate: Any = learning_rate
+    if falls:
+        warmup_steps = steps // 10 if fine_tuning else 0
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup_steps else learning_rate,
+            steps - warmup_steps,
+            warmup_target=learning_rate if warmup_steps else None,
+            warmup_steps=warmup_steps,
+        )
+    optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0 / replicas, weight_decay=weight_decay or None)
     optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if v.name != "kernel"])
     model.compile(
         optimizer=optimizer,
@@ -138,8 +141,11 @@ def train(
     state = _TrainingState(loop, settings, folder, resumed, evaluate, select, averaged)
 
     def read_progress() -> list[int]:
-        own = np.array([len(state.history), state.tally.steps, state.finished])
-        return [int(number) for number in devices.from_chief(replicas, [own])[0]]
+        own = np.array([len(state.history), state.tally.steps, state.finished, state.reductions])
+        *progress, reductions = (int(number) for number in devices.from_chief(replicas, [own])[0])
+        if settings.schedule == "plateau":
+            model.optimizer.learning_rate = settings.learning_rate * _REDUCED_TO**reductions
+        return progress
 
     epochs_done, steps_taken, finished = read_progress()
     if resumed and not finished:
@@ -275,6 +281,19 @@ class _TrainingState:
             return True
         patience = self.settings.early_stopping_patience if self.select else 0
         return bool(epochs and patience) and epochs - 1 - self.best_epoch >= patience
+
+    @property
+    def reductions(self) -> int:
+        """Returns how often the loss did not become smaller for `plateau_patience` epochs."""
+        best, waited, reductions = math.inf, 0, 0
+        for logs in self.history:
+            loss = logs.get("held_out_loss", logs["loss"])
+            waited += 1
+            if loss < best - _LEAST_GAIN:
+                best, waited = loss, 0
+            elif waited == self.settings.plateau_patience:
+                reductions, waited = reductions + 1, 0
+        return reductions
 
     def _load_epoch(self, epoch: int) -> None:
         kept = checkpoint.load_epoch(self.loop.model, epoch, self.folder)

@@ -93,7 +93,8 @@ class Loop:
     @property
     def learning_rate(self) -> float:
         """Returns the learning rate of the next step."""
-        return float(self.model.optimizer.learning_rate)
+        rate: tf.Tensor = tf.convert_to_tensor(self.model.optimizer.learning_rate)  # may be on replicas
+        return float(rate)
 
     def make_divergence_error(self, name: str, value: float, later: int = 0) -> HeldBack:
         """Makes the error for a metric that stopped being a finite number `later` steps ago."""

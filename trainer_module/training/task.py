@@ -176,6 +176,7 @@ class Prepared:
                 fine_tuning=self.fine_tuning,
                 replicas=self.replicas.num_replicas_in_sync,
                 weight_decay=settings.weight_decay,
+                falls=settings.schedule == "cosine",
             )
         return Loop(self.trained, self.replicas, settings, self.front)
 
@@ -194,7 +195,7 @@ def prepare(
     measured = [split for split in (task.evaluation, selection) if split]
     batch_size = settings.batch_size * replicas.num_replicas_in_sync
     steps = input_pipeline.steps_per_epoch(training, batch_size)
-    keras.utils.set_random_seed(task.seed)
+    keras.utils.set_random_seed(task.seed or 1)  # with 0, tf.data fails on a shuffle whose seed is a tensor
     with replicas.scope():
         model = build_model(task, model_settings)
     augment = workload_module.find(task.workload.module, "augment")

@@ -105,12 +105,15 @@ def neutral_features() -> dict[str, bytes]:
 
 
 def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> tf.Tensor:
-    """Varies photos as another shot might: crops, mirrors, changes contrast and brightness.
+    """Varies photos as another shot might: turns, crops, mirrors, changes contrast and brightness.
 
     Photos are float32 [N, H, W, C] in 0..255, draws [N, DRAWS] in 0..1.
     """
     import tensorflow as tf
 
+    if settings.rotation:
+        # Mirroring takes the first bit of this draw; later ones are as random.
+        images = _turn(images, (draws[:, 0] * 256.0) % 1.0, settings.rotation)
     if settings.crop:
         images = _crop(images, draws[:, 2:], settings.crop)
     draws = draws[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
@@ -122,6 +125,28 @@ def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> t
     if settings.brightness:
         images += (2.0 * draws[:, 1] - 1.0) * settings.brightness * 255.0
     return tf.clip_by_value(images, 0.0, 255.0)
+
+
+def _turn(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
+    """Turns each photo around its centre by up to the share `most` of a full turn, to either side."""
+    import math
+
+    import tensorflow as tf
+
+    angles = (2.0 * draws - 1.0) * most * 2.0 * math.pi
+    sine, cosine, zero = tf.sin(angles), tf.cos(angles), tf.zeros_like(angles)
+    height, width = (side - 1.0 for side in images.shape[1:3])
+    # The centre stays where it is.
+    right = (width - (cosine * width - sine * height)) / 2.0
+    down = (height - (sine * width + cosine * height)) / 2.0
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([cosine, -sine, right, sine, cosine, down, zero, zero], axis=1),
+        output_shape=images.shape[1:3],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )
 
 
 def _crop(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:

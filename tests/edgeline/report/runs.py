@@ -175,6 +175,7 @@ def a_run(
                 seconds=101.0,
                 input_wait=0.012,
                 parameters=190803,
+                layers="Model: dense (Dense) <b>190,803</b>",
                 held_out=214,
                 temperature=0.87,
                 temperature_examples=214,

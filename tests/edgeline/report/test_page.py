@@ -223,6 +223,7 @@ def test_figures_that_are_no_numbers_are_dashes():
         "14,400 photos a second in batches of 32,",
         "the weights of epoch 12 kept (mean recall of classes 90.0 %)",
         "Waiting for input took 1.2 % of the step time.",
+        "<details><summary>The network, layer by layer</summary><pre>Model: dense (Dense) &lt;b&gt;190,803",
         "<th>damaged</th><td>51</td><td>12</td><td>80.0 %</td><td>62.0 % to 94.0 %</td>",
         "70 % of 10<",
         "<tr><th>Logistic regression</th><td>93.1 %</td>"

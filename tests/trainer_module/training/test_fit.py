@@ -7,7 +7,7 @@ from edgeline.errors import UsageError
 from tests.trainer_module.samples import assert_same, die_after, drop_times
 from trainer_module.settings import TrainerSettings
 from trainer_module.training import checkpoint, fit
-from trainer_module.training.loop import Loop
+from trainer_module.training.loop import Loop, Tally
 
 pytestmark = pytest.mark.e2e
 
@@ -106,6 +106,38 @@ def test_training_stops_if_held_out_examples_do_not_improve_for_the_patience(tmp
     config = settings(epochs=40, early_stopping_patience=2)
     outcome = train(model, config, tmp_path, selection=selection)
     assert len(outcome.history) == outcome.best_epoch + 3 < 40
+
+
+@pytest.mark.parametrize("name", ["loss", "held_out_loss"])
+@pytest.mark.parametrize(
+    ("losses", "reductions"),
+    [
+        ([1.0, 0.9, 0.8, 0.7], 0),
+        ([1.0, 1.1, 0.99995], 1),  # Keras takes no gain below 0.0001 for one
+        ([1.0, 1.1, 0.9, 0.95, 0.96, 1.0, 1.0], 2),
+        ([1.0, 1.1, 0.9, 0.95], 0),
+    ],
+)
+def test_the_rate_falls_to_a_tenth_where_the_loss_has_not_fallen_for_the_patience(
+    tmp_path, losses, reductions, name
+):
+    model = linear_model()
+    fit.compile_model(model, 0.02, 100, falls=False)
+    config = settings(epochs=9, learning_rate=0.02, schedule="plateau", plateau_patience=2)
+    # Where examples are held out, the loss of train, which falls on and on, tells nothing.
+    history = [{"loss": -float(n), "val_loss": 0.0, name: loss} for n, loss in enumerate(losses)]
+    variables = [variable.numpy() for variable in checkpoint.list_training_variables(model)]
+    checkpoint.save(checkpoint.Checkpoint(history, variables, (), Tally()), tmp_path)
+    # A training that was killed after these epochs goes on with the rate of the next one.
+    rates = []
+    original = Loop.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Loop, "run", lambda self, *rest: rates.append(self.learning_rate) or original(self, *rest)
+        )
+        train(model, config, tmp_path)
+    assert rates[0] == pytest.approx(0.02 * 0.1**reductions)
+    assert len(rates) == 9 - len(losses)
 
 
 def test_weights_are_in_label_order_and_balanced_classes_have_equal_total_weight():

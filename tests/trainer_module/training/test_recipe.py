@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,6 +141,12 @@ def pretrained(tmp_path_factory) -> ModelSettings:
     keras.utils.set_random_seed(5)
     backbones.build_body(COMPACT).save_weights(path)
     return COMPACT.model_copy(update={"weights": str(path), "frozen_stages": "all"})
+
+
+def test_a_seed_of_zero_is_a_seed():
+    prepared = prepare_here(replace(make_task(make_photos()), seed=0), COMPACT, settings())
+    first, again = (next(iter(prepared.batches_of(range(1), 0)))[1] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
 
 
 def train_whole(model: ModelSettings, folder: Path) -> Trained:
@@ -332,6 +339,11 @@ def measure_on_two_devices(path: str) -> None:
         for build in (build_linear, build_table, build_readings):
             for index, array in enumerate(take_two_steps(build, replicas)):
                 results[f"{build.__name__} {strategy} {index}"] = array
+        with replicas.scope():
+            model = build_linear()
+            fit.compile_model(model, RATE, CONSTANT_RATE, falls=False)
+        model.optimizer.learning_rate = RATE / 10
+        results[f"rate {strategy}"] = np.array(Loop(model, replicas, settings()).learning_rate)
     np.savez(path, **results)
 
 
@@ -350,6 +362,11 @@ def test_two_devices_shorten_the_gradient_of_the_whole_batch_and_average_all_of_
     twos = [on_two_devices[f"{build.__name__} mirrored {index}"] for index in range(2)]
     for one, two in zip(ones, twos, strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_a_constant_rate_can_be_lowered_on_all_devices(on_two_devices, strategy):
+    assert on_two_devices[f"rate {strategy}"] == pytest.approx(RATE / 10)
 
 
 def test_a_deterministic_training_refuses_randomness_without_a_seed(on_two_devices):
