@@ -1,6 +1,6 @@
 """The facts of one run: its record, and what its artifacts tell. Its page shows them; later runs compare.
 
-They are written as `facts.json` beside each page.
+They are written as `facts.json` beside each page, without the record where that is a file beside them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -170,13 +170,9 @@ class TwinAccuracy:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """All facts of a run; a part is None where the run did not get that far."""
+class Findings:
+    """What the artifacts of a run tell; a part is None where the run did not get that far."""
 
-    def __repr__(self) -> str:
-        return f"<facts of run {self.run.id}>"
-
-    run: Run
     data: Data | None = None
     search: Search | None = None  # None where settings were not searched
     training: Training | None = None
@@ -196,6 +192,16 @@ class Facts:
     # The settings that are others than in the run that made production, `a.b 12 -> 2`.
     unlike_production: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each
+
+
+@dataclass(frozen=True)
+class Facts(Findings):
+    """All facts of a run."""
+
+    run: Run = field(kw_only=True)
+
+    def __repr__(self) -> str:
+        return f"<facts of run {self.run.id}>"
 
     @property
     def canary_percent(self) -> float | None:
