@@ -147,7 +147,7 @@ def make_workspace(workspace, make_run, **values):
     run = make_run(**values)
     folder = write_run(workspace, run)
     (folder.path / "report.html").write_text("<!DOCTYPE html>")
-    (folder.path / "facts.json").write_bytes(encode(Facts(run=run)))
+    (folder.path / "facts.json").write_bytes(encode(Facts(run)))
     return workspace
 
 

@@ -78,12 +78,12 @@ def look_at_workspace(
     """
     workspace, records = workspace.absolute(), read_all(workspace)
     runs = [item for item in records if item[1].workload == model and item[1].outcome != "running"]
-    history = [find_written_facts(run, folder) or Facts(run=run) for folder, run in runs[-1 - COMPARED :]]
+    history = [find_written_facts(run, folder) or Facts(run) for folder, run in runs[-1 - COMPARED :]]
     page = runs[-1][0].path / archive.PAGE if runs else None
     unrecorded = 1 + max((run.number for _, run in records), default=0)
     if not_begun is not None:
         run = Run(id="", workload=model, number=unrecorded, outcome="failed", error=not_begun)
-        history.append(Facts(run=run))
+        history.append(Facts(run))
     return Situation(
         model=model,
         history=history,
@@ -106,7 +106,7 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
     if now is not None:
         number, others = archive.choose_number(now.id, records), [f for f in records if f.run.id != now.id]
         own = (f for f in records if (f.run.id, f.run.outcome) == (now.id, now.outcome))
-        current = next(own, Facts(run=now))
+        current = next(own, Facts(now))
         records = [*others, replace(current, run=replace(current.run, number=number))]
     history = [facts for facts in records if facts.run.outcome != "running"]
     keys = find_public_keys(history[-1].run if history else None, str(push), Path())

@@ -14,7 +14,7 @@ from edgeline.journal import format_utc
 from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
 from edgeline.report.collect import collect_facts, read_pictures
-from edgeline.report.facts import Facts, Findings
+from edgeline.report.facts import Facts, Written
 from edgeline.report.next_steps import find_production, list_unlike
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
@@ -41,9 +41,9 @@ _LONGEST = timedelta(days=14)
 def write(folder: Location, facts: Facts, page: str, with_run: bool = True) -> Location:
     """Writes facts and page of a run, each whole or not at all, or raises EdgelineError or OSError.
 
-    Without `with_run`, the record of the run is a file of its own, and no part of the facts.
+    Without `with_run`, the record of the run is a file of its own, and the facts have its id alone.
     """
-    written = {name: part for name, part in vars(facts).items() if with_run or name != "run"}
+    written = vars(facts) | {"run": facts.run if with_run else facts.run.id}
     for name, content in ((FACTS, encode(written) + b"\n"), (PAGE, page.encode())):
         write_bytes(folder / name, content)
     return folder / PAGE
@@ -57,7 +57,7 @@ def read(folder: Location, run: Run | None = None) -> Facts | None:
     try:
         content = read_bytes(folder / FACTS)
         if run is not None:
-            return Facts(**vars(decode(content, Findings)), run=run)
+            return Facts(**vars(decode(content, Written)) | {"run": run})
         facts: Facts = decode(content, Facts)
         return facts
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """The facts of one run: its record, and what its artifacts tell. Its page shows them; later runs compare.
 
-They are written as `facts.json` beside each page, without the record where that is a file beside them.
+They are written as `facts.json` beside each page.
 """
 
 from collections.abc import Iterator, Mapping
@@ -170,9 +170,10 @@ class TwinAccuracy:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What the artifacts of a run tell; a part is None where the run did not get that far."""
+class Written:
+    """The facts of a run in a file; a part is None where the run did not get that far."""
 
+    run: Run | str  # its record, or only its id where the record is another file
     data: Data | None = None
     search: Search | None = None  # None where settings were not searched
     training: Training | None = None
@@ -195,10 +196,10 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Facts(Findings):
+class Facts(Written):
     """All facts of a run."""
 
-    run: Run = field(kw_only=True)
+    run: Run
 
     def __repr__(self) -> str:
         return f"<facts of run {self.run.id}>"

@@ -112,7 +112,7 @@ def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(tmp_p
 
 def test_figures_are_rows_with_their_interval():
     overall = Slice("overall", "all", 40, 0.9, 0.8, 0.95, measures={"recall": 0.7}, groups=8)
-    facts = Facts(run=Run(id="r", workload="shelf", outcome="held"), evaluation=Evaluation((overall,)))
+    facts = Facts(Run(id="r", workload="shelf", outcome="held"), evaluation=Evaluation((overall,)))
 
     assert a_past_run(facts).metrics() == [
         {
@@ -327,7 +327,7 @@ def test_settings_have_their_types():
     settings = {"trainer": {"flip": False, "epochs": 3}, "push": {"destination": None}}
     run = Run(id="r", workload="shelf", settings=settings, tuned={"trainer.epochs": 4})
 
-    assert a_past_run(Facts(run=run)).settings == {
+    assert a_past_run(Facts(run)).settings == {
         **{"trainer.flip": False, "trainer.epochs": 4, "push.destination": None},
     }
 

@@ -34,7 +34,7 @@ def record_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None
         root = locate(place)
         now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
         record = archive.read(root / run)
-        facts = record or Facts(run=Run(id=run, workload=root.name, engine="kubeflow", started_at=now))
+        facts = record or Facts(Run(id=run, workload=root.name, engine="kubeflow", started_at=now))
         pushed = _find_pushed(run, root)
         state = outcome.outcome if outcome.outcome in ("held", "refused") else "failed"
         run_at_end = replace(

@@ -51,7 +51,7 @@ class Workspace:
             **{"started_at": utc_now(), **values},
         )
         folder = write_run(self.path, run)
-        archive.write(folder.path, Facts(run=run, gates=gates), "<!DOCTYPE html>")
+        archive.write(folder.path, Facts(run, gates=gates), "<!DOCTYPE html>")
 
     def run(self, outcome, *reasons, **values):
         self.record(outcome, *reasons, **values)
@@ -249,7 +249,7 @@ def test_runs_on_a_cluster_keep_what_was_sent_beside_their_records(hook, bucket)
         if recorded:
             earlier = [facts for _, facts in archive.read_all(root)]
             number = archive.choose_number(run, earlier)
-            archive.write(root / run, Facts(run=replace(record, number=number)), "<!DOCTYPE html>")
+            archive.write(root / run, Facts(replace(record, number=number)), "<!DOCTYPE html>")
         return send_new_alerts(settings, partial(look_at_store, root, record))
 
     failed = {"reasons": ("Trainer: out of memory.",), "steps": (Step("Trainer", "failed"),)}

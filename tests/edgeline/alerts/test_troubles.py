@@ -37,7 +37,7 @@ def find(*history, release=None, settings=SETTINGS, later=timedelta(), folders=(
 
 def a_run(outcome="pushed", data=None, evaluation=None, **values):
     return Facts(
-        run=Run(id="run", workload="shelf", outcome=outcome, version=2, **values),
+        Run(id="run", workload="shelf", outcome=outcome, version=2, **values),
         data=data,
         evaluation=evaluation,
     )

@@ -51,7 +51,7 @@ def test_without_a_name_every_model_is_looked_at(place, tmp_path, make_run, hook
         folder = RunFolder(tmp_path / "runs" / (run.id if place == "--workspace" else f"{model}/{run.id}"))
         folder.path.mkdir(parents=True)
         folder.write(run)
-        archive.write(folder.path, Facts(run=run), "<!DOCTYPE html>")
+        archive.write(folder.path, Facts(run), "<!DOCTYPE html>")
     # The command of the package; that of the project alerts on the workload whose settings it reads.
     assert alert.main([place, str(tmp_path), *WEBHOOK], standalone_mode=False) == 0
     lines = capsys.readouterr().out.splitlines()

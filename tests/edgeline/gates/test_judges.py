@@ -36,7 +36,7 @@ def test_a_new_rule_is_in_the_verdict_the_page_mlflow_and_an_alert(monkeypatch):
     assert finding.numbers == {"examples": 178}
 
     run = Run(id="run", workload="shelf", outcome="held", reasons=verdict.reasons)
-    facts = Facts(run=run, gates=(verdict,))
+    facts = Facts(run, gates=(verdict,))
     assert SENTENCE in render_run(facts, {}, None)
     assert dict(_collect_tags(facts))["findings.evaluation"].split(", ")[0] == "full_moon"
     assert find(facts)["run"].why == (SENTENCE,)

@@ -36,7 +36,7 @@ SOME_TWINS = Twins(20, tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") 
 def list_steps(verdict, settings):
     outcome = "refused" if verdict.gate == "data" else "held"
     run = Run(id="1", workload="shelf", outcome=outcome, data="/my data", settings=settings.recorded())
-    return list_next_steps(Facts(run=run, gates=(verdict,)))
+    return list_next_steps(Facts(run, gates=(verdict,)))
 
 
 def assert_way_leads_out(judge, own, *settings):

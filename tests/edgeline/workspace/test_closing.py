@@ -58,7 +58,7 @@ def test_after_a_push_the_last_line_names_predict(folder, make_run):
 
 def test_a_run_ends_with_the_same_next_steps_as_its_page(folder, make_run):
     finding = Finding("Accuracy is 0.8.", "evaluation.beat_majority=false", "overall")
-    facts = Facts(run=make_run(outcome="held"), gates=(Verdict.of("evaluation", [finding]),))
+    facts = Facts(make_run(outcome="held"), gates=(Verdict.of("evaluation", [finding]),))
 
     lines = [line for line, _ in closing.describe_end(facts.run, folder, facts)]
 

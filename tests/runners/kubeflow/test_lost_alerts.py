@@ -30,7 +30,7 @@ def write_record(bucket, run, outcome):
     facts_run = Run(
         id=run, workload="shelf", engine="kubeflow", number=4, outcome=outcome, reasons=("It is full.",)
     )
-    archive.write(locate(bucket) / "runs/shelf" / run, Facts(run=facts_run), "<!DOCTYPE html>")
+    archive.write(locate(bucket) / "runs/shelf" / run, Facts(facts_run), "<!DOCTYPE html>")
 
 
 def test_following_a_run_sends_one_alert_about_a_lost_pod(server, cluster, bucket, hook):

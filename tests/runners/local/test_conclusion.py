@@ -102,7 +102,7 @@ def test_a_run_that_ends_after_its_push_does_not_say_that_nothing_was_pushed(
     assert (run.outcome, run.exit_code, run.version, run.error) == (outcome, exit_code, 3, error)
     assert closing.summarise(run) == f"{outcome.capitalize()} after version 3 of shelf was pushed."
     assert sentence in write_report(run, folder)[0].read_text()
-    troubles = _check_end(Facts(run=run), Situation("shelf", (), None, "", (), folder.path, ""))
+    troubles = _check_end(Facts(run), Situation("shelf", (), None, "", (), folder.path, ""))
     assert [trouble.what for _, trouble in troubles] == [closing.summarise(run)] * (outcome == "failed")
 
 
