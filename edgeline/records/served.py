@@ -105,17 +105,11 @@ class PushedVersion:
     @staticmethod
     def of(created: str, metrics: SliceMetrics) -> "PushedVersion":
         """Returns what is needed of the manifest of a release."""
-        return PushedVersion(
-            created,
-            {
-                kind: {
-                    name: share
-                    for name, item in slices.items()
-                    if (share := item.get("accuracy")) is not None
-                }
-                for kind, slices in metrics.items()
-            },
-        )
+        accuracies = {}
+        for kind, slices in metrics.items():
+            shares = {name: item.get("accuracy") for name, item in slices.items()}
+            accuracies[kind] = {name: share for name, share in shares.items() if share is not None}
+        return PushedVersion(created, accuracies)
 
     def accuracy_of(self, kind: str, name: str) -> float | None:
         """Returns the accuracy on eval of a slice, that of all examples where eval had no such slice."""

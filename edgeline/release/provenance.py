@@ -7,11 +7,12 @@ span is over the names and bytes of its files.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+from edgeline.records.edge import TensorContract
 from edgeline.release.layout import render
 from edgeline.release.manifest import Manifest
 
@@ -55,17 +56,12 @@ def render_provenance(manifest: Manifest, settings: Mapping[str, Any], tuned: Ma
 
 def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
     """Renders the bill of materials of a release; `libraries` are versions by name."""
-    accuracies = [
-        {"type": "accuracy", "slice": f"{kind}: {name}", "value": str(values["accuracy"])}
-        for kind, slices in manifest.metrics.items()
-        for name, values in slices.items()
-        if values.get("accuracy") is not None
-    ]
+    accuracies = []
+    for kind, slices in manifest.metrics.items():
+        for name, values in slices.items():
+            if (accuracy := values.get("accuracy")) is not None:
+                accuracies.append({"type": "accuracy", "slice": f"{kind}: {name}", "value": str(accuracy)})
     file = manifest.default
-    tensors = {
-        name: [{"format": f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}"} for tensor in tensors]
-        for name, tensors in (("inputs", file.inputs), ("outputs", file.outputs))
-    }
     model = {
         "type": "machine-learning-model",
         "bom-ref": "model",
@@ -77,7 +73,8 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
                 "approach": {"type": "supervised"},
                 "task": "classification",
                 "datasets": [{"ref": "data"}],
-                **tensors,
+                "inputs": _describe_tensors(file.inputs),
+                "outputs": _describe_tensors(file.outputs),
             },
             "quantitativeAnalysis": {"performanceMetrics": accuracies},
         },
@@ -111,6 +108,10 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
         },
         "The bill of materials",
     )
+
+
+def _describe_tensors(tensors: Sequence[TensorContract]) -> list[dict[str, str]]:
+    return [{"format": f"{tensor.name}: {tensor.dtype} {list(tensor.shape)}"} for tensor in tensors]
 
 
 def _hash(digest: str) -> list[dict[str, str]]:

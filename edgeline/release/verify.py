@@ -230,16 +230,15 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
 def _check_names(folder: PushFolder, model: str) -> list[str]:
     """Returns the problems of names beside the releases that belong to none."""
     versions = {str(version) for version in folder.version_folders(model)}
-    strays = [
-        f"{folder.relative(top)}/{name}: is not part of a release."
-        for top, names in (
-            (folder.serving(model), set()),
-            (folder.edge(model), {POINTER, HISTORY, BENCHMARKS}),
-        )
-        for name in list_names(top)
-        if name not in versions | names
-    ]
-    return sorted(strays)
+    known = {
+        folder.serving(model): versions,
+        folder.edge(model): versions | {POINTER, HISTORY, BENCHMARKS},
+    }
+    problems = []
+    for top, names in known.items():
+        strays = {*list_names(top)} - names
+        problems += [f"{folder.relative(top)}/{name}: is not part of a release." for name in strays]
+    return sorted(problems)
 
 
 def _check_places(folder: PushFolder, model: str) -> list[str]:

@@ -14,7 +14,7 @@ from edgeline.journal import format_utc
 from edgeline.records.json_file import UNREADABLE, decode, encode
 from edgeline.records.run import Run
 from edgeline.report.collect import collect_facts, read_pictures
-from edgeline.report.facts import Facts
+from edgeline.report.facts import Facts, Written
 from edgeline.report.next_steps import find_production, list_unlike
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
@@ -38,20 +38,27 @@ READERS = 16
 _LONGEST = timedelta(days=14)
 
 
-def write(folder: Location, facts: Facts, page: str) -> Location:
-    """Writes facts and page of a run, each whole or not at all, or raises EdgelineError or OSError."""
-    for name, content in ((FACTS, encode(facts) + b"\n"), (PAGE, page.encode())):
+def write(folder: Location, facts: Facts, page: str, with_run: bool = True) -> Location:
+    """Writes facts and page of a run, each whole or not at all, or raises EdgelineError or OSError.
+
+    Without `with_run`, the record of the run is a file of its own, and the facts have its id alone.
+    """
+    written = vars(facts) | {"run": facts.run if with_run else facts.run.id}
+    for name, content in ((FACTS, encode(written) + b"\n"), (PAGE, page.encode())):
         write_bytes(folder / name, content)
     return folder / PAGE
 
 
-def read(folder: Location) -> Facts | None:
+def read(folder: Location, run: Run | None = None) -> Facts | None:
     """Reads the facts of a run; None where there are none, or, with a warning, where they are unreadable.
 
-    Raises EdgelineError if the store cannot be read.
+    `run` is its record, where that is a file of its own. Raises EdgelineError if the store cannot be read.
     """
     try:
-        facts: Facts = decode(read_bytes(folder / FACTS), Facts)
+        content = read_bytes(folder / FACTS)
+        if run is not None:
+            return Facts(**vars(decode(content, Written)) | {"run": run})
+        facts: Facts = decode(content, Facts)
         return facts
     except FileNotFoundError:
         return None

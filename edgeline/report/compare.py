@@ -1,7 +1,7 @@
 """Compares two runs: their settings, data, metrics by slice, edge files and time."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,16 +81,18 @@ class Comparison:
 
 def pair_slices(first: Facts, second: Facts) -> tuple[SlicePair, ...]:
     """Pairs the slices of both runs, each measured on its own eval split."""
-    sides: list[Mapping[tuple[str, str], Slice]] = [
-        {(item.kind, item.name): item for item in facts.evaluation.slices} if facts.evaluation else {}
-        for facts in (first, second)
-    ]
-    return tuple(
-        SlicePair(
-            *key, sides[0].get(key), sides[1].get(key), judge_slices(sides[0].get(key), sides[1].get(key))
-        )
-        for key in {**sides[0], **sides[1]}
-    )
+    ours, theirs = _index_slices(first), _index_slices(second)
+    pairs = []
+    for key in {**ours, **theirs}:
+        one, other = ours.get(key), theirs.get(key)
+        pairs.append(SlicePair(*key, one, other, judge_slices(one, other)))
+    return tuple(pairs)
+
+
+def _index_slices(facts: Facts) -> dict[tuple[str, str], Slice]:
+    """Returns the slices of a run by their kind and name."""
+    slices = facts.evaluation.slices if facts.evaluation else ()
+    return {(item.kind, item.name): item for item in slices}
 
 
 def judge_slices(first: Slice | None, second: Slice | None) -> Verdict:

@@ -170,13 +170,10 @@ class TwinAccuracy:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """All facts of a run; a part is None where the run did not get that far."""
+class Written:
+    """The facts of a run in a file; a part is None where the run did not get that far."""
 
-    def __repr__(self) -> str:
-        return f"<facts of run {self.run.id}>"
-
-    run: Run
+    run: Run | str  # its record, or only its id where the record is another file
     data: Data | None = None
     search: Search | None = None  # None where settings were not searched
     training: Training | None = None
@@ -196,6 +193,16 @@ class Facts:
     # The settings that are others than in the run that made production, `a.b 12 -> 2`.
     unlike_production: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()  # unreadable parts, a sentence each
+
+
+@dataclass(frozen=True)
+class Facts(Written):
+    """All facts of a run."""
+
+    run: Run
+
+    def __repr__(self) -> str:
+        return f"<facts of run {self.run.id}>"
 
     @property
     def canary_percent(self) -> float | None:

@@ -1,7 +1,7 @@
 """The runs of a workspace, or the records that a cluster left in a store, with their facts and pages."""
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from edgeline.report.collect import collect_facts
 from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, list_names, locate, read_bytes
+from edgeline.store.objects import write_bytes
 from edgeline.workspace.place import Place
 from edgeline.workspace.runs import (
     LATEST,
@@ -48,19 +49,16 @@ class KnownRun:
     def page(self) -> Path | None:
         """Returns the local path of its page, copied from an object store if needed; None without a page.
 
-        A page from before the run ended, as a killed run may have, is none.
+        A page without facts is none: it is from before the run ended, as a killed run may have.
         """
         folder = self.folder.absolute() if isinstance(self.folder, Path) else self.pages / self.folder.name
         try:
-            archived = archive.read(folder)
-            if isinstance(self.folder, Path):
-                if archived and archived.run.outcome != self.facts.run.outcome:
-                    return None
-            elif archived != self.facts:
+            if not isinstance(self.folder, Path) and archive.read(folder) != self.facts:
                 archive.write(folder, self.facts, read_bytes(self.folder / archive.PAGE).decode())
         except FileNotFoundError:
             return None
-        return folder / archive.PAGE if (folder / archive.PAGE).is_file() else None
+        is_whole = all((folder / name).is_file() for name in (archive.PAGE, archive.FACTS))
+        return folder / archive.PAGE if is_whole else None
 
     @property
     def link(self) -> str | None:
@@ -164,10 +162,7 @@ def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
 
 def find_written_facts(run: Run, folder: RunFolder) -> Facts | None:
     """Returns the facts that a run's page shows; None if it has no page, or one from before the run ended."""
-    facts = archive.read(folder.path)
-    if facts is None or run.outcome == "running" or facts.run.outcome != run.outcome:
-        return None
-    return replace(facts, run=run)
+    return None if run.outcome == "running" else archive.read(folder.path, run)
 
 
 def read_facts(run: Run, folder: RunFolder) -> Facts:
@@ -176,11 +171,17 @@ def read_facts(run: Run, folder: RunFolder) -> Facts:
 
 
 def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
-    """Builds the page of an ended run from the outputs of its steps; returns its path, and the facts."""
+    """Builds the page of a run from the outputs of its steps; returns its path, and the facts.
+
+    A run that goes on gets no facts beside its page: they will be others when it ends.
+    """
     newest_first = reversed(read_all(folder.path.parent.parent))
-    earlier = filter(None, (archive.read(folder.path) for folder, _ in newest_first))
+    earlier = filter(None, (archive.read(folder.path, run) for folder, run in newest_first))
     facts, page = archive.make(run, Sources.of(run), earlier, folder.path)
-    archive.write(folder.path, facts, page)
+    if run.outcome == "running":
+        write_bytes(folder.path / archive.PAGE, page.encode())
+    else:
+        archive.write(folder.path, facts, page, with_run=False)
     return folder.path / archive.PAGE, facts
 
 

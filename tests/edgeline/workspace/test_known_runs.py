@@ -94,7 +94,7 @@ def test_a_span_that_was_excluded_after_its_ingest_was_cached_is_on_the_record(l
     run, folder = leave_run("20261005-091233", excluded_spans=(decision,))
     run = replace(run, spans=("span-00001",))
     write_report(run, folder)
-    facts = archive.read(folder.path)
+    facts = archive.read(folder.path, run)
     assert facts is not None and facts.data is not None
     assert facts.data.excluded == (decision,)
 
