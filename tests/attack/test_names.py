@@ -75,15 +75,6 @@ def test_errors_progress_and_warnings_stay_the_lines_that_they_are(capsys, end):
     assert not has_forged_line(output) and len(output.splitlines()) == 4
 
 
-def test_a_name_survives_in_an_error_that_crosses_processes():
-    import pickle
-
-    error = EdgelineError(["wrong:", f"  {forge(chr(10))}"], "why", "do")
-    copy = pickle.loads(pickle.dumps(error))
-    again = EdgelineError.from_problem(copy.problem)
-    assert again.problem == copy.problem == error.problem and error.found.count("\n") == 1
-
-
 def test_no_text_in_a_log_passes_as_a_record():
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

@@ -161,18 +161,6 @@ def run_cells(notebook: Path) -> list[Any]:
     return shown
 
 
-def test_the_files_of_a_release_are_timed_and_the_times_stored(first_run: Ended, workspace: Path) -> None:
-    result = edgeline(workspace, "edge", "bench", "--json", "--workspace", str(workspace))
-    assert result.code == 0, result.stderr
-    assert (result.json["model"], result.json["version"]) == ("shelf", 1)
-    for speed in result.json["files"].values():
-        assert 0 < speed["latency"]["p50_ms"] <= speed["latency"]["p99_ms"] and speed["cold_start_ms"] > 0
-        assert set(speed["preparation_ms"]) == {"decode", "resize"}
-    (benchmark,) = (workspace / "push/edge/shelf/benchmarks").iterdir()
-    assert json.loads(benchmark.read_text()) == result.json
-    assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0
-
-
 def test_a_step_runs_again_with_other_settings_and_is_recorded_nowhere(
     first_run: Ended, workspace: Path, tmp_path: Path
 ) -> None:

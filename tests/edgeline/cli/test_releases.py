@@ -191,16 +191,6 @@ def test_a_workspace_that_is_a_file_is_bad_usage(edgeline, tmp_path, command):
     assert code == 2 and "workspace is a file. A workspace is the folder" in " ".join(out.split())
 
 
-def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
-    status = json.loads(edgeline("status", "--json")[1])
-
-    field = {"served", "older_than_promised", "pointer_expires", "pointer_problem"}
-    manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
-    assert set(status["production"]) == {"model", "version", "pushed_at", *field, *manifest}
-    assert status["production"]["version"] is None
-    assert {"id", "outcome", "reasons"} <= set(status["last_run"])
-
-
 def test_status_prints_key_app_version_and_epoch_only_of_a_release_that_has_them(edgeline, tmp_path):
     push, key = tmp_path / "workspace/push", make_key()
     store.push(push, "shelf", make_candidate(tmp_path / "one"))
