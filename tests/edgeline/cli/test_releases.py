@@ -111,13 +111,6 @@ def test_gc_of_a_store_that_is_not_there_removes_no_run_and_says_so(edgeline, wo
     assert snapshot(workspace) == before
 
 
-def test_gc_of_a_model_that_is_not_there_removes_nothing_and_says_so(edgeline, workspace):
-    leftover = workspace / "artifacts/Trainer/.system/1"
-    leftover.mkdir(parents=True)
-    code, out = edgeline("gc", "--keep", "1", "--workload", "shelv")
-    assert code == 2 and "has no model 'shelv'" in out and leftover.is_dir()
-
-
 @pytest.mark.parametrize(("option", "value"), [("--workload", "shelv"), ("--store", "/elsewhere")])
 def test_pages_of_a_model_that_is_not_there_are_not_made_in_mlflow(edgeline, workspace, option, value):
     code, out = edgeline("ui", option, value)
