@@ -244,8 +244,13 @@ def test_no_command_of_the_owner_signs_what_somebody_without_the_key_wrote(signe
     assert store.verify(root, "shelf", keys=[OWN])
 
 
-@pytest.mark.parametrize("name", ["renew", "promote", "rollback", "push"])
-@pytest.mark.parametrize("attack", [replace_production, forge_an_old_release, open_a_canary])
+@pytest.mark.parametrize(
+    ("attack", "name"),
+    [
+        *((replace_production, name) for name in ("renew", "promote", "rollback", "push")),
+        *((attack, "push") for attack in (forge_an_old_release, open_a_canary)),
+    ],
+)
 def test_in_a_bucket_neither(signed, tmp_path, bucket, attack, name):
     root = Path(shutil.copytree(signed, tmp_path / "push"))
     attack(root)
