@@ -100,11 +100,6 @@ def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(copy, tm
     assert store.rollback(copy, "shelf", "four is worse").version == 1
 
 
-def test_a_promotion_puts_a_release_back_and_can_be_rolled_back(copy):
-    assert store.promote(copy, "shelf", 1, "the lens is fixed").version == 1
-    assert store.rollback(copy, "shelf", "it was not").version == 3
-
-
 def test_a_reason_from_a_terminal_that_is_not_in_utf_8_keeps_no_phone_from_the_rollback(copy):
     store.rollback(copy, "shelf", "gr\udcfcn")
     pointer = decode((copy / "edge/shelf/current.json").read_bytes())  # as `edgeline.runtime` reads it
