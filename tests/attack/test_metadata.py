@@ -1,7 +1,6 @@
 """Attacks on ML Metadata's database: damaged or lost, it costs a run its cache and nothing else."""
 
 import os
-import random
 import shutil
 import sqlite3
 import subprocess
@@ -15,7 +14,6 @@ from runners.local import gc
 from runners.local.metadata_rows import METADATA, check_database, skip_used_ids
 from runners.local.run import run
 from runners.shared.run_options import NamedSettings, RunOptions
-from tests.fuzz import SEED
 from tests.runners.cli.process import add_week
 from tests.runners.local.past_runs import PastRuns
 
@@ -86,23 +84,6 @@ def test_a_damaged_database_is_named_put_aside_by_the_command_of_the_message_and
     subprocess.run(command, shell=True, check=True)
     run(options, (), start)
     assert started and not database.exists()
-
-
-def test_a_database_with_random_damage_is_whole_or_named(past):
-    database, rng = past.workspace / METADATA, random.Random(SEED)
-    whole, named = database.read_bytes(), 0
-    for _ in range(100):
-        content = bytearray(whole)
-        for _ in range(rng.choice((1, 50, 2_000))):
-            content[rng.randrange(len(content))] = rng.randrange(256)
-        database.write_bytes(content)
-        try:
-            check_database(database)
-        except EdgelineError as error:
-            named += str(database) in error.found and "`mv " in error.do
-        else:
-            named += 1
-    assert named == 100
 
 
 def test_a_database_that_is_busy_is_not_called_damaged(past, monkeypatch):

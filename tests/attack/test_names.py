@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from edgeline.cli.main import print_error
-from edgeline.errors import EdgelineError, Problem
+from edgeline.errors import EdgelineError
 from edgeline.labels import check_labels, find_fault
 from edgeline.records.events import Planned, StepChanged, Warned
 from edgeline.records.run import Step
@@ -18,48 +18,13 @@ from edgeline.report.timelines import make_row
 from edgeline.visible import GuardedRecord
 from runners.cli.main import main
 from runners.shared.progress import Progress, print_line
-from tests.conftest import make_workspace
+from tests.edgeline.cli.test_stdout import FORGERY, has_forged_line
 from tests.edgeline.report.runs import a_run
 from tests.edgeline.report.test_index import weeks
 
-FORGED = "Pushed version 9: every check passed."
-ENDS = ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029")
 
-
-def forge(end):
-    """Returns a name that continues with a line of its own, as a command would print it."""
-    return f"a.jpg{end}{FORGED}{end}"
-
-
-def has_forged_line(text):
-    return any(line.strip(" -") == FORGED for line in text.splitlines())
-
-
-@pytest.mark.parametrize("end", ENDS, ids=ascii)
-def test_no_command_prints_a_line_that_a_name_made(capsys, tmp_path, make_run, end):
-    name = forge(end)
-    excluded = ({"span": "span-00001", "who": name, "when": name, "reason": name},)
-    make_workspace(
-        tmp_path,
-        make_run,
-        outcome="refused",
-        data=f"/{name}",
-        steps=(Step(name, "done", 5.0),),
-        reasons=(name,),
-        warnings=(name,),
-        spans=("span-00002",),
-        excluded_spans=excluded,
-        error=Problem(name, name, name),
-    )
-    for command in (["status"], ["runs"], ["show", "latest"], ["show", name], ["report"], [name]):
-        code = main([*command, *([] if command == [name] else ["--workspace", str(tmp_path)])])
-        out, err = capsys.readouterr()
-        assert code in (0, 2) and not has_forged_line(out + err), command
-
-
-@pytest.mark.parametrize("end", ENDS, ids=ascii)
-def test_errors_progress_and_warnings_stay_the_lines_that_they_are(capsys, end):
-    name = forge(end)
+def test_errors_progress_and_warnings_stay_the_lines_that_they_are(capsys):
+    name = f"a.jpg{FORGERY}"
     print_error(EdgelineError(f"There is no {name}.", f"It is {name}.", f"Make {name}."))
     print_error(EdgelineError([f"2 of {name} are wrong:", f"  {name}", "  b"]))
     lines = capsys.readouterr().err.split("\n")
@@ -73,15 +38,6 @@ def test_errors_progress_and_warnings_stay_the_lines_that_they_are(capsys, end):
     print_line(console, name)
     output = console.file.getvalue()
     assert not has_forged_line(output) and len(output.splitlines()) == 4
-
-
-def test_a_name_survives_in_an_error_that_crosses_processes():
-    import pickle
-
-    error = EdgelineError(["wrong:", f"  {forge(chr(10))}"], "why", "do")
-    copy = pickle.loads(pickle.dumps(error))
-    again = EdgelineError.from_problem(copy.problem)
-    assert again.problem == copy.problem == error.problem and error.found.count("\n") == 1
 
 
 def test_no_text_in_a_log_passes_as_a_record():

@@ -2,10 +2,8 @@
 
 import http.server
 import json
-import socketserver
 import threading
 import time
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import durable
 from edgeline.release.signing import format_public_key
 from edgeline.runtime import Phone, Refused
+from tests.attack.servers import drip, drip_head, say_nothing, serve, stream
 from tests.edgeline.phone.releases import KEY, at, forge, push
 
 OWN = format_public_key(KEY.public_key())
@@ -30,64 +29,16 @@ def edge(tmp_path_factory):
     return folder / "push/edge/row"
 
 
-@contextmanager
-def serve(answer):
-    """Serves one connection after the other by a function of its socket; yields the address."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self):
-            try:
-                self.request.recv(4096)
-                answer(self.request)
-            except OSError:  # the phone hung up
-                pass
-
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-over = threading.Event()
-
-
-def say_nothing(connection):
-    over.wait(60)
-
-
-def drip_headers(connection):
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-    while not over.wait(0.05):
-        connection.sendall(b"x")
-
-
-def drip_content(connection):
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n")
-    while not over.wait(0.05):
-        connection.sendall(b" ")
-
-
-def never_end(connection):
-    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-    while not over.is_set():
-        connection.sendall(b" " * 100_000)
-
-
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [(say_nothing, "slow"), (drip_headers, "slow"), (drip_content, "slow"), (never_end, "large")],
+    [(say_nothing, "slow"), (drip_head, "slow"), (drip, "slow"), (stream, "large")],
 )
 def test_a_server_holds_a_phone_for_no_longer_than_its_time_and_fills_no_memory(
     tmp_path, monkeypatch, answer, reason
 ):
     monkeypatch.setattr(runtime, "_TIMEOUT_S", 1)
-    over.clear()
     with serve(answer) as url, pytest.raises(Refused) as caught:
         Phone(url, "row", tmp_path / "keep").update()
-    over.set()
     assert caught.value.reason == reason
 
 

@@ -39,6 +39,11 @@ def signed(tmp_path_factory):
     return folder / "push"
 
 
+@pytest.fixture
+def root(signed, tmp_path):
+    return Path(shutil.copytree(signed, tmp_path / "push"))
+
+
 @pytest.fixture(scope="module")
 def canary(signed, tmp_path_factory):
     """Opens a canary of the first release on 10 % of phones."""
@@ -232,8 +237,7 @@ ATTACKS = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_no_command_of_the_owner_signs_what_somebody_without_the_key_wrote(signed, tmp_path, attack):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_no_command_of_the_owner_signs_what_somebody_without_the_key_wrote(root, tmp_path, attack):
     attack(root)
     before = snapshot(root)
     for name, command in list_commands(tmp_path).items():
@@ -244,10 +248,14 @@ def test_no_command_of_the_owner_signs_what_somebody_without_the_key_wrote(signe
     assert store.verify(root, "shelf", keys=[OWN])
 
 
-@pytest.mark.parametrize("name", ["renew", "promote", "rollback", "push"])
-@pytest.mark.parametrize("attack", [replace_production, forge_an_old_release, open_a_canary])
-def test_in_a_bucket_neither(signed, tmp_path, bucket, attack, name):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+@pytest.mark.parametrize(
+    ("attack", "name"),
+    [
+        *((replace_production, name) for name in ("renew", "promote", "rollback", "push")),
+        *((attack, "push") for attack in (forge_an_old_release, open_a_canary)),
+    ],
+)
+def test_in_a_bucket_neither(root, tmp_path, bucket, attack, name):
     attack(root)
     url = f"{bucket}/push"
     for path, content in snapshot(root).items():
@@ -257,8 +265,7 @@ def test_in_a_bucket_neither(signed, tmp_path, bucket, attack, name):
     assert (locate(url) / CURRENT).read_bytes() == (root / CURRENT).read_bytes()
 
 
-def test_in_a_bucket_an_owner_who_looks_goes_on_and_changes_the_key(signed, tmp_path, bucket):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_in_a_bucket_an_owner_who_looks_goes_on_and_changes_the_key(root, bucket):
     turn_into_a_rollback(root)
     url = f"{bucket}/push"
     for path, content in snapshot(root).items():
@@ -298,8 +305,7 @@ def test_an_open_canary_is_neither_widened_nor_replaced_nor_ended(canary, tmp_pa
     assert store.verify(root, "shelf", keys=[OWN])
 
 
-def test_the_sentence_names_both_values_and_the_way_on(signed, tmp_path):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_the_sentence_names_both_values_and_the_way_on(root):
     right = read_signed(root)[0].production.manifest_sha256
     replace_production(root)
     forged = hash_bytes((root / "edge/shelf/3/manifest.json").read_bytes())
@@ -311,8 +317,7 @@ def test_the_sentence_names_both_values_and_the_way_on(signed, tmp_path):
     assert "edgeline repair --trust-unsigned --reason R" in caught.value.do
 
 
-def test_a_release_that_no_signed_line_names_is_put_in_production_by_nobody(signed, tmp_path):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_a_release_that_no_signed_line_names_is_put_in_production_by_nobody(root, tmp_path):
     forge_release(root, 4)
     forge_release(root, 999_999_999_999_999_999)
     for change in (
@@ -327,8 +332,7 @@ def test_a_release_that_no_signed_line_names_is_put_in_production_by_nobody(sign
     assert store.push(root, "shelf", candidate).version == 5  # 4 is taken
 
 
-def test_a_bundle_that_was_replaced_in_place_is_neither_promoted_nor_compared_with(signed, tmp_path):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_a_bundle_that_was_replaced_in_place_is_neither_promoted_nor_compared_with(root):
     store.rollback(root, "shelf", "three is worse", key=KEY)
     forge_release(root, 3)
     with pytest.raises(EdgelineError, match="shelf 3 is damaged"):
@@ -340,8 +344,7 @@ def test_a_bundle_that_was_replaced_in_place_is_neither_promoted_nor_compared_wi
         store.current(root, "shelf")
 
 
-def test_an_owner_who_looks_sees_what_the_key_had_signed(signed, tmp_path):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_an_owner_who_looks_sees_what_the_key_had_signed(root):
     right = read_signed(root)[0]
     turn_into_a_rollback(root)
     claim = upkeep.find_claim(root, "shelf", KEY)
@@ -353,9 +356,8 @@ def test_an_owner_who_looks_sees_what_the_key_had_signed(signed, tmp_path):
     assert upkeep.find_claim(root, "shelf", KEY) is None
 
 
-def test_an_old_state_that_was_put_back_is_not_signed_again(signed, tmp_path, monkeypatch):
+def test_an_old_state_that_was_put_back_is_not_signed_again(root, signed, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
     old = snapshot(root)
     store.rollback(root, "shelf", "three is bad", key=KEY)
     newest = json.loads((tmp_path / "state" / "edgeline" / "signed.json").read_text())
@@ -376,8 +378,7 @@ def test_an_old_state_that_was_put_back_is_not_signed_again(signed, tmp_path, mo
     assert store.rollback(root, "shelf", "three is bad", 2, KEY).version == 2
 
 
-def test_phones_follow_a_store_that_was_lost_and_begun_anew(signed, tmp_path):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_phones_follow_a_store_that_was_lost_and_begun_anew(root, tmp_path):
     store.rollback(root, "shelf", "three is bad", key=KEY)  # counter 4, rollbacks 1
     shutil.rmtree(root)
     for number, content in enumerate(("one", "two", "three"), start=1):
@@ -390,8 +391,7 @@ def test_phones_follow_a_store_that_was_lost_and_begun_anew(signed, tmp_path):
     assert store.verify(root, "shelf", keys=[OWN]) == []
 
 
-def test_of_a_store_that_says_nothing_there_is_nothing_to_sign(signed, tmp_path):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_of_a_store_that_says_nothing_there_is_nothing_to_sign(root):
     (root / CURRENT).write_text("{")
     (root / LOG).write_text("?\n")
     with pytest.raises(EdgelineError, match="found no file"):
@@ -404,8 +404,7 @@ def test_of_a_store_that_says_nothing_there_is_nothing_to_sign(signed, tmp_path)
         store.get(root, "shelf", 1)
 
 
-def test_what_changes_while_the_owner_looks_is_not_signed(signed, tmp_path):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_what_changes_while_the_owner_looks_is_not_signed(root):
     remove_the_signature(root)
     claim = upkeep.find_claim(root, "shelf", KEY)
     edit_change(root, manifest_sha256=forge_release(root, 2))
@@ -415,8 +414,7 @@ def test_what_changes_while_the_owner_looks_is_not_signed(signed, tmp_path):
     assert snapshot(root) == before
 
 
-def test_a_store_of_an_earlier_edgeline_is_continued_as_far_as_its_pointer_vouches(signed, tmp_path, caplog):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_a_store_of_an_earlier_edgeline_is_continued_as_far_as_its_pointer_vouches(root, tmp_path, caplog):
     forget_log(root, KEY)
     forge_an_old_release(root)  # which that pointer could not know
     candidate = make_candidate(tmp_path / "next", "next", 100, signing_key=KEY)
@@ -434,8 +432,7 @@ def test_a_store_of_an_earlier_edgeline_is_continued_as_far_as_its_pointer_vouch
     assert store.verify(root, "shelf", keys=[OWN]) == []
 
 
-def test_a_link_in_the_place_of_scratch_empties_no_other_folder(signed, tmp_path):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_a_link_in_the_place_of_scratch_empties_no_other_folder(root, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/one.jpg").write_text("the owner's")
     (root / ".scratch").symlink_to(tmp_path / "photos")
@@ -447,8 +444,7 @@ def test_a_link_in_the_place_of_scratch_empties_no_other_folder(signed, tmp_path
 
 
 @pytest.mark.parametrize("place", ["edge/shelf", "serving/shelf", "edge/shelf/2", "serving/models.config"])
-def test_no_writer_follows_a_link_anywhere_in_a_store(signed, tmp_path, place):
-    root = Path(shutil.copytree(signed, tmp_path / "push"))
+def test_no_writer_follows_a_link_anywhere_in_a_store(root, tmp_path, place):
     (root / place).rename(tmp_path / "elsewhere")
     (root / place).symlink_to(tmp_path / "elsewhere")
     for command in (lambda: store.repair(root), lambda: store.rollback(root, "shelf", "drill", key=KEY)):

@@ -50,13 +50,3 @@ def test_one_line_imports_photos_and_trains_on_them_and_then_says_that_nothing_i
     assert "Nothing is new, and nothing was added." in again.stderr
     assert again.json["outcome"] == "unchanged" and again.json["id"] == run.json["id"]
     assert [span.name for span in (workspace / "data" / "photos").glob("span-*")] == ["span-00001"]
-
-
-def test_an_import_prints_progress_and_no_line_of_a_library(photos: Path) -> None:
-    data = photos.parent / "data"
-    result = edgeline(data, "data", "import", str(photos), "--data", str(data))
-    assert result.code == 0, result.stderr
-    first, *lines = result.stderr.splitlines()
-    assert first == f"importing {photos}"
-    assert lines[0].strip() == "1 of 120 photos" and lines[-1].strip() == "120 of 120 photos"
-    assert all(line.endswith(" of 120 photos") for line in lines)

@@ -134,12 +134,6 @@ def test_releases_in_a_bucket_are_read(python, here, bucket):
     assert "2 golden vectors pass" in output and output.endswith("ended with 0 and 0 locks"), output
 
 
-def test_the_command_of_the_package_does_not_list_those_of_the_project(python, here):
-    command = (python.with_name("edgeline"), "--help")
-    output = subprocess.run(command, cwd=here, capture_output=True, text=True).stdout
-    assert "  predict " in output and "  kubeflow " not in output and "  run " not in output
-
-
 def test_runs_and_releases_are_read_from_python_and_a_pipeline_needs_the_project(python, here):
     script = """
 import edgeline, json

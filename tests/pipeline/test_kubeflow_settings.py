@@ -23,12 +23,10 @@ def get_mistake(**group):
 @pytest.mark.parametrize(
     ("name", "place"),
     [
-        ("pipeline_root", "s3://bucket"),
         ("pipeline_root", "minio://mlpipeline/v2/artifacts"),
         ("data", "pvc://store/weekly/photos"),
         ("push", "s3://bucket/photos"),
         ("image", "registry.example/edgeline:1@sha256:0123456789abcdef"),
-        ("image", "edgeline@sha256:0123"),
     ],
 )
 def test_a_place_on_a_claim_or_in_a_bucket_and_an_image_with_its_digest_are_accepted(name, place):
@@ -59,7 +57,6 @@ def test_a_gpu_type_and_its_count_may_be_set_for_every_step_and_for_one(first):
         ({"image_pull_policy": "Sometimes"}, "one of Always, IfNotPresent, Never"),
         ({"host": "kfp.example"}, "is not a URL"),
         ({"checkpoints": "s3://bucket/checkpoints"}, "is not pvc://CLAIM/path"),
-        ({"pipeline_root": "/artifacts"}, "'/artifacts' does not start with s3://BUCKET"),
         ({"pipeline_root": "s3://"}, "'s3://' does not start with s3://BUCKET"),
         ({"pipeline_root": "pvc://claim/x"}, "'pvc://claim/x' does not start with s3://BUCKET"),
         ({"data": "minio://bucket/data"}, "is neither pvc://CLAIM/path nor s3://BUCKET/path"),
@@ -119,22 +116,6 @@ def test_a_variable_that_is_a_secret_is_refused_without_its_value(name, value):
 def test_paths_and_addresses_are_no_secrets():
     env = dict.fromkeys(NO_SECRETS, "http://minio:9000/a@b")
     assert load_kubeflow(env=env).env == env
-
-
-@pytest.mark.parametrize(
-    "group",
-    [
-        {"env": {"HTTPS_PROXY": "http://me:hunter2@proxy:3128"}},
-        {"host": "https://me:hunter2@kfp.example"},
-        {"image": "me:hunter2@registry.example/edgeline:1"},
-        {"data": "s3://me:hunter2@bucket/data"},
-    ],
-)
-def test_a_user_in_an_address_is_refused_without_the_password(group):
-    message = get_mistake(**group)
-
-    assert "@" in message or "kubeflow.secrets" in message
-    assert "hunter2" not in message
 
 
 def test_the_example_settings_of_a_cluster_load_with_and_without_their_proposals(tmp_path):

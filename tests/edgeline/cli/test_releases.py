@@ -111,13 +111,6 @@ def test_gc_of_a_store_that_is_not_there_removes_no_run_and_says_so(edgeline, wo
     assert snapshot(workspace) == before
 
 
-def test_gc_of_a_model_that_is_not_there_removes_nothing_and_says_so(edgeline, workspace):
-    leftover = workspace / "artifacts/Trainer/.system/1"
-    leftover.mkdir(parents=True)
-    code, out = edgeline("gc", "--keep", "1", "--workload", "shelv")
-    assert code == 2 and "has no model 'shelv'" in out and leftover.is_dir()
-
-
 @pytest.mark.parametrize(("option", "value"), [("--workload", "shelv"), ("--store", "/elsewhere")])
 def test_pages_of_a_model_that_is_not_there_are_not_made_in_mlflow(edgeline, workspace, option, value):
     code, out = edgeline("ui", option, value)
@@ -189,16 +182,6 @@ def test_a_workspace_that_is_a_file_is_bad_usage(edgeline, tmp_path, command):
     (tmp_path / "workspace").touch()
     code, out = edgeline(command)
     assert code == 2 and "workspace is a file. A workspace is the folder" in " ".join(out.split())
-
-
-def test_status_of_an_empty_workspace_has_all_its_keys(edgeline):
-    status = json.loads(edgeline("status", "--json")[1])
-
-    field = {"served", "older_than_promised", "pointer_expires", "pointer_problem"}
-    manifest = {"metrics", "default_variant", "expires", "signed_by", "min_app_version", "rollback_epoch"}
-    assert set(status["production"]) == {"model", "version", "pushed_at", *field, *manifest}
-    assert status["production"]["version"] is None
-    assert {"id", "outcome", "reasons"} <= set(status["last_run"])
 
 
 def test_status_prints_key_app_version_and_epoch_only_of_a_release_that_has_them(edgeline, tmp_path):

@@ -27,6 +27,15 @@ STEERING = (
 )
 HOSTILE = f"ok{''.join(STEERING)}[red]:boom:"
 SHOWN = r"ok\x1b[2J\x1b]0;owned\x07\x9b2J\r\x08\x7f\x85\u202e\u2066\u2069[red]:boom:"
+# A name may go on with a line of its own, as a command would print it, after each kind of line end.
+FORGED = "Pushed version 9: every check passed."
+ENDS = ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029")
+FORGERY = "".join(f"{end}{FORGED}{end}" for end in ENDS)
+NAME = HOSTILE + FORGERY
+
+
+def has_forged_line(text: str) -> bool:
+    return any(line.strip(" -") == FORGED for line in text.splitlines())
 
 
 def steers(text: str) -> bool:
@@ -48,39 +57,39 @@ def test_characters_that_a_terminal_obeys_are_escaped():
 @pytest.fixture
 def workspace(tmp_path, make_run):
     """Writes a run with hostile text in each place for texts of people."""
-    spans = ({"span": "span-00001", "who": HOSTILE, "when": HOSTILE, "reason": HOSTILE},)
+    spans = ({"span": "span-00001", "who": NAME, "when": NAME, "reason": NAME},)
     run = make_run(
         outcome="refused",
         exit_code=4,
-        data=f"/{HOSTILE}",
+        data=f"/{NAME}",
         push=str(tmp_path / "push"),
-        steps=(Step(HOSTILE, "done", 5.0),),
+        steps=(Step(NAME, "done", 5.0),),
         spans=("span-00002",),
-        reasons=(HOSTILE,),
-        warnings=(HOSTILE,),
+        reasons=(NAME,),
+        warnings=(NAME,),
         excluded_spans=spans,
-        error=Problem(HOSTILE, HOSTILE, HOSTILE),
+        error=Problem(NAME, NAME, NAME),
         ended_at="2026-10-05T09:15:00Z",
     )
     folder = write_run(tmp_path, run)
     files = {
         ("ExampleGen", "quarantine", "ingest.json"): {
-            "splits": {HOSTILE: 1},
-            "classes": {HOSTILE: 1},
-            "spans": [{"name": HOSTILE, "number": 1, "rows": 1, "rejected": {HOSTILE: 1}}],
+            "splits": {NAME: 1},
+            "classes": {NAME: 1},
+            "spans": [{"name": NAME, "number": 1, "rows": 1, "rejected": {NAME: 1}}],
         },
         ("DataValidator", "verdict", "verdict.json"): {
             "gate": "data",
             "result": "fail",
-            "reasons": [HOSTILE],
+            "reasons": [NAME],
         },
         ("ModelValidator", "evaluation", "metrics.json"): {
-            "candidate": {HOSTILE: {HOSTILE: {"example_count": 1, "accuracy": 0.5}}}
+            "candidate": {NAME: {NAME: {"example_count": 1, "accuracy": 0.5}}}
         },
         ("EdgeValidator", "verdict", "edge.json"): {
-            "default_variant": HOSTILE,
+            "default_variant": NAME,
             "eval_photos": 1,
-            "variants": [{"name": HOSTILE, "reasons": []}],
+            "variants": [{"name": NAME, "reasons": []}],
         },
     }
     for (step, output, name), content in files.items():
@@ -88,19 +97,19 @@ def workspace(tmp_path, make_run):
     return tmp_path
 
 
-@pytest.mark.parametrize("command", [["status"], ["runs"], ["show", "latest"], ["show", HOSTILE], ["report"]])
-def test_no_light_command_lets_texts_of_people_steer_the_terminal(call, workspace, command):
+@pytest.mark.parametrize("command", [["status"], ["runs"], ["show", "latest"], ["show", NAME], ["report"]])
+def test_no_light_command_lets_texts_of_people_steer_the_terminal_or_print_a_line(call, workspace, command):
     code, out, err = call(*command, "--workspace", workspace)
 
-    assert code == (2 if HOSTILE in command else 0)
-    assert not steers(out + err)
+    assert code == (2 if NAME in command else 0)
+    assert not steers(out + err) and not has_forged_line(out + err)
     assert command == ["report"] or SHOWN[:10] in out + err
 
 
 def test_json_has_texts_of_people_as_they_are_and_steers_nothing(call, workspace):
     _, out, _ = call("show", "latest", "--json", "--workspace", workspace)
 
-    assert json.loads(out)["reasons"] == [HOSTILE]
+    assert json.loads(out)["reasons"] == [NAME]
     assert not steers(out)
 
 
@@ -109,7 +118,7 @@ def test_json_has_texts_of_people_as_they_are_and_steers_nothing(call, workspace
     [
         ["run", "--workload", HOSTILE],
         ["run", "--set", HOSTILE],
-        [HOSTILE],
+        [NAME],
         ["data", "generate", "--data", f"s3://{HOSTILE}"],
         ["data", "import", "photos", "--data", f"s3://{HOSTILE}"],
     ],
@@ -117,7 +126,8 @@ def test_json_has_texts_of_people_as_they_are_and_steers_nothing(call, workspace
 def test_an_error_escapes_what_was_typed(call, command):
     code, out, err = call(*command)
 
-    assert code == 2 and not out and r"\x1b[2J" in err and not steers(err)
+    assert code == 2 and not out and r"\x1b[2J" in err
+    assert not steers(err) and not has_forged_line(err)
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -174,7 +174,6 @@ def get_production(url):
         return json.load(answer)["model_version"]["version"]
 
 
-@pytest.mark.e2e
 def read_columns(browser, page):
     """Returns the names of the columns of MLflow's table of runs, from left to right."""
     tab = browser.new_page(viewport={"width": 1800, "height": 900})
@@ -186,6 +185,7 @@ def read_columns(browser, page):
     return [name for _, name in sorted(names) if name]
 
 
+@pytest.mark.e2e
 def test_the_pages_are_of_what_is_on_disk_and_ctrl_c_ends_them(workspace, browser):
     command = [sys.executable, "-m", "runners.cli", "ui", "--workspace", str(workspace), "--port", "0"]
     log = workspace.parent / "ui.log"

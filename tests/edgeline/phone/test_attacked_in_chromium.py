@@ -195,14 +195,6 @@ def test_where_phone_json_says_so_a_release_that_is_over_does_not_answer(root, o
         assert phone.is_fine and phone.answer()[1]
 
 
-def test_a_page_that_was_not_answered_for_two_days_says_since_when(stores, open_phone):
-    with serve(stores, "row") as server:
-        phone = open_with_clock(open_phone, server.url)
-        server.faults["current.json"] = forge(make_key(3))
-        phone.page.clock.fast_forward("48:00:00")
-        assert SINCE in phone.look()
-
-
 def test_another_key_in_phone_json_is_used_only_after_a_person_agreed(root, open_phone):
     with serve(root, "row") as server:
         phone = open_phone(server.url)

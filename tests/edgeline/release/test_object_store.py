@@ -291,18 +291,6 @@ def test_a_request_that_was_repeated_because_its_answer_was_lost_has_succeeded(s
     assert not objects.replace(locate(s3_url) / "nothing", b"new", version)
 
 
-def test_damage_in_a_store_is_found_by_fetching_every_object(url, candidate):
-    store.push(url, "shelf", candidate)
-    place = locate(url)
-    objects.put(place / "edge/shelf/1/model_fp16.tflite", b"." * SMALL)
-    objects.put(place / "serving/shelf/1/extra", b"")
-    objects.remove(place / "serving/shelf/1/saved_model.pb")
-    problems = store.verify(url, "shelf")
-    assert len(problems) == 3
-    for message in ("found sha256", "is not in the manifest", "found no file"):
-        assert message in " ".join(problems)
-
-
 @pytest.mark.moto
 def test_objects_that_stand_for_folders_and_other_objects_of_a_bucket_are_left_alone(s3_url, candidate):
     url, place = s3_url, locate(s3_url)
@@ -317,14 +305,3 @@ def test_objects_that_stand_for_folders_and_other_objects_of_a_bucket_are_left_a
     assert [each.version for each in store.releases(url, "shelf")] == [1]
     keys = set(get_filesystem(place).find(place.path))
     assert {f"{place.path}/{name}" for name in odd if not name.endswith("/")} <= keys
-
-
-def test_a_push_to_a_bucket_that_is_not_there_makes_none(s3_server, candidate):
-    for do in (
-        lambda: store.push("s3://no-such-bucket/push", "shelf", candidate),
-        lambda: store.rollback("s3://no-such-bucket/push", "shelf", "drill"),
-        lambda: store.repair("s3://no-such-bucket/push"),
-        lambda: store.current("s3://no-such-bucket/push", "shelf"),
-    ):
-        with pytest.raises(EdgelineError, match="the bucket 'no-such-bucket' does not exist"):
-            do()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from edgeline.errors import UsageError
 from edgeline.release import store
 
 BUNDLE, OLDER, SAVED = "edge/shelf/3", "edge/shelf/1", "serving/shelf/3"
@@ -108,10 +107,3 @@ def test_damage_behind_production_is_found_and_named(copy, name, damage, found):
     damage(copy / name)
     place = HISTORY if name == POINTER else name  # where the log differs from the pointer
     assert store.verify(copy, "shelf")[0].startswith(f"{place}: {found}")
-
-
-def test_a_model_that_was_never_pushed_cannot_be_verified_and_the_others_are_named(base, tmp_path):
-    with pytest.raises(UsageError, match=r"no model 'shelv'.* It has: shelf"):
-        store.verify(base, "shelv")
-    with pytest.raises(UsageError, match="It has no models"):
-        store.verify(tmp_path / "elsewhere", "shelf")

@@ -225,6 +225,12 @@ def a_run(
     )
 
 
+def end(outcome: str, **values: object) -> Facts:
+    """Makes a run with every section that ended in another way."""
+    facts = a_run()
+    return replace(facts, run=replace(facts.run, outcome=outcome, **values))
+
+
 def pictures() -> dict[str, bytes]:
     return {f"{kind}/{n:02d}.jpg": picture() for kind in ("thumbnails", "mistakes") for n in range(1, 25)}
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 
-from edgeline.errors import EdgelineError
 from edgeline.journal import utc_now
 from edgeline.report import archive
 from edgeline.report.sources import Sources
@@ -59,13 +58,6 @@ def test_old_records_are_removed_but_those_of_runs_in_use_or_going_on(root):
 
 def test_an_empty_place_has_no_records(root):
     assert archive.read_all(root) == [] and archive.read(root / "a") is None
-
-
-def test_a_missing_bucket_is_reported(s3_server):
-    with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
-        archive.write(locate("s3://nowhere-at-all/runs/1"), a_run(), "")
-    with pytest.raises(EdgelineError, match="the bucket 'nowhere-at-all' does not exist"):
-        archive.read_all(locate("s3://nowhere-at-all/runs"))
 
 
 def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):

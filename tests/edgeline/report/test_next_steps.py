@@ -4,14 +4,9 @@ import pytest
 
 from edgeline.errors import Problem
 from edgeline.records.verdict import EndedCanary, Finding, Verdict
-from edgeline.report.facts import Evaluation, Facts, Slice
+from edgeline.report.facts import Evaluation, Slice
 from edgeline.report.next_steps import list_next_steps, list_unlike
-from tests.edgeline.report.runs import a_run, a_slice
-
-
-def end(outcome: str, **values: object) -> Facts:
-    facts = a_run()
-    return replace(facts, run=replace(facts.run, outcome=outcome, **values))
+from tests.edgeline.report.runs import a_run, a_slice, end
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Drift, Push, Verdict
 from edgeline.report import archive
 from edgeline.report.collect import collect_facts
 from edgeline.report.page import render_run
-from edgeline.report.sources import OUTPUTS, Sources
+from edgeline.report.sources import Sources
 from edgeline.report.step_pages import collect_metrics, find_worst_roc, read_confusion, render_page
 from tests.edgeline.records import samples
 
@@ -130,7 +130,3 @@ def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
 def test_the_confusion_matrix_is_the_models(sources):
     assert read_confusion(sources) == Confusion(("ok", "bad"), ((1, 1), (0, 2)))
     assert read_confusion(Sources()) is None
-
-
-def test_every_output_has_a_field_of_the_sources():
-    assert set(OUTPUTS.values()) == set(Sources.__dataclass_fields__)

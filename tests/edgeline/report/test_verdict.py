@@ -5,19 +5,13 @@ import pytest
 from edgeline.errors import Problem
 from edgeline.records.ingest import Excluded
 from edgeline.records.verdict import Finding, Verdict
-from edgeline.report.facts import Facts
 from edgeline.report.verdict import (
     describe_outcome,
     list_notes,
     list_other_reasons,
     list_other_warnings,
 )
-from tests.edgeline.report.runs import a_run
-
-
-def end(outcome: str, **values: object) -> Facts:
-    facts = a_run()
-    return replace(facts, run=replace(facts.run, outcome=outcome, **values))
+from tests.edgeline.report.runs import a_run, end
 
 
 def test_a_push_says_how_good_it_is_and_how_good_production_was():

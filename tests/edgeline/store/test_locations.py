@@ -1,7 +1,6 @@
 import errno
 import os
 import socket
-import subprocess
 import sys
 import threading
 import urllib.request
@@ -231,14 +230,3 @@ def test_without_the_library_for_s3_the_extra_is_named(monkeypatch):
     monkeypatch.delitem(_registry, "s3", raising=False)  # a test before may have loaded it
     error = get_error(lambda: locate("s3://bucket/push"), UsageError)
     assert "edgeline[s3]" in error.do
-
-
-def test_a_command_without_the_library_for_s3_is_bad_usage():
-    code = (
-        "import sys; sys.modules['s3fs'] = None\n"
-        "from runners.cli.main import main\n"
-        "sys.exit(main(['status', '--store', 's3://bucket/push']))"
-    )
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert process.returncode == 2
-    assert "edgeline[s3]" in process.stderr and "Traceback" not in process.stderr

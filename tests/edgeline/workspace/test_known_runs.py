@@ -82,13 +82,6 @@ def test_a_schema_that_is_torn_or_gone_is_named_and_the_rest_is_shown(leave_run,
     assert "2 spans in the window" in page
 
 
-def test_it_is_compared_with_the_newest_earlier_run_that_had_data(leave_run):
-    for name, spans in (("20261001-000000", 1), ("20261002-000000", 0), ("20261009-000000", 5)):
-        write_report(*leave_run(name, spans))
-    page = write_page(*leave_run("20261005-091233", 3))
-    assert "Since run 20261001-000000" in page
-
-
 def test_a_span_that_was_excluded_after_its_ingest_was_cached_is_on_the_record(leave_run):
     decision = Excluded("span-00003", "ana", "2026-10-05T09:00:00Z", "drill")
     run, folder = leave_run("20261005-091233", excluded_spans=(decision,))

@@ -3,7 +3,6 @@ import re
 
 import pytest
 
-from edgeline.settings_layers import walk
 from pipeline.settings import Settings
 from runners.cli.main import main
 
@@ -18,23 +17,6 @@ def run_settings(capsys, monkeypatch):
         return code, *capsys.readouterr()
 
     return call
-
-
-def test_every_setting_and_every_group_has_a_description():
-    schema = Settings.model_json_schema()
-    nodes = dict(walk(schema, schema))
-
-    # The value of an item is described with its list or its mapping.
-    named = [name for name in nodes if "propertyNames" not in nodes.get(name.rpartition(".")[0], {})]
-    missing = [name for name in named if not name.endswith(("[]", "*")) and "description" not in nodes[name]]
-
-    assert len(named) > 120 and not missing
-
-
-@pytest.mark.parametrize("group", ["data", "edge", "push", "alerts.email", "kubeflow.every_step"])
-def test_a_description_is_a_sentence_also_of_an_inherited_setting(run_settings, group):
-    for setting in json.loads(run_settings(group, "--json")[1]):
-        assert setting["description"].endswith(".") and setting["description"][:1].isupper(), setting["name"]
 
 
 def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(run_settings):

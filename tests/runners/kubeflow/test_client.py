@@ -145,15 +145,6 @@ def test_an_experiment_that_somebody_else_makes_at_the_same_time_is_taken(server
     assert server.count(r"POST .*/experiments$") == 2
 
 
-def test_a_pipeline_that_somebody_else_makes_at_the_same_time_is_taken(server, tmp_path):
-    cluster = connect(KubeflowSettings(), server.url, {})
-    package = Terminal(server, tmp_path, None).package
-    theirs = cluster.upload(package, SHELF, "c0de", "", {})
-    server.break_(r"GET .*/pipelines$", status(200, {}), times=3)
-    ours = cluster.upload(package, SHELF, "0ther", "", {})
-    assert ours.pipeline_id == theirs.pipeline_id and ours.id != theirs.id
-
-
 def test_a_version_that_somebody_else_uploads_at_the_same_time_is_taken(server, tmp_path, monkeypatch):
     class Clock(datetime):
         """A clock that stands still, so that both upload in the same second."""

@@ -105,17 +105,6 @@ def test_another_experiment_has_its_own(server, edgeline):
     assert list_enabled(server) == [MONDAY]
 
 
-def test_our_schedule_is_found_on_several_pages(server, edgeline):
-    edgeline("schedule", "--cron", MONDAY)
-    [ours] = server.recurring.values()
-    for number in range(120):
-        server.recurring[str(number)] = {**ours, "recurring_run_id": str(number), "description": "by hand"}
-        server.recurring[str(number)]["display_name"] = f"theirs {number}"
-    assert edgeline("schedule", "--cron", TUESDAY).code == 0
-    assert list_enabled(server).count(TUESDAY) == 1 and ours["recurring_run_id"] not in server.recurring
-    assert len(edgeline("schedule", "--list", "--json").json) == 1
-
-
 def test_disabling_stops_all_and_enabling_leaves_one_where_a_replacement_was_interrupted(server, edgeline):
     edgeline("schedule", "--cron", MONDAY)
     server.break_(":disable", hang_up)
