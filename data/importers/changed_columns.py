@@ -1,6 +1,6 @@
 """Columns that a later week's table lacks, calls otherwise, or has cells of another type in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from edgeline.tables.files import Table, check_columns, find_near, spell_differe
 if TYPE_CHECKING:
     from data.importers.table_roles import Named
 
+_READ = {*NUMBERS, *TIMES}
 _KEPT = (LABEL, GROUP, TIME, TEXT)  # roles of columns that are never missing
 
 
@@ -79,9 +80,15 @@ def check_changes(table: TableProfile, file: TableFile) -> None:
 
     Raises ColumnsChanged.
     """
+    changes = [*_find_missing(table, file), *_find_other_types(table, file)]
+    if changes:
+        raise ColumnsChanged(table.shown, changes)
+
+
+def _find_missing(table: TableProfile, file: TableFile) -> Iterator[Change]:
+    """Yields the columns of a file that a table lacks, each with what it may be called there."""
     entries = {name: entry for name, entry in file.columns.items() if entry.role != LEAVE_OUT}
     new = [name for name in table.columns if name and name not in entries]
-    changes = list[Change]()
     missing = sorted(entries.keys() - table.columns.keys())
     near = {name: find_near([name], new) for name in missing}
     left = [name for name in new if [name] not in near.values()]
@@ -89,21 +96,17 @@ def check_changes(table: TableProfile, file: TableFile) -> None:
         alike = [other for other in left if bool(table.forms[other]) == bool(entries[name].form)]
         likely = near[name] or (alike if len(alike) == 1 else [])
         others = [other for other in new if other not in likely]
-        changes.append(Change(name, candidates=[*likely, *others], guess=likely[0] if likely else ""))
+        yield Change(name, candidates=[*likely, *others], guess=likely[0] if likely else "")
 
-    for column in file.numbers.values():
-        if column.name not in table.columns or column.name in {change.column for change in changes}:
+
+def _find_other_types(table: TableProfile, file: TableFile) -> Iterator[Change]:
+    """Yields the columns of numbers and times that are none of the kind of the file, each with a cell."""
+    for name, column in {column.name: column for column in file.numbers.values()}.items():
+        profile, kind = table.columns.get(name), _name_kind(column.form)
+        if profile is None or not profile.cells or _name_kind(table.forms[name]) == kind:
             continue
-        profile, form = table.columns[column.name], table.forms[column.name]
-        kind = _name_kind(column.form)
-        if profile.cells and _name_kind(form) != kind:
-            odd = [
-                first for forms, (_, first) in profile.by_forms.items() if not {*forms} & {*NUMBERS, *TIMES}
-            ]
-            cell = odd[0] if odd else max(profile.by_forms.values())[1]
-            changes.append(Change(column.name, cell, kind))
-    if changes:
-        raise ColumnsChanged(table.shown, changes)
+        unread = (first for forms, (_, first) in profile.by_forms.items() if not {*forms} & _READ)
+        yield Change(name, next(unread, max(profile.by_forms.values())[1]), kind)
 
 
 def _name_kind(form: str) -> str:

@@ -94,15 +94,13 @@ def import_photos(
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
             closing(DecoderProcess(read_one, _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
-            make_look = _LookMaker(decode, describe)
-            importer = _Importer(report, source, earlier, when_taken, make_look)
+            importer = _Importer(report, source, earlier, when_taken, _LookMaker(decode, describe))
 
             def finish(rows: list[LabelRow]) -> list[LabelRow]:
                 check_spelling(str(src), importer.list_labels(), {*in_use, *in_schema})
                 if least:
                     check_classes(str(src), "photo", _count_labels(labels, report.added))
-                fraction = settings.eval_fraction
-                return _assign_sessions_and_splits(data_dir, labels, fraction, importer, make_look)
+                return _assign_sessions_and_splits(data_dir, labels, settings.eval_fraction, importer)
 
             rows = iter(importer)
             first = next(rows, None)
@@ -114,17 +112,12 @@ def import_photos(
     if not report.added and not report.known and not report.relabelled:
         raise _make_empty_error(source, report)
 
-    # The workload, and the report.
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
-    written: tuple[Path, ...] = ()
+    names, levels = importer.list_labels(), importer.make_look.find_levels()
+    report.written, report.new_labels = add_files(data_dir, schema, names, "photo", levels=levels)
     if source.columns and file is None:
-        written = (write_table_file(data_dir, TableFile(source.columns, str(src))),)
-    levels = make_look.find_levels()
-    report.written, report.new_labels = add_files(
-        data_dir, schema, importer.list_labels(), "photo", levels=levels
-    )
-    report.written += written
+        report.written += (write_table_file(data_dir, TableFile(source.columns, str(src))),)
     report.added = {label: report.added[label] for label in sorted(report.added, key=_make_natural_key)}
     report.conflicts = importer.list_conflicts()
     report.conflicting = len(report.conflicts)
@@ -133,7 +126,7 @@ def import_photos(
         *source.warnings,
         *importer.warn_of_photos(_count_labels(labels, report.added), least),
         *warn_of_spellings([label for label in report.added if label not in in_schema]),
-        *make_look.warnings,
+        *importer.make_look.warnings,
         *_warn_of_levels(levels, settings, is_new=data_dir / WORKLOAD in report.written),
     )
     return report
@@ -195,10 +188,9 @@ def _assign_sessions_and_splits(
     labels: Mapping[PhotoSpan, Sequence[LabelRow]],
     eval_fraction: float,
     importer: "_Importer",
-    make_look: "_LookMaker",
 ) -> list[LabelRow]:
     """Returns the new span's rows with their sessions and splits; `labels` are the usable spans' rows."""
-    looks = list[tuple[LabelRow, bytes]]()
+    looks, make_look = list[tuple[LabelRow, bytes]](), importer.make_look
     if any(photo.look for photo in importer.photos):
         looks = list(read_known_looks(data_dir, labels, make_look, described=make_look.describe is not None))
     report = importer.report
@@ -229,7 +221,7 @@ class _Importer:
         make_look: "_LookMaker",
     ) -> None:
         self.report, self._source, self._known_photos = report, source, known_photos
-        self._when_taken, self._make_look = when_taken, make_look
+        self._when_taken, self.make_look = when_taken, make_look
         self.photos: list[NewPhoto] = []
         self.only_train = False  # whether all photos of the spans and the source have that split
         self.labels_of: dict[str, set[str]] = defaultdict(set)
@@ -314,7 +306,7 @@ class _Importer:
         is_looked_for = not photo.session_id and not is_repeated
         if is_looked_for or _may_have_levels(photo.data):
             try:
-                look = self._make_look(photo.data)
+                look = self.make_look(photo.data)
                 photo_look = look if is_looked_for else None
             except RowRejected as rejected:
                 self.unusable.add((digest, photo.label))

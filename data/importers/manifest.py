@@ -178,24 +178,29 @@ def _find_columns(
     photos = [name for name in present if name in others and _names_photos(records, name)]
     if photos:
         columns.setdefault("photo", photos[0])
+    _check_columns(manifest, present, columns)
 
-    missing = [
-        f"{column} ({', '.join(_COLUMN_NAMES[column])})"
-        for column in ("photo", "label")
-        if column not in columns
-    ]
+    if LABEL not in named:
+        labels = (name for name in _COLUMN_NAMES["label"] if _has_label(records, name, domain))
+        columns["label"] = next(labels, columns["label"])
+    return columns
+
+
+def _check_columns(manifest: Path, present: Collection[str], columns: Collection[str]) -> None:
+    missing = [column for column in ("photo", "label") if column not in columns]
     if missing:
+        listed = (f"{column} ({', '.join(_COLUMN_NAMES[column])})" for column in missing)
         raise DataRefused(
-            f"{manifest} has no column for the {' and the '.join(missing)}.",
+            f"{manifest} has no column for the {' and the '.join(listed)}.",
             f"Its columns are {', '.join(map(ascii, present))}." if present else "It has no rows.",
             "Rename the columns that hold the path of the photo and its label, or give them these roles in"
             f" {TABLE} beside the spans.",
         )
-    for name in _COLUMN_NAMES["label"] if LABEL not in named else ():
-        cells = (record.get(name) for _, record in records)
-        if any(unicodedata.normalize("NFC", str(cell)).strip() in domain for cell in cells):
-            return columns | {"label": name}
-    return columns
+
+
+def _has_label(records: Sequence[Record], name: str, domain: Collection[str]) -> bool:
+    cells = (record.get(name) for _, record in records)
+    return any(unicodedata.normalize("NFC", str(cell)).strip() in domain for cell in cells)
 
 
 def _names_photos(records: Sequence[Record], name: str) -> bool:
