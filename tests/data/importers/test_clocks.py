@@ -30,6 +30,11 @@ def read_times(report, name="at"):
         return [row[name] for row in csv.DictReader(file)]
 
 
+def test_a_cell_that_is_no_time_is_counted_with_its_place(tmp_path):
+    report = load(tmp_path, lambda time: "soon" if time == TIMES[7] else int(time.timestamp()))
+    assert "1 of 300. The cell at has no seconds since 1970: 'soon' (week.csv:9)." in report.warnings[0]
+
+
 @pytest.mark.parametrize(
     ("form", "shown"),
     [

@@ -10,7 +10,9 @@ import tarfile
 import pytest
 
 from data.importers.changed_columns import Change, ColumnsChanged
+from edgeline.errors import UsageError
 from runners.cli import asking
+from runners.cli.importing import ImportOptions
 from runners.cli.main import main
 from runners.shared.progress import show_progress
 from tests.runners.cli.process import ROOT
@@ -50,6 +52,12 @@ def test_the_printed_command_about_columns_that_changed_works_as_it_is_typed(tmp
     assert command[-4:] == ["--rename", "size=size_cm", "--drop", "mass"]
     assert main(command[1:]) == 0
     assert "size is called size_cm in tables after span-00001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pair", ["size", "size=", "=size_cm"])
+def test_a_new_name_is_given_with_the_old_one(pair):
+    with pytest.raises(UsageError, match="--rename OLD=NEW"):
+        ImportOptions(rename=(pair,)).to_named()
 
 
 def test_all_columns_are_named_if_none_looks_like_a_label(tmp_path, capsys):
