@@ -35,7 +35,11 @@ _UNREAD_NUMBERS = (
         r"(\d+ days?,? )?\d+:[0-5]\d(:[0-5]\d)?([.,]\d+)?( ?[ap]\.?m\.?)?|(\d+ ?(h|min|m|s) ?){2,3}|PT\d\S*",
         "write seconds or hours as a number",
     ),
-    ("ranges", r"\d+([.,]\d+)? ?[-\u2013] ?\d+([.,]\d+)?", "write their ends into two columns"),
+    (
+        "ranges",
+        r"(0|[1-9]\d*)([.,]\d+)? ?[-\u2013] ?(0|[1-9]\d*)([.,]\d+)?",
+        "write their ends into two columns",
+    ),
     ("degrees, minutes and seconds", r"\d{1,3}° ?\d{1,2}['\u2032].*", "write decimal degrees"),
     ("limits of detection", r"[<>]=? ?\d[\d.,]*", "write the number, and the mark into a column of its own"),
     (
