@@ -35,7 +35,11 @@ _UNREAD_NUMBERS = (
         r"(\d+ days?,? )?\d+:[0-5]\d(:[0-5]\d)?([.,]\d+)?( ?[ap]\.?m\.?)?|(\d+ ?(h|min|m|s) ?){2,3}|PT\d\S*",
         "write seconds or hours as a number",
     ),
-    ("ranges", r"\d+([.,]\d+)? ?[-\u2013] ?\d+([.,]\d+)?", "write their ends into two columns"),
+    (
+        "ranges",
+        r"(0|[1-9]\d*)([.,]\d+)? ?[-\u2013] ?(0|[1-9]\d*)([.,]\d+)?",
+        "write their ends into two columns",
+    ),
     ("degrees, minutes and seconds", r"\d{1,3}° ?\d{1,2}['\u2032].*", "write decimal degrees"),
     ("limits of detection", r"[<>]=? ?\d[\d.,]*", "write the number, and the mark into a column of its own"),
     (
@@ -131,8 +135,10 @@ class Rule:
         return f"{sentence}: {column.cells:,} cells, such as {next(iter(column.by_forms.values()))[1]}"
 
 
-def _are_unread_numbers(case: Case, form: re.Pattern[str]) -> bool:
+def _are_unread_numbers(case: Case, form: re.Pattern[str], may_be_unique: bool) -> bool:
     """Tells whether nearly all cells of many values have a form or are numbers, and enough have the form."""
+    if not may_be_unique and case.column.has_unique_cells():
+        return False
     cells = case.column.values or case.column.sampled
     odd = sum(count for cell, count in cells.items() if form.fullmatch(cell))
     plain = sum(count for cell, count in cells.items() if _ANY_NUMBER.fullmatch(cell))
@@ -299,7 +305,12 @@ RULES: Sequence[Rule] = (
     *(
         Rule(
             f"unread numbers: {name}",
-            partial(_are_unread_numbers, form=re.compile(form, re.ASCII | re.IGNORECASE)),
+            # Two numbers with a dash between them name a row where each row has others.
+            partial(
+                _are_unread_numbers,
+                form=re.compile(form, re.ASCII | re.IGNORECASE),
+                may_be_unique=name != "ranges",
+            ),
             LEAVE_OUT,
             f"has numbers in a form that is not read, {name}, such as {{c.column.unreadable}}: {do}"
             " (--category keeps them as names)",

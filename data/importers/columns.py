@@ -147,7 +147,7 @@ class ColumnProfile:
     longest: int = 0
     # For each set of forms that fits a cell, the number of cells, and the first one with its place.
     by_forms: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
-    unread: str = ""  # the first cell that no form fits
+    first_cells: dict[tuple[str, ...], str] = field(default_factory=dict)  # for each of these sets
     # For each form and label, the lowest and the highest number, and the number of cells.
     ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
     # For each number of digits, the whole numbers without a sign.
@@ -312,8 +312,7 @@ class ColumnProfile:
         """Counts cells that these forms fit, the first of which is `cell`."""
         before, first = self.by_forms.get(forms, (0, ""))
         self.by_forms[forms] = (before + count, first or f"{cell[:60]!r} in {place}")
-        if not forms:
-            self.unread = self.unread or cell
+        self.first_cells.setdefault(forms, cell)
 
     def _add_odd_cells(self, odd: OddCells, rows: "Rows") -> None:
         """Adds cells that are no plain numbers, or of a column without forms, value by value."""
@@ -427,25 +426,23 @@ class ColumnProfile:
     @property
     def others(self) -> str:
         """The few cells of numbers or dates that are none; empty if most cells are none."""
-        readable = self._count_readable()
-        if not self.cells / 2 < readable < self.cells:
+        best = self._find_best_forms()
+        count = self.cells - self._count_cells(best)
+        if not 0 < count < self.cells / 2:
             return ""
-        count = self.cells - readable
+        forms = next(forms for forms in self.by_forms if not {*forms} & {*best})
         what = f"{count:,} cells that are not numbers or dates, such as"
         if count == 1:
             what = "one cell that is not a number or date,"
         # A cell with a digit in it has a value.
-        do = (
-            "write numbers alone"
-            if re.search(r"\d", self.unread)
-            else "empty " + ("these" if count > 1 else "it")
-        )
-        return f"has {what} {self.unreadable}: {do}"
+        has_value = re.search(r"\d", self.first_cells[forms])
+        do = "write numbers alone" if has_value else "empty " + ("these" if count > 1 else "it")
+        return f"has {what} {self.by_forms[forms][1]}: {do}"
 
-    def _count_readable(self) -> int:
-        """Returns the number of cells that are numbers, numbers with the most frequent unit, or dates."""
-        counts = self._count_by_form().values()
-        return max((*map(self._count_cells, (NUMBERS, TIMES)), *counts), default=0)
+    def _find_best_forms(self) -> Collection[str]:
+        """Returns the forms of numbers, of dates, or the one with a unit, whichever has most cells."""
+        kinds = [NUMBERS, (*TIMES,), *((form,) for form in self._count_by_form())]
+        return max(kinds, key=self._count_cells)
 
     def guess_kind(self) -> str:
         """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
@@ -594,7 +591,7 @@ class ColumnProfile:
         return is_repeated and chance < _LARGEST_CHANCE and self._may_be_names()
 
     def _may_be_names(self) -> bool:
-        if self._count_readable() < MOSTLY * self.cells or self.leading_zeros > (1 - MOSTLY) * self.cells:
+        if not self.has_mostly(self._find_best_forms()) or self.leading_zeros > (1 - MOSTLY) * self.cells:
             return True
         # Labels that split the numbers in order are a strong measurement.
         return bool(self.guess_kind()) and not self._are_apart(self._list_ranges(NUMBER))

@@ -99,7 +99,7 @@ def check_cells(table: Table, profile: TableProfile, file: TableFile, noun: str,
     if rows > most * profile.rows:
         raise DataRefused(
             found,
-            f"A run refuses a week of which it quarantines more than {most:.0%}.",
+            f"A run refuses a week of which it quarantines more than {100 * most:.0f} %.",
             "Correct these cells, or leave such a column out with --leave-out. A text that stands for a"
             " missing number belongs below `missing` in table.yaml, which `edgeline data inspect` writes.",
         )

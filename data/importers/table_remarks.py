@@ -92,7 +92,9 @@ def explain_columns(table: TableProfile, file: TableFile, chosen: Collection[str
     """
     entries = file.columns.items()
     if odd := [
-        f"{name} as {entry.form}" for name, entry in entries if entry.form not in ("", *DECIMALS, *TIMES)
+        f"{name} as {entry.form}"
+        for name, entry in entries
+        if entry.role == AS_NUMBER and entry.form not in ("", *DECIMALS, *TIMES)
     ]:
         yield f"Read by their form: {', '.join(odd)}."
     for name in file.categories:

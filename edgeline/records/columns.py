@@ -213,7 +213,8 @@ def _parse_number(text: str, form: str) -> float:
     if not _FORMS[base].fullmatch(plain):
         has_comma = text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text
         is_comma = has_comma and form == NUMBER
-        fault = "a number with a decimal comma; write a point" if is_comma else f"not a {form}"
+        kind = form if base in (*DECIMALS, FRACTION) else f"number as {form}"
+        fault = "a number with a decimal comma; write a point" if is_comma else f"not a {kind}"
         raise ValueError(f"{text[:60]!r} is {fault}")
 
     if base in DECIMALS:
