@@ -9,14 +9,17 @@
 #include "contract.h"  // python contract.py BUNDLE > contract.h
 
 // Fills tensor[kReadings][kChannels] from readings, the oldest first, NAN where one is missing, and from the
-// words of the newest reading.
-inline void Preprocess(const float (&readings)[kReadings][kNumbers], const char* const* words,
-                       float* tensor) {
+// words of the newest reading. Returns how many numbers are beyond those of training, and so clipped: the
+// answer to such a window means little.
+inline int Preprocess(const float (&readings)[kReadings][kNumbers], const char* const* words,
+                      float* tensor) {
+  int beyond = 0;
   std::fill(tensor, tensor + kReadings * kChannels, 0.0f);
   for (int reading = 0; reading < kReadings; ++reading, tensor += kChannels) {
     for (int n = 0; n < kNumbers; ++n) {
       const float value = std::clamp(readings[reading][n], kLow[n], kHigh[n]);  // NAN stays
       const bool missing = std::isnan(value);
+      beyond += !missing && value != readings[reading][n];
       tensor[n] = missing ? 0.0f : std::clamp((value - kMean[n]) / kDeviation[n], -kClip, kClip);
       tensor[kNumbers + n] = missing;
     }
@@ -28,6 +31,7 @@ inline void Preprocess(const float (&readings)[kReadings][kNumbers], const char*
       tensor[2 * kNumbers + c * (kVocabulary + 1) + place] = 1.0f;
     }
   }
+  return beyond;
 }
 
 // Rounds to the nearest step, halves to the even one, and clips.

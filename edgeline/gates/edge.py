@@ -12,6 +12,8 @@ from edgeline.gates.settings import FEWEST_OF_A_CLASS, RECOGNISED, EdgeLimits
 from edgeline.records.edge import Measurement
 from edgeline.records.verdict import Finding
 
+# The fewest examples of a class or slice of which a drop that may be chance is told: one of 50 is two points.
+_ENOUGH = 50
 # Largest mean difference of `unlike`; measured: int8 0.03, other files under 0.01.
 _UNLIKE_APART = 0.08
 _SLOW_MS = 50.0  # half of what a person takes for at once
@@ -95,7 +97,9 @@ def judge_accuracy(file: str, limits: EdgeLimits, evidence: Evidence) -> Iterato
         chance = (1 - settings.confidence) / len(slices)
         is_large = lost > settings.large_drop * most + ROUNDING
         shown = f"one of at most {allowed}"
-        yield weigh_drop(evidence, finding, shares, chance, is_large, required, shown)
+        finding = weigh_drop(evidence, finding, shares, chance, is_large, required, shown)
+        if finding.severity == "block" or kind == "overall" or support >= _ENOUGH:
+            yield finding
 
 
 def check_size(measurement: Measurement, limits: EdgeLimits) -> Iterator[Finding]:

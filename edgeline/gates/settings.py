@@ -212,7 +212,8 @@ class EdgeLimits(Group):
     """Largest drop of accuracy from the SavedModel to a file, overall and of each class and slice of 5
     examples and more. A file falls where a larger drop is sure, at `evaluation.confidence`: fewer than 1 -
     confidence of 2,000 resamples of the same examples show one that is allowed; or where less than half of a
-    class is left. Else it is a warning: 3 photos of 144 are no sure drop of more than 0.02, and 30 are."""
+    class is left. Else it is a warning, of 50 examples and more: 3 photos of 144 are no sure drop of more
+    than 0.02, and 30 are."""
     max_size_mb: float = Field(5.0, gt=0, le=10_000)
     """Largest size of a file in MB (10^6 bytes)."""
     max_latency_ms: Annotated[float, Field(gt=0, le=60_000)] | None = None

@@ -50,6 +50,14 @@ int main() {
       if (std::fabs(tensor[at] - kTensors[n][at]) > 1e-4f || Quantise(tensor[at]) != kLevels[n][at]) return 1;
     }
   }
+  float far[kReadings][kNumbers];
+  std::fill(&far[0][0], &far[0][0] + kReadings * kNumbers, kMean[0]);
+  if (Preprocess(far, kWordsOf[0], tensor) != 0) return 2;
+  far[0][0] += 250 * kDeviation[0];
+  far[1][0] = NAN;
+  far[2][0] -= 250 * kDeviation[0];
+  if (Preprocess(far, kWordsOf[0], tensor) != 2) return 3;
+  if (*std::max_element(tensor, tensor + kReadings * kChannels) > kClip) return 4;
   return std::memcmp(g_model_data + 4, "TFL3", 4) != 0;
 }
 """

@@ -160,6 +160,12 @@ def test_a_slice_that_the_file_lost_is_named_as_far_as_its_examples_prove_it(lan
     assert [(f"of {lane} examples of lane lane-07" in reason) for reason in reasons] == [True] * (not ships)
 
 
+@pytest.mark.parametrize(("lane", "is_told"), [(49, False), (50, True)])
+def test_of_a_slice_with_few_examples_no_drop_is_told_that_may_be_chance(lane, is_told):
+    warnings = judge(GOOD, LIMITS, "warn", size=1000, lane=lane, wrong=2)
+    assert [f"of {lane} examples of lane lane-07" in warning for warning in warnings] == [True] * is_told
+
+
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
