@@ -59,7 +59,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # Parameters of the fixture itself would be missed by a test that asks for it as it runs.
     if "s3_server" in metafunc.fixturenames:
-        servers = ["moto", pytest.param("versitygw", marks=pytest.mark.exhaustive)]
+        moto = pytest.param("moto", id=pytest.HIDDEN_PARAM)  # tests/messages.txt has the names of before
+        servers = [moto, pytest.param("versitygw", marks=pytest.mark.exhaustive)]
         metafunc.parametrize("s3_server", servers, indirect=True, scope="module")
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import IO
 
 from drill import forks
@@ -133,6 +133,8 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
 
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
     os.chdir(cwd)
+    # Processes that a command spawns import its main module, which is not this one.
+    sys.modules["__main__"] = ModuleType("__main__")
     if job == "convert":
         conversion_worker.main(arguments)
         return 0
@@ -147,11 +149,11 @@ def _run(job: str, arguments: list[str], cwd: str, stderr: str, controller: int)
         sys.argv = ["-c", *arguments[1:]]
         exec(arguments[0], {"__name__": "__main__"})
         return 0
-    if job == "edgeline":
-        return main(arguments)
     if job == "drill":
         return drill(arguments)
     run.run = partial(run.run, start=forks.start_worker)
+    if job == "edgeline":
+        return main(arguments)
     return main(arguments, prog=".venv/bin/python runners/local_runner.py", only="run")
 
 

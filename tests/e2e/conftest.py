@@ -97,8 +97,8 @@ def run_dag(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL)
 
 
 def edgeline(workspace: Path, *arguments: str) -> Ended:
-    script = "import sys; from runners.cli.main import main; sys.exit(main())"
-    return run_python(["-c", script, *arguments], ROOT if not workspace.exists() else workspace.parent)
+    """Runs a command in a forked process, beside the workspace if there is one."""
+    return run_warm(arguments, ROOT if not workspace.exists() else workspace.parent, "edgeline")
 
 
 def plan(workspace: Path, *arguments: str, settings: tuple[str, ...] = SMALL) -> dict[str, str]:
