@@ -1,6 +1,6 @@
 """Columns that a later week's table lacks, calls otherwise, or has cells of another type in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from data.importers.table_file import GROUP, LABEL, LEAVE_OUT, TEXT, TIME, Colum
 from data.importers.table_profile import TableProfile
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
-from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES, join_unit, split_unit
+from edgeline.records.columns import DECIMALS, FRACTION, TIMES, join_unit, split_unit
 from edgeline.tables.files import Table, check_columns, find_near, spell_difference
 
 if TYPE_CHECKING:
@@ -79,9 +79,14 @@ def check_changes(table: TableProfile, file: TableFile) -> None:
 
     Raises ColumnsChanged.
     """
+    if changes := [*_find_missing(table, file), *_find_other_types(table, file)]:
+        raise ColumnsChanged(table.shown, changes)
+
+
+def _find_missing(table: TableProfile, file: TableFile) -> Iterator[Change]:
+    """Yields the columns that a table lacks, with those that it may have in their place."""
     entries = {name: entry for name, entry in file.columns.items() if entry.role != LEAVE_OUT}
     new = [name for name in table.columns if name and name not in entries]
-    changes = list[Change]()
     missing = sorted(entries.keys() - table.columns.keys())
     near = {name: find_near([name], new) for name in missing}
     left = [name for name in new if [name] not in near.values()]
@@ -89,21 +94,17 @@ def check_changes(table: TableProfile, file: TableFile) -> None:
         alike = [other for other in left if bool(table.forms[other]) == bool(entries[name].form)]
         likely = near[name] or (alike if len(alike) == 1 else [])
         others = [other for other in new if other not in likely]
-        changes.append(Change(name, candidates=[*likely, *others], guess=likely[0] if likely else ""))
+        yield Change(name, candidates=[*likely, *others], guess=likely[0] if likely else "")
 
-    for column in file.numbers.values():
-        if column.name not in table.columns or column.name in {change.column for change in changes}:
-            continue
-        profile, form = table.columns[column.name], table.forms[column.name]
-        kind = _name_kind(column.form)
-        if profile.cells and _name_kind(form) != kind:
-            odd = [
-                first for forms, (_, first) in profile.by_forms.items() if not {*forms} & {*NUMBERS, *TIMES}
-            ]
-            cell = odd[0] if odd else max(profile.by_forms.values())[1]
-            changes.append(Change(column.name, cell, kind))
-    if changes:
-        raise ColumnsChanged(table.shown, changes)
+
+def _find_other_types(table: TableProfile, file: TableFile) -> Iterator[Change]:
+    """Yields the columns of numbers or times that hold none, each with a cell."""
+    forms_of = {column.name: column.form for column in file.numbers.values()}
+    for name in (name for name in forms_of if name in table.columns):
+        profile, kind = table.columns[name], _name_kind(forms_of[name])
+        if profile.cells and _name_kind(table.forms[name]) != kind:
+            cells = [first for forms, (_, first) in profile.by_forms.items() if not forms]
+            yield Change(name, cells[0] if cells else max(profile.by_forms.values())[1], kind)
 
 
 def _name_kind(form: str) -> str:

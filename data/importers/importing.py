@@ -22,7 +22,7 @@ from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, rea
 from data.importers.sessions import NewPhoto, group_photos
 from data.importers.sides import assign_splits
 from data.importers.source import LabelledPhoto, RefusedPhoto, Source
-from data.importers.table_file import TableFile, read_table_file, write_table_file
+from data.importers.table_file import TABLE, TableFile, read_table_file, write_table_file
 from data.importers.workload_files import WORKLOAD, add_files, check_kind, read_schema
 from data.photos.labels_file import LabelRow, PhotoSpan, get_session, read_labels, restore_photo, write_span
 from data.photos.source import UNKNOWN_LANE
@@ -81,18 +81,16 @@ def import_photos(
     _, in_schema = read_schema(data_dir)  # one that takes no labels is refused before anything is written
     labels = {PhotoSpan.of(span): read_corrected(span) for span in find_usable_spans(data_dir)}
     earlier = KnownPhotos(labels)
-    file = read_table_file(data_dir)
-    source = find_source(src, {*earlier.labels, *in_schema}, file)
+    source = find_source(src, {*earlier.labels, *in_schema}, read_table_file(data_dir))
     report = ImportReport(src, source.layout)
 
     # The photos, which are written as they are read.
     settings = limits or DataSettings()
-    read_one = partial(read_look, limits=settings)
     in_use = sorted((label for label in earlier.labels if not find_fault(label)), key=_make_natural_key)
     try:
         with (
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
-            closing(DecoderProcess(read_one, _SECONDS, _LOOK_GIGABYTES)) as decode,
+            closing(DecoderProcess(partial(read_look, limits=settings), _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
             make_look = _LookMaker(decode, describe)
             importer = _Importer(report, source, earlier, when_taken, make_look)
@@ -117,14 +115,8 @@ def import_photos(
     # The workload, and the report.
     # A new schema also gets the labels of earlier spans; an existing one has them already.
     schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
-    written: tuple[Path, ...] = ()
-    if source.columns and file is None:
-        written = (write_table_file(data_dir, TableFile(source.columns, str(src))),)
     levels = make_look.find_levels()
-    report.written, report.new_labels = add_files(
-        data_dir, schema, importer.list_labels(), "photo", levels=levels
-    )
-    report.written += written
+    _write_files(data_dir, report, source, schema, importer.list_labels(), levels)
     report.added = {label: report.added[label] for label in sorted(report.added, key=_make_natural_key)}
     report.conflicts = importer.list_conflicts()
     report.conflicting = len(report.conflicts)
@@ -137,6 +129,21 @@ def import_photos(
         *_warn_of_levels(levels, settings, is_new=data_dir / WORKLOAD in report.written),
     )
     return report
+
+
+def _write_files(
+    data_dir: Path,
+    report: ImportReport,
+    source: Source,
+    schema: str,
+    labels: Sequence[str],
+    levels: Sequence[int],
+) -> None:
+    """Writes the files of the workload, or adds new labels, and what the columns of a manifest are."""
+    report.written, report.new_labels = add_files(data_dir, schema, labels, "photo", levels=levels)
+    if source.columns and not (data_dir / TABLE).exists():
+        file = TableFile(source.columns, str(report.source))
+        report.written += (write_table_file(data_dir, file),)
 
 
 def _warn_of_levels(levels: Sequence[int], limits: DataSettings, is_new: bool) -> Iterator[str]:

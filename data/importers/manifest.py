@@ -179,6 +179,18 @@ def _find_columns(
     if photos:
         columns.setdefault("photo", photos[0])
 
+    _check_columns(manifest, columns, present)
+    if LABEL in named:
+        return columns
+    for name in _COLUMN_NAMES["label"]:
+        cells = (record.get(name) for _, record in records)
+        if any(unicodedata.normalize("NFC", str(cell)).strip() in domain for cell in cells):
+            return columns | {"label": name}
+    return columns
+
+
+def _check_columns(manifest: Path, columns: Collection[str], present: Collection[str]) -> None:
+    """Refuses a manifest without a column for the photo or the label. Raises DataRefused."""
     missing = [
         f"{column} ({', '.join(_COLUMN_NAMES[column])})"
         for column in ("photo", "label")
@@ -191,11 +203,6 @@ def _find_columns(
             "Rename the columns that hold the path of the photo and its label, or give them these roles in"
             f" {TABLE} beside the spans.",
         )
-    for name in _COLUMN_NAMES["label"] if LABEL not in named else ():
-        cells = (record.get(name) for _, record in records)
-        if any(unicodedata.normalize("NFC", str(cell)).strip() in domain for cell in cells):
-            return columns | {"label": name}
-    return columns
 
 
 def _names_photos(records: Sequence[Record], name: str) -> bool:
