@@ -76,8 +76,12 @@ def count_lacking(data_dir: Path, names: Sequence[str]) -> dict[int, int]:
 
 def list_columns(data_dir: Path) -> set[str]:
     """Returns the columns that any span's table has. Raises DataRefused if one cannot be read."""
-    files = (path for span in find_usable_spans(data_dir) for path in find_files(span, ".csv"))
-    return {name for path in files for name in read_header(path)}
+    names = set[str]()
+    for span in find_usable_spans(data_dir):
+        for path in find_files(span, *_TABLES, *_RECORDS):
+            if not path.name.lower().endswith(_RECORDS):
+                names |= {*read_header(path)}
+    return names
 
 
 def read_span(span: Span, names: Sequence[str]) -> Iterator[Mapping[str, str]]:

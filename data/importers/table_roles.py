@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from data.importers.changed_columns import Change, ColumnsChanged
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
-from data.importers.known_rows import read_span
+from data.importers.known_rows import list_columns
 from data.importers.table_file import (
     AS_CATEGORY,
     AS_DATE,
@@ -101,20 +100,13 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
     return named, Earlier(not find_spans(data_dir), labels, file, own)
 
 
-# Rows of a span in which each of its columns has a cell.
-_ROWS = 100
-
-
 def _check_spans(data_dir: Path, roles: Roles) -> None:
     """Refuses a folder whose spans no import of such a table wrote. Raises DataRefused."""
     spans = find_usable_spans(data_dir)
     if not spans or any((data_dir / name).exists() for name in (WORKLOAD, SCHEMA, TABLE)):
         return
     needed = ("text", "label") if roles.text else roles.columns
-    names = set[str]()
-    for span in spans:
-        for row in islice(read_span(span, ("photo", *needed)), _ROWS):
-            names.update(name for name, cell in row.items() if cell)
+    names = list_columns(data_dir)
     if "photo" in names or not {*needed} <= names:
         have = f"the columns {join_names(sorted(names), 8)}" if names else "no table"
         raise DataRefused(

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import signal
@@ -390,3 +391,33 @@ def test_the_next_run_resumes_repeats_a_step_with_a_lost_file_and_its_model_repl
     rollback = edgeline(workspace, "rollback", "--reason", "drill", "--workspace", str(workspace))
     assert rollback.code == 0, rollback.stderr
     assert get_production(workspace)["version"] == 1
+
+
+def test_failed_runs_leave_nothing_in_the_temporary_folder(
+    killed_run: str, data: Path, workspace: Path, temporary: Path
+) -> None:
+    arguments = run_arguments(workspace, "--data", str(data), settings=(*REPAIRED, "seed=21"))
+    run = WarmRun(arguments, workspace.parent)
+    while not any(temporary.glob("edgeline-*/*")):
+        assert run.poll() is None, "it ended without a temporary file"
+        time.sleep(0.1)
+    for worker in list_children(run.pid):
+        os.kill(worker, signal.SIGKILL)
+    assert run.wait() == 1
+    assert list(temporary.iterdir()) == []
+
+    result = run_dag(workspace, "--data", str(data), "--set", "trainer.require_gpu=true", settings=REPAIRED)
+    assert result.code == 1, result.stderr
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_files_of_a_release_are_timed_and_the_times_stored(first_run: Ended, workspace: Path) -> None:
+    result = edgeline(workspace, "edge", "bench", "--json", "--workspace", str(workspace))
+    assert result.code == 0, result.stderr
+    assert (result.json["model"], result.json["version"]) == ("shelf", 1)
+    for speed in result.json["files"].values():
+        assert 0 < speed["latency"]["p50_ms"] <= speed["latency"]["p99_ms"] and speed["cold_start_ms"] > 0
+        assert set(speed["preparation_ms"]) == {"decode", "resize"}
+    (benchmark,) = (workspace / "push/edge/shelf/benchmarks").iterdir()
+    assert json.loads(benchmark.read_text()) == result.json
+    assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0

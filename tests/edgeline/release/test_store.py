@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,11 +15,43 @@ import pytest
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
 from edgeline.records.json_file import decode
-from edgeline.release import durable, manifest, releases, store, upkeep
+from edgeline.release import durable, layout, manifest, releases, store, upkeep
 from edgeline.release.history import read_pointer
 from edgeline.release.layout import PushFolder
 from edgeline.release.manifest import identify_model
 from tests.edgeline.release.candidates import find_problems, make_candidate, snapshot
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Counts how often each document of the store is read."""
+    reads: Counter[str] = Counter()
+
+    def count(path: Path, *arguments: object, **options: object) -> object:
+        reads[Path(path).name] += 1
+        return open(path, *arguments, **options)
+
+    monkeypatch.setattr(layout, "open", count, raising=False)
+    return reads
+
+
+def test_a_push_reads_pointer_and_log_once_to_decide_and_the_new_pointer_once(copy, tmp_path, reads):
+    candidate = make_candidate(tmp_path / "four", "four")
+    reads.clear()
+    store.push(copy, "shelf", candidate)
+    assert (reads["current.json"], reads["history.jsonl"]) == (2, 1)
+
+
+def test_a_switch_also_reads_the_pointer_before_it_waits_for_the_lock(copy, reads):
+    for switch in (store.rollback, partial(store.promote, version=3)):
+        reads.clear()
+        switch(copy, "shelf", reason="drill")
+        assert (reads["current.json"], reads["history.jsonl"]) == (3, 1)
+
+
+def test_a_check_reads_pointer_and_log_once(copy, reads):
+    assert store.verify(copy, "shelf") == []
+    assert (reads["current.json"], reads["history.jsonl"]) == (1, 1)
 
 
 def test_a_push_that_fails_at_the_pointer_leaves_the_pins_of_production(copy, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from edgeline.settings_layers import walk
 from pipeline.settings import Settings
 from runners.cli.main import main
 
@@ -69,3 +70,14 @@ def test_an_unknown_name_comes_with_the_nearest_known_one(run_settings, name, ne
 
     assert (code, out) == (2, "")
     assert name in err and f"{nearest}?" in err
+
+
+def test_every_setting_and_every_group_has_a_description():
+    schema = Settings.model_json_schema()
+    nodes = dict(walk(schema, schema))
+
+    # The value of an item is described with its list or its mapping.
+    named = [name for name in nodes if "propertyNames" not in nodes.get(name.rpartition(".")[0], {})]
+    missing = [name for name in named if not name.endswith(("[]", "*")) and "description" not in nodes[name]]
+
+    assert len(named) > 120 and not missing
