@@ -8,6 +8,7 @@ import tensorflow_transform as tft
 
 from edgeline.edge.contracts.tokens import preprocess
 from edgeline.errors import EdgelineError
+from edgeline.records.rejection import repair_text
 from edgeline.records.workload import Workload
 from tests.trainer_module.workloads.text_samples import REVIEWS, SETTINGS, hostile_texts, transform_texts
 from trainer_module.settings import ModelSettings
@@ -29,11 +30,12 @@ def contract(transform):
 
 
 def normalize(content):
-    """Normalizes a text as its source does, which refuses other encodings than UTF-8."""
+    """Repairs and normalizes a text as its source does, which refuses other encodings than UTF-8."""
+    text = repair_text(content.decode("utf-8", "surrogateescape"))
     try:
-        return unicodedata.normalize("NFC", content.decode()).encode()
-    except UnicodeDecodeError:
-        return content
+        return unicodedata.normalize("NFC", text).encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
 
 
 def test_an_umlaut_typed_as_two_characters_is_the_one_that_was_trained_on(contract):
