@@ -78,13 +78,13 @@ def weigh_drop(
     """Completes the finding of a drop: it holds back where the drop is sure, and warns where it may be noise.
 
     Args:
-        evidence: That the drop is of.
+        evidence: The answers with the drop.
         finding: The drop; its sentence ends with a semicolon.
         shares: The shares of resamples that do not show it.
         chance: A drop is sure if these are smaller.
         is_large: Whether it is so large that a few groups are no excuse.
         required: The limit in words.
-        shown: What the resamples without the drop show, in words.
+        shown: The opposite of the drop, in words.
     """
     group, share = evidence.metrics.group, max(shares)
     if share < chance:
