@@ -397,7 +397,8 @@ def admit(push: tuple[str, int], root: Path, folder: Path, run: str = "run-1") -
 def test_a_run_that_pushed_is_admitted_also_after_production_moved_on(push, tmp_path):
     outcome, version, _ = Run(tmp_path / "1").push_to(push)
     admit((outcome, version), push, tmp_path / "pushed")
-    store.push(push, "shelf", make_candidate(tmp_path / "other", "other"))
+    other = make_candidate(tmp_path / "other", "other", preprocessing={"kind": "image"})
+    store.push(push, "shelf", other)
     admit((outcome, version), push, tmp_path / "pushed later")
     admit(("unchanged", version), push, tmp_path / "unchanged", run="run-2")
 
