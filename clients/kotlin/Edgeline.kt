@@ -347,7 +347,7 @@ fun readCell(text: String, form: String, missing: List<String>): Double {
 /** Returns a number with its minus before it, and without a formula around it or marks at thousands. */
 private fun normalizeNumber(cell: String): String {
     var text = (Regex("=\"?([^\"]*)\"?").matchEntire(cell)?.groupValues?.get(1) ?: cell).replace('\u2212', '-')
-    Regex("\\(([^()+-]*\\d[^()+-]*)\\)|(\\d[^+-]*)-").matchEntire(text)?.let { text = "-" + it.groupValues[1] + it.groupValues[2] }
+    Regex("\\(([^()+-]+)\\)|(\\d[^+-]*)-").matchEntire(text)?.let { text = "-" + it.groupValues[1] + it.groupValues[2] }
     val groups = Regex("(\\D*[1-9]\\d{0,2}(?:[ \u00a0\u202f'\u2019]\\d{3})+)(?!\\d)(.*)").matchEntire(text)?.groupValues ?: return text
     return groups[1].replace(Regex("[ \u00a0\u202f'\u2019]"), "") + groups[2]
 }

@@ -74,7 +74,7 @@ _EXTREMES = 3  # numbers at either end that are counted
 # An odd number that spreads the bits of a float evenly over the highest ones: Knuth's, by the golden ratio.
 _GOLDEN = 0x9E3779B97F4A7C15
 # The beginning of a number or date in any form, and a number with a unit behind it or a currency before it.
-_BEGINS = re.compile(r"[-+\u2212(=.\"]*([$€£¥]|[A-Z]{3} ?)?[-+\u2212.]*\d")
+_BEGINS = re.compile(r"[-+\u2212(=.\"]{0,6}([$€£¥]|[A-Z]{3} ?)?[-+\u2212.]{0,6}\d")
 _WITH_UNIT = re.compile(r"[+-]?([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
 MOST_SIZES = 20  # with a unit, which make a good category
 

@@ -73,7 +73,7 @@ PARTS = WEEKDAY, HOUR, MONTH, AGE, DAYS = "weekday", "hour", "month", "age", "da
 
 LARGEST = 3.4028234e38  # number that a model can read, a float32
 _FORMS: Mapping[str, re.Pattern[str]] = {
-    NUMBER: re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII),
+    NUMBER: re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII),
     COMMA: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?(?:[eE][+-]?\d+)?", re.ASCII),
     THOUSANDS: re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?", re.ASCII),
     FRACTION: re.compile(r"[+-]?(\d+(\.\d+)?(e[+-]?\d+)?|(\d+ )?\d+/0*[1-9]\d*)", re.ASCII),
@@ -83,7 +83,7 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
 }
 # How people write a minus, in brackets or behind a number; a cell that a spreadsheet is not to read; and
 # blanks or ' at thousands.
-_MINUS = re.compile(r"\(([^()+-]*\d[^()+-]*)\)|(\d[^+-]*)-", re.ASCII)
+_MINUS = re.compile(r"\(([^()+-]+)\)|(\d[^+-]*)-", re.ASCII)
 _FORMULA = re.compile(r'="?([^"]*)"?')
 _GROUPED = re.compile(r"(\D*[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+)(?!\d)(.*)", re.ASCII)
 _MARKS = re.compile("[ \u00a0\u202f'\u2019]")

@@ -12,7 +12,7 @@ export type Cells = Record<string, string[]>; // of each column, a cell for each
 const DAY = 86400, LARGEST = 3.4028234e38, FIRST = -62_000_000_000, END = 253_402_300_800; // the years 5 to 9999
 const TIMES: Record<string, string> = {"year-month-day": "ymd", "day.month.year": "dmy", "month/day/year": "mdy"};
 const NUMBERS: Record<string, RegExp> = {
-  "number": /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i,
+  "number": /^[+-]?(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?$/i,
   "number with decimal comma": /^[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?(e[+-]?\d+)?$/i,
   "number with commas at thousands": /^[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$/,
   "fraction": /^[+-]?(?:(\d+(?:\.\d+)?(?:e[+-]?\d+)?)|(?:(\d+) )?(\d+)\/(0*[1-9]\d*))$/,
@@ -103,7 +103,7 @@ const splitUnit = (form: string): string[] => /^(.*?) in (.*)$/s.exec(form)?.sli
 /** Returns a number with its minus before it, and without a formula around it or marks at thousands. */
 function normalizeNumber(cell: string): string {
   let text = (/^="?([^"]*)"?$/.exec(cell)?.[1] ?? cell).replaceAll("\u2212", "-");
-  const minus = /^(?:\(([^()+-]*\d[^()+-]*)\)|(\d[^+-]*)-)$/.exec(text);
+  const minus = /^(?:\(([^()+-]+)\)|(\d[^+-]*)-)$/.exec(text);
   if (minus) text = `-${minus[1] ?? minus[2]}`;
   const groups = /^(\D*[1-9]\d{0,2}(?:[ \u00a0\u202f'\u2019]\d{3})+)(?!\d)(.*)$/.exec(text);
   return groups ? groups[1]!.replace(/[ \u00a0\u202f'\u2019]/g, "") + groups[2] : text;
