@@ -33,7 +33,8 @@ UNTYPED = {
 FILLED_IN = {
     r"s3://(?:bucket|BUCKET)/push": "workspace/push",
     r"\bDIR\b": "workspace/sample",
-    r"(rollout|promote|reproduce|bench) [35]": r"\1 2",
+    r"(promote|reproduce|bench) 3": r"\1 2",
+    r"(rollout|promote) 5": r"\1 3",
     r"--set data\.until=span-00012": "--set data.until=span-00008 --set push.key=next/edgeline.key.pem",
     r"span-00012": "span-00001",
     r"max_trials=12": "max_trials=2",
