@@ -84,12 +84,9 @@ def _load_example() -> Any:
     """Returns the class of `tf.train.Example`, in a pool beside that of TensorFlow."""
     from google.protobuf import text_format
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
-    from google.protobuf.descriptor_pool import DescriptorPool
-    from google.protobuf.message_factory import MessageFactory
+    from google.protobuf.message_factory import GetMessages
 
-    pool = DescriptorPool()
-    pool.Add(text_format.Parse(_PROTO, FileDescriptorProto()))
-    return MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("tensorflow.Example"))
+    return GetMessages([text_format.Parse(_PROTO, FileDescriptorProto())])["tensorflow.Example"]
 
 
 def is_record(head: bytes) -> bool:
