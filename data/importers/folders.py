@@ -207,6 +207,8 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], domai
         folder: clean_text(folder.name, f"The name of a folder in {folder.parent}") for folder in classes
     }
     photos = {folder: find_photos(folder) for folder in classes}
+
+    # Each class has photos.
     filled = {labels[folder] for folder, paths in photos.items() if paths}
     empty = [folder.relative_to(root).as_posix() for folder in classes if labels[folder] not in filled]
     if empty:
@@ -215,6 +217,8 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], domai
             f"A class is learned from photos ({', '.join(sorted(PHOTO_SUFFIXES))}).",
             "Add photos, or move the folders elsewhere.",
         )
+
+    # The folders of a class may be classes themselves.
     inners = [_find_inner(folder, paths) for folder, paths in photos.items()]
     inner, shared = set[str]().union(*inners), set.intersection(*inners)
     is_known, outer = bool(filled & {*domain}), join_names(sorted(filled))
@@ -231,6 +235,7 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], domai
             " folders were taken for the classes. If the inner ones are the classes, import each outer folder"
             " by itself, all into one new folder.",
         )
+
     layout = f"one folder per class ({format_count(len(filled), 'class')})"
     count = sum(map(len, photos.values()))
     return Source(layout, _read_photos(root, labels, classes), count, warnings=warnings)

@@ -87,6 +87,8 @@ class ImportReport:
             lines.append(f"{self.span.path} holds {count}: {labels}.")
         else:
             lines.append(NOTHING_NEW)
+
+        # Sessions and splits.
         if self.groups:
             largest = sorted(self.groups, key=len, reverse=True)
             shown = tuple(", ".join(group[:3]) + (", ..." if len(group) > 3 else "") for group in largest)
@@ -102,6 +104,8 @@ class ImportReport:
         if self.eval:
             parts = [f"{self.eval.get(label, 0)} of {count} {label}" for label, count in self.added.items()]
             lines.append(f"The new span's labels.csv assigns to eval: {join_names(parts)}.")
+
+        # Photos that are there already, or cannot be used.
         if self.known:
             lines.append(f"{_count_past(self.known, 'photo')} there already.")
         if self.restored:
@@ -119,6 +123,7 @@ class ImportReport:
             )
         for reason, places in self.refused.items():
             lines.append(f"{len(places)} refused as {reason}: {_list_some(places)}.")
+
         lines += [*_describe_new_labels(self.new_labels), *(f"{path} was written." for path in self.written)]
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 

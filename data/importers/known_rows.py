@@ -10,6 +10,7 @@ from pathlib import Path
 from data.spans.layout import Span, find_files, find_usable_spans
 from data.spans.source import Rejected
 from edgeline.records.columns import MISSING, parse_cell
+from edgeline.store.locations import Location
 from edgeline.tables.files import WHOLE
 from edgeline.tables.rows import read_header, read_rows
 
@@ -78,9 +79,7 @@ def list_columns(data_dir: Path) -> set[str]:
     """Returns the columns that any span's table has. Raises DataRefused if one cannot be read."""
     names = set[str]()
     for span in find_usable_spans(data_dir):
-        for path in find_files(span, *_TABLES, *_RECORDS):
-            if not path.name.lower().endswith(_RECORDS):
-                names |= {*read_header(path)}
+        names.update(*map(read_header, _list_tables(span)))
     return names
 
 
@@ -89,10 +88,15 @@ def read_span(span: Span, names: Sequence[str]) -> Iterator[Mapping[str, str]]:
 
     Raises DataRefused if it has no files, or one cannot be read.
     """
-    for path in find_files(span, *_TABLES, *_RECORDS):
-        if not path.name.lower().endswith(_RECORDS):
-            rows = read_rows(path, names, (span.name,))
-            yield from (item[1] for item in rows if not isinstance(item, Rejected))
+    for path in _list_tables(span):
+        rows = read_rows(path, names, (span.name,))
+        yield from (item[1] for item in rows if not isinstance(item, Rejected))
+
+
+def _list_tables(span: Span) -> list[Location]:
+    """Returns the files of a span but TFRecords. Raises DataRefused if it has no files."""
+    paths = find_files(span, *_TABLES, *_RECORDS)
+    return [path for path in paths if not path.name.lower().endswith(_RECORDS)]
 
 
 def digest_row(cells: Iterable[str], forms: Mapping[str, str]) -> bytes:

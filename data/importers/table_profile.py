@@ -123,6 +123,7 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
     columns = dict[str, ColumnProfile]()
     read = roles.columns if roles.text else table.header
     for name in dict.fromkeys(read):
+        # The forms.
         kind = table.types.get(name)
         forms: tuple[str, ...] = (*numbers, *TIMES)
         if name in (roles.group, roles.text):
@@ -131,6 +132,8 @@ def _make_columns(table: Table, roles: Roles) -> dict[str, ColumnProfile]:
             forms = (NUMBER,) if kind == "number" else (MINUTES, HOURS, *TIMES)
         if name == roles.time:
             forms += (*HALVES,)
+
+        # The profile.
         is_repeated = not roles.text and table.header.count(name) > 1
         source_type = kind if kind in NO_CELLS else ""
         columns[name] = ColumnProfile(

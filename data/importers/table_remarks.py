@@ -55,12 +55,14 @@ def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
     if roles.time and clocks and not table.columns[roles.time].with_clock:
         both = f"{roles.time}+{clocks[0]}"
         yield f"{roles.time} has no times of day: --time {both!r} reads those of {clocks[0]}."
+
     if table.unlabelled:
         places = ", ".join(table.unlabelled[:EXAMPLES])
         places += ", ..." if len(table.unlabelled) > EXAMPLES else ""
         yield f"Left out because {roles.label} is missing: {len(table.unlabelled)} ({places})."
     if nones := [name for name in table.labels if name.lower() == "none"]:
         yield f"{nones[0]!r} counts as a class; a missing label is an empty cell, NaN, NA or NULL."
+
     if not roles.group:
         return
     column = table.columns[roles.group]

@@ -90,10 +90,13 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
                 f"Marks that were decoded twice, such as â\\x80\\x99 for an apostrophe, are in"
                 f" {format_count(repaired, 'text')}: runs, predict and phones read them as what they were."
             )
+
+        # A run quarantines all but one of equal texts.
         allowed = 0.0
         if copies > _FEW_REPEATED * profile.rows:
             usual = GateSettings().max_quarantine_fraction
             allowed = min(_MOST_QUARANTINED, round(usual + copies / profile.rows, 2))
+
         # The files come first: a span left without them would be added again by the next attempt.
         if not (data_dir / TABLE).exists():
             written = write_table_file(data_dir, file)

@@ -89,6 +89,8 @@ def _read_photos(file: Path, names: Mapping[int, str]) -> Offers:
         where = f"{file.name} record {number}"
         photo_name = _find_feature(features, _PHOTO)
         label_name = _find_feature(features, (*_LABEL_TEXT, *_LABEL))
+
+        # Both are there.
         if photo_name is None or label_name is None:
             wanted = _PHOTO if photo_name is None else (*_LABEL_TEXT, *_LABEL)
             raise DataRefused(
@@ -103,6 +105,8 @@ def _read_photos(file: Path, names: Mapping[int, str]) -> Offers:
                 "Encoded photos (such as JPEG) are imported, not raw pixels.",
                 "Encode the photos when you write the records.",
             )
+
+        # One value of each counts.
         more = [name for name in _OPTIONAL if name in features]
         if any(len(features[name]) > 1 for name in (photo_name, label_name, *more)):
             yield RefusedPhoto(where, "several-values")
@@ -115,6 +119,7 @@ def _read_photos(file: Path, names: Mapping[int, str]) -> Offers:
             name: _clean_value(features[name][0], f"{file}, record {number}: the {name}") for name in more
         }
         check_split(texts.get("split", ""), f"{file}, record {number}: the split")
+
         if not photo:
             yield RefusedPhoto(where, "zero-byte")
         elif len(photo) > MOST_BYTES:

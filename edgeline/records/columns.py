@@ -280,11 +280,13 @@ def _read_cell(name: str, form: str, cell: Any, missing: Collection[str]) -> flo
             pass
     if isinstance(cell, date) and form in TIMES and cell == cell:
         return _to_seconds(cell)
+
     text = "" if cell is None else str(cell)
     if isinstance(cell, str):
         text = cell.strip()
     # A number of a program is not text: the form in which people write that column does not apply to it.
     cell_form = form if isinstance(cell, str) or form in TIMES else NUMBER
+
     try:
         value = parse_cell(text, cell_form)
         if cell_form not in TIMES and abs(value) > LARGEST:

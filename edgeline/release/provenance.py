@@ -61,6 +61,7 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
         for name, values in slices.items():
             if (accuracy := values.get("accuracy")) is not None:
                 accuracies.append({"type": "accuracy", "slice": f"{kind}: {name}", "value": str(accuracy)})
+
     file = manifest.default
     model = {
         "type": "machine-learning-model",
@@ -82,6 +83,7 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
             {"type": "file", "name": file.path, "hashes": _hash(file.sha256)} for file in manifest.files
         ],
     }
+
     data = {
         "type": "data",
         "bom-ref": "data",
@@ -94,6 +96,7 @@ def render_bom(manifest: Manifest, libraries: Mapping[str, str]) -> bytes:
             for name, digest in manifest.data.spans.items()
         ],
     }
+
     packages = [_describe_package(*item) for item in sorted(libraries.items())]
     depends_on = ["data", *(package["bom-ref"] for package in packages)]
     return render(

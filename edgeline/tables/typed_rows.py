@@ -303,6 +303,7 @@ def _write_csv(
     """Writes the rows as CSV, and returns the type of each column whose filled cells all have the same."""
     check_column_count(where, len(names))
     check_once(where, names, [name for name in names if name], ())
+
     types_seen = [set[type]() for _ in names]
     with (
         add_path_to_errors(target),
@@ -317,6 +318,7 @@ def _write_csv(
                     kinds.add(type(value))
             # Python 3.10 cannot write a NUL; another control character costs its row as well.
             writer.writerow([_format_cell(value).replace("\0", "\1") for value in row])
+
     types = dict[str, str]()
     for name, kinds in zip(names, types_seen, strict=True):
         type_names = {_name_type(kind) for kind in kinds - {NoneType}}

@@ -155,6 +155,7 @@ def _find_kind(src: Path, path: Path, head: bytes) -> str:
         return "records"
     if head.startswith((_ZIP, _OLD_OFFICE)):
         return "workbook"
+
     begin, other = head.decode("utf-8-sig", "replace").lstrip(), None
     # A damaged cell may hold one or two such bytes.
     if not head.startswith(_UTF_16) and 100 * len(re.findall(rb"[\0-\x08]", head)) > len(head):
@@ -163,6 +164,7 @@ def _find_kind(src: Path, path: Path, head: bytes) -> str:
         other = "a tar archive", _UNPACK
     if not is_json(path):
         other = other or next((kind for form, kind in _TEXT.items() if re.match(form, begin)), None)
+
     if other is not None:
         do = other[1].format(path=src, quoted=shlex.quote(str(src)))
         raise UsageError(

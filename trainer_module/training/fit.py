@@ -132,22 +132,20 @@ def train(
     model, replicas = loop.model, loop.replicas
     is_chief = devices.is_chief(replicas)
     resumed = checkpoint.load_checkpoint(model, folder) if is_chief else None
-    variables = checkpoint.list_training_variables(model)
-    values = devices.from_chief(replicas, [variable.numpy() for variable in variables])
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+    _copy_from_chief(model, replicas)
     select = _make_evaluator(loop, selection) if selection else None
     evaluate, averaged = _make_evaluator(loop, evaluation), 1 if selection else averaged
     state = _TrainingState(loop, settings, folder, resumed, evaluate, select, averaged)
 
-    def read_progress() -> list[int]:
+    def follow_chief() -> list[int]:
         own = np.array([len(state.history), state.tally.steps, state.finished, state.reductions])
         *progress, reductions = (int(number) for number in devices.from_chief(replicas, [own])[0])
         if settings.schedule == "plateau":
             model.optimizer.learning_rate = settings.learning_rate * _REDUCED_TO**reductions
         return progress
 
-    epochs_done, steps_taken, finished = read_progress()
+    # The beginning, or where an earlier process stopped.
+    epochs_done, steps_taken, finished = follow_chief()
     if resumed and not finished:
         _progress.info(
             "Continuing after epoch %d of %d and %d steps.", epochs_done, settings.epochs, steps_taken
@@ -155,6 +153,8 @@ def train(
     if board_data and is_chief:
         steps_done = epochs_done * steps + steps_taken
         state.board = Board(folder / TENSORBOARD, board_data.labels, epochs_done, steps_done)
+
+    # The epochs.
     epochs_before, started = epochs_done, time.monotonic()
     steps_here = -steps_taken
     batches = None if finished else iter(batches_of(range(epochs_done, settings.epochs), steps_taken))
@@ -167,7 +167,8 @@ def train(
                 state.save_when_due()
         steps_here += steps
         state.end_epoch(is_chief)
-        epochs_done, steps_taken, finished = read_progress()
+        epochs_done, steps_taken, finished = follow_chief()
+
     seconds = time.monotonic() - started
     if is_chief:
         averaged = state.choose_weights(averaged)
@@ -175,6 +176,14 @@ def train(
         state.close_board(board_data)
     resumed_from = epochs_before if resumed else None
     return Outcome(state.history, state.best_epoch, resumed_from, steps_here, seconds, averaged)
+
+
+def _copy_from_chief(model: keras.Model, replicas: tf.distribute.Strategy) -> None:
+    """Gives a model the chief's weights, optimizer state and seeds of dropout."""
+    variables = checkpoint.list_training_variables(model)
+    values = devices.from_chief(replicas, [variable.numpy() for variable in variables])
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def time_end_of_epoch(loop: Loop, splits: Sequence[tf.data.Dataset], folder: Path) -> float:
