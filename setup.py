@@ -39,6 +39,8 @@ setup(
         # Signs releases. The OpenSSF's model-signing cannot be imported with what TFX 1.16 pins.
         "cryptography>=42,<51",
         "fsspec>=2024.2",
+        # The checksums of TFRecords, in C.
+        "google-crc32c>=1.5,<2",
         "jinja2>=3.1,<4",
         "matplotlib>=3.8,<4",
         "msgspec>=0.18.6,<1",

@@ -12,6 +12,8 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
+import google_crc32c
+
 from edgeline.errors import DataRefused
 from edgeline.store.locations import Location, open_read
 from edgeline.store.store_errors import explain_errors
@@ -96,7 +98,5 @@ def is_record(head: bytes) -> bool:
 
 def _is_intact(content: bytes, checksum: bytes) -> bool:
     """Returns whether a masked CRC-32C is that of the content."""
-    import google_crc32c
-
     crc = google_crc32c.value(content)
     return checksum == struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
