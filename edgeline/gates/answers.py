@@ -39,6 +39,15 @@ class Answers:
         """Returns True if any group has more than one example."""
         return len(np.unique(self.groups)) < len(self.groups)
 
+    @property
+    def has_made_sessions(self) -> bool:
+        """Returns True if most groups have the name of one of their photos: the source named no sessions."""
+        photos = [example.partition("/")[2] for example in self.ids]
+        names = {*photos, *(photo[:16] for photo in photos)}  # an import names a session by a digest
+        numbers = np.unique(self.groups) if self.group_names else ()
+        groups = [self.group_names[number].partition("-")[0] for number in numbers]
+        return 2 * sum(group in names for group in groups) > len(groups)
+
     @staticmethod
     def choose_classes(probabilities: Floats) -> NDArray[np.int64]:
         """Returns the most probable class, [n]; -1 where a probability is not a finite number."""

@@ -33,3 +33,14 @@ def judge_few_groups(evidence: Evidence) -> Iterator[Finding]:
         f" At least {FEW_GROUPS} are needed: add data{folds}."
     )
     yield Finding(text, code="few_groups", severity="warn", numbers={"groups": number})
+
+
+def judge_places(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a warning if photos of one visit may be in both splits, since nothing names the visits."""
+    if evidence.judged.answers.has_made_sessions:
+        text = (
+            "The figures are of the same places as in training, since no source named the sessions: in other"
+            " rooms, shops or light the model may be right less often. Name what was photographed in one"
+            " visit in the column `session` of a manifest."
+        )
+        yield Finding(text, code="places", severity="warn")

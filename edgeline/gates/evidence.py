@@ -40,6 +40,7 @@ class Measured:
         if self.answers.grouped:
             few = "only " if groups < FEW_GROUPS else ""
             text += f" of {few}{format_count(groups, self.metrics.group)}"
+        text += ", of the same places as in training" if self.answers.has_made_sessions else ""
         return f"{text} ({f'95 % CI {low:.3f} to {high:.3f}' if groups > 1 else 'too few for an interval'})"
 
 

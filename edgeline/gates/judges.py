@@ -6,7 +6,7 @@ A new rule is a function that yields findings, in a file of its own, and a line 
 from collections.abc import Callable, Iterable, Iterator
 
 from edgeline.gates.answers import Answers
-from edgeline.gates.basis import judge_few_groups, judge_twins
+from edgeline.gates.basis import judge_few_groups, judge_places, judge_twins
 from edgeline.gates.bounds import judge_bounds
 from edgeline.gates.classes import judge_classes
 from edgeline.gates.comparison import judge_comparison
@@ -34,6 +34,7 @@ JUDGES: list[Judge] = [
     judge_simple_models,
     judge_columns,
     judge_few_groups,
+    judge_places,
     judge_label_issues,
     judge_comparison,
     judge_photo_drift,
