@@ -210,6 +210,13 @@ RULES: Sequence[Rule] = (
         LEAVE_OUT,
         "gives the label away: it is filled in all rows labelled {c.filled_label}, and in no others",
     ),
+    Rule(
+        "another value in each group",
+        lambda c: c.column.tells_groups_apart(),
+        LEAVE_OUT,
+        "has one value in each group, and another in nearly each, so a model would learn the groups by it"
+        " (--number or --category keeps it)",
+    ),
     # Numbers and dates.
     Rule(
         "row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), LEAVE_OUT, "numbers the rows"

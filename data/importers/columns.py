@@ -67,6 +67,8 @@ _IDENTIFIER_WORDS = re.compile(
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
 _YEARS = range(1800, 2201)
+# Few groups, of at least so many rows in the mean, are told apart by values of which so many are different.
+_GROUPS, _ROWS_OF_A_GROUP, _MOSTLY_APART = range(5, 50), 3, 0.8
 # A number stands for no reading if it is at least this share of the cells, and further from all others than
 # this many times their range; of fewer values than these, which are codes or counts, nothing is far.
 _FREQUENT, _FAR, _EXTREMES_OF_MORE = 0.002, 3, 10
@@ -589,6 +591,12 @@ class ColumnProfile:
         chance = (max(self.labels.values()) / self.cells) ** (self.cells - len(self.values))
         is_repeated = self.cells >= _ROWS_A_NAME * len(self.values)
         return is_repeated and chance < _LARGEST_CHANCE and self._may_be_names()
+
+    def tells_groups_apart(self) -> bool:
+        """Returns whether it has one value in each of few groups, and another one in nearly each of them."""
+        groups = len(self.by_group or ())
+        is_repeated = groups in _GROUPS and self.cells >= _ROWS_OF_A_GROUP * groups
+        return is_repeated and len(self.values or ()) >= _MOSTLY_APART * groups
 
     def _may_be_names(self) -> bool:
         if not self.has_mostly(self._find_best_forms()) or self.leading_zeros > (1 - MOSTLY) * self.cells:

@@ -27,16 +27,23 @@ def judge(
     repeated=False,
     source_type="",
     third=False,
+    groups=0,
     **more,
 ):
     """Returns the name of the rule that decides a column of these cells; an empty one is missing."""
     column = ColumnProfile(
         name, (*NUMBERS, *TIMES), is_grouped=grouped, is_repeated=repeated, source_type=source_type
     )
+    if groups:
+        column.by_group = {}
     if third:  # some of the rows have another label, and no cells
         labels = ["perhaps" if label == "no" and n % 2 else label for n, label in enumerate(labels)]
     pairs = zip(cells, labels[: len(cells)], strict=True)
-    rows = [(cell, label, f"row {n}", "") for n, (cell, label) in enumerate(pairs) if cell]
+    rows = [
+        (cell, label, f"row {n}", f"g-{n % groups}" if groups else "")
+        for n, (cell, label) in enumerate(pairs)
+        if cell
+    ]
     if rows:
         filled, *of_rows = zip(*rows, strict=True)
         column.add(pa.array(filled), Rows(*of_rows))
@@ -82,6 +89,10 @@ CASES = {
             ),
             {},
         ),
+    ),
+    "another value in each group": (
+        ([f"{n % 27 * 1.37:.2f}" for n in range(400)], {"groups": 27}),
+        ([f"{n % 27 // 2 * 1.37:.2f}" for n in range(400)], {"groups": 27}),
     ),
     "row numbers": (
         ([str(n) for n in range(400)], {}),
