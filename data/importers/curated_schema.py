@@ -57,8 +57,14 @@ def build_table_schema(
 ) -> str:
     """Builds the schema of a table with these labels, in their order, and these columns; people add bounds.
 
-    `passing` names the numbers that change with every week, like months, and so have no bound on drift. With
-    more than one of `readings`, an example is a window of that many rows.
+    Args:
+        labels: In the order of the model's classes.
+        numbers: Names of columns.
+        categories: Names of columns.
+        group: The name of a column; empty for none.
+        time: The name of a column; empty for none.
+        passing: Numbers that change with every week, like months, and so have no bound on drift.
+        readings: Rows of an example, which is a window of them if they are several.
     """
     own = ("block", "window_id") if readings > 1 else ("group", "example_id")
     shares = ("missing_share", "stuck_share") if readings > 1 else ("missing_share",)

@@ -81,10 +81,17 @@ def add_files(
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes both files if they are absent, and adds labels that an existing schema lacks at its end.
 
-    `labels` are those of the imported data, `quarantined` is the share of a span that the gate is to allow, 0
-    for the default, `windows` has how readings become examples, `levels` are those of 16-bit photos, and
-    `columns` are the further settings of a workload of rows. Returns the files that were written or changed,
-    and the added labels. Raises as `read_schema` does.
+    Args:
+        data_dir: The folder of spans.
+        schema: As text; written if there is none.
+        labels: Those of the imported data.
+        noun: Of an example.
+        quarantined: Share of a span that the gate is to allow, 0..1; 0 for the default.
+        windows: How readings become examples.
+        levels: The lowest and highest level of 16-bit photos.
+        columns: Further settings of a workload of rows.
+
+    Returns the files that were written or changed, and the added labels. Raises as `read_schema` does.
     """
     files, workload = list[Path](), data_dir / WORKLOAD
     existing, labels_before = read_schema(data_dir)

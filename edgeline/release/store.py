@@ -195,9 +195,16 @@ def promote(
 ) -> Release:
     """Puts an existing release, newer or older than the current one, in production; takes milliseconds.
 
-    While a canary is open, that is its candidate, which ends it. `key` signs the pointer, and continues what
-    it or one of the `trusted` ones signed. `seen` is the change that opened the canary on which the caller
-    decided, if it did not decide just now.
+    While a canary is open, that is its candidate, which ends it.
+
+    Args:
+        root: The store.
+        model: Its name there.
+        version: Of the release.
+        reason: For the log; not empty.
+        key: Signs the pointer; None where it is not signed.
+        seen: The change that opened the canary on which the caller decided, if it did not decide just now.
+        trusted: Public keys whose signatures `key` continues beside its own.
 
     Raises:
         UsageError: The model or release does not exist, it is in production already, a canary of another one
@@ -218,11 +225,19 @@ def rollback(
     seen: Change | None = None,
     trusted: Collection[str] = (),
 ) -> Release:
-    """Goes back to an earlier release; takes milliseconds. `key`, `seen` and `trusted` are as in `promote`.
+    """Goes back to an earlier release; takes milliseconds.
 
-    While a canary is open, it withdraws the candidate: all phones go back to the release in production. Else
-    it goes, without `to`, to the release in production before the current one, but never to one that was
-    itself rolled back.
+    While a canary is open, it withdraws the candidate: all phones go back to the release in production.
+
+    Args:
+        root: The store.
+        model: Its name there.
+        reason: For the log; not empty.
+        to: The version; None for the release in production before the current one, which is never one that
+            was itself rolled back.
+        key: As for `promote`.
+        seen: As for `promote`.
+        trusted: As for `promote`.
 
     Raises:
         UsageError: As for `promote`.
@@ -243,7 +258,14 @@ def rollout(
 ) -> Release:
     """Opens a canary: a share of phones runs an existing release until `promote` or `rollback` ends it.
 
-    The open canary can be widened, to a larger `percent` (0.01 to 99.99) of the same version.
+    Args:
+        root: The store.
+        model: Its name there.
+        version: Of the release.
+        percent: Of the phones, 0.01 to 99.99; an open canary of the same version can be widened.
+        reason: For the log; not empty.
+        key: As for `promote`.
+        trusted: As for `promote`.
 
     Raises:
         UsageError: As for `promote`; also if `percent` is out of its bounds.

@@ -71,11 +71,17 @@ def compile_model(
 ) -> None:
     """Compiles for integer labels with Adam and builds its variables. Call it in the strategy's scope.
 
-    Over all `steps` of the training the learning rate falls to 0 along half a cosine (Loshchilov and Hutter,
-    2017, arXiv:1608.03983); without it the last epochs differ from one another by many points. Gradients have
-    a norm of 1 at most. For fine-tuning, the rate first rises over a tenth of the steps: without both, the
-    first steps spoil the weights. Unless it `falls`, the rate is constant. Weight decay (Loshchilov and
-    Hutter, 2019, arXiv:1711.05101) is of kernels alone.
+    Gradients have a norm of 1 at most: without that, the first steps of fine-tuning spoil the weights.
+
+    Args:
+        model: Gets optimizer, loss and metrics.
+        learning_rate: The highest.
+        steps: Of the whole training.
+        fine_tuning: The rate first rises over a tenth of the steps, for the same reason.
+        replicas: Number of devices, whose gradients are summed.
+        weight_decay: Of kernels alone (Loshchilov and Hutter, 2019, arXiv:1711.05101).
+        falls: The rate falls to 0 along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983);
+            without it the last epochs differ from one another by many points. If False, it is constant.
     """
     rate: Any = learning_rate
     if falls:
@@ -116,13 +122,20 @@ def train(
     same weights as without the kill. Among several workers, the chief decides, measures and writes; only its
     outcome and model are of use.
 
-    The loop's model is compiled; `batches_of` returns the batches, `steps` an epoch, of a range of epochs,
-    skipping so many of the first; those of `evaluation` are measured after each epoch. `folder` gets the
-    checkpoint and, with `board_data`, TensorBoard's files. Izmailov and others (2018, arXiv:1803.05407) and
-    Kaddour (2022, arXiv:2209.14981) average weights.
-
     With `checkpoint`, an epoch, the model has the weights after it, and where `folder` has these already
     nothing is trained.
+
+    Args:
+        loop: Has the compiled model.
+        batches_of: Returns the batches of a range of epochs, without so many of the first.
+        steps: Batches an epoch.
+        evaluation: Batches that are measured after each epoch.
+        settings: Those named here in backticks, and `epochs`.
+        folder: Gets the checkpoints.
+        board_data: With it, `folder` gets TensorBoard's files too.
+        selection: Batches by which the epoch is chosen; None for the last one.
+        averaged: Epochs whose weights are averaged (Izmailov and others, 2018, arXiv:1803.05407; Kaddour,
+            2022, arXiv:2209.14981).
 
     Raises:
         HeldBack: The loss is no longer a finite number.

@@ -75,7 +75,13 @@ def compute_features(
 ) -> Split:
     """Returns a split of the shown examples whose inputs are their features, float16.
 
-    Each copy varies every example by other draws; `scratch` is the folder for what memory cannot hold.
+    Args:
+        split: Inputs and labels.
+        front: The frozen layers.
+        copies: Of each example, each varied by other draws.
+        seed: Of these draws.
+        augment: Varies a batch of inputs by a seed; None for no variation.
+        scratch: The folder for what memory cannot hold.
     """
     shape = (copies * len(split.shown), *front.output_shape[1:])
     inputs = store(_compute_batches(split, front, copies, seed, augment), shape, np.float16, scratch)

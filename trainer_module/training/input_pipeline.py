@@ -81,10 +81,15 @@ def open_split(
     limit_bytes: int | None = None,
     scratch: Path | None = None,
 ) -> Split:
-    """Reads the labels of a split, and its inputs if they take at most `limit_bytes`.
+    """Reads the labels of a split, and its inputs if they are not too large.
 
-    The patterns are of gzipped TFRecord files of serialized tf.Examples; `name` is for errors; `scratch` is
-    the folder for inputs that memory cannot hold, by default the system's temporary one.
+    Args:
+        patterns: Of gzipped TFRecord files of serialized tf.Examples.
+        transform: The output of the step Transform.
+        name: Of the split, for errors.
+        workload: Names the features.
+        limit_bytes: Largest size of the inputs; None for what memory or the disk can hold.
+        scratch: The folder for inputs that memory cannot hold; None for the system's temporary one.
 
     Raises:
         EdgelineError: The split is empty, or an example has a label that is not in the schema.

@@ -91,9 +91,16 @@ def train_model(
     `task.evaluation` has no part in the model: if `early_stopping_patience` is set, `task.held_out` selects
     the epoch; it is taken from `task.training` if there is none.
 
-    The global batch size is `batch_size` times the replicas. A training with the same arguments resumes from
-    the folder `checkpoints`. A budget counts from `began`, by `time.monotonic`; unless `exactly`, one epoch
-    may overrun it, by at most as much time as it has.
+    The global batch size is `batch_size` times the replicas.
+
+    Args:
+        task: Both splits, and what is held out.
+        model_settings: Of the network.
+        settings: Of the training; a budget among them counts from `began`.
+        replicas: The devices.
+        checkpoints: The folder from which a training with the same arguments resumes.
+        began: Seconds of `time.monotonic`.
+        exactly: If False, one epoch may overrun the budget, by at most as much time as it has.
 
     Raises:
         UsageError: The budget is too short, or the weights do not fit the network.
