@@ -1,6 +1,6 @@
 """Settings of the spans that are read, and of the examples made from them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -44,6 +44,9 @@ class DataSettings(Group):
     """Tables: number of rows of one group, up to the row that is judged, that make an example."""
     stride: int = Field(1, ge=1, le=4096)
     """Tables with more than one reading: rows of a group from the end of one example to that of the next."""
+    window_label: Literal["newest", "commonest", "event"] = "newest"
+    """Label of an example of more than one reading: that of the newest; the commonest, of two the newer one;
+    or, for short events, the newest that is not the workload's `normal`, where the window has one."""
     block_hours: int = Field(24, ge=1, le=87_600)
     """Tables with more than one reading: length in hours of the blocks into which the time of a group is
     divided. A block goes to one split as a whole, and no example crosses its end. In a table with times

@@ -221,6 +221,11 @@ def _find_unknown_names(
                 f"evaluation.bounds.{number}.metric: {bound.metric} compares alarms with normal examples, and"
                 " the workload has no `normal`, the label that is not an alarm."
             )
+    if normal == "" and settings.data.window_label == "event":
+        yield (
+            "data.window_label: an event is a label other than `normal` of the workload, which has none:"
+            " write the name of the label that is no event as `normal` into workload.yaml."
+        )
 
 
 def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:

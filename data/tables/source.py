@@ -192,7 +192,9 @@ class TableSource(Source):
     def _read_windows(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected | RuleCounts]:
         """Returns windows of the readings, or with one reading a window the readings themselves."""
         readings = self._read_readings(span, pack)
-        return readings if self._settings.readings == 1 else make_windows(readings, self._settings)
+        if self._settings.readings == 1:
+            return readings
+        return make_windows(readings, self._settings, self._workload.normal)
 
     def example(self, span: Span, row: Row) -> Example:
         """Lists of numbers, NaN where one is missing, and the texts of the newest reading.

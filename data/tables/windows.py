@@ -1,7 +1,7 @@
 """Windows of the last N readings of each machine, and the machines whose clock goes backwards."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -50,30 +50,46 @@ def choose_block_hours(readings: Iterable[tuple[str, float]], count: int) -> int
 
 @dataclass
 class _Machine:
-    recent: deque[bytes]
+    recent: deque[bytes]  # numbers
+    labels: deque[str]  # of the same readings
     held: Reading | None = None
     last: float = -float("inf")
     block: float = float("nan")
     count: int = 0
 
-    def accept(self, reading: Reading, settings: DataSettings) -> Iterator[Reading]:
+    def accept(self, reading: Reading, settings: DataSettings, normal: str) -> Iterator[Reading]:
         """Adds a reading whose time is right; yields the window that it completes, if it does."""
         self.last = reading.time
         block = reading.time // (settings.block_hours * 3600)
         if block != self.block:
             self.block, self.count = block, 0
             self.recent.clear()
+            self.labels.clear()
         self.recent.append(reading.numbers)
+        self.labels.append(reading.label)
         self.count += 1
         beyond = self.count - settings.readings
         if beyond >= 0 and beyond % settings.stride == 0:
-            yield reading._replace(numbers=b"".join(self.recent))
+            label = _label_window([*self.labels], settings.window_label, normal)
+            yield reading._replace(label=label, numbers=b"".join(self.recent))
+
+
+def _label_window(labels: Sequence[str], rule: str, normal: str) -> str:
+    """Returns the label of a window with the labels of its readings, the oldest first."""
+    newest_first = labels[::-1]
+    if rule == "commonest":
+        return max(newest_first, key=labels.count)
+    if rule == "event":
+        return next((label for label in newest_first if label != normal), normal)
+    return labels[-1]
 
 
 def make_windows(
-    readings: Iterable[Reading | Rejected | RuleCounts], settings: DataSettings
+    readings: Iterable[Reading | Rejected | RuleCounts], settings: DataSettings, normal: str = ""
 ) -> Iterator[Reading | Rejected | RuleCounts]:
     """Yields the newest reading of each complete window, with the numbers of all, and what is no reading.
+
+    Its label is that of the window, by `window_label` of the settings; `normal` is the one that is no event.
 
     A reading is held until the next one of its machine. If that is earlier than the held one, but later than
     the one before, the held one has the wrong time, so that one wrong date does not cost all later readings.
@@ -91,12 +107,13 @@ def make_windows(
                     "The last readings of each are kept in memory while a span is read.",
                     "Name a column of machines as the group, or set data.readings to 1.",
                 )
-            machine = machines[reading.group] = _Machine(deque(maxlen=settings.readings))
+            kept = settings.readings
+            machine = machines[reading.group] = _Machine(deque(maxlen=kept), deque(maxlen=kept))
         waiting, name = machine.held, reading.group or "the table"
         if waiting is None or reading.time > waiting.time:
             machine.held = reading
             if waiting is not None:
-                yield from machine.accept(waiting, settings)
+                yield from machine.accept(waiting, settings, normal)
         elif reading.time in (waiting.time, machine.last):
             detail = f"There is already a reading of {name} at {format_time(reading.time)}."
             yield Rejected(reading.id, "duplicate", detail)
@@ -111,7 +128,7 @@ def make_windows(
             yield Rejected(waiting.id, "clock-backwards", detail)
     for machine in machines.values():
         if machine.held is not None:
-            yield from machine.accept(machine.held, settings)
+            yield from machine.accept(machine.held, settings, normal)
 
 
 def count_windows(

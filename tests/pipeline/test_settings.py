@@ -244,6 +244,13 @@ def test_a_bound_on_a_metric_of_alarms_is_refused_without_a_normal_label(metric)
         load_settings({}, None, bounds, normal="")
 
 
+def test_windows_of_events_are_refused_without_a_normal_label():
+    events = {"data": {"window_label": "event"}}
+    assert get_mistakes(events, normal="ok") == []
+    (text,) = get_mistakes(events, normal="")
+    assert text.startswith("data.window_label: an event is a label other than `normal`")
+
+
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
     (text,) = get_mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, labels=["ok", "damaged"])
 

@@ -4,6 +4,7 @@ import gzip
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -140,6 +141,24 @@ def test_a_stride_leaves_windows_out(tmp_path: Path) -> None:
     span = write_span(tmp_path, *(line(m) for m in range(10)))
     windows = list_ids(read(span, DataSettings(readings=3, stride=3)))
     assert windows == ["readings.csv:4", "readings.csv:7", "readings.csv:10"]
+
+
+@pytest.mark.parametrize(
+    "rule, labels",
+    [
+        ("newest", ["normal", "normal", "normal", "normal"]),
+        ("commonest", ["leak", "normal", "normal", "normal"]),
+        ("event", ["leak", "leak", "normal", "normal"]),
+    ],
+)
+def test_a_window_has_its_label_by_the_rule(
+    tmp_path: Path, rule: Literal["newest", "commonest", "event"], labels: list[str]
+) -> None:
+    of_readings = ["leak", "leak", "normal", "normal", "normal", "normal"]
+    span = write_span(tmp_path, *(line(minute, label=label) for minute, label in enumerate(of_readings)))
+    settings = DataSettings(readings=3, window_label=rule)
+    windows = read(span, settings, replace(SENSOR, normal="normal"))
+    assert [window.label for window in windows] == labels
 
 
 def test_a_clock_set_back_rejects_what_comes_until_it_has_caught_up(tmp_path: Path) -> None:
