@@ -246,9 +246,9 @@ def test_a_bound_on_a_metric_of_alarms_is_refused_without_a_normal_label(metric)
 
 def test_windows_of_events_are_refused_without_a_normal_label():
     events = {"data": {"window_label": "event"}}
-    assert get_mistakes(events, normal="ok") == []
-    (text,) = get_mistakes(events, normal="")
-    assert text.startswith("data.window_label: an event is a label other than `normal`")
+    assert load_settings(events, normal="ok").data.window_label == "event"
+    with pytest.raises(UsageError, match="data.window_label: an event is a label other than `normal`"):
+        load_settings(events, normal="")
 
 
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
