@@ -247,7 +247,7 @@ def test_a_bound_on_a_metric_of_alarms_is_refused_without_a_normal_label(metric)
 def test_windows_of_events_are_refused_without_a_normal_label():
     events = {"data": {"window_label": "event"}}
     assert load_settings(events, normal="ok").data.window_label == "event"
-    with pytest.raises(UsageError, match="data.window_label: an event is a label other than `normal`"):
+    with pytest.raises(UsageError, match=r"data\.window_label: an event is a label other than `normal`"):
         load_settings(events, normal="")
 
 
