@@ -1,6 +1,7 @@
 """Figures computed from a model's answers: metrics by slice, their intervals, and the worst groups."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeline.gates.answers import Answers, Floats, build_measure
 from edgeline.gates.settings import ALARM_METRICS, FEWEST_OF_A_CLASS
@@ -48,7 +49,22 @@ def _compute_slice_metrics(
         groups, measure = build_measure(answers, probabilities, kind, name, metric, false_alarm_rate)
         (value,) = measure(np.ones((1, len(groups)), np.float32))
         values[metric] = float(value) if np.isfinite(value) else None
+    if has_both:
+        is_alarm = answers.labels[mask] != answers.normal
+        predicted = answers.choose_classes(probabilities[mask])
+        values |= _measure_alarms(is_alarm, (predicted >= 0) & (predicted != answers.normal))
     return values
+
+
+def _measure_alarms(is_alarm: NDArray[np.bool_], is_raised: NDArray[np.bool_]) -> dict[str, float]:
+    """Returns the shares of false and of missed alarms, and their F1, all 0..1; both kinds are there, [n]."""
+    false, missed = int((is_raised & ~is_alarm).sum()), int((is_alarm & ~is_raised).sum())
+    hits = int(is_alarm.sum()) - missed
+    return {
+        "false_alarms": false / int((~is_alarm).sum()),
+        "missed_alarms": missed / int(is_alarm.sum()),
+        "alarm_f1": 2 * hits / (2 * hits + false + missed),
+    }
 
 
 def _count_confusions(answers: Answers) -> Confusion:

@@ -28,7 +28,8 @@ _SENSELESS = (LookupError, ArithmeticError)
 _PROTOBUF = ("DecodeError", "ParseError")
 # A thumbnail has 2 to 20 kB; larger files are left out, since a page has to stay small.
 _LARGEST_PICTURE = 100_000
-_MEASURES = ("recall", "precision", "f1", "auc", "recall_at_false_alarms")
+_ALARMS = ("auc", "recall_at_false_alarms", "false_alarms", "missed_alarms", "alarm_f1")
+_MEASURES = ("recall", "precision", "f1", *_ALARMS)
 
 
 class _Reader:

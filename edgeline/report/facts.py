@@ -105,7 +105,7 @@ class Slice:
     low: float = 0.0  # lower end of its 95 % confidence interval; `high` is the upper one
     high: float = 1.0
     before: float | None = None  # the production model's, on the same examples
-    # Further metrics: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`.
+    # Further metrics: `recall`, `precision`, `f1`, `auc`, `recall_at_false_alarms`, `false_alarms`, ...
     measures: Mapping[str, float] = field(default_factory=dict)
     groups: int | None = None  # counted by its interval; None where every example is a group of its own
 

@@ -209,6 +209,10 @@ class View:
             if alarms is not None:
                 note = f"at the allowed false alarm rate; AUC {overall.measures.get('auc', math.nan):.3f}"
                 yield Figure("Recall of alarms", words.percent(alarms), note)
+            if (false := overall.measures.get("false_alarms")) is not None:
+                missed, f1 = overall.measures["missed_alarms"], overall.measures["alarm_f1"]
+                note = f"of normal {self.nouns}; {words.percent(missed)} of alarms missed, F1 {f1:.3f}"
+                yield Figure("False alarms", words.percent(false), note)
             if worst := evaluation.worst("class", judged=True):
                 yield Figure("Weakest class", words.percent(worst.accuracy), worst.name)
         if facts.edge and (measured := facts.edge.default_measured):

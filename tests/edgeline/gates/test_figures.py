@@ -31,6 +31,9 @@ def test_metrics_that_tfma_has_not_measured_are_those_of_scikit_learn(answers):
         assert figures["loss"] == pytest.approx(log_loss(labels, scores), abs=1e-4)
         assert figures["f1"] == pytest.approx(f1_score(labels, top, average="macro"), abs=1e-6)
         assert figures["auc"] == pytest.approx(roc_auc_score(labels == 0, scores[:, 0]), abs=1e-6)
+        assert figures["alarm_f1"] == pytest.approx(f1_score(labels != 0, top != 0))
+        assert figures["false_alarms"] == pytest.approx((top[labels == 0] != 0).mean())
+        assert figures["missed_alarms"] == pytest.approx((top[labels != 0] == 0).mean())
     top = answers.candidate.argmax(1)
     of_class = metrics.candidate["class"]["bent"]
     assert of_class["precision"] == pytest.approx(precision_score(answers.labels, top, average=None)[1])
