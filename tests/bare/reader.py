@@ -33,10 +33,12 @@ def write_tables(folder: Path) -> None:
     from sklearn.datasets import load_breast_cancer
 
     tumours = load_breast_cancer()
-    header = (*(str(name).replace(" ", "_") for name in tumours.feature_names[:8]), "churn")
+    names = (str(name).replace(" ", "_") for name in tumours.feature_names[:8])
+    header = ("size", "town", *names, "churn")
+    rng = random.Random(5)
     rows = []
     for row, label in zip(tumours.data.tolist(), tumours.target, strict=True):
-        rows.append((*row[:8], ("yes", "no")[label]))
+        rows.append((rng.choice("SML"), rng.choice(("Rome", "Oslo")), *row[:8], ("yes", "no")[label]))
     write_table(folder / "customers.csv", header, rows)
     write_table(folder / "new.csv", header[:-1], [row[:-1] for row in rows[:30]])
     with sqlite3.connect(folder / "plant.db") as database:

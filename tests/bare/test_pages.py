@@ -50,6 +50,9 @@ BEFORE = {
     # Without another week, a run has nothing to push.
     r"push\.key=~": ".venv/bin/edgeline data generate --data workspace/sample --weeks 1",
     "edgeline rollback": ".venv/bin/edgeline promote 2 --reason R",
+    "--rename town": "sed -i '1s/town/city/; 2,$s/,1/,2/' customers.csv",
+    "--drop size": "cut -d, -f2- customers.csv | sed '2,$s/,2/,1/' > without.csv"
+    " && mv without.csv customers.csv",
     "--add wind": r"sed -i 's/\r$//; 1s/$/,wind/; 2,50s/$/,4.25/; 51,$s/$/,3.5/' customers.csv",
     "label_issues": "cp $(ls workspace/artifacts/ModelValidator/*/*/label_issues.csv | tail -n 1) . "
     "&& sed -i '2,$ s/$/ok/' label_issues.csv",
