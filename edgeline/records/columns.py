@@ -62,7 +62,7 @@ DAY_S = 86_400
 DECIMALS = NUMBER, COMMA, THOUSANDS = "number", "number with decimal comma", "number with commas at thousands"
 # A fraction such as 3/4 or 1 1/2; seconds written as minutes, such as 1:02.5, or minutes as hours; seconds
 # written as hours.
-FRACTION, MINUTES, HOURS = "fraction", "minutes:seconds", "hours:minutes:seconds"
+FRACTION, MINUTES, HOURS = "fraction", "minutes:seconds or hours:minutes", "hours:minutes:seconds"
 NUMBERS = (*DECIMALS, FRACTION, MINUTES, HOURS)
 _IN = " in "  # before the unit that the cells of a form have: `number in kg`
 # Formats of dates and times, with the order of year, month and day.

@@ -408,7 +408,7 @@ def test_numbers_as_people_write_them_are_read_as_such_in_the_first_week_and_lat
 
     # Another week is known again, and clock times are not taken for plain numbers.
     assert load(tmp_path, columns | {"paid": labels}, separator=";").span is None
-    with pytest.raises(UsageError, match="cannot be read as minutes:seconds, as in earlier spans"):
+    with pytest.raises(UsageError, match="cannot be read as minutes:seconds or hours:minutes, as in earlier"):
         load(tmp_path, columns | {"lap": seconds, "paid": labels}, separator=";")
 
 
