@@ -321,7 +321,7 @@ private val FORMS = mapOf(
     "number with decimal comma" to Regex("[+-]?(\\d+|[1-9]\\d{0,2}(\\.\\d{3})+)(,\\d+)?([eE][+-]?\\d+)?"),
     "number with commas at thousands" to Regex("[+-]?(\\d+|[1-9]\\d{0,2}(,\\d{3})+)(\\.\\d+)?"),
     "fraction" to Regex("[+-]?(?:(\\d+(?:\\.\\d+)?(?:e[+-]?\\d+)?)|(?:(\\d+) )?(\\d+)/(0*[1-9]\\d*))"),
-    "minutes:seconds" to Regex("[+-]?\\d+:[0-5]\\d([.,]\\d+)?"),
+    "minutes:seconds or hours:minutes" to Regex("[+-]?\\d+:[0-5]\\d([.,]\\d+)?"),
     "hours:minutes:seconds" to Regex("[+-]?(\\d+:[0-5]\\d|[1-9]?\\d):[0-5]\\d([.,]\\d+)?"),
 )
 

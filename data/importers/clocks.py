@@ -2,35 +2,39 @@
 
 import re
 
-from edgeline.records.columns import TIMES, parse_cell
+from edgeline.records.columns import DAY_S, TIMES, parse_cell
 
-# The seconds of one, the one that is 1970-01-01, and how many there are from some year of the 20th century on
-# to one of the next: each count is told from the others by its size.
+# The seconds of one. Times before 1970 are negative. Each count is told from the others by its largest size,
+# that of some time from 1971 to 2286; dates such as 20260105 are smaller.
 _COUNTS = {
-    "seconds since 1970": (1, 0, (10**8, 10**10)),
-    "milliseconds since 1970": (1e-3, 0, (10**11, 10**13)),
-    "microseconds since 1970": (1e-6, 0, (10**14, 10**16)),
-    "nanoseconds since 1970": (1e-9, 0, (10**17, 10**19)),
-    "days as Excel counts them": (86_400, 25_569, (20_000, 80_000)),
+    "seconds since 1970": 1.0,
+    "milliseconds since 1970": 1e-3,
+    "microseconds since 1970": 1e-6,
+    "nanoseconds since 1970": 1e-9,
 }
+_LEAST_S, _MOST_S = 4 * 10**7, 10**10
+# Days since 1899-12-30, from 1954 to 2119.
+_EXCEL, _EXCEL_1970, _EXCEL_RANGE = "days as Excel counts them", 25_569, (20_000, 80_000)
 HALVES = {f"{form} with AM or PM": form for form in TIMES}
-CLOCKS = (*_COUNTS, *HALVES)
+CLOCKS = (*_COUNTS, _EXCEL, *HALVES)
 _HALF = re.compile(r"(.*[T ])(\d{1,2})((?::\d\d)*)\s?([ap])\.?m\.?", re.IGNORECASE | re.ASCII)
 
 
 def find_count(low: float, high: float) -> str:
     """Returns what numbers from `low` to `high` count, if they are times; else an empty string."""
-    for form, (_, _, (least, most)) in _COUNTS.items():
-        if least <= low <= high < most:
-            return form
-    return ""
+    least, most = _EXCEL_RANGE
+    if least <= low <= high < most:
+        return _EXCEL
+    size = max(abs(low), abs(high))
+    return next((form for form, one in _COUNTS.items() if _LEAST_S <= size * one < _MOST_S), "")
 
 
 def parse_source_cell(text: str, form: str) -> float:
     """Returns the number of a cell, or its seconds since 1970, in one of `CLOCKS` or as `parse_cell` does."""
     if form in _COUNTS:
-        seconds, begin, _ = _COUNTS[form]
-        return round((float(text) - begin) * seconds, 3)
+        return round(float(text) * _COUNTS[form], 3)
+    if form == _EXCEL:
+        return round((float(text) - _EXCEL_1970) * DAY_S, 3)
     if form not in HALVES:
         return parse_cell(text, form)
     match = _HALF.fullmatch(text)

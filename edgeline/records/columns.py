@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from edgeline.errors import EdgelineError
@@ -62,7 +63,7 @@ DAY_S = 86_400
 DECIMALS = NUMBER, COMMA, THOUSANDS = "number", "number with decimal comma", "number with commas at thousands"
 # A fraction such as 3/4 or 1 1/2; seconds written as minutes, such as 1:02.5, or minutes as hours; seconds
 # written as hours.
-FRACTION, MINUTES, HOURS = "fraction", "minutes:seconds", "hours:minutes:seconds"
+FRACTION, MINUTES, HOURS = "fraction", "minutes:seconds or hours:minutes", "hours:minutes:seconds"
 NUMBERS = (*DECIMALS, FRACTION, MINUTES, HOURS)
 _IN = " in "  # before the unit that the cells of a form have: `number in kg`
 # Formats of dates and times, with the order of year, month and day.
@@ -174,6 +175,7 @@ def join_unit(base: str, unit: str) -> str:
     return f"{base}{_IN}{unit}" if unit else base
 
 
+@lru_cache(maxsize=64)  # a cell is tried in each of the forms
 def normalize_number(text: str) -> str:
     """Returns a number with its minus before it, and without a formula around it or marks at thousands."""
     if match := _FORMULA.fullmatch(text):

@@ -65,9 +65,12 @@ def test_times_in_other_forms_are_written_in_iso_8601(tmp_path, form, shown):
 @pytest.mark.parametrize(
     ("low", "high", "form"),
     [
-        (10**8, 10**10 - 1, "seconds since 1970"),
-        (10**8 - 1, 10**9, ""),
-        (10**9, 10**11, ""),
+        (4 * 10**7, 10**10 - 1, "seconds since 1970"),
+        (0, 10**9, "seconds since 1970"),
+        (-200_568_600, -100_000, "seconds since 1970"),
+        (-(10**11), 0, "milliseconds since 1970"),
+        (18_000_101, 21_991_231, ""),
+        (10**9, 10**10, ""),
         (20_000, 79_999.5, "days as Excel counts them"),
         (19_999, 50_000, ""),
         (2_019, 2_026, ""),
@@ -116,3 +119,17 @@ def test_a_column_of_times_of_day_beside_dates_is_named(tmp_path):
 def test_other_numbers_are_no_times(tmp_path):
     with pytest.raises(UsageError, match=r"has no readable times: '0' in week\.csv:2"):
         load(tmp_path, lambda time: int((time - TIMES[0]).total_seconds()))
+
+
+@pytest.mark.parametrize(
+    "first", [datetime(1963, 8, 24, tzinfo=timezone.utc), datetime(1969, 12, 25, tzinfo=timezone.utc)]
+)
+def test_seconds_before_1970_and_in_its_first_days_are_times(tmp_path, first):
+    times = [first + (time - TIMES[0]) * 200 for time in TIMES]
+    at = dict(zip(TIMES, times, strict=True))
+    load(tmp_path, lambda time: f"{at[time].timestamp():.1f}")
+    with (tmp_path / "data/span-00001/table.csv").open(newline="") as file:
+        cells = [row["at"] for row in csv.DictReader(file)]
+    assert [parse_source_cell(cell, "year-month-day") for cell in cells] == [
+        time.timestamp() for time in times
+    ]

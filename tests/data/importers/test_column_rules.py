@@ -98,6 +98,14 @@ CASES = {
         ([str(n) for n in range(400)], {}),
         ([str(n * 37 % 401 // 2) for n in range(400)], {}),
     ),
+    "called like names of rows": (
+        ([str(n % 200) for n in range(400)], {"name": "row.names"}),
+        ([str(n % 20) for n in range(400)], {"name": "row.names"}),
+    ),
+    "named like an identifier of groups": (
+        ([str(n % 250) for n in range(400)], {"name": "patient_id"}),
+        ([str(n % 150) for n in range(400)], {"name": "patient_id"}),
+    ),
     "identifiers of rows": (
         ([str(RANDOM.randrange(10**7, 10**8)) for _ in range(400)], {}),
         ([str(RANDOM.randrange(10**4)) for _ in range(399)] + ["123456"], {}),
@@ -127,9 +135,7 @@ CASES = {
         (
             swap(
                 [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)],
-                "",
-                "",
-                "",
+                *[""] * 90,
             ),
             {"third": True},
         ),
@@ -215,8 +221,8 @@ def test_each_rule_decides_its_cells_and_not_those_that_are_nearly_so(name):
         ([f'="{size}"' for size in SIZES], "number"),
         ([f"{n % 50},5E+02" for n in range(400)], "number with decimal comma"),
         ([f"{n % 9 + 1} {n % 700 + 200}" for n in range(400)], "number"),
-        ([f"{n % 50}:{n % 60:02}.5" for n in range(400)], "minutes:seconds"),
-        ([f"{n % 24:02}:{n % 60:02}" for n in range(400)], "minutes:seconds"),
+        ([f"{n % 50}:{n % 60:02}.5" for n in range(400)], "minutes:seconds or hours:minutes"),
+        ([f"{n % 24:02}:{n % 60:02}" for n in range(400)], "minutes:seconds or hours:minutes"),
         ([f"00:{n % 60:02}:07" for n in range(400)], "hours:minutes:seconds"),
         ([f"{n % 50}:{n % 60:02}{':07' * (n % 2)}" for n in range(10, 400)], "hours:minutes:seconds"),
         ([f"{n % 50}/{n % 9 + 1}" for n in range(400)], "fraction"),

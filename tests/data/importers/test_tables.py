@@ -408,7 +408,7 @@ def test_numbers_as_people_write_them_are_read_as_such_in_the_first_week_and_lat
 
     # Another week is known again, and clock times are not taken for plain numbers.
     assert load(tmp_path, columns | {"paid": labels}, separator=";").span is None
-    with pytest.raises(UsageError, match="cannot be read as minutes:seconds, as in earlier spans"):
+    with pytest.raises(UsageError, match="cannot be read as minutes:seconds or hours:minutes, as in earlier"):
         load(tmp_path, columns | {"lap": seconds, "paid": labels}, separator=";")
 
 
@@ -466,7 +466,8 @@ APART, EMPTY = "each label has a range of its own", "it is empty in all rows lab
         ([(datetime(2026, 1, 1) + timedelta(hours=n), n % 7, "ab"[n >= 150]) for n in range(300)], APART),
         # Filled in once the label is known, also with a mark.
         (make_gaps(300, lambda n: n % 11 if n % 3 else ""), EMPTY),
-        (make_gaps(300, lambda n: n % 11 if n % 3 and n >= 3 else ""), ""),
+        (make_gaps(300, lambda n: n % 11 if n % 3 and n >= 3 else ""), EMPTY.replace("no", "2")),
+        (make_gaps(300, lambda n: n % 11 if n % 3 and n >= 40 else ""), ""),
         (make_gaps(60, lambda n: "x" if n % 3 else ""), EMPTY),
     ],
 )

@@ -16,7 +16,7 @@ const NUMBERS: Record<string, RegExp> = {
   "number with decimal comma": /^[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?(e[+-]?\d+)?$/i,
   "number with commas at thousands": /^[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$/,
   "fraction": /^[+-]?(?:(\d+(?:\.\d+)?(?:e[+-]?\d+)?)|(?:(\d+) )?(\d+)\/(0*[1-9]\d*))$/,
-  "minutes:seconds": /^[+-]?\d+:[0-5]\d([.,]\d+)?$/,
+  "minutes:seconds or hours:minutes": /^[+-]?\d+:[0-5]\d([.,]\d+)?$/,
   "hours:minutes:seconds": /^[+-]?(\d+:[0-5]\d|[1-9]?\d):[0-5]\d([.,]\d+)?$/,
 };
 const DATE = /^(\d{1,4})([-./])(\d{1,2})\2(\d{1,4})(?:([T ])(\d)?(\d:.*))?$/;
