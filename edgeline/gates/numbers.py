@@ -15,6 +15,7 @@ def format_with_bound(value: float, bound: float, digits: int = 3, unit: str = "
     digits = max(digits, -exponent - len(str(factor)) + 1 if isinstance(exponent, int) else 0)
     value, bound = value * factor, bound * factor
     digits = min(digits, _MOST_DIGITS)
-    while digits < _MOST_DIGITS and value != bound and f"{value:.{digits}f}" == f"{bound:.{digits}f}":
-        digits += 1
+    if f"{value:.{_MOST_DIGITS}f}" != f"{bound:.{_MOST_DIGITS}f}":
+        while f"{value:.{digits}f}" == f"{bound:.{digits}f}":
+            digits += 1
     return f"{value:.{digits}f}{unit}", f"{bound:.{digits}f}{unit}"

@@ -147,7 +147,7 @@ def _judge_slices(
             yield Judgement("too_few", (f"{text} It may be chance.",))
     if is_judged:
         return
-    what = f"a {bound.slice}" if bound.slice != "overall" else "version"
+    what = f"a {bound.slice}" if bound.slice != "overall" else "it"
     text = (
         f"Too few answers of {subject} that were drawn at random are checked to judge {what}: at most"
         f" {most:,}; at least {bound.min_checked:,} on {bound.min_groups:,} {group}s required."

@@ -6,7 +6,7 @@ from edgeline.gates.evidence import Evidence
 from edgeline.gates.served import judge_production, judge_served, judge_served_versions, judge_skew
 from edgeline.gates.settings import EvaluationSettings, ServedBound
 from edgeline.records.evaluation import Metrics
-from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew, Tally
+from edgeline.records.served import PushedVersion, Served, ServedVersion, Tally
 from edgeline.records.training import Estimate
 from edgeline.records.verdict import Verdict
 
@@ -45,15 +45,6 @@ def judge_scores(skews, most):
 def test_only_a_share_that_is_surely_below_the_bound_is_bad(right, checked, result):
     verdict = judge(ServedVersion(7, tally(right, checked)), ServedBound(lower=0.9))
     assert verdict.result == result and verdict.slices == (("served overall",) if result == "bad" else ())
-
-
-def test_the_sentence_has_the_share_its_interval_and_the_bound():
-    verdict = judge(ServedVersion(7, tally(120, 200)), ServedBound(lower=0.9))
-    (sentence,) = verdict.sentences
-    assert sentence.startswith(
-        "Of 200 answers of version 7 that were drawn at random, on 10 sessions, 0.600 were right (95 % CI 0.5"
-    )
-    assert sentence.endswith("; at least 0.900 required.")
 
 
 def test_a_drop_is_measured_from_the_eval_accuracy_at_the_push():
@@ -111,27 +102,6 @@ def test_production_that_is_bad_in_the_field_holds_a_good_model_back_with_the_re
         assert judge_answers_of_phones(served, {7: PUSHED}, metrics, limits) == NOTHING
     few = judge_answers_of_phones(Served(), {}, metrics, bounds)
     assert few.passed and few.warnings[0].startswith("Too few answers of version 7")
-
-
-def test_answers_of_a_version_that_the_store_does_not_have_are_warned_of():
-    served = Served((ServedVersion(99, tally(9, 10)), ServedVersion(7, tally(9, 10))))
-    verdict = judge_answers_of_phones(served, {7: PUSHED}, Metrics({}), ())
-    (warning,) = verdict.warnings
-    assert warning.startswith("Answers by version 99, which the release store never had: 90.")
-    damaged = judge_answers_of_phones(served, {7: DAMAGED, 99: PUSHED}, Metrics({}), ()).warnings
-    assert damaged == ("The release of version 7, which answered, is damaged: manifest.json: found no file.",)
-
-
-def test_scores_that_the_stored_file_does_not_give_are_warned_of_by_file_and_device():
-    skews = [
-        Skew(7, "int8", "d1", (0.01, 0.0)),
-        Skew(7, "int8", "d2", (0.01, 0.3)),
-        Skew(7, "fp16", "d1", (0.2,)),
-    ]
-    first, second = judge_scores(skews, 0.05)
-    assert "with int8 of version 7 are more than 0.05 from" in first
-    assert "d2 (1 of 2, by up to 0.300)." in first
-    assert "with fp16 of version 7" in second and judge_scores(skews, 0.3) == []
 
 
 def test_a_bound_needs_a_limit_and_the_one_by_default_warns_and_holds_nothing():

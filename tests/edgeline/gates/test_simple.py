@@ -7,7 +7,7 @@ from edgeline.gates.answers import Answers
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.gates.simple import SimpleAnswers, compare
-from edgeline.records.evaluation import Importance, SimpleModel
+from edgeline.records.evaluation import SimpleModel
 from tests.edgeline.gates.worlds import judge
 
 
@@ -72,12 +72,3 @@ def test_one_session_of_five_that_the_network_gets_wrong_is_no_proof():
     )
     # It is left out in (4/5)^5 of the resamples of sessions, and in none of the resamples of examples.
     assert model.no_better == pytest.approx(0.33, abs=0.05)
-
-
-def test_columns_without_any_effect_are_named():
-    answers = world(0.9)
-    effects = {"a": 0.9, "d": 0.01, "c": 0.0, "b": 0.0}
-    importance = tuple(Importance(column, 0.0, 0.0, largest) for column, largest in effects.items())
-    metrics = replace(compute_metrics(answers, "session", 0.01), importance=importance)
-    (warning,) = judge(metrics, EvaluationSettings(), answers).warnings
-    assert warning.startswith("The network makes no use of b, c: shuffling each changes no probability.")

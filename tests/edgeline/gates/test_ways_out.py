@@ -10,27 +10,18 @@ from typing import get_args
 import pytest
 from msgspec import structs
 
-from edgeline.gates import data, edge, judges
+from edgeline.gates import edge, judges
 from edgeline.gates.evidence import Evidence
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import GateRule
 from edgeline.records.evaluation import Metrics
-from edgeline.records.ingest import Ingest, Span, Twin, Twins
-from edgeline.records.rules import BrokenRule
 from edgeline.records.run import Run
 from edgeline.records.served import PushedVersion, Served, ServedVersion
-from edgeline.records.verdict import Anomaly, Drift, Shift, Verdict
+from edgeline.records.verdict import Verdict
 from edgeline.report.facts import Facts
 from edgeline.report.next_steps import list_next_steps
 from pipeline.settings import load_settings
-from tests.edgeline.gates import test_bounds, test_classes, test_edge, test_served
-
-SPAN, OLDER = Span("span-00002", 2, 50, 50), Span("span-00001", 1, 50, 50)
-HALF = Span("span-00002", 2, 50, 25, rejected={"corrupt": 25}, usable=50)
-FEW_ROWS = tuple(Span(f"span-{n:05d}", n, 90 if n < 4 else 9, 9) for n in range(1, 5))
-WINDOW = Ingest({"train": 80, "eval": 20}, {"ok": 60, "leak": 40}, (OLDER, SPAN), noun="reading")
-DRIFT = Drift("light", 0.2, 0.1, span="span-00002")
-SOME_TWINS = Twins(20, tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") for n in range(4)))
+from tests.edgeline.gates import test_bounds, test_classes, test_edge, test_findings, test_served
 
 
 def list_steps(verdict, settings):
@@ -55,41 +46,19 @@ def assert_way_leads_out(judge, own, *settings):
 
 
 def judge_data(settings, **values):
-    found = {"ingest": WINDOW, "anomalies": (), "drifts": (), **values}
-    return data.judge_data(settings=settings.gate, **found)
+    return test_findings.judge_window(settings.gate, **values)
 
 
-@pytest.mark.parametrize(
-    ("rule", "values"),
-    [
-        ("severity.schema", {"anomalies": [Anomaly("light", "Out of range.", ("train",), ("span-00002",))]}),
-        ("severity.drift", {"drifts": [DRIFT]}),
-        ("severity.large_drift", {"drifts": [replace(DRIFT, distance=0.9)]}),
-        ("severity.label_shift", {"drifts": [replace(DRIFT, feature="label")]}),
-        ("min_examples_per_class", {"ingest": replace(WINDOW, classes={"ok": 60, "leak": 3})}),
-        ("severity.class_count", {"ingest": replace(WINDOW, untrained=("leak",))}),
-        ("severity.empty_span", {"ingest": replace(WINDOW, spans=(OLDER, Span("span-00002", 2, 0, 0)))}),
-        ("max_quarantine_fraction", {"ingest": replace(WINDOW, spans=(OLDER, HALF))}),
-        ("severity.missing_value", {"drifts": [replace(DRIFT, distance=0.0, gone=("m-03",))]}),
-        ("severity.unknown_tokens", {"drifts": [replace(DRIFT, distance=0.0, unseen=0.5, new=("qzx",))]}),
-        ("severity.row_count", {"ingest": replace(WINDOW, spans=FEW_ROWS)}),
-        ("severity.constant", {"drifts": [replace(DRIFT, distance=0.0, turned_constant=True)]}),
-        ("severity.swapped", {"shifts": [Shift("span-00002", "swapped", ("a", "b"))]}),
-        ("severity.joint_drift", {"shifts": [Shift("span-00002", "joint", ("a", "b"), 2.0)]}),
-        ("severity.rule", {"broken": [BrokenRule("span-00002", "rows > 99", "block", 50)]}),
-        ("max_twin_fraction", {"twins": SOME_TWINS}),
-        ("severity.served", {"served": Served(warnings=("Rows that are not answers: 1.",))}),
-    ],
-)
-def test_each_rule_of_the_data_gate(rule, values):
+@pytest.mark.parametrize("rule", test_findings.WINDOWS)
+def test_each_rule_of_the_data_gate(rule):
     severity = dict.fromkeys(get_args(GateRule), "block")
-    judge = partial(judge_data, **values)
+    judge = partial(judge_data, **test_findings.WINDOWS[rule][1])
     assert_way_leads_out(judge, {"gate": {"severity": severity}}, f"gate.{rule}")
 
 
 def test_all_rules_of_the_data_gate_that_hold_at_once():
-    few = replace(WINDOW, classes={"ok": 60, "leak": 3}, untrained=("leak",))
-    judge = partial(judge_data, ingest=few, drifts=[replace(DRIFT, distance=0.9)])
+    few = replace(test_findings.WINDOW, classes={"ok": 60, "leak": 3}, untrained=("leak",))
+    judge = partial(judge_data, ingest=few, drifts=[replace(test_findings.DRIFT, distance=0.9)])
     names = ("gate.min_examples_per_class", "gate.severity.class_count", "gate.severity.large_drift")
     assert_way_leads_out(judge, {}, *names)
 

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 
+import numpy as np
 import pandas
 import pytest
 
@@ -122,3 +123,19 @@ def test_numbers_beyond_those_of_training_are_clipped_and_named() -> None:
 def test_cells_that_are_not_there_or_too_many_are_named(content: dict, found: str) -> None:
     with pytest.raises(EdgelineError, match=found):
         preprocess(content, CONTRACT)
+
+
+def test_readings_become_scores_gaps_ranks_and_a_one_hot() -> None:
+    """The mean is 2 and the deviation 4; numbers are read as 0 to 30, and scores as -2 to 2."""
+    learned = {"mean": 2.0, "deviation": 4.0, "low": 0.0, "high": 30.0, "boundaries": [0.0, 4.0, 8.0, 30.0]}
+    changes = {"readings": 4, "clip": 2.0, "numbers": [{**number("a"), **learned}], "vocabulary_size": 3}
+    cells = {"a": [-1, 4, None, "99"], "zip": "80331"}
+    rows = preprocess(cells, {**CONTRACT, **changes})
+    assert rows.dtype == np.float32 and rows.tolist() == [
+        [
+            [-0.5, 0.0, -0.5, 0.0, 0.0, 1.0, 0.0],
+            [0.5, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+            [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+            [2.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0],
+        ]
+    ]
