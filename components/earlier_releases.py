@@ -59,7 +59,7 @@ def _answer(release: Release, records: list[bytes]) -> list[str]:
         copy_tree(release.serving, target)
         if problems := find_copy_problems(target, release.manifest):
             raise ValueError(problems[0])
-        probabilities = ServedModel(str(target)).answer(records)["probabilities"]
+        probabilities = ServedModel(str(target)).predict(records)
     return [names[number] for number in probabilities.argmax(axis=1)]
 
 

@@ -1,7 +1,7 @@
 """EdgeValidator: measures the files that would ship, and compares them with SavedModel and production."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,13 @@ from edgeline.records.evaluation import Metrics
 from edgeline.records.verdict import VERDICT, Finding, Verdict, join_findings
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
-from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors
+from trainer_module.export.golden_writer import (
+    RawExample,
+    check_contract,
+    choose_examples,
+    make_unlike_example,
+    write_vectors,
+)
 from trainer_module.workload_module import LABEL, name_tensor_signature
 
 # The limit bounds memory and time on a large window: 5,000 photos of 128x128x1 are 80 MB, and a share of them
@@ -89,6 +95,7 @@ class _Reference:
     raw_examples: Sequence[RawExample]  # those whose raw input was kept
     checked: ContractCheck
     settings: _Settings
+    predict: Callable[[NDArray[Any]], NDArray[np.float32]]  # the probabilities of the SavedModel
 
     def gather(self, probabilities: NDArray[np.float32]) -> Answers:
         """Returns the answers of a file to the sample."""
@@ -196,9 +203,6 @@ def _run_saved_model(
     raw_examples: list[RawExample] = []
     if contract["kind"] in TOLERANCES:
         raw_examples = _read_raw_examples(examples.uri, sample, probabilities, labels)
-    checked = check_contract(
-        raw_examples, contract, lambda inputs: saved_model.answer(inputs)["probabilities"]
-    )
     return _Reference(
         workload=workload,
         sample=sample,
@@ -207,7 +211,8 @@ def _run_saved_model(
         unlike=outputs[UNLIKE][:, 0] if UNLIKE in outputs else None,
         contract=contract,
         raw_examples=raw_examples,
-        checked=checked,
+        checked=check_contract(raw_examples, contract, saved_model.predict),
+        predict=saved_model.predict,
         settings=_Settings.model_validate_json(settings),
     )
 
@@ -258,6 +263,8 @@ def _write_golden_vectors(
     variants = [each.variant for each in judged if not each.failures]
     passed = {variant.name: bundle / variant.file for variant in variants if variant.file}
     chosen = choose_examples(reference.raw_examples, most)
+    if unlike := make_unlike_example(chosen[0], reference.contract, reference.predict):
+        chosen.append(unlike)
     write_vectors(folder, chosen, reference.contract, passed)
     return replace(reference.checked, shipped=len(chosen))
 

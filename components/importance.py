@@ -34,7 +34,7 @@ def measure_importance(saved_model: str, folder: str, workload: Workload) -> tup
     model = ServedModel(saved_model)
 
     def predict(examples: Sequence[Any]) -> NDArray[np.float32]:
-        return model.answer([example.SerializeToString() for example in examples])["probabilities"]
+        return model.predict([example.SerializeToString() for example in examples])
 
     records = islice(open_records(folder).as_numpy_iterator(), _MOST_EXAMPLES)
     examples = [tf.train.Example.FromString(record) for record in records]

@@ -71,7 +71,7 @@ def find_cleared(part: Judged, saved_model: str, folder: str, workload: Workload
             suspects[name] = record
     if not suspects:
         return set()
-    answers = ServedModel(saved_model).answer(list(suspects.values()))["probabilities"].argmax(1)
+    answers = ServedModel(saved_model).predict(list(suspects.values())).argmax(1)
     return {
         name
         for name, answer in zip(suspects, answers, strict=True)

@@ -25,6 +25,10 @@ class ServedModel:
         answers = [self._serve(**{name: tf.cast(batch, spec.dtype)}) for batch in batches]
         return {key: np.concatenate([answer[key].numpy() for answer in answers]) for key in answers[0]}
 
+    def predict(self, inputs: NDArray[Any] | Sequence[bytes]) -> NDArray[np.float32]:
+        """Returns the probabilities of `answer`, float32 [n, classes]."""
+        return self.answer(inputs)["probabilities"]
+
 
 def explain_mismatch(error: Exception) -> str:
     """Returns why a SavedModel cannot read an example: a feature that it lacks, or the first line."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.interpreter import EdgeModel, preprocess, silence_stderr
+from edgeline.edge.interpreter import EdgeModel, measure_unlike, preprocess, silence_stderr
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import parse_labels
 from edgeline.records.edge import UNLIKE_FROM
@@ -28,13 +28,13 @@ class Answer:
     tensor: NDArray[Any]  # the input of the models, [1, ...]
     scores: Mapping[str, NDArray[np.float32]]  # by variant, [1, classes]; the first variant's count
     labels: Sequence[str]
-    # How unlike a photo is to those of training, 0 to 1, by the first variant; above 0.5 for 5 % of eval
-    # photos. None where the files do not say it.
+    # How unlike the example is to those of training, 0 to 1: of a photo by the first variant, above 0.5 for
+    # 5 % of eval photos; of a row by the contract. None where neither says it.
     unlike: float | None = None
 
     @property
     def is_unlike(self) -> bool:
-        """Returns whether the photo is unlike those of training, so that the answer means little."""
+        """Returns whether the example is unlike those of training, so that the answer means little."""
         return self.unlike is not None and self.unlike > UNLIKE_FROM
 
     @cached_property
@@ -56,6 +56,11 @@ class Bundle:
     def __repr__(self) -> str:
         return f"<bundle of {self.manifest.model} version {self.manifest.version}: {', '.join(self.models)}>"
 
+    @property
+    def has_unlike(self) -> bool:
+        """Returns whether its answers tell how unlike an example is to those of training."""
+        return self.contract.get("kind") == "row" or next(iter(self.models.values())).has_unlike
+
     def predict(self, content: Any) -> Answer:
         """Answers to a raw input, as `preprocess` takes it, and to no text that a run would reject.
 
@@ -70,9 +75,10 @@ class Bundle:
                 ) from None
         tensor = preprocess(content, self.contract)
         answers = {name: model.answer(tensor) for name, model in self.models.items()}
-        _, unlike = next(iter(answers.values()))
         scores = {name: probabilities for name, (probabilities, _) in answers.items()}
-        return Answer(tensor, scores, self.labels, None if unlike is None else round(float(unlike[0]), 6))
+        _, of_file = next(iter(answers.values()))
+        unlike = measure_unlike(content, self.contract) if of_file is None else float(of_file[0])
+        return Answer(tensor, scores, self.labels, None if unlike is None else round(unlike, 6))
 
 
 def load_bundle(

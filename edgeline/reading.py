@@ -365,7 +365,7 @@ class Model:
         """Returns the answer to one example, a dictionary.
 
         Keys: label, probabilities (of each label, 0..1, the highest first) and unlike (above 0.5 if the photo
-        is unlike those of training; None where the model does not say it).
+        or row is unlike those of training; None where nothing says it).
 
         Args:
             example: The bytes of a photo, a text, or the cells of a row by column, also as pandas has them;

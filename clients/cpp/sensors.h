@@ -9,17 +9,18 @@
 #include "contract.h"  // python contract.py BUNDLE > contract.h
 
 // Fills tensor[kReadings][kChannels] from readings, the oldest first, NAN where one is missing, and from the
-// words of the newest reading. Returns how many numbers are beyond those of training, and so clipped: the
+// words of the newest reading. Returns how unlike the window is to all of training, 0 to 1: above 0.5 where a
+// number is more than a deviation beyond those of training, to which it is clipped, or a word is new. The
 // answer to such a window means little.
-inline int Preprocess(const float (&readings)[kReadings][kNumbers], const char* const* words,
-                      float* tensor) {
-  int beyond = 0;
+inline float Preprocess(const float (&readings)[kReadings][kNumbers], const char* const* words,
+                        float* tensor) {
+  float farthest = 0.0f;  // deviations
   std::fill(tensor, tensor + kReadings * kChannels, 0.0f);
   for (int reading = 0; reading < kReadings; ++reading, tensor += kChannels) {
     for (int n = 0; n < kNumbers; ++n) {
       const float value = std::clamp(readings[reading][n], kLow[n], kHigh[n]);  // NAN stays
       const bool missing = std::isnan(value);
-      beyond += !missing && value != readings[reading][n];
+      if (!missing) farthest = std::max(farthest, std::abs(readings[reading][n] - value) / kDeviation[n]);
       tensor[n] = missing ? 0.0f : std::clamp((value - kMean[n]) / kDeviation[n], -kClip, kClip);
       tensor[kNumbers + n] = missing;
     }
@@ -29,9 +30,11 @@ inline int Preprocess(const float (&readings)[kReadings][kNumbers], const char* 
         if (!std::strcmp(kWords[c][word], words[c])) place = 1 + word;
       }
       tensor[2 * kNumbers + c * (kVocabulary + 1) + place] = 1.0f;
+      // All words of training are in a vocabulary that is not full, but for the empty one.
+      if (!place && *words[c] && !kWords[c][kVocabulary - 1]) farthest = INFINITY;
     }
   }
-  return beyond;
+  return 1 - 1 / (1 + farthest);
 }
 
 // Rounds to the nearest step, halves to the even one, and clips.

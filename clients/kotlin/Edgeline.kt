@@ -303,6 +303,27 @@ fun preprocessRow(cells: Map<String, List<String>>, contract: JSONObject): Float
     }.toFloatArray()
 }
 
+/**
+ * Returns how unlike all of training a row or window is, 0 to 1; above 0.5, the answer to it means little.
+ *
+ * It is above 0.5 where a number is more than a deviation beyond its range in training, and 1 where no training example
+ * had a category.
+ */
+fun measureUnlike(cells: Map<String, List<String>>, contract: JSONObject): Double {
+    val missing = contract.getJSONArray("missing").texts()
+    val beyond = contract.getJSONArray("numbers").objects().flatMap { number -> (0 until contract.getInt("readings")).map { reading ->
+        val value = readColumn(number.getJSONObject("column"), missing) { name -> cells.getValue(name)[reading].trim() }.toFloat().toDouble()
+        if (value.isNaN()) 0.0 else max(number.getFloat("low") - value, value - number.getFloat("high")) / number.getFloat("deviation")
+    } }
+    val isNew = contract.getJSONArray("categories").objects().any { category ->
+        val text = cells.getValue(category.getString("name")).last().trim(); val vocabulary = category.getJSONArray("vocabulary").texts()
+        // All values of training are in a vocabulary that is not full, but for the empty one.
+        text.isNotEmpty() && text !in vocabulary && vocabulary.size < contract.getInt("vocabulary_size")
+    }
+    val farthest = if (isNew) Double.POSITIVE_INFINITY else max(0.0, beyond.maxOrNull() ?: 0.0)
+    return 1 - 1 / (1 + farthest)
+}
+
 fun readColumn(column: JSONObject, missing: List<String>, cell: (String) -> String): Double {
     if (column.optJSONArray("missing")?.texts()?.contains(cell(column.getString("name"))) == true) return Double.NaN
     val value = readCell(cell(column.getString("name")), column.getString("form"), missing)

@@ -25,7 +25,9 @@ fun main(arguments: Array<String>) {
                 preprocessPhoto(turn(pixels, readOrientation(file.readBytes())), contract)
             }
             "row" -> example.getJSONObject("content").let { row ->
-                preprocessRow(row.keys().asSequence().associate { name -> name as String to (row.optJSONArray(name)?.texts() ?: listOf(row.getString(name))) }, contract)
+                val cells = row.keys().asSequence().associate { name -> name as String to (row.optJSONArray(name)?.texts() ?: listOf(row.getString(name))) }
+                check(!example.has("unlike_input") || abs(measureUnlike(cells, contract) - example.getDouble("unlike_input")) <= 1e-4) { "unlike differs" }
+                preprocessRow(cells, contract)
             }
             else -> preprocessText(example.getString("content"), contract)
         }

@@ -171,7 +171,7 @@ def _print_csv(answers: Iterable[Answered], bundle: Bundle) -> int:
 
     def list_rows() -> Iterator[Sequence[object]]:
         nonlocal failed
-        also = ["unlike"] if next(iter(bundle.models.values())).has_unlike else []
+        also = ["unlike"] if bundle.has_unlike else []
         yield "input", "label", "probability", *bundle.labels, *also, "problem"
         for example, answered in answers:
             if answered is None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, measure_unlike, preprocess
 from edgeline.errors import EdgelineError
 from edgeline.records.edge import GOLDEN, GOLDEN_FOLDER, TENSORS, Golden, Tolerance
 from edgeline.records.json_file import decode
@@ -24,6 +24,8 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "row": Tolerance(step=1e-4, share=1, most=1e-4),
     "tokens": Tolerance(step=0, share=1, most=0),
 }
+# Clients compute `unlike_input` from the same cells, in float32 or float64.
+UNLIKE_TOLERANCE = 1e-4
 _MOST_LISTED = 3
 
 
@@ -106,9 +108,16 @@ def find_golden_problems(
 
 def _find_tensor_problems(vectors: Vectors, contract: Mapping[str, Any]) -> Iterator[str]:
     for number, (content, tensor) in enumerate(zip(vectors.contents, vectors.tensors, strict=True)):
+        name = name_example(vectors.about, number)
         if mismatch := describe_mismatch(content, tensor, contract, vectors.about.tolerance):
-            name = name_example(vectors.about, number)
             yield f"{name}: preprocessing.json gives a different tensor: {mismatch}."
+            continue
+
+        expected = vectors.about.examples[number].unlike_input
+        unlike = measure_unlike(content, contract)
+        # Bundles of earlier versions do not say it.
+        if expected is not None and not (unlike is not None and abs(unlike - expected) <= UNLIKE_TOLERANCE):
+            yield f"{name}: preprocessing.json gives unlike {unlike}, not {expected}."
 
 
 def describe_mismatch(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeline.edge import contracts
+from edgeline.edge.contracts import row
 from edgeline.errors import EdgelineError
 from edgeline.labels import format_count
 
@@ -51,6 +52,14 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
     module = importlib.import_module(f"edgeline.edge.contracts.{kind}")
     tensor: NDArray[Any] = module.preprocess(content, contract)
     return tensor
+
+
+def measure_unlike(content: Any, contract: Mapping[str, Any]) -> float | None:
+    """Returns how unlike a raw input is to those of training, 0..1, as far as its contract tells it.
+
+    It does so of rows and windows, by `row.measure_unlike`; of others the file may, and the result is None.
+    """
+    return row.measure_unlike(content, contract) if contract.get("kind") == "row" else None
 
 
 def name_runtime() -> str:
@@ -157,17 +166,17 @@ class EdgeModel:
             )
         probabilities = np.empty((len(inputs), self.classes), np.float32)
         unlike = np.empty(len(inputs), np.float32) if self.has_unlike else None
-        for row, example in enumerate(inputs):
+        for number, example in enumerate(inputs):
             values = _quantise(example[np.newaxis], self._input)
             with self._lock:  # two threads would take each other's answers
                 self._interpreter.set_tensor(self._input["index"], values)
                 self._interpreter.invoke()
                 answers = [self._interpreter.get_tensor(output["index"]) for output in self._outputs]
-            probabilities[row], *others = (
+            probabilities[number], *others = (
                 _dequantise(tensor, output)[0] for tensor, output in zip(answers, self._outputs, strict=True)
             )
             if unlike is not None:
-                unlike[row] = others[0][0]
+                unlike[number] = others[0][0]
         return probabilities, unlike
 
     def measure_saturation(

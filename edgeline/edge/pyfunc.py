@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeline.edge.contracts import row
-from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, measure_unlike, preprocess
 from edgeline.labels import parse_labels
 
 
@@ -27,7 +27,7 @@ class Model:
     def predict(self, examples: Any, params: Any = None) -> Any:
         """Predicts labels: a pandas.DataFrame of label, its probability and that of each label, a row each.
 
-        Of photos it has the column `unlike` too, above 0.5 if the photo is unlike those of training.
+        Of photos and rows it has the column `unlike` too, above 0.5 if one is unlike those of training.
 
         Args:
             examples: A DataFrame. Photos are one column of bytes or file paths, texts one column; rows have
@@ -43,12 +43,14 @@ class Model:
 
         index, rows = [], []
         for key, content in self._iterate_contents(examples):
-            (scores,), unlike = self._model.answer(preprocess(content, self._contract))
+            (scores,), of_file = self._model.answer(preprocess(content, self._contract))
+            unlike = measure_unlike(content, self._contract) if of_file is None else of_file[0]
             best = int(np.argmax(scores))
             index.append(key)
-            also = () if unlike is None else unlike
+            also = () if unlike is None else (unlike,)
             rows.append((self._labels[best], float(scores[best]), *map(float, (*scores, *also))))
-        names = ["unlike"] if self._model.has_unlike else []
+        has_unlike = self._model.has_unlike or self._contract.get("kind") == "row"
+        names = ["unlike"] if has_unlike else []
         return pd.DataFrame(rows, index, ["label", "probability", *self._labels, *names])
 
     def _iterate_contents(self, examples: Any) -> Iterator[tuple[Any, Any]]:

@@ -388,7 +388,7 @@ def _make_signature(contract: dict[str, Any], labels: Sequence[str]) -> Any:
 
     scores = dict.fromkeys(("probability", *labels))
     outputs: list[Any] = [ColSpec("string", "label"), *(ColSpec("double", name) for name in scores)]
-    if kind == "image":
+    if kind in ("image", "row"):
         outputs.append(ColSpec("double", "unlike", required=False))
     return ModelSignature(Schema(inputs), Schema(outputs))
 

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from edgeline.records.json_file import JsonFile, JsonLines
 
 LABELS_FILE_NAME = "labels.txt"
-# The output that says how unlike an example is to those of training: 0 to 1, above 0.5 for 5 % of eval.
+# The output that says how unlike a photo is to those of training: 0 to 1, above 0.5 for 5 % of eval.
 UNLIKE = "unlike"
 UNLIKE_FROM = 0.5
 
@@ -252,6 +252,7 @@ class GoldenExample(Struct, frozen=True, omit_defaults=True):
     saved_model: tuple[float, ...]  # its probabilities, in the order of labels.txt
     scores: Mapping[str, tuple[float, ...]]  # the scores of each file, by the name of its variant
     unlike: Mapping[str, float] = field(default_factory=dict)  # by variant, of files that have this output
+    unlike_input: float | None = None  # of a row, by preprocessing.json
     slices: Mapping[str, str] = field(default_factory=dict)
     content: Content | None = None
     file: str = ""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeline.edge.golden import TOLERANCES, describe_mismatch, find_largest_difference, shorten
-from edgeline.edge.interpreter import EdgeModel, preprocess
+from edgeline.edge.interpreter import EdgeModel, measure_unlike, preprocess
+from edgeline.records.columns import NUMBER
 from edgeline.records.edge import GOLDEN, TENSORS, ContractCheck, Golden, GoldenExample
 
 # Limit for all raw inputs and tensors; one of each class is kept even where that exceeds it.
@@ -22,6 +23,8 @@ _ANSWERS_APART = 0.05
 # each layer's output to the next step, 1/256 of its range ("quantization specification" of LiteRT).
 _SCORE_TOLERANCES: Mapping[str, float] = {"fp32": 1e-3, "fp16": 1e-3, "dynamic": 0.05, "int8": 0.05}
 _DIGITS = 6
+# A number of a row that is unlike all of training is so many above its range there.
+_DEVIATIONS_ABOVE = 9
 _PNG = b"\x89PNG"
 
 
@@ -110,6 +113,28 @@ def choose_examples(examples: Sequence[RawExample], count: int) -> list[RawExamp
     return chosen
 
 
+def make_unlike_example(
+    example: RawExample, contract: Mapping[str, Any], predict: Callable[[NDArray[Any]], NDArray[np.float32]]
+) -> RawExample | None:
+    """Makes a row, or window, unlike all of training: each plain number is far above its range there.
+
+    An eval example seldom is, and each reader of a contract has to tell one. The result has the label of
+    `example`, whose other cells it has; None if the contract has no plain number.
+    """
+    cells = {
+        column["name"]: f"{number['high'] + _DEVIATIONS_ABOVE * number['deviation']:.6f}"
+        for number in contract.get("numbers", ())
+        if (column := number["column"])["form"] == NUMBER
+    }
+    if not cells:
+        return None
+    if contract["readings"] > 1:
+        cells = {name: (cell,) * contract["readings"] for name, cell in cells.items()}
+    content = {**example.content, **cells}
+    tensor = preprocess(content, contract)[0]
+    return replace(example, content=content, tensor=tensor, answer=predict(tensor[np.newaxis])[0])
+
+
 def write_vectors(
     folder: Path, examples: Sequence[RawExample], contract: Mapping[str, Any], models: Mapping[str, Path]
 ) -> None:
@@ -117,12 +142,13 @@ def write_vectors(
     folder.mkdir(parents=True)
     tensors = np.stack([e.tensor for e in examples])
     answers = {name: EdgeModel(path).answer(tensors) for name, path in models.items()}
-    golden_examples = []
+    golden_examples: list[GoldenExample] = []
     for number, item in enumerate(examples):
         file = ""
         if isinstance(item.content, bytes):
             file = f"{number + 1:02d}.{'png' if item.content.startswith(_PNG) else 'jpg'}"
             (folder / file).write_bytes(item.content)
+        unlike_input = measure_unlike(item.content, contract)
         example = GoldenExample(
             label=item.label,
             saved_model=_round(item.answer),
@@ -132,6 +158,7 @@ def write_vectors(
                 for name, (_, unlike) in answers.items()
                 if unlike is not None
             },
+            unlike_input=None if unlike_input is None else round(unlike_input, _DIGITS),
             slices=item.slices,
             content=None if file else item.content,
             file=file,

@@ -12,9 +12,10 @@ export interface Proof { vectors: number; ms: number; values: number; close: num
 interface Golden {
   kind: string; contract_version: number; dtype: "uint8" | "float32" | "int32"; shape: number[];
   tolerance: {step: number; share: number; most: number}; score_tolerance: Record<string, number>;
-  examples: {label: string; scores: Record<string, number[]>; unlike?: Record<string, number>; content?: string | Record<string, string | string[]>; file?: string}[];
+  examples: {label: string; scores: Record<string, number[]>; unlike?: Record<string, number>; unlike_input?: number; content?: string | Record<string, string | string[]>; file?: string}[];
 }
 
+const UNLIKE_APART = 1e-4; // as Python's UNLIKE_TOLERANCE
 const decode = (content: ArrayBuffer): string => new TextDecoder("utf-8", {fatal: true}).decode(content);
 
 /** Returns the paths of the files that this page needs of a bundle. */
@@ -90,7 +91,7 @@ export class Bundle {
     const {step, share, most} = golden.tolerance, allowed = golden.score_tolerance[this.variant] ?? 0;
     for (const [number, example] of golden.examples.entries()) {
       const name = example.file ?? String(number + 1), expected = tensors.subarray(number * size, (number + 1) * size);
-      const {tensor} = await preprocess(this.example(number)!, this.contract);
+      const {tensor, unlike: ofInput} = await preprocess(this.example(number)!, this.contract);
       let far = tensor.length === size ? 0 : size, largest = 0;
       expected.forEach((value, at) => {
         const apart = Math.abs(tensor[at]! - value);
@@ -100,6 +101,8 @@ export class Bundle {
       if (far > (1 - share) * size + 1e-6 || !(largest <= most)) {
         throw new Refused("golden", {problems: say("tensor", {name, far, size, largest: Number(largest.toPrecision(3))})});
       }
+      const odder = example.unlike_input === undefined ? 0 : Math.abs(ofInput! - example.unlike_input);
+      if (!(odder <= UNLIKE_APART)) throw new Refused("golden", {problems: say("score", {name, apart: Number(odder.toPrecision(3)), allowed: UNLIKE_APART})});
       const right = example.scores[this.variant] ?? [], began = performance.now();
       const [scores, unlike] = await this.model.predict(expected);
       times.push(performance.now() - began);

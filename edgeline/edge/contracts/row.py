@@ -39,14 +39,8 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
     readings, numbers = contract["readings"], contract["numbers"]
     channels = []
     if numbers:
-        cells = {name: _read_cells(content, name, readings) for name in _list_cell_names(columns)}
-        rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-        values = np.array(
-            [[column.number(row, contract["missing"]) for column in columns] for row in rows], np.float32
-        )
-        low, high = (np.array([n[key] for n in numbers], np.float32) for key in ("low", "high"))
-        values = np.clip(values, low, high)
-        mean, deviation = (np.array([n[key] for n in numbers], np.float32) for key in ("mean", "deviation"))
+        low, high, mean, deviation = _read_statistics(contract)
+        values = np.clip(_read_numbers(content, contract, columns), low, high)
         is_missing = np.isnan(values)
         scores = np.clip((values - mean) / deviation, -contract["clip"], contract["clip"])
         channels += [np.where(is_missing, 0, scores), is_missing]
@@ -56,15 +50,33 @@ def preprocess(content: Mapping[str, Any], contract: Mapping[str, Any]) -> NDArr
             channels.append(np.where(is_missing, 0, rank))
     for category in contract["categories"]:
         one_hot = np.zeros((readings, contract["vocabulary_size"] + 1))
-        vocabulary: Sequence[str] = category["vocabulary"]
-        # A window may have one cell of a category: it is of one machine.
-        cell = _read_cells(content, category["name"], readings, least=1)[-1]
-        text = format_cell(cell)
-        if text not in vocabulary and not isinstance(cell, str):
-            text += ".0"  # as pandas writes whole numbers beside gaps
-        one_hot[:, 1 + vocabulary.index(text) if text in vocabulary else 0] = 1
+        one_hot[:, _read_category(content, category, readings)[1]] = 1
         channels.append(one_hot)
     return np.concatenate(channels, axis=-1).astype(np.float32)[np.newaxis]
+
+
+def measure_unlike(content: Mapping[str, Any], contract: Mapping[str, Any]) -> float:
+    """Returns how far a row, or the farthest reading of a window, is from all of training, 0..1.
+
+    It is d / (1 + d), where d is how many deviations a number is beyond the range that it had in training: 0
+    within it, above 0.5 beyond one deviation. A category that no training example had gives 1.
+
+    Raises the errors of `preprocess`.
+    """
+    columns = _read_columns(contract)
+    farthest = 0.0
+    if columns:
+        low, high, _, deviation = _read_statistics(contract)
+        values = _read_numbers(content, contract, columns).astype(np.float64)
+        beyond = np.maximum(low - values, values - high) / deviation
+        farthest = float(np.nanmax(beyond, initial=0.0))
+
+    for category in contract["categories"]:
+        text, place = _read_category(content, category, contract["readings"])
+        # All values of training are in a vocabulary that is not full, but for the empty one.
+        if text and not place and len(category["vocabulary"]) < contract["vocabulary_size"]:
+            farthest = np.inf
+    return 1 - 1 / (1 + farthest)
 
 
 def find_beyond(cells: Mapping[str, Any], contract: Mapping[str, Any]) -> list[str]:
@@ -109,6 +121,33 @@ def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
     if mismatches:
         raise make_contract_error("; ".join(mismatches))
     return columns
+
+
+def _read_statistics(contract: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Returns the lowest and highest value of each number in training, its mean and its deviation."""
+    keys = ("low", "high", "mean", "deviation")
+    return np.array([[number[key] for number in contract["numbers"]] for key in keys], np.float32)
+
+
+def _read_numbers(
+    content: Mapping[str, Any], contract: Mapping[str, Any], columns: Sequence[Column]
+) -> NDArray[np.float32]:
+    """Returns the numbers of a row or window, [readings, numbers], NaN where one is missing."""
+    cells = {name: _read_cells(content, name, contract["readings"]) for name in _list_cell_names(columns)}
+    rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    values = [[column.number(row, contract["missing"]) for column in columns] for row in rows]
+    return np.array(values, np.float32)
+
+
+def _read_category(content: Mapping[str, Any], category: Mapping[str, Any], readings: int) -> tuple[str, int]:
+    """Returns the text of a category, and its place in the one-hot: 0 if it is not in the vocabulary."""
+    vocabulary: Sequence[str] = category["vocabulary"]
+    # A window may have one cell of a category: it is of one machine.
+    cell = _read_cells(content, category["name"], readings, least=1)[-1]
+    text = format_cell(cell)
+    if not isinstance(cell, str) and text not in vocabulary and f"{text}.0" in vocabulary:
+        text += ".0"  # as pandas writes whole numbers beside gaps
+    return text, 1 + vocabulary.index(text) if text in vocabulary else 0
 
 
 def _read_cells(content: Mapping[str, Any], name: str, readings: int, least: int = 0) -> list[Any]:

@@ -21,7 +21,13 @@ from edgeline.errors import EdgelineError
 from edgeline.records.edge import GOLDEN
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.edge.contracts.test_image import jpeg
-from trainer_module.export.golden_writer import RawExample, check_contract, choose_examples, write_vectors
+from trainer_module.export.golden_writer import (
+    RawExample,
+    check_contract,
+    choose_examples,
+    make_unlike_example,
+    write_vectors,
+)
 
 WIDE = {"low": -1e6, "high": 1e6}
 ROW = {
@@ -215,6 +221,32 @@ def test_a_changed_contract_is_found_by_the_vectors_of_its_bundle(tmp_path: Path
     *first, more = find_golden_problems(vectors, change_row("numbers/1/mean", 1.515), {})
     assert first[0].startswith("golden/golden.json, example 1: preprocessing.json gives ")
     assert len(first) == 3 and more.startswith("2 more ")
+
+
+def test_a_row_unlike_all_of_training_is_made_and_a_changed_range_is_found_by_it(tmp_path: Path):
+    narrow = json.loads(json.dumps(ROW))
+    narrow["numbers"][0] |= {"low": 0.0, "high": 50.0}
+    example = make_unlike_example(make_example(narrow, CELLS), narrow, predict)
+    assert example is not None and example.content["load"] == ("140.000000", "140.000000")
+    assert example.tensor[:, 0].tolist() == [3.0, 3.0]  # clipped to 50
+    examples = [make_example(narrow, CELLS), example]
+    write_vectors(tmp_path / "golden", examples, narrow, {})
+    vectors = read_vectors(tmp_path)
+    assert vectors is not None
+    assert [each.unlike_input for each in vectors.about.examples] == pytest.approx([0.0, 0.9])
+    assert find_golden_problems(vectors, narrow, {}) == []
+    narrow["numbers"][1]["low"] = 1.6  # the first example is clipped there
+    assert len(find_golden_problems(vectors, narrow, {})) == 1
+    narrow["numbers"][1] |= {"low": -1e6, "high": 1e5}  # only the second is beyond, and stays clipped
+    (problem,) = find_golden_problems(vectors, narrow, {})
+    assert "example 2: preprocessing.json gives unlike 0.99" in problem and problem.endswith(", not 0.9.")
+
+
+def test_a_contract_without_plain_numbers_has_no_row_unlike_all_of_training():
+    column = {"name": "load", "form": "number with decimal comma"}
+    contract = {**ROW, "numbers": [{**ROW["numbers"][0], "column": column}], "channels": 6}
+    example = make_example(contract, {**CELLS, "load": ("21,5", "")})
+    assert make_unlike_example(example, contract, predict) is None
 
 
 @pytest.mark.e2e

@@ -61,7 +61,7 @@ def row_contract(readings: int) -> dict[str, Any]:
         | ({"boundaries": [0.5, 2.0, 4.5]} if readings == 1 else {})
         for n, (name, each) in enumerate(columns if readings == 1 else columns[:3])
     ]
-    count = len(numbers) * (3 if readings == 1 else 2) + 4
+    count = len(numbers) * (3 if readings == 1 else 2) + 5
     return {
         "version": 3,
         "kind": "row",
@@ -71,7 +71,7 @@ def row_contract(readings: int) -> dict[str, Any]:
         "missing": ["", "na"],
         "numbers": numbers,
         "categories": [{"name": "machine", "vocabulary": ["m-01", "größe", "m, 3"]}],
-        "vocabulary_size": 3,
+        "vocabulary_size": 4,
         "input_dtype": "float32",
     }
 
@@ -82,7 +82,7 @@ CONTRACTS: dict[str, dict[str, Any]] = {
     "camera": image_contract(channels=3, color="rgb"),
     "row": row_contract(1),
     "window": row_contract(4),
-    "device": {**row_contract(4), "numbers": row_contract(4)["numbers"][:1], "channels": 6},
+    "device": {**row_contract(4), "numbers": row_contract(4)["numbers"][:1], "channels": 7},
     "text": {
         **TOKENS,
         "version": 3,

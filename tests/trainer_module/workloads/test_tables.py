@@ -17,7 +17,7 @@ from data.spans.source import Row
 from data.spans.split import hash_group
 from data.tables.source import open_source
 from deploy.serving import client
-from edgeline.edge.contracts.row import preprocess
+from edgeline.edge.contracts.row import measure_unlike, preprocess
 from edgeline.edge.inspect import find_problems, inspect
 from edgeline.edge.interpreter import EdgeModel
 from edgeline.edge.micro import SOURCE, write_c_array
@@ -243,6 +243,19 @@ def test_anomalies_are_found_by_a_file_without_floats_for_a_microcontroller(
     write_c_array(model_file, tmp_path)
     source = tmp_path / SOURCE
     assert f"g_model_data[{size}]" in source.read_text()
+
+    # A sensor far beyond all of training is told, and leaves the file with the model's answers.
+    contract = make_contract(transform, SETTINGS, SENSOR)
+    far = []
+    for at, window in enumerate(splits[1][:100]):
+        shifted = contract["numbers"][at % len(NUMBERS)]
+        name, distance = shifted["name"], 250 * shifted["deviation"]
+        far.append({**window, name: [reading + distance for reading in window[name]]})
+    unlike = [measure_unlike(window, contract) for window in (*splits[1][:100], *far)]
+    assert np.mean(np.array(unlike[:100]) > 0.5) < 0.05 and min(unlike[100:]) > 0.99
+    rows = np.concatenate([preprocess(window, contract) for window in far])
+    answers = EdgeModel(model_file).predict(rows)
+    assert (answers.argmax(1) == model.predict(rows, verbose=0).argmax(1)).mean() >= 0.95
 
 
 def test_a_row_is_served_with_any_column_names(table_transform, tmp_path, capsys):

@@ -6,8 +6,8 @@ import {Refused} from "../refusal";
 
 export type Contract = ImageContract | RowContract | TokensContract;
 export type Content = Blob | string | Record<string, string | string[]>;
-/** A tensor without the batch, what of the input is unlike the training data, and the photo as it was scaled. */
-export interface Prepared { tensor: Uint8Array | Float32Array | Int32Array; odd: string[]; photo?: Plane }
+/** A tensor without the batch, what of the input is unlike the training data, how much so a row is, and the photo as it was scaled. */
+export interface Prepared { tensor: Uint8Array | Float32Array | Int32Array; odd: string[]; unlike?: number; photo?: Plane }
 
 const MOST_UNKNOWN = 0.5; // of the words of a text that an answer can be expected for
 
@@ -26,8 +26,8 @@ export async function preprocess(content: Content, contract: Contract): Promise<
     return {tensor, odd: [], photo};
   }
   if (contract.kind === "row") {
-    const [tensor, odd] = preprocessRow(content as Record<string, string>, contract);
-    return {tensor, odd};
+    const [tensor, odd, unlike] = preprocessRow(content as Record<string, string>, contract);
+    return {tensor, odd, unlike};
   }
   const [tensor, unknown] = preprocessTokens(content as string, contract);
   return {tensor, odd: unknown > MOST_UNKNOWN ? [`${Math.round(unknown * 100)} %`] : []};

@@ -38,9 +38,14 @@ export function listColumns(contract: RowContract): string[] {
 
 const listCells = ({numbers}: RowContract): string[] => numbers.flatMap(({column}) => column.until ? [column.name, column.until] : [column.name]);
 
-/** Returns float32 [readings, channels], and the columns whose value is outside of what was trained on. */
-export function preprocessRow(content: Record<string, string | string[]>, contract: RowContract): [Float32Array, string[]] {
+/**
+ * Returns float32 [readings, channels], the columns that are unlike all of training, and how unlike the row or window is.
+ *
+ * A number is more than a deviation beyond its range in training; no training example had a category.
+ */
+export function preprocessRow(content: Record<string, string | string[]>, contract: RowContract): [Float32Array, string[], number] {
   const {readings, channels, clip} = contract, tensor = new Float32Array(readings * channels), odd = new Set<string>();
+  let farthest = 0; // deviations beyond a range
   const cells: Cells = {}, numbers = listCells(contract);
   for (const name of listColumns(contract)) {
     const given = content[name];
@@ -56,7 +61,9 @@ export function preprocessRow(content: Record<string, string | string[]>, contra
       const given = Math.fround(readNumber(column, (from) => cells[from]![reading]!, contract.missing));
       const value = Math.min(Math.fround(high), Math.max(Math.fround(low), given)); // NaN where there is none
       const missing = Number.isNaN(value), score = Math.fround(Math.fround(value - Math.fround(mean)) / Math.fround(deviation));
-      if (!missing && value !== given) odd.add(name);
+      const beyond = missing ? 0 : Math.abs(given - value) / Math.fround(deviation);
+      if (beyond > 1) odd.add(name);
+      farthest = Math.max(farthest, beyond);
       tensor[base + at] = missing ? 0 : Math.min(clip, Math.max(-clip, score));
       tensor[base + count + at] = missing ? 1 : 0;
       if (boundaries) {
@@ -66,13 +73,17 @@ export function preprocessRow(content: Record<string, string | string[]>, contra
     });
     let place = base + count * (contract.numbers[0]?.boundaries ? 3 : 2);
     for (const {name, vocabulary} of contract.categories) {
-      const at = vocabulary.indexOf(strip(cells[name]!.at(-1)!));
-      if (at < 0) odd.add(name);
+      const text = strip(cells[name]!.at(-1)!), at = vocabulary.indexOf(text);
+      // All values of training are in a vocabulary that is not full, but for the empty one.
+      if (text && at < 0 && vocabulary.length < contract.vocabulary_size) {
+        odd.add(name);
+        farthest = Infinity;
+      }
       tensor[place + 1 + at] = 1;
       place += contract.vocabulary_size + 1;
     }
   }
-  return [tensor, [...odd]];
+  return [tensor, [...odd], 1 - 1 / (1 + farthest)];
 }
 
 /** Removes blanks at both ends as Python does: a byte order mark is none, as it is to `trim`. */

@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 import pytest
 
-from edgeline.edge.contracts.row import find_beyond, list_columns, preprocess
+from edgeline.edge.contracts.row import find_beyond, list_columns, measure_unlike, preprocess
 from edgeline.errors import EdgelineError
 from edgeline.records.columns import MISSING, CellError
 
@@ -109,6 +109,37 @@ def test_numbers_beyond_those_of_training_are_clipped_and_named() -> None:
     contract = {**CONTRACT, "numbers": numbers}
     beyond = [find_beyond({**ROW, "price": cell}, contract) for cell in ("4", "5", "10,5", "")]
     assert beyond == [["price"], [], ["price"], []]
+
+
+@pytest.mark.parametrize(
+    ("cells", "unlike"),
+    [
+        ({"price": "10"}, 0.0),
+        ({"price": "12"}, 0.5),  # one deviation above
+        ({"price": "2,9"}, 0.5122),
+        ({"price": "500"}, 0.9959),  # 245 deviations
+        ({"price": "", "since": None}, 0.0),
+        ({"zip": "99999"}, 1.0),
+        ({"zip": ""}, 0.0),  # no vocabulary has the empty one
+    ],
+)
+def test_a_row_far_beyond_the_ranges_of_training_or_with_a_new_category_is_unlike(cells, unlike) -> None:
+    price, *others = CONTRACT["numbers"]
+    numbers = [{**price, "low": 5.0, "high": 10.0, "deviation": 2.0}, *others]
+    contract = {**CONTRACT, "numbers": numbers, "vocabulary_size": 3}
+    row = {**ROW, "price": "7", **cells}
+    assert measure_unlike(row, contract) == pytest.approx(unlike, abs=1e-4)
+    # A full vocabulary lacks categories that training had.
+    if "zip" in cells:
+        assert measure_unlike(row, {**contract, "vocabulary_size": 2}) == 0.0
+
+
+def test_a_window_is_as_unlike_as_its_farthest_reading() -> None:
+    number_ = {**number("load", form="number"), "low": 0.0, "high": 10.0}
+    contract = {**CONTRACT, "readings": 3, "numbers": [number_], "categories": []}
+    windows = (["1", "2", "3"], ["1", "13", ""], ["-9", "13", "3"])
+    unlike = [measure_unlike({"load": window}, contract) for window in windows]
+    assert unlike == pytest.approx([0.0, 0.75, 0.9])
 
 
 @pytest.mark.parametrize(
