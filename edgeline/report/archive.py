@@ -18,13 +18,7 @@ from edgeline.report.facts import Facts, Written
 from edgeline.report.next_steps import find_production, list_unlike
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
-from edgeline.store.locations import (
-    Location,
-    get_filesystem,
-    list_folders,
-    measure_size,
-    read_bytes,
-)
+from edgeline.store.locations import Location, get_filesystem, list_folders, measure_size, read_bytes
 from edgeline.store.objects import write_bytes
 from edgeline.store.store_errors import ignore_absent
 

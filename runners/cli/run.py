@@ -10,12 +10,7 @@ from edgeline.cli.options import EXIT_CODES, as_json, gather, overrides, workspa
 from edgeline.cli.stdout import note, say
 from edgeline.errors import UsageError
 from edgeline.workspace.workloads import WORKLOAD
-from runners.cli.importing import (
-    IMPORT,
-    ImportOptions,
-    import_source,
-    make_source_argument,
-)
+from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument
 from runners.cli.options import RUN
 from runners.cli.sources import check_options, locate_imported
 from runners.shared.run_options import NamedSettings, RunOptions, StepOptions
