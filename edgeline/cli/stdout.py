@@ -145,12 +145,13 @@ def _print(stream: TextIO, text: str, style: str = "", part: slice = slice(None)
     stream.write(line + "\n")
 
 
-def print_json(document: Any) -> None:
-    """Prints a machine-readable result."""
+def print_json(document: Any) -> int:
+    """Prints a machine-readable result; returns 0, the exit code of a command that ends with it."""
     import json
 
     json.dump(document, sys.stdout, indent=1)
     say()
+    return 0
 
 
 class _Warnings(logging.Handler):

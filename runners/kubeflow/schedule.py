@@ -88,8 +88,7 @@ def show_all(target: Target, as_json: bool) -> int:
     names = {item.experiment_id: target.cluster.get_experiment_name(item.experiment_id) for item in ours}
     records = [_describe(item, names[item.experiment_id]) for item in ours]
     if as_json:
-        print_json(records)
-        return 0
+        return print_json(records)
     if not ours:
         say(f"Edgeline has created no recurring run on {target.cluster.host}.")
     for record in records:
