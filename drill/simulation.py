@@ -328,7 +328,7 @@ class Simulation:
             _WITHOUT: next(filter(None, trained), before.get(_WITHOUT, "")),
         }
 
-        scored = {name for item in year.weeks for name in item.scores}
+        scored = set().union(*(item.scores for item in year.weeks))
         tests = {
             name: [week.number] if name in scored else list(range(1, week.number + 1))
             for name in self._names.values()
@@ -374,7 +374,7 @@ def find_effect(fault: Drawn, rates: Mapping[str, float], year: Year, number: in
     original = copied = year.weeks[number - 1 - fault.fault.before]
     while again := [name for name in original.faults if name in COPIES]:
         original = year.weeks[original.number - 1 - FAULTS[again[-1]].before]
-    excluded = {span for week in year.weeks for span in week.excluded}
+    excluded = set().union(*(week.excluded for week in year.weeks))
     between = sum(year.span(n) not in excluded for n in range(original.number + 1, number))
     # Photos that are taken again, or whose originals are not in the window, are not copies.
     is_new = FILMED_AGAIN & rates.keys() or between >= year.history

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,9 +43,9 @@ def _list_texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        yield from (text for item in value.values() for text in _list_texts(item))
+        yield from _list_texts([*value.values()])
     elif isinstance(value, list | tuple):
-        yield from (text for item in value for text in _list_texts(item))
+        yield from chain.from_iterable(map(_list_texts, value))
 
 
 def require_form(pattern: str, problem: str) -> AfterValidator:

@@ -61,7 +61,7 @@ def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | Non
         words, rest = [name], match["words"].removeprefix(name) + match["rest"]
         if isinstance(command, click.Group) and action in command.commands:
             command, words, rest = command.commands[action], [name, action], match["rest"]
-        accepted = {option for parameter in command.params for option in parameter.opts}
+        accepted = set().union(*(parameter.opts for parameter in command.params))
         usable = (*_PLACES, *(_CLUSTER if name == _ON_CLUSTER else ()))
         model = [] if names_model else _model.get()
         added = [

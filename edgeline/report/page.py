@@ -29,34 +29,6 @@ from edgeline.report.verdict import (
     list_other_warnings,
 )
 
-# The sections in the order of the page, each with its title and the test whether it has content;
-# `templates/sections.html` has a macro for each.
-SECTIONS: Mapping[str, tuple[str, Callable[["View"], object]]] = {
-    "gates": ("Gates", lambda view: view.facts.gates),
-    "changes": ("What changed", lambda view: view.before),
-    "data": ("Data", lambda view: view.data.spans),
-    "features": ("Drift", lambda view: view.data.features or view.data.anomalies),
-    "photo_drift": ("Photos unlike earlier ones", lambda view: view.facts.photo_drift),
-    "schema": ("Schema", lambda view: view.data.schema),
-    "quarantine": ("Quarantine", lambda view: any(span.quarantined for span in view.data.spans)),
-    "search": ("Hyperparameter search", lambda view: view.facts.search),
-    "training": ("Training", lambda view: view.facts.training and view.facts.training.epochs),
-    "metrics": ("Metrics", lambda view: view.facts.evaluation),
-    "served": ("In the field", lambda view: view.served),
-    "twins": ("Near twins", lambda view: view.facts.twins),
-    "importance": ("Columns that matter", lambda view: view.evaluation.importance),
-    "confusion": ("Confusion matrix", lambda view: view.evaluation.confusion),
-    "mistakes": ("Worst mistakes", lambda view: view.facts.mistakes is not None),
-    "label_issues": (
-        "Suspect labels",
-        lambda view: (it := view.facts.label_issues) and (it.total or it.unjudged),
-    ),
-    "reliability": ("Calibration", lambda view: view.facts.reliability),
-    "edge": ("Edge files", lambda view: view.facts.edge),
-    "steps": ("Step times", lambda view: view.run.steps),
-    "lineage": ("Lineage", lambda view: view.run.inputs or view.run.libraries or view.run.artifacts),
-}
-
 _TEMPLATES = Path(__file__).parent / "templates"
 # A page has to stay small, and a table may have a thousand classes.
 _MOST_CONFUSED = 50
@@ -245,7 +217,7 @@ class View:
     def rejected(self) -> list[tuple[str, list[int]]]:
         """Returns each reason of quarantine with its examples by span, the newest first."""
         spans = self.data.spans[::-1]
-        reasons = sorted({reason for span in spans for reason in span.rejected})
+        reasons = sorted(set().union(*(span.rejected for span in spans)))
         return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]
 
     @property
@@ -265,3 +237,32 @@ class View:
         lows = [(item.accuracy or 0.0) if item.groups == 1 else item.low for item in slices]
         ends = [*lows, *(item.before for item in slices if item.before is not None)]
         return min(0.9, math.floor(min(ends, default=0.0) * 10) / 10)
+
+
+# The sections in the order of the page, each with its title and the test whether it has content;
+# `templates/sections.html` has a macro for each.
+SECTIONS: Mapping[str, tuple[str, Callable[["View"], object]]] = {
+    "gates": ("Gates", lambda view: view.facts.gates),
+    "changes": ("What changed", lambda view: view.before),
+    "data": ("Data", lambda view: view.data.spans),
+    "features": ("Drift", lambda view: view.data.features or view.data.anomalies),
+    "photo_drift": ("Photos unlike earlier ones", lambda view: view.facts.photo_drift),
+    "schema": ("Schema", lambda view: view.data.schema),
+    "quarantine": ("Quarantine", lambda view: any(span.quarantined for span in view.data.spans)),
+    "search": ("Hyperparameter search", lambda view: view.facts.search),
+    "training": ("Training", lambda view: view.facts.training and view.facts.training.epochs),
+    "metrics": ("Metrics", lambda view: view.facts.evaluation),
+    "served": ("In the field", lambda view: view.served),
+    "twins": ("Near twins", lambda view: view.facts.twins),
+    "importance": ("Columns that matter", lambda view: view.evaluation.importance),
+    "confusion": ("Confusion matrix", lambda view: view.evaluation.confusion),
+    "mistakes": ("Worst mistakes", lambda view: view.facts.mistakes is not None),
+    "label_issues": (
+        "Suspect labels",
+        lambda view: (it := view.facts.label_issues) and (it.total or it.unjudged),
+    ),
+    "reliability": ("Calibration", lambda view: view.facts.reliability),
+    "edge": ("Edge files", lambda view: view.facts.edge),
+    "steps": ("Step times", lambda view: view.run.steps),
+    "lineage": ("Lineage", lambda view: view.run.inputs or view.run.libraries or view.run.artifacts),
+}

@@ -67,7 +67,7 @@ class ImportOptions:
     category: tuple[str, ...] = _option("COLUMN", "a column of codes or names", ())
     number: tuple[str, ...] = _option("COLUMN", "a column of numbers, or of dates to learn from", ())
     leave_out: tuple[str, ...] = _option("COLUMN", "a column to hide from the model", ())
-    # What is not as in earlier spans.
+    # Columns that are not as in earlier spans.
     add: tuple[str, ...] = _option(
         "COLUMN", "a column that earlier spans do not have, for the model from now on", ()
     )

@@ -10,6 +10,7 @@ import shlex
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -89,7 +90,8 @@ def skip_used_ids(store: Path, artifacts: Path) -> None:
     A store that is new, or was copied back from a backup, would give the ids of earlier runs again, whose
     outputs are in these folders, and stay there. Raises EdgelineError if the store cannot be written.
     """
-    used = max(_list_used_ids(artifacts), default=0)
+    folders = chain(artifacts.glob("*/[!.]*/*"), artifacts.glob("*/.system/executor_execution/*"))
+    used = max((int(path.name) for path in folders if path.name.isdecimal()), default=0)
     if not used:
         return
     if not store.exists() or not store.stat().st_size:
@@ -104,11 +106,6 @@ def skip_used_ids(store: Path, artifacts: Path) -> None:
         if used > (last or 0):
             rows.execute("DELETE FROM sqlite_sequence WHERE name = 'Execution'")
             rows.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('Execution', ?)", (used,))
-
-
-def _list_used_ids(artifacts: Path) -> Iterator[int]:
-    for pattern in ("*/[!.]*/*", "*/.system/executor_execution/*"):
-        yield from (int(path.name) for path in artifacts.glob(pattern) if path.name.isdecimal())
 
 
 def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry_run: bool = False) -> int:

@@ -76,7 +76,10 @@ def _configure_logs(root: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # TFX logs its arguments there: hundreds of lines of protobuf before the first line of the step.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
-    logging.getLogger("edgeline.kubeflow").info("This pod has %s.", _describe_devices(root))
+    # Before TensorFlow logs which of them it can use.
+    cores = len(os.sched_getaffinity(0))
+    gpus = ", ".join(sorted(path.name for path in root.glob("dev/nvidia[0-9]*"))) or "no NVIDIA GPU"
+    logging.getLogger("edgeline.kubeflow").info("This pod has %d CPU cores and %s.", cores, gpus)
 
 
 def _conclude_failure(error: Exception, options: Namespace, run: str) -> tuple[Outcome, Problem]:
@@ -109,12 +112,6 @@ def _report_end(options: Namespace, run: str, outcome: Outcome, problem: Problem
         remove_shards(f"{options.shards}/{run}")
     if options.registry:
         mirror_records(options.registry, options.records)
-
-
-def _describe_devices(root: Path) -> str:
-    """Describes the CPU cores and GPUs of the pod, before TensorFlow logs which of them it can use."""
-    gpus = [path.name for path in sorted(root.glob("dev/nvidia[0-9]*"))]
-    return f"{len(os.sched_getaffinity(0))} CPU cores and {', '.join(gpus) or 'no NVIDIA GPU'}"
 
 
 def _conclude_success(step: str, executor_input: Json, seconds: float) -> Outcome:
