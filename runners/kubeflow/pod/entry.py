@@ -58,7 +58,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     run = ""
     problem = None
     try:
-        run = handover.read_run_id(executor_input, options.step, json.loads(options.own))
+        run = handover.read_run_id(executor_input, options.step, options.own)
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
@@ -131,30 +131,30 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     parser.add_argument("--unshown", default="{}")
-    parser.add_argument("--own", default="{}")
-    for name in ("settings", "alerts", "registry", "shards", "meeting"):
+    parser.add_argument("--own", type=json.loads, default={})
+    parser.add_argument("--settings", type=json.loads)
+    for name in ("alerts", "registry", "shards", "meeting"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--pods", type=int)
-    parser.add_argument("--pod", type=int)
+    for name in ("pods", "pod"):
+        parser.add_argument(f"--{name}", type=int)
     return parser.parse_known_args(arguments)
 
 
 def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
     started, clock = datetime.now(timezone.utc), time.monotonic()
     foreign = handover.take_foreign_outputs(executor_input)
+    step = find_helped_step(options.step)
     fillings = {RUN_ID: run}
     if CODE_OF_IMAGE in options.unshown:
-        files = digest_step_files(options.module, options.source, json.loads(options.own))
-        fillings[CODE_OF_IMAGE] = digest(files)
-        fillings[LOCK_OF_IMAGE] = inputs.digest_lock()
+        files = digest_step_files(options.module, options.source, options.own)
+        fillings |= {CODE_OF_IMAGE: digest(files), LOCK_OF_IMAGE: inputs.digest_lock()}
     arguments = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:
-        parameters.check_parameters(json.loads(options.settings), arguments)
-    values = parameters.put_together(find_helped_step(options.step), arguments, options.unshown, fillings)
+        parameters.check_parameters(options.settings, arguments)
+    values = parameters.put_together(step, arguments, options.unshown, fillings)
     executor_input["inputs"]["parameterValues"] = values
-    with share_with_executors(
-        find_helped_step(options.step), run, flags, executor_input, locations
-    ) as places:
+
+    with share_with_executors(step, run, flags, executor_input, locations) as places:
         handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), places)
 
         # TFX is imported only now, so that a wrong input is reported at once.
@@ -163,7 +163,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
 
         speed_up_beam()
         store = f"{options.shards}/{run}" if options.shards else None
-        moved_shards = move_shards(find_helped_step(options.step), executor_input, store)
+        moved_shards = move_shards(step, executor_input, store)
         with _join_pods(options, run, executor_input), moved_shards:
             passed = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
             kubeflow_v2_run_executor.main((Namespace(**passed), flags))
