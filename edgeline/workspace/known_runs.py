@@ -124,20 +124,20 @@ def find_known_run(place: Place, run_id: str) -> KnownRun:
     """Returns a run by id, its beginning, `latest` or `production`. Raises UsageError for none or several."""
     if place.store is None:
         return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
-    root, model = _find_records(place.store, place.workload)
+    model, _, known = find_known_runs(place)
     wanted = find_run_in_production(place.store, model) if run_id == PRODUCTION else run_id
-    records = archive.read_all(root)
-    wanted = complete_id(wanted, [facts.run.id for _, facts in records])
-    chosen = [item for item in records if wanted in (LATEST, item[1].run.id)]
-    if not chosen:
-        names = [*(facts.run.id for _, facts in records), LATEST, PRODUCTION]
+    by_id = {item.facts.run.id: item for item in known}
+    wanted = complete_id(wanted, by_id)
+    if known and wanted == LATEST:
+        return known[-1]
+    if wanted not in by_id:
         list_them = f"edgeline report --index --workload {model} --store {shlex.quote(place.store)}"
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
-            f"The store has the records of {format_count(len(records), 'run')} of {model}.",
-            suggest(run_id, names, 0.8) or f"List them: `{list_them}`.",
+            f"The store has the records of {format_count(len(known), 'run')} of {model}.",
+            suggest(run_id, (*by_id, LATEST, PRODUCTION), 0.8) or f"List them: `{list_them}`.",
         )
-    return KnownRun(chosen[-1][1], chosen[-1][0], _locate_pages(place, model))
+    return by_id[wanted]
 
 
 def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
@@ -151,9 +151,20 @@ def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
         of_model = (item for item in read_all(place.workspace) if item[1].workload == model)
         runs = [_read_folder(place, *item) for item in of_model]
         return model, place.workspace.absolute() / "runs", runs
-    root, model = _find_records(place.store, place.workload)
-    pages = _locate_pages(place, model)
-    return model, pages, [KnownRun(facts, folder, pages) for folder, facts in archive.read_all(root)]
+
+    # A cluster keeps the records of its runs in the store.
+    root = locate(place.store) / "runs"
+    names = list_folders(root)
+    chosen = place.workload or choose_model(names, place.store)
+    if chosen is None or chosen not in names:
+        what = f"run of {chosen}" if chosen else "run"
+        raise UsageError(
+            f"There is no record of a {what} in {root}.",
+            "Each run on a cluster writes one there when it ends.",
+            "Pass the place that the cluster pushes to (kubeflow.push) as --store.",
+        )
+    pages = place.workspace.absolute() / "reports" / chosen
+    return chosen, pages, [KnownRun(facts, at, pages) for at, facts in archive.read_all(root / chosen)]
 
 
 def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
@@ -183,22 +194,3 @@ def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
     else:
         archive.write(folder.path, facts, page, with_run=False)
     return folder.path / archive.PAGE, facts
-
-
-def _find_records(store: str, named: str | None) -> tuple[Location, str]:
-    """Returns the place where a cluster keeps the records of the model's runs, and the model's name."""
-    root = locate(store) / "runs"
-    names = list_folders(root)
-    model = named or choose_model(names, store)
-    if model is None or model not in names:
-        what = f"run of {model}" if model else "run"
-        raise UsageError(
-            f"There is no record of a {what} in {root}.",
-            "Each run on a cluster writes one there when it ends.",
-            "Pass the place that the cluster pushes to (kubeflow.push) as --store.",
-        )
-    return root / model, model
-
-
-def _locate_pages(place: Place, model: str) -> Path:
-    return place.workspace.absolute() / "reports" / model
