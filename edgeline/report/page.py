@@ -15,19 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeline.labels import format_count
-from edgeline.report import charts, drawing, words
+from edgeline.report import charts, drawing, verdict, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
 from edgeline.report.facts import Data, Evaluation, Facts, list_served
 from edgeline.report.next_steps import list_next_steps
-from edgeline.report.verdict import (
-    BADGES,
-    describe_outcome,
-    find_problem,
-    list_notes,
-    list_other_reasons,
-    list_other_warnings,
-)
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # A page has to stay small, and a table may have a thousand classes.
@@ -112,12 +104,12 @@ class View:
         self.facts, self.before, self._pictures = facts, before, pictures
         self.run, self.data = facts.run, facts.data or Data()
         self.evaluation = facts.evaluation or Evaluation()
-        self.badge, self.tone = BADGES[facts.run.outcome]
-        self.sentence = describe_outcome(facts)
-        self.problem = find_problem(facts)
-        self.reasons, self.warnings = list_other_reasons(facts), list_other_warnings(facts)
+        self.badge, self.tone = verdict.BADGES[facts.run.outcome]
+        self.sentence = verdict.describe_outcome(facts)
+        self.problem = verdict.find_problem(facts)
+        self.reasons, self.warnings = verdict.list_other_reasons(facts), verdict.list_other_warnings(facts)
         self.next_steps = list_next_steps(facts)
-        self.notes = list_notes(facts, before)
+        self.notes = verdict.list_notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
         self.served = list(list_served(facts.served, facts.pushed))
 
