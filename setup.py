@@ -17,13 +17,14 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["edgeline", "edgeline.*"]),
-    # Types of the package, the reasons of readers, the templates and the style of the report's pages, and the
-    # page for phones.
+    # Types of the package, the reasons of readers, the templates and the style of the report's pages, the
+    # meanings of a bucket's errors, and the page for phones.
     package_data={
         "edgeline": ["py.typed", "*.pyi"],
         "edgeline.edge": ["runtimes.txt"],
         "edgeline.release": ["refusals.json"],
         "edgeline.report": ["templates/*"],
+        "edgeline.store": ["*.yaml"],
         "edgeline.phone": ["page/*", "page/wasm/*"],
     },
     # Naming the root makes an editable install one line in a .pth file, not an import hook of its own.

@@ -6,6 +6,7 @@ matrices. TFX loads this module again for each evaluation: a class of a step wou
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import apache_beam as beam
@@ -61,7 +62,7 @@ class _WriteAnswers(beam.PTransform):
 
 def _make_row(extracts: Mapping[str, Any], id: str, group: str) -> dict[str, Any]:
     """Returns one row of the file, with the candidate's labels: a model in production may know fewer."""
-    slices = [pair for key in extracts[tfma.SLICE_KEY_TYPES_KEY] for pair in key]
+    slices = list(chain.from_iterable(extracts[tfma.SLICE_KEY_TYPES_KEY]))
     features = extracts[tfma.FEATURES_KEY]
     name = format_value(np.ravel(features[id])[0])
     groups = [format_value(value) for value in np.ravel(features.get(group, ())) if value]

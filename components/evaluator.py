@@ -25,9 +25,11 @@ class EvaluatorExecutor(Executor):
         own_flags = make_beam_flags(evaluation, workload)
         self._beam_pipeline_args: list[str] = [*self._beam_pipeline_args, *own_flags]
 
-        # TFX's executor takes no artifact without a model.
+        # TFX's executor takes no artifact without a model, and none that cannot answer these examples.
         inputs = dict(input_dict)
-        if not _is_comparable(artifact_utils.get_single_instance(inputs["baseline_model"])):
+        baseline = artifact_utils.get_single_instance(inputs["baseline_model"])
+        has_model = baseline.get_int_custom_property("has_model") == 1
+        if not has_model or baseline.get_string_custom_property("mismatch"):
             del inputs["baseline_model"]
         super().Do(inputs, output_dict, {**exec_properties, "custom_extractors": EXTRACTORS})
 
@@ -55,9 +57,3 @@ class Evaluator(BaseBeamComponent):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(EvaluatorSpec(**arguments, evaluation=Channel(type=kinds.ModelEvaluation)))
-
-
-def _is_comparable(baseline: Any) -> bool:
-    """Returns whether there is a model in production, and it can answer these examples."""
-    has_model: bool = baseline.get_int_custom_property("has_model") == 1
-    return has_model and not baseline.get_string_custom_property("mismatch")

@@ -33,7 +33,7 @@ def write_photo_drift(
     Writes nothing unless enough spans have photos to compare. `examples` is the artifact with the examples.
     """
     split_of = {name: split for split, rows in splits for name in rows.ids}
-    ids = np.array([name for _, rows in splits for name in rows.ids])
+    ids = np.concatenate([rows.ids for _, rows in splits])
     features = np.concatenate([rows.features for _, rows in splits])
     groups = np.concatenate([rows.groups for _, rows in splits])
     spans = np.array([name.partition("/")[0] for name in ids])

@@ -12,15 +12,7 @@ from msgspec.structs import asdict
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact
-from tfx.types.standard_artifacts import (
-    Examples,
-    Model,
-    ModelBlessing,
-    ModelEvaluation,
-    ModelRun,
-    PushedModel,
-    TunerResults,
-)
+from tfx.types import standard_artifacts as kinds
 from tfx.utils import path_utils
 
 from components.artifacts import AcceptedData, EdgeModels, Quarantine, Verdict
@@ -55,16 +47,16 @@ log = logging.getLogger("edgeline.push")
 
 @component
 def Pusher(
-    examples: InputArtifact[Examples],
-    model: InputArtifact[Model],
-    evaluation: InputArtifact[ModelEvaluation],
-    blessing: InputArtifact[ModelBlessing],
+    examples: InputArtifact[kinds.Examples],
+    model: InputArtifact[kinds.Model],
+    evaluation: InputArtifact[kinds.ModelEvaluation],
+    blessing: InputArtifact[kinds.ModelBlessing],
     edge_models: InputArtifact[EdgeModels],
     edge_verdict: InputArtifact[Verdict],
-    model_run: InputArtifact[ModelRun],
+    model_run: InputArtifact[kinds.ModelRun],
     quarantine: InputArtifact[Quarantine],
     accepted_data: InputArtifact[AcceptedData],
-    pushed_model: OutputArtifact[PushedModel],
+    pushed_model: OutputArtifact[kinds.PushedModel],
     labels: Parameter[str],
     push: Parameter[str],
     model_name: Parameter[str],
@@ -73,7 +65,7 @@ def Pusher(
     lock: Parameter[str],
     source: Parameter[str],
     run: Parameter[str],
-    search: InputArtifact[TunerResults] = None,
+    search: InputArtifact[kinds.TunerResults] = None,
 ) -> None:
     """Pushes a release when both gates passed and the model is new.
 

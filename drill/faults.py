@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
 from data.shelf.faults import FAULTS as RENDERED
 from edgeline.errors import UsageError, find_nearest
+from edgeline.records.json_file import convert
+from edgeline.settings_layers import read_yaml
 
 # The things that a fault may do to its week.
 Effect = Literal["recovers", "refused", "may"]
@@ -27,67 +31,18 @@ EFFECTS: Mapping[Effect, str] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of fault."""
+    """A kind of fault; faults.yaml has them all, and says what the fields mean."""
 
-    weight: int  # how often it is drawn, beside the others
+    weight: int
     effect: Effect
     summary: str
-    # A regular expression of words that name the cause, for the sentences of a run that did not push.
     cause: str
-    rate: float | None = None  # share of the examples that it affects; None for a fault of the whole week
-    before: int = 0  # number of weeks that must lie before it
+    rate: float | None = None  # 0..1
+    before: int = 0
+    settings: tuple[str, ...] = ()  # `a.b=c` each
 
 
-_FULL = "disk is full|no file can grow|cannot be written"
-# "How ML Breaks" (Papasian and Underwood, OpML 2020) finds that most outages of a large pipeline at Google in
-# ten years were no faults of learning: two thirds of the weight is on processes, disks, clocks and copies.
-FAULTS: Mapping[str, Fault] = {
-    "kill-worker": Fault(8, "recovers", "kill -9 of the worker at a random instant", "killed|SIGKILL"),
-    "kill-parent": Fault(8, "recovers", "kill -9 of `edgeline run` at a random instant", "killed"),
-    "disk-full-ingest": Fault(4, "recovers", "no file can grow while ExampleGen runs", _FULL),
-    "disk-full-training": Fault(4, "recovers", "no file can grow while the Trainer runs", _FULL),
-    "disk-full-push": Fault(4, "recovers", "no file can grow while the Pusher runs", _FULL),
-    "registry-down": Fault(6, "recovers", "MLflow's server refuses connections", "MLflow"),
-    "expired-login": Fault(4, "recovers", "MLflow's server refuses the login", "MLflow"),
-    "webhook-hangs": Fault(6, "recovers", "the webhook of alerts never answers", "webhook"),
-    "clock-back": Fault(4, "recovers", "the clock is 16 days behind", "clock"),
-    "missed": Fault(6, "recovers", "nothing ran on that Monday", "span"),
-    "rollback": Fault(4, "recovers", "a rollback by hand after the run", "rolled back|rollback"),
-    "half-copied": Fault(6, "refused", "half of the photos were not copied yet", "missing|truncated"),
-    "empty": Fault(4, "refused", "labels.csv has a header and no row", "no row|no photo"),
-    "twice": Fault(5, "refused", "the week before came again as this week", "duplicate", before=1),
-    "wrong-week": Fault(5, "refused", "the week three weeks before came as this week", "duplicate", before=3),
-    "corrupt": Fault(4, "refused", "photos are damaged", "corrupt|not-a-photo", 0.3),
-    "truncated": Fault(2, "refused", "photos are cut off", "truncated", 0.3),
-    "unknown-label": Fault(4, "refused", "labels are not in the schema", "unknown-label", 0.2),
-    "unlabelled": Fault(2, "refused", "photos have no label", "unlabelled|no-label|missing-label", 0.3),
-    "label-shift": Fault(3, "refused", "goods are suddenly damaged everywhere", "label of", 0.5),
-    "null-lane": Fault(2, "may", "photos have no lane", "lane", 0.3),
-    # The schema of the shelf names its lanes, and a person adds one.
-    "new-lane": Fault(2, "may", "sessions in lanes that the schema does not know", "lane", 0.2),
-    "dark-lens": Fault(3, "may", "a dirty lens takes a third of the light", "brightness|contrast", 0.3),
-    "new-camera": Fault(3, "recovers", "a new phone's camera, a little brighter", "brightness", 0.3),
-    "flipped-labels": Fault(
-        5, "may", "labels of the train split alone are shuffled", "labels|accuracy|recall", 1.0
-    ),
-    "blind-class": Fault(
-        4, "may", "a setting makes the training ignore `damaged`", "damaged|accuracy|recall"
-    ),
-    "useless": Fault(3, "may", "a setting makes the model answer `damaged` alone", "ok|accuracy|recall"),
-    "dead-session": Fault(
-        3,
-        "may",
-        "sessions of another camera, whose labels are shuffled in train: five of a hundred in the window",
-        "labels|accuracy|recall|session",
-        0.4,
-    ),
-    "canary": Fault(
-        4, "recovers", "the push begins as a canary on half of the phones", "canary|answers", before=1
-    ),
-    "bad-canary": Fault(
-        4, "recovers", "the push begins as a canary, which serves badly on phones", "canary|answers", before=1
-    ),
-}
+FAULTS = convert(yaml.safe_load(Path(__file__).with_name("faults.yaml").read_bytes()), dict[str, Fault])
 # The week as many weeks before as must lie before it comes again, with its own faults.
 COPIES = frozenset(("twice", "wrong-week"))
 FILMED_AGAIN = frozenset(("new-camera", "dead-session"))
@@ -156,10 +111,6 @@ def read_plan(path: Path, weeks: int) -> Plan:
     Raises:
         UsageError: The file cannot be read, or names a wrong week or fault; the error has all mistakes.
     """
-    import yaml
-
-    from edgeline.settings_layers import read_yaml
-
     try:
         content = read_yaml(path)
     except (OSError, yaml.YAMLError) as error:

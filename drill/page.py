@@ -1,6 +1,7 @@
 """The page of a drill: accuracy of the arms, faults, decisions with their sentences, and the harm done."""
 
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def write_page(folder: Path, year: Year) -> Path:
     first = find_first_broken(year)
     harm = {arm: _count_bad_weeks(year, arm) for arm in ARMS}
     good = [week for week in year.weeks if week.is_good]
-    broken = {item.promise for week in year.weeks for item in week.broken}
+    broken = {item.promise for item in chain.from_iterable(week.broken for week in year.weeks)}
 
     figures = [
         Figure("Weeks", words.count(len(year.weeks)), f"{len(good)} of them with good photos and training"),

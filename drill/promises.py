@@ -6,7 +6,7 @@ the year's record has, so a recorded year can be judged again.
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import takewhile
+from itertools import chain, takewhile
 from math import comb
 from statistics import median
 
@@ -61,7 +61,7 @@ def every_canary_ends_as_it_served(year: Year) -> str:
 def no_bad_week_was_trained_on(year: Year) -> str:
     """No release was made from a week that had to be refused."""
     week, bad = year.weeks[-1], {year.span(w.number) for w in year.weeks if "refused" in w.effects}
-    pushed = {span for attempt in week.attempts if attempt.outcome == "pushed" for span in attempt.spans}
+    pushed = set().union(*(item.spans for item in week.attempts if item.outcome == "pushed"))
     reached = sorted(bad & {*week.spans, *pushed})
     return f"A release was made from {', '.join(reached)}." if reached else ""
 
@@ -107,7 +107,7 @@ def every_stop_names_its_cause(year: Year) -> str:
     """An attempt that a fault stopped says why in its words."""
     week = year.weeks[-1]
     others = [*_find_copied(year, week), *_find_unread(year, week)]
-    causes = (*week.causes, *(cause for attempt in others for cause in attempt.causes))
+    causes = (*week.causes, *chain.from_iterable(other.causes for other in others))
     # The later ones run without the fault: what stops them is judged as in other weeks.
     stopped = week.attempts[:1] if week.causes else ()
     for attempt in stopped:
@@ -196,7 +196,7 @@ def nothing_grows(year: Year) -> str:
 
 def _count_whole(year: Year, week: Week) -> int:
     """Counts the runs that trained among those that gc kept at the end of a week."""
-    attempts = [attempt for item in year.weeks[: week.number] for attempt in item.attempts]
+    attempts = list(chain.from_iterable(item.attempts for item in year.weeks[: week.number]))
     return sum(bool(attempt.trained) for attempt in attempts[-KEPT:])
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from datetime import time as day_time
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from data.spans.exclusions import find_excluded_spans
@@ -47,23 +48,14 @@ from runners.shared.run_options import NamedSettings, RunOptions
 
 _OURS, _NEVER, _WITHOUT = ARMS
 WORKLOAD, PROFILE = "shelf", str(Path(__file__).parent / "settings.yaml")
-_HOOK = "EDGELINE_DRILL_HOOK"
+_HOOK = "EDGELINE_DRILL_HOOK"  # names the address of a webhook, in a setting of faults.yaml
 _BACK = timedelta(days=16)
 _END_S = 60.0
 _MOST_ATTEMPTS = 3
 _FEWEST_FOR_SHARES = 100  # photos of a week: with fewer, gates compare the labels of some weeks with none
 _LAST_LINES = 12  # of what a run printed, beside the reasons in its record
-_LOGIN = "LOGIN"  # in a setting, the address of a server that refuses every login
-# The settings of a week's runs, by fault.
-_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "blind-class": ("trainer.class_weights={damaged: 0.001}",),
-    "useless": ("trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}",),
-    "registry-down": ("registry.enabled=true", "registry.uri=http://127.0.0.1:1"),
-    "expired-login": ("registry.enabled=true", f"registry.uri={_LOGIN}"),
-    # Less space than asked for is a reason to send an alert.
-    "webhook-hangs": (f"alerts.webhook=${_HOOK}", "alerts.min_free_gb=1000000"),
-}
-# Those of a run that begins or ends a canary: half of six phones answer some 60 photos a week.
+_LOGIN = "LOGIN"  # in a setting of faults.yaml, the address of a server that refuses every login
+# The settings of a run that begins or ends a canary: half of six phones answer some 60 photos a week.
 _CANARY = (
     "push.canary_percent=50",
     "evaluation.served=[{slice: overall, max_drop: 0.15, min_checked: 20, min_groups: 4}]",
@@ -169,7 +161,7 @@ class Simulation:
     def _run(self, week: Week, faults: Sequence[Drawn], at: datetime) -> Week:
         """Runs the pipeline, and again where a fault stopped it."""
         names = [fault.name for fault in faults]
-        overrides = tuple(word for name in names for word in _SETTINGS.get(name, ()))
+        overrides = tuple(chain.from_iterable(item.fault.settings for item in faults))
         overrides = tuple(word.replace(_LOGIN, self._login) for word in overrides)
         overrides += _CANARY if CANARIES & set(names) or self._find_candidate() else ()
         rng = random.Random(f"instant {self._options.seed} {week.number}")
@@ -336,7 +328,7 @@ class Simulation:
             _WITHOUT: next(filter(None, trained), before.get(_WITHOUT, "")),
         }
 
-        scored = {name for item in year.weeks for name in item.scores}
+        scored = set().union(*(item.scores for item in year.weeks))
         tests = {
             name: [week.number] if name in scored else list(range(1, week.number + 1))
             for name in self._names.values()
@@ -382,7 +374,7 @@ def find_effect(fault: Drawn, rates: Mapping[str, float], year: Year, number: in
     original = copied = year.weeks[number - 1 - fault.fault.before]
     while again := [name for name in original.faults if name in COPIES]:
         original = year.weeks[original.number - 1 - FAULTS[again[-1]].before]
-    excluded = {span for week in year.weeks for span in week.excluded}
+    excluded = set().union(*(week.excluded for week in year.weeks))
     between = sum(year.span(n) not in excluded for n in range(original.number + 1, number))
     # Photos that are taken again, or whose originals are not in the window, are not copies.
     is_new = FILMED_AGAIN & rates.keys() or between >= year.history

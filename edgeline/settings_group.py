@@ -1,10 +1,12 @@
 """The base class of all groups of settings, which contain no secrets: runs record them."""
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from edgeline.secrets import find_secret
 
@@ -41,9 +43,20 @@ def _list_texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        yield from (text for item in value.values() for text in _list_texts(item))
+        yield from _list_texts([*value.values()])
     elif isinstance(value, list | tuple):
-        yield from (text for item in value for text in _list_texts(item))
+        yield from chain.from_iterable(map(_list_texts, value))
+
+
+def require_form(pattern: str, problem: str) -> AfterValidator:
+    """Returns a check that a text matches a regular expression; `problem` follows the value in its error."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} {problem}")
+        return value
+
+    return AfterValidator(check)
 
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

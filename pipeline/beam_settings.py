@@ -6,10 +6,10 @@ from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgeline.secrets import names_secret
-from edgeline.settings_group import Group
+from edgeline.settings_group import Group, require_form
 
 # Without a flag that names a container or a package, TFX packs itself for remote workers, seconds a step.
 _NO_PACKAGE = "--sdk_container_image=none"
@@ -34,13 +34,7 @@ _SPARK = re.compile(r"spark://[^\s/@]+:\d+|k8s://[^\s@]+|yarn|local\[(\d+|\*)\]"
 _ADDRESS = re.compile(r"[^\s/:@]+:\d+")
 
 
-def _check_address(value: str) -> str:
-    if not _ADDRESS.fullmatch(value):
-        raise ValueError(f"{value!r} is not HOST:PORT")
-    return value
-
-
-_Address = Annotated[str, AfterValidator(_check_address)]
+_Address = Annotated[str, require_form(_ADDRESS.pattern, "is not HOST:PORT")]
 
 
 class BeamSettings(Group):

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edgeline.secrets import find_secret, names_secret
-from edgeline.settings_group import Group
+from edgeline.settings_group import Group, require_form
 
 DEFAULT_GPU_TYPE = "nvidia.com/gpu"
-_CLAIM = re.compile(r"pvc://([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)((?:/[^/]+)*)/?")
-_ROOT = re.compile(r"(s3|minio|gs)://[^/\s]+(/\S*)?")
+# A claim and a path in it, without a part `..`.
+_CLAIM = re.compile(r"pvc://(?!.*/\.\.(?:/|$))([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)((?:/[^/]+)*)/?")
 _BUCKET = re.compile(r"s3://[^/\s]+(/\S*)?")
 _SECRET_KEY = re.compile(r"[a-z0-9][a-z0-9.-]*/[A-Za-z0-9._-]+")
 _GPU_TYPE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
@@ -29,43 +29,17 @@ def locate_mount(claim: str) -> str:
     return f"/mnt/{claim}"
 
 
-def _check_root(value: str) -> str:
-    if not _ROOT.fullmatch(value):
-        raise ValueError(
-            f"{value!r} does not start with s3://BUCKET, minio://BUCKET or gs://BUCKET, and the launcher of"
-            " Kubeflow Pipelines cannot copy artifacts to any other place"
-        )
-    return value
-
-
-def _check_claim(value: str) -> str:
-    match = _CLAIM.fullmatch(value)
-    if not match or ".." in match[3].split("/"):
-        raise ValueError(f"{value!r} is not pvc://CLAIM/path")
-    return value
-
-
 def _check_location(value: str) -> str:
     if value.startswith("pvc://"):
-        return _check_claim(value)
+        if not _CLAIM.fullmatch(value):
+            raise ValueError(f"{value!r} is not pvc://CLAIM/path")
+        return value
     if not _BUCKET.fullmatch(value):
         hint = "; for MinIO, set s3:// and the variable AWS_ENDPOINT_URL" if "minio" in value else ""
         raise ValueError(
             f"{value!r} is neither pvc://CLAIM/path nor s3://BUCKET/path, and a step's pod cannot read any"
             f" other place{hint}"
         )
-    return value.rstrip("/")
-
-
-def _check_bucket(value: str) -> str:
-    if not _BUCKET.fullmatch(value):
-        raise ValueError(f"{value!r} is not s3://BUCKET/path")
-    return value.rstrip("/")
-
-
-def _check_host(value: str) -> str:
-    if not re.fullmatch(r"https?://\S+", value):
-        raise ValueError(f"{value!r} is not a URL, http://... or https://...")
     return value.rstrip("/")
 
 
@@ -79,6 +53,20 @@ def _check_image(value: str) -> str:
 
 
 Location = Annotated[str, AfterValidator(_check_location)]
+_Claim = Annotated[str, require_form(_CLAIM.pattern, "is not pvc://CLAIM/path")]
+_Root = Annotated[
+    str,
+    require_form(
+        r"(s3|minio|gs)://[^/\s]+(/\S*)?",
+        "does not start with s3://BUCKET, minio://BUCKET or gs://BUCKET, and the launcher of Kubeflow"
+        " Pipelines cannot copy artifacts to any other place",
+    ),
+]
+_without_slash = AfterValidator(lambda url: url.rstrip("/"))
+_Bucket = Annotated[str, require_form(_BUCKET.pattern, "is not s3://BUCKET/path"), _without_slash]
+_Host = Annotated[
+    str, require_form(r"https?://\S+", "is not a URL, http://... or https://..."), _without_slash
+]
 
 
 class Toleration(Group):
@@ -126,7 +114,7 @@ class KubeflowSettings(Group):
     """When a node pulls the image; null leaves it to Kubernetes. Refused by a backend before KFP 2.2."""
     image_pull_secrets: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Names of the secrets for the image's registry; a backend before KFP 2.2 refuses them."""
-    pipeline_root: Annotated[str, AfterValidator(_check_root)] | None = None
+    pipeline_root: _Root | None = None
     """Place of the artifacts: s3://, minio:// or gs://, a bucket and a path."""
     data: Location | None = None
     """Folder of spans: pvc://CLAIM/path or s3://BUCKET/path."""
@@ -135,15 +123,15 @@ class KubeflowSettings(Group):
     push_in_every_step: bool = False
     """Whether every step mounts the claim of `push`, so that a step that fails leaves the page of the run
     there. It takes a claim that several nodes can mount at once; a bucket can always be reached."""
-    checkpoints: Annotated[str, AfterValidator(_check_claim)] | None = None
+    checkpoints: _Claim | None = None
     """A pvc://CLAIM/path where training and search leave the state from which a next attempt resumes, and the
     pods of a Trainer find one another. Null keeps the state in the pod: a new one starts over."""
-    spill: Annotated[str, AfterValidator(_check_claim)] | None = None
+    spill: _Claim | None = None
     """A pvc://CLAIM/path for the data that the data steps exchange with their executors of Spark."""
-    shards: Annotated[str, AfterValidator(_check_bucket)] | None = None
+    shards: _Bucket | None = None
     """A s3://BUCKET/path where ExampleGen leaves its shards, from which the training steps read them. Null
     has each step copy them to its pod's disk."""
-    host: Annotated[str, AfterValidator(_check_host)] | None = None
+    host: _Host | None = None
     """URL of the API of Kubeflow Pipelines, http://... or https://...; null lets kfp's own client find it."""
     namespace: str | None = None
     """Namespace of the user, for a Kubeflow that has several."""

@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from edgeline.errors import UsageError
 from edgeline.records.steps import DATA_GATE, STEPS, place_own_step
 from edgeline.records.workload import check_module, load_module
 from edgeline.secrets import names_secret
-from edgeline.settings_group import Group
+from edgeline.settings_group import Group, require_form
 
 if TYPE_CHECKING:
     from tfx.dsl.components.base.base_node import BaseNode
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 _GUIDE = "docs/tfx.md"
 
 
-def _require_dot(place: str) -> str:
-    if not all(place.rpartition(".")):
-        raise ValueError(f"{place!r} has no dot between two names, as in ExampleGen.examples")
-    return place
-
-
-Dotted = Annotated[str, AfterValidator(_require_dot)]
+Dotted = Annotated[str, require_form(r".+\.[^.]+", "has no dot between two names, as in ExampleGen.examples")]
 
 
 class OwnStep(Group):

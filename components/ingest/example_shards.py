@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -278,7 +279,8 @@ class MergeShard(_Worker):
         # https://protobuf.dev/programming-guides/encoding/.
         newest = {value: _serialize({"newest_span": int(value)}) for value in (True, False)}
         paths = sorted(plan.scratch.glob(f"part-{shard:05d}-*"))
-        all_parts = [_PARTS.decode(content) for path in paths for _, content in _read_blobs(path)]
+        blobs = chain.from_iterable(map(_read_blobs, paths))
+        all_parts = [_PARTS.decode(content) for _, content in blobs]
         originals, rejected = _separate_copies(all_parts)
         labels = {part.digest: part.label for part in originals}  # a copy is not kept, but its label is known
         truths = {
@@ -309,7 +311,7 @@ class MergeShard(_Worker):
                             if len(names) < MOST_OF_LABEL:
                                 names.append((part.label, part.span, part.id))
             os.replace(scratch, target)
-        all_names = [example for names in in_eval.values() for example in names]
+        all_names = list(chain.from_iterable(in_eval.values()))
         _write_json(plan.scratch, IN_EVAL.replace("*", f"{shard:05d}"), all_names)
         _write_json(plan.scratch, LOOKS.replace("*", f"{shard:05d}"), looks)
         _write_json(plan.scratch, COUNTS.replace("*", str(shard)), [(*key, n) for key, n in counts.items()])
@@ -331,8 +333,8 @@ def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
 
 def _read_done_ids(folder: Path) -> set[str]:
     """Returns the ids of the rows of a span that an earlier run has done."""
-    files = (_read_blobs(path) for path in folder.glob(_MADE.replace("*", f"{_KEPT}*")))
-    ids = {_PARTS.decode(content).id for blobs in files for _, content in blobs}
+    files = map(_read_blobs, folder.glob(_MADE.replace("*", f"{_KEPT}*")))
+    ids = {_PARTS.decode(content).id for _, content in chain.from_iterable(files)}
     return ids | {item.id for item in read_all(folder, f"unmade-{_KEPT}*", Quarantined)}
 
 

@@ -6,6 +6,7 @@ so the first ones are a random sample, and contain all examples that the EdgeVal
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from components.ingest.example_shards import Look
 from edgeline.records.ingest import Twin, Twins
@@ -67,7 +68,7 @@ def find_twins(shards: Callable[[], Iterable[list[Look]]]) -> Twins | None:
                     label.compare()
     for label in labels.values():
         label.compare()
-    twins = sorted(twin for label in labels.values() for twin in label.twins.items())
+    twins = sorted(chain.from_iterable(label.twins.items() for label in labels.values()))
     compared = sum(len(label.queries) for label in labels.values())
     return Twins(compared, tuple(Twin(*twin) for twin in twins), eval_count)
 
@@ -75,7 +76,7 @@ def find_twins(shards: Callable[[], Iterable[list[Look]]]) -> Twins | None:
 def select_looks(shards: Iterable[list[Look]]) -> Iterator[tuple[str, bytes]]:
     """Yields id and look of all eval photos, and of a random sample of train photos."""
     trained = 0
-    for look in (look for shard in shards for look in shard):
+    for look in chain.from_iterable(shards):
         trained += look.split == "train"
         if look.split == "eval" or trained <= _MOST_TRAINED:
             yield look.place, look.look

@@ -112,4 +112,4 @@ def _order_by_interest(rows: Sequence[Quarantined]) -> Iterator[Quarantined]:
             if item.span == span:
                 by_reason.setdefault(item.reason, []).append(item)
         rounds = itertools.zip_longest(*(by_reason[reason] for reason in sorted(by_reason)))
-        yield from (item for one_round in rounds for item in one_round if item is not None)
+        yield from (item for item in itertools.chain.from_iterable(rounds) if item is not None)

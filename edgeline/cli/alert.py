@@ -40,7 +40,10 @@ class _Settings(Group, extra="ignore"):
 @options.test_message
 def alert(place: Place, profile: str | None, overrides: Sequence[str], test: bool) -> int:
     """Sends alerts about failed runs, old releases and full disks; run it from a timer of your own."""
-    settings, names = _read_settings(profile, overrides), _list_models(place)
+    settings = _read_settings(profile, overrides)
+    names: list[str | None] = [place.workload]
+    if place.workload is None:
+        names = [*sorted(_find_models(place.workspace, place.store))] or [None]
     if test:
         names = names[:1]
     codes = []
@@ -50,13 +53,6 @@ def alert(place: Place, profile: str | None, overrides: Sequence[str], test: boo
             say(f"{model}:")
         codes.append(send_alerts(settings, model, push, place.workspace, place.store, test))
     return max(codes)
-
-
-def _list_models(place: Place) -> list[str | None]:
-    """Returns the named model, or all that have a run or, in a store, a release; None if there is none."""
-    if place.workload:
-        return [place.workload]
-    return [*sorted(_find_models(place.workspace, place.store))] or [None]
 
 
 def _find_models(workspace: Path, store: str | None, push: str | None = None) -> set[str]:

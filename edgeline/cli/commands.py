@@ -94,7 +94,7 @@ def explain_usage_error(error: click.UsageError) -> UsageError:
         assert isinstance(error.ctx.command, click.Group)
         message, hint = error.message, suggest(error.command_name, error.ctx.command.commands)
     elif isinstance(error, click.NoSuchOption):
-        options = [name for option in error.ctx.command.get_params(error.ctx) for name in option.opts]
+        options = set().union(*(option.opts for option in error.ctx.command.get_params(error.ctx)))
         message, hint = error.message, suggest(error.option_name, options)
     elif isinstance(error, click.BadParameter) and error.param:
         hint = _suggest_value(error.message.partition(" ")[0].strip("'"), error.param.type)

@@ -57,8 +57,7 @@ def bench(version: int | None, place: Place, as_json: bool) -> int:
 
     # Output.
     if as_json:
-        print_json(json.loads(content))
-        return 0
+        return print_json(json.loads(content))
     say(f"{model} {release.version} on {machine.cpu}, {machine.runtime}:")
     for variant, speed in speeds.items():
         say(f"  {variant}: {', '.join(words.speed(speed))}")

@@ -67,8 +67,7 @@ def runs(
 
     if as_json:
         keys = ("id", "workload", "outcome", "exit_code", "started_at", "seconds", "version", "reasons")
-        print_json([{key: getattr(run, key) for key in keys} for run in selected])
-        return 0
+        return print_json([{key: getattr(run, key) for key in keys} for run in selected])
 
     if not selected:
         say(f"None of {format_count(len(every), 'run')} matches." if every else describe_none(place))
@@ -96,8 +95,7 @@ def show(run_id: str, place: Place, as_json: bool) -> int:
     facts = read_details(folder, run)
     if as_json:
         document = to_builtins(facts)
-        print_json({**document.pop("run"), "facts": document})
-        return 0
+        return print_json({**document.pop("run"), "facts": document})
     width = find_terminal_width()
     say(f"Run {run.id}: {run.workload} from {run.data}, started {run.started_at}")
     say(run.source.sentence)

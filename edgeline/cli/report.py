@@ -21,14 +21,7 @@ from edgeline.report.index import Mark, render_index
 from edgeline.report.timelines import make_row
 from edgeline.store.locations import locate
 from edgeline.store.objects import write_bytes
-from edgeline.workspace.known_runs import (
-    find_known_run,
-    find_known_runs,
-    find_written_facts,
-    list_models,
-    resolve_place,
-    write_report,
-)
+from edgeline.workspace import known_runs
 from edgeline.workspace.place import Place
 from edgeline.workspace.runs import LATEST, find_run
 
@@ -58,18 +51,18 @@ def report(run_id: str, place: Place, as_json: bool, index: bool) -> int:
 
 def _find_in_workspace(place: Place, run_id: str) -> tuple[Path, Facts]:
     folder, run = find_run(place.workspace, run_id, place.workload)
-    if run_id == LATEST and len(names := list_models(place)) > 1:
+    if run_id == LATEST and len(names := known_runs.list_models(place)) > 1:
         note(f"Run {run.id} is of {run.workload}, one of {join_names(names)}; --workload names another.")
     page = folder.path.absolute() / archive.PAGE
-    facts = find_written_facts(run, folder)
+    facts = known_runs.find_written_facts(run, folder)
     if facts is None or not page.is_file():
-        facts = write_report(run, folder)[1]
+        facts = known_runs.write_report(run, folder)[1]
     return page, facts
 
 
 def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
     """Returns the page and facts of a run on a cluster; a page in an object store is copied here."""
-    run = find_known_run(place, run_id)
+    run = known_runs.find_known_run(place, run_id)
     if run.page is None:
         raise EdgelineError(
             f"The record of run {run.facts.run.id} has no page.",
@@ -81,7 +74,7 @@ def _find_in_store(place: Place, run_id: str) -> tuple[Path, Facts]:
 
 def write_index(place: Place) -> tuple[Path, dict[str, Any]]:
     """Writes the page of all runs; returns its path and JSON document. Raises as `find_known_runs` does."""
-    model, pages, runs = find_known_runs(place)
+    model, pages, runs = known_runs.find_known_runs(place)
     with ThreadPoolExecutor(archive.READERS) as pool:
         rows = list(pool.map(lambda run: make_row(run.facts, run.link), runs))
     name = "index.html" if place.store else f"index-{model}.html"
@@ -92,7 +85,7 @@ def write_index(place: Place) -> tuple[Path, dict[str, Any]]:
 
 def _read_changes(place: Place) -> list[Mark]:
     """Reads the changes of production; empty, with a note, where the store cannot be read."""
-    _, root, model = resolve_place(place)
+    _, root, model = known_runs.resolve_place(place)
     try:
         changes = read_history(PushFolder(locate(root)), model).changes
     except (EdgelineError, OSError) as error:

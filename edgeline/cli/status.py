@@ -59,8 +59,7 @@ class Status:
 def status(place: Place, as_json: bool) -> int:
     """Shows what is in production, and how the last run ended."""
     if as_json:
-        print_json(describe_for_programs(read_status(place)))
-        return 0
+        return print_json(describe_for_programs(read_status(place)))
     models = list_models(place)
     for number, model in enumerate(models or [None]):
         state = read_status(replace(place, workload=model))

@@ -61,7 +61,7 @@ def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | Non
         words, rest = [name], match["words"].removeprefix(name) + match["rest"]
         if isinstance(command, click.Group) and action in command.commands:
             command, words, rest = command.commands[action], [name, action], match["rest"]
-        accepted = {option for parameter in command.params for option in parameter.opts}
+        accepted = set().union(*(parameter.opts for parameter in command.params))
         usable = (*_PLACES, *(_CLUSTER if name == _ON_CLUSTER else ()))
         model = [] if names_model else _model.get()
         added = [
@@ -145,12 +145,13 @@ def _print(stream: TextIO, text: str, style: str = "", part: slice = slice(None)
     stream.write(line + "\n")
 
 
-def print_json(document: Any) -> None:
-    """Prints a machine-readable result."""
+def print_json(document: Any) -> int:
+    """Prints a machine-readable result; returns 0, the exit code of a command that ends with it."""
     import json
 
     json.dump(document, sys.stdout, indent=1)
     say()
+    return 0
 
 
 class _Warnings(logging.Handler):

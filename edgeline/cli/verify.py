@@ -168,7 +168,9 @@ def _print_lines(check: _Check, own_key: str | None, golden: str, is_whole_store
     release, signer = f"{check.model} {check.manifest.version}", check.manifest.signed_by
     say(f"{release}: {golden}.")
 
-    if runtimes := _describe_runtimes(check.manifest):
+    with_runtime = [item for item in check.manifest.variants if item.least_runtime]
+    if with_runtime:
+        runtimes = ", ".join(f"{item.least_runtime} ({item.name})" for item in with_runtime)
         say(f"{release}: runs on TFLite of these versions and newer: {runtimes}.")
     if check.outlook:
         for line, style in describe_outlook(check.outlook, datetime.now(timezone.utc)):
@@ -179,13 +181,6 @@ def _print_lines(check: _Check, own_key: str | None, golden: str, is_whole_store
         say(f"{release} is signed with {signer}. Pass --key FILE to check that it is your key.")
     elif check.kind == "bundle":
         say(f"{release} is not signed: its origin is not verified.")
-
-
-def _describe_runtimes(manifest: Manifest) -> str:
-    """Returns the least runtime of each file: `2.3 (int8), 2.17 (dynamic)`; empty if none is known."""
-    return ", ".join(
-        f"{item.least_runtime} ({item.name})" for item in manifest.variants if item.least_runtime
-    )
 
 
 def _explain_refusal(where: str, outlook: Outlook) -> EdgelineError:

@@ -18,15 +18,8 @@ from edgeline.report.facts import Facts, Written
 from edgeline.report.next_steps import find_production, list_unlike
 from edgeline.report.page import render_run
 from edgeline.report.sources import Sources
-from edgeline.store.locations import (
-    Location,
-    get_filesystem,
-    list_folders,
-    measure_size,
-    read_bytes,
-)
-from edgeline.store.objects import write_bytes
-from edgeline.store.store_errors import ignore_absent
+from edgeline.store import objects
+from edgeline.store.locations import Location, list_folders, measure_size, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +38,7 @@ def write(folder: Location, facts: Facts, page: str, with_run: bool = True) -> L
     """
     written = vars(facts) | {"run": facts.run if with_run else facts.run.id}
     for name, content in ((FACTS, encode(written) + b"\n"), (PAGE, page.encode())):
-        write_bytes(folder / name, content)
+        objects.write_bytes(folder / name, content)
     return folder / PAGE
 
 
@@ -99,9 +92,8 @@ def remove(folder: Location) -> None:
         (folder / PAGE).unlink(missing_ok=True)
         shutil.rmtree(folder)
         return
-    for path in (folder / PAGE, folder / FACTS):
-        with ignore_absent(path):
-            get_filesystem(path).rm_file(path.path)
+    for name in (PAGE, FACTS):
+        objects.remove(folder / name)
 
 
 def choose_number(run: str, records: Iterable[Facts]) -> int:

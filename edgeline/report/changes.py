@@ -43,7 +43,7 @@ def describe_facts(facts: Facts) -> dict[str, Lines]:
     }
 
     if facts.data is not None:
-        reasons = sorted({reason for span in facts.data.spans for reason in span.rejected})
+        reasons = sorted(set().union(*(span.rejected for span in facts.data.spans)))
         sections["Drift"] = dict(_describe_drift(facts.data.features))
         sections["Schema"] = {f"{item.feature}, {item.kind}": item.seen for item in facts.data.schema}
         sections["Quarantine"] = {

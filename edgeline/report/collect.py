@@ -15,9 +15,9 @@ from edgeline.records.json_file import UNREADABLE
 from edgeline.records.run import Run
 from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.records.training import CROSS_VALIDATION, EPOCHS, SEARCH, TRAINING, TrainingSummary
-from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Difference, EndedCanary, Verdict, read_anomalies
+from edgeline.records.verdict import DRIFT, PUSH, VERDICT, Difference, Verdict, read_anomalies
 from edgeline.report import facts
-from edgeline.report.measures import Reliability, measure_reliability
+from edgeline.report.measures import measure_reliability
 from edgeline.report.sources import Sources
 from edgeline.report.statistics import find_differences, read_features
 
@@ -57,6 +57,7 @@ def collect_facts(sources: Sources, run: Run) -> facts.Facts:
     if data is not None and run.spans:
         # A cached ingest lists the spans that were excluded when it ran, so the run's own list replaces them.
         data = replace(data, excluded=run.excluded_spans)
+    push = read("The push", lambda: PUSH.find(at.pushed_model), None)
 
     return facts.Facts(
         run=replace(run, tuned=search.found.values) if search is not None else run,
@@ -65,7 +66,9 @@ def collect_facts(sources: Sources, run: Run) -> facts.Facts:
         training=read("The training", lambda: _read_training(at), None),
         evaluation=read("The evaluation", lambda: _read_evaluation(at), None),
         twins=read("The near twins", lambda: _read_twins(at), None),
-        reliability=read("The predictions", lambda: _read_reliability(at), None),
+        reliability=read(
+            "The predictions", lambda: measure_reliability(answer[1:] for answer in read_answers(at)), None
+        ),
         mistakes=read("The worst mistakes", lambda: MISTAKES.find(at.edge_verdict), None),
         served=read("What phones answered", lambda: SERVED.find(at.quarantine), None),
         pushed=read("The served versions", lambda: PUSHED.find(at.evaluation) or {}, {}),
@@ -75,7 +78,7 @@ def collect_facts(sources: Sources, run: Run) -> facts.Facts:
         label_issues=read("The suspect labels", lambda: LABEL_ISSUES.find(at.evaluation), None),
         edge=read("The edge files", lambda: EDGE_FILES.find(at.edge_verdict), None),
         gates=read("The verdicts", lambda: _read_gates(at), ()),
-        ended_canary=read("The push", lambda: _read_ended_canary(at), None),
+        ended_canary=push.ended_canary if push else None,
         unreadable=tuple(read.unreadable),
     )
 
@@ -138,11 +141,6 @@ def _read_training(sources: Sources) -> facts.Training | None:
     return facts.Training(epochs, summary or TrainingSummary(), cross_validation)
 
 
-def _read_ended_canary(sources: Sources) -> EndedCanary | None:
-    push = PUSH.find(sources.pushed_model)
-    return push.ended_canary if push else None
-
-
 def _read_evaluation(sources: Sources) -> facts.Evaluation | None:
     metrics = METRICS.find(sources.evaluation)
     if metrics is None:
@@ -198,10 +196,6 @@ def _read_twins(sources: Sources) -> facts.TwinAccuracy | None:
         without=sum(without) / len(without) if without else None,
         others=len(without),
     )
-
-
-def _read_reliability(sources: Sources) -> Reliability | None:
-    return measure_reliability([(confidence, is_right) for _, confidence, is_right in read_answers(sources)])
 
 
 def read_answers(sources: Sources) -> Iterator[tuple[Prediction, float, bool]]:

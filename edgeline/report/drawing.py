@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,33 +34,11 @@ INK, MUTED, LINE, ACCENT, BEFORE, WARN, GOOD, BAD, SURFACE, *CLASSES = _STAND_IN
 MARKERS, GLYPHS = "os^DvP", "●■▲◆▼✚"
 CLASS_COLOURS = tuple(_STAND_INS[stand_in] for stand_in in CLASSES)
 
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 11,
-    # Labels come from people, and a dollar sign is no formula.
-    "text.parse_math": False,
+_STYLE = Path(__file__).parent / "templates" / "chart.mplstyle"
+_COLOURS: dict[str, Any] = {
     "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.linewidth": 1,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": LINE,
-    "grid.linewidth": 1,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "xtick.major.size": 0,
-    "xtick.minor.size": 0,
-    "ytick.major.size": 0,
-    "lines.solid_capstyle": "round",
-    "lines.solid_joinstyle": "round",
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), MUTED),
+    **dict.fromkeys(("axes.edgecolor", "grid.color", "xtick.color", "ytick.color"), LINE),
 }
 
 
@@ -75,8 +54,8 @@ def render_svg(
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    style: Any = {**_STYLE, "svg.hashsalt": name}  # newer matplotlibs type the names of all their settings
-    with matplotlib.rc_context(style), warnings.catch_warnings():
+    style: Any = {**_COLOURS, "svg.hashsalt": name}  # newer matplotlibs type the names of all their settings
+    with matplotlib.rc_context(style, _STYLE), warnings.catch_warnings():
         # The browser's font has the characters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         size = (width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH)

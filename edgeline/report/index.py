@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from statistics import mean
 
 from msgspec import Struct
@@ -48,7 +49,7 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
     dated = [(at, row) for row in rows if (at := _parse_moment(row.started_at)) is not None]
     aged = find_aged(rows)
     by_hand = [mark for mark in changes if mark.action != "push"]
-    excluded = {span for row in rows for span in row.excluded}
+    excluded = set().union(*(row.excluded for row in rows))
     exclusions = [Mark(span.when, "exclude", reason=span.reason, span=span.span) for span in excluded]
     marks = sorted((*by_hand, *exclusions), key=lambda mark: mark.when, reverse=True)
 
@@ -62,7 +63,7 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
         marks=marks,
         acts=[(at, mark.action) for mark in marks[::-1] if (at := _parse_moment(mark.when)) is not None],
         classes=_sort_classes(rows)[: len(MARKERS)],
-        variants=list({name: None for row in rows[::-1] for name in row.sizes})[: len(MARKERS)],
+        variants=list(dict.fromkeys(chain.from_iterable(row.sizes for row in rows[::-1])))[: len(MARKERS)],
         steps=_sort_steps(rows)[:_MOST_STEPS],
         sections=SECTIONS,
         compared=_make_comparable(rows),
@@ -76,7 +77,7 @@ def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) 
 def _select_served(rows: Iterable[Row]) -> list[ServedSlice]:
     """Returns each version as the run that read most of its answers counted it, the newest first."""
     most: dict[int, ServedSlice] = {}
-    for served in (item for row in rows for item in row.served):
+    for served in chain.from_iterable(row.served for row in rows):
         best = most.get(served.version)
         if best and served.drawn.before is None:  # it ended before it looked up the accuracy at the push
             served = replace(served, drawn=replace(served.drawn, before=best.drawn.before))
@@ -87,7 +88,7 @@ def _select_served(rows: Iterable[Row]) -> list[ServedSlice]:
 
 def _sort_classes(rows: Sequence[Row]) -> list[str]:
     """Returns the classes, those with the lowest mean recall first."""
-    labels = {label for row in rows for label in row.recalls}
+    labels = set().union(*(row.recalls for row in rows))
     return sorted(labels, key=lambda it: (mean(row.recalls[it] for row in rows if it in row.recalls), it))
 
 
@@ -106,7 +107,7 @@ def _make_comparable(rows: Sequence[Row]) -> list[dict[str, object]]:
         for section, lines in row.said.items():
             for what, text in lines.items():
                 texts.setdefault((section, what), Counter())[text] += 1
-    runs_with = Counter(section for row in rows for section in row.said)
+    runs_with = Counter(chain.from_iterable(row.said for row in rows))
     alike = {key for key, counts in texts.items() if max(counts.values()) == runs_with[key[0]]}
     return [
         {

@@ -136,7 +136,7 @@ def _name_drop(ending: _Ending) -> Iterator[str]:
 
 def _exclude_spans(ending: _Ending) -> Iterator[str]:
     run, data = ending.facts.run, ending.facts.data
-    blamed = {*run.blamed_spans, *(span for gate in ending.failed for span in gate.spans)}
+    blamed = set(run.blamed_spans).union(*(gate.spans for gate in ending.failed))
     if ending.drop:
         blamed.add(name_span(int(ending.drop.name)))
     spans = run.spans or (tuple(span.name for span in data.spans) if data else ())
@@ -189,7 +189,7 @@ def _compare_with_production(ending: _Ending) -> Iterator[str]:
 
 def _lift_rules(ending: _Ending) -> Iterator[str]:
     """Names each setting that decided, and yields the command for a run in which none of them does."""
-    findings = [finding for gate in ending.failed for finding in _choose_findings(gate)]
+    findings = list(chain.from_iterable(map(_choose_findings, ending.failed)))
     settings = ending.facts.run.settings
     names = list(dict.fromkeys(finding.setting for finding in findings if finding.lifted_by))
     if not names:

@@ -8,50 +8,18 @@ escape their own input, are inserted as they are. Should one miss something, the
 import base64
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edgeline.labels import format_count
-from edgeline.report import charts, drawing, words
+from edgeline.report import charts, drawing, verdict, words
 from edgeline.report.changes import find_changes
 from edgeline.report.drawing import CLASS_COLOURS
-from edgeline.report.facts import Data, Facts, list_served
+from edgeline.report.facts import Data, Evaluation, Facts, list_served
 from edgeline.report.next_steps import list_next_steps
-from edgeline.report.verdict import (
-    BADGES,
-    describe_outcome,
-    find_problem,
-    list_notes,
-    list_other_reasons,
-    list_other_warnings,
-)
-
-# The sections in the order of the page, with their titles; `templates/sections.html` has a macro for each.
-SECTIONS = {
-    "gates": "Gates",
-    "changes": "What changed",
-    "data": "Data",
-    "features": "Drift",
-    "photo_drift": "Photos unlike earlier ones",
-    "schema": "Schema",
-    "quarantine": "Quarantine",
-    "search": "Hyperparameter search",
-    "training": "Training",
-    "metrics": "Metrics",
-    "served": "In the field",
-    "twins": "Near twins",
-    "importance": "Columns that matter",
-    "confusion": "Confusion matrix",
-    "mistakes": "Worst mistakes",
-    "label_issues": "Suspect labels",
-    "reliability": "Calibration",
-    "edge": "Edge files",
-    "steps": "Step times",
-    "lineage": "Lineage",
-}
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # A page has to stay small, and a table may have a thousand classes.
@@ -112,7 +80,7 @@ def make_environment() -> Any:
     environment.globals |= {
         "read_script": read_script,
         "digest_script": digest_script,
-        "titles": SECTIONS,
+        "titles": {name: title for name, (title, _) in SECTIONS.items()},
         "unknown": words.UNKNOWN,
         "charts": charts,
         "drawing": drawing,
@@ -134,21 +102,16 @@ class View:
 
     def __init__(self, facts: Facts, pictures: Mapping[str, bytes], before: Facts | None = None) -> None:
         self.facts, self.before, self._pictures = facts, before, pictures
-        self.run = facts.run
-        self.badge, self.tone = BADGES[facts.run.outcome]
-        self.sentence = describe_outcome(facts)
-        self.problem = find_problem(facts)
-        self.reasons, self.warnings = list_other_reasons(facts), list_other_warnings(facts)
+        self.run, self.data = facts.run, facts.data or Data()
+        self.evaluation = facts.evaluation or Evaluation()
+        self.badge, self.tone = verdict.BADGES[facts.run.outcome]
+        self.sentence = verdict.describe_outcome(facts)
+        self.problem = verdict.find_problem(facts)
+        self.reasons, self.warnings = verdict.list_other_reasons(facts), verdict.list_other_warnings(facts)
         self.next_steps = list_next_steps(facts)
-        self.notes = list_notes(facts, before)
+        self.notes = verdict.list_notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()
         self.served = list(list_served(facts.served, facts.pushed))
-
-    @property
-    def data(self) -> Data:
-        """Returns the window; only sections that need a window use it."""
-        assert self.facts.data is not None
-        return self.facts.data
 
     @property
     def nouns(self) -> str:
@@ -164,34 +127,12 @@ class View:
     def absent(self) -> list[str]:
         """Returns the titles of the main sections that the run did not get to."""
         parts = ("data", "training", "metrics", "edge")
-        return [SECTIONS[name].lower() for name in parts if not self.has(name)]
+        return [SECTIONS[name][0].lower() for name in parts if not self.has(name)]
 
     def has(self, section: str) -> bool:
         """Tells whether a section has content."""
-        facts = self.facts
-        return {
-            "gates": bool(facts.gates),
-            "changes": self.before is not None,
-            "data": facts.data is not None and bool(facts.data.spans),
-            "features": facts.data is not None and bool(facts.data.features or facts.data.anomalies),
-            "photo_drift": facts.photo_drift is not None,
-            "schema": facts.data is not None and bool(facts.data.schema),
-            "quarantine": facts.data is not None and any(span.quarantined for span in facts.data.spans),
-            "search": facts.search is not None,
-            "training": facts.training is not None and bool(facts.training.epochs),
-            "metrics": facts.evaluation is not None,
-            "served": bool(self.served),
-            "twins": facts.twins is not None,
-            "importance": facts.evaluation is not None and bool(facts.evaluation.importance),
-            "confusion": facts.evaluation is not None and facts.evaluation.confusion is not None,
-            "mistakes": facts.mistakes is not None,
-            "label_issues": facts.label_issues is not None
-            and bool(facts.label_issues.total or facts.label_issues.unjudged),
-            "reliability": facts.reliability is not None,
-            "edge": facts.edge is not None,
-            "steps": bool(self.run.steps),
-            "lineage": bool(self.run.inputs or self.run.libraries or self.run.artifacts),
-        }[section]
+        _, has_content = SECTIONS[section]
+        return bool(has_content(self))
 
     @property
     def figures(self) -> Iterator[Figure]:
@@ -256,8 +197,8 @@ class View:
     @property
     def confused(self) -> list[int]:
         """Returns the places of the classes that the confusion matrix shows: those with the most mistakes."""
-        assert self.facts.evaluation is not None and self.facts.evaluation.confusion is not None
-        rows = self.facts.evaluation.confusion.rows
+        assert self.evaluation.confusion is not None
+        rows = self.evaluation.confusion.rows
         mistakes = [
             sum(row) + sum(column) - 2 * row[place]
             for place, (row, column) in enumerate(zip(rows, zip(*rows, strict=True), strict=True))
@@ -268,7 +209,7 @@ class View:
     def rejected(self) -> list[tuple[str, list[int]]]:
         """Returns each reason of quarantine with its examples by span, the newest first."""
         spans = self.data.spans[::-1]
-        reasons = sorted({reason for span in spans for reason in span.rejected})
+        reasons = sorted(set().union(*(span.rejected for span in spans)))
         return [(reason, [span.rejected.get(reason, 0) for span in spans]) for reason in reasons]
 
     @property
@@ -283,9 +224,37 @@ class View:
     @property
     def floor(self) -> float:
         """Returns the start of the scale of all slices: the lowest value, rounded down to a tenth."""
-        assert self.facts.evaluation is not None
-        slices = [*self.facts.evaluation.slices, *self.facts.evaluation.out_of_fold]
+        slices = [*self.evaluation.slices, *self.evaluation.out_of_fold]
         # A slice of one group has no interval.
         lows = [(item.accuracy or 0.0) if item.groups == 1 else item.low for item in slices]
         ends = [*lows, *(item.before for item in slices if item.before is not None)]
         return min(0.9, math.floor(min(ends, default=0.0) * 10) / 10)
+
+
+# The sections in the order of the page, each with its title and the test whether it has content;
+# `templates/sections.html` has a macro for each.
+SECTIONS: Mapping[str, tuple[str, Callable[["View"], object]]] = {
+    "gates": ("Gates", lambda view: view.facts.gates),
+    "changes": ("What changed", lambda view: view.before),
+    "data": ("Data", lambda view: view.data.spans),
+    "features": ("Drift", lambda view: view.data.features or view.data.anomalies),
+    "photo_drift": ("Photos unlike earlier ones", lambda view: view.facts.photo_drift),
+    "schema": ("Schema", lambda view: view.data.schema),
+    "quarantine": ("Quarantine", lambda view: any(span.quarantined for span in view.data.spans)),
+    "search": ("Hyperparameter search", lambda view: view.facts.search),
+    "training": ("Training", lambda view: view.facts.training and view.facts.training.epochs),
+    "metrics": ("Metrics", lambda view: view.facts.evaluation),
+    "served": ("In the field", lambda view: view.served),
+    "twins": ("Near twins", lambda view: view.facts.twins),
+    "importance": ("Columns that matter", lambda view: view.evaluation.importance),
+    "confusion": ("Confusion matrix", lambda view: view.evaluation.confusion),
+    "mistakes": ("Worst mistakes", lambda view: view.facts.mistakes is not None),
+    "label_issues": (
+        "Suspect labels",
+        lambda view: (it := view.facts.label_issues) and (it.total or it.unjudged),
+    ),
+    "reliability": ("Calibration", lambda view: view.facts.reliability),
+    "edge": ("Edge files", lambda view: view.facts.edge),
+    "steps": ("Step times", lambda view: view.run.steps),
+    "lineage": ("Lineage", lambda view: view.run.inputs or view.run.libraries or view.run.artifacts),
+}

@@ -79,7 +79,8 @@ class Row(Struct, frozen=True):
 
 def make_row(facts: Facts, link: str | None) -> Row:
     """Makes the row of a run; `link` is that of its page."""
-    run = facts.run
+    run, data = facts.run, facts.data or Data()
+    last = data.spans[-1] if data.spans else None
     has_pushed = run.outcome == "pushed" or run.has_pushed
     variants = facts.edge.variants if facts.edge else ()
     served = list_served(facts.served, facts.pushed)
@@ -98,32 +99,23 @@ def make_row(facts: Facts, link: str | None) -> Row:
         said=describe_facts(facts),
         earlier=facts.earlier,
         served=tuple(item for item in served if item.drawn.kind == "overall"),
-        **_list_data_fields(facts.data or Data()),
-        **_list_scores(facts.evaluation or Evaluation(), facts.data or Data()),
+        quarantined=last.quarantined if last else None,
+        newest_span=last.number if last else 0,
+        excluded=data.excluded,
+        **_list_scores(facts.evaluation or Evaluation(), last.number if last else 0),
     )
 
 
-def _list_data_fields(data: Data) -> dict[str, Any]:
-    """Returns the fields of a row that say what the run read."""
-    last = data.spans[-1] if data.spans else None
-    return {
-        "quarantined": last.quarantined if last else None,
-        "newest_span": last.number if last else 0,
-        "excluded": data.excluded,
-    }
-
-
-def _list_scores(evaluation: Evaluation, data: Data) -> dict[str, Any]:
-    """Returns the fields of a row that say how good its model is."""
+def _list_scores(evaluation: Evaluation, newest: int) -> dict[str, Any]:
+    """Returns the fields of a row that say how good its model is; `newest` is the number of a span."""
     overall, worst = evaluation.overall, evaluation.worst("class")
-    newest = str(data.spans[-1].number) if data.spans else "0"
     kept = (item for item in evaluation.slices if item.kind in ("overall", "class"))
     return {
         "accuracy": overall.accuracy if overall else None,
         "before": overall.before if overall else None,
         "weakest": f"{worst.name} {words.percent(worst.accuracy)}" if worst else None,
         "slices": tuple(replace(item, measures={}) for item in kept),
-        "newest": next((span for span in evaluation.of("span") if span.name == newest), None),
+        "newest": next((span for span in evaluation.of("span") if span.name == str(newest)), None),
         "baseline": evaluation.baseline_version,
     }
 

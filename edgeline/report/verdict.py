@@ -82,7 +82,7 @@ def list_other_reasons(facts: Facts) -> tuple[str, ...]:
     """Returns the reasons of the outcome that are not those of a gate or of the problem."""
     if facts.run.outcome == "pushed":
         return ()
-    shown = {reason for gate in facts.gates for reason in gate.reasons}
+    shown = set().union(*(gate.reasons for gate in facts.gates))
     # A sentence that two gates share is one in the record.
     shown.update(list_reasons([gate for gate in facts.gates if not gate.passed]))
     if (problem := find_problem(facts)) is not None:
@@ -105,5 +105,5 @@ def list_notes(facts: Facts, before: Facts | None) -> list[str]:
 
 def list_other_warnings(facts: Facts) -> tuple[str, ...]:
     """Returns the warnings that are not those of a gate."""
-    shown = {warning for gate in facts.gates for warning in gate.warnings}
+    shown = set().union(*(gate.warnings for gate in facts.gates))
     return tuple(warning for warning in facts.run.warnings if warning not in shown)

@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgeline.errors import EdgelineError
 from edgeline.journal import parse_time
-from edgeline.store.locations import (
-    Location,
-    get_filesystem,
-    read_bytes,
-    read_version,
-    write_atomically,
-)
+from edgeline.store.locations import Location, get_filesystem, read_bytes, read_version, write_atomically
 from edgeline.store.store_errors import collect_signs, explain_errors, ignore_absent, is_absent
 
 if TYPE_CHECKING:

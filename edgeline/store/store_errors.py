@@ -75,8 +75,10 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
     bucket = place.path.strip("/").partition("/")[0]
     text = " ".join(str(error).split())[:300] or type(error).__name__
 
-    if isinstance(error, OSError) and _NO_BUCKET not in signs and _is_local(error):
-        return None
+    if isinstance(error, OSError) and _NO_BUCKET not in signs:
+        is_local = is_absent(error) or error.filename or error.errno in _LOCAL_ERRNOS
+        if is_local:
+            return None
     if signs & {"ParamValidationError", "InvalidBucketName"}:
         why, do = "A bucket cannot have that name.", "Write the URL as s3://BUCKET/PREFIX."
         return UsageError(f"{place}: {text}", why, do)
@@ -91,10 +93,6 @@ def _translate(error: Exception, place: "UPath") -> EdgelineError | None:
         why, do = "The store's address is not a URL.", "Set AWS_ENDPOINT_URL to http(s)://HOST:PORT."
         return UsageError(f"{place}: {text}.", why, do)
     return None
-
-
-def _is_local(error: OSError) -> bool:
-    return bool(is_absent(error) or error.filename or error.errno in _LOCAL_ERRNOS)
 
 
 def collect_signs(error: BaseException | None) -> set[str]:

@@ -16,20 +16,8 @@ from edgeline.report.facts import Facts
 from edgeline.report.sources import Sources
 from edgeline.store.locations import Location, list_folders, list_names, locate, read_bytes
 from edgeline.store.objects import write_bytes
+from edgeline.workspace import runs
 from edgeline.workspace.place import Place
-from edgeline.workspace.runs import (
-    LATEST,
-    PRODUCTION,
-    RunFolder,
-    choose_model,
-    choose_released_model,
-    complete_id,
-    find_push,
-    find_run,
-    find_run_in_production,
-    read_all,
-    read_runs,
-)
 
 
 @dataclass(frozen=True)
@@ -96,13 +84,13 @@ def resolve_place(place: Place) -> tuple[Run | None, str, str]:
     The default is the only model of the place, or the only one with a release; where there is none, the
     default workload. Raises UsageError if there are several.
     """
-    runs = read_runs(place.workspace)
-    if runs and not (place.workload or place.store):
-        model = choose_released_model(runs, place.workspace)
+    recorded = runs.read_runs(place.workspace)
+    if recorded and not (place.workload or place.store):
+        model = runs.choose_released_model(recorded, place.workspace)
     else:
-        model = choose_model(list_models(place), place.store or place.workspace) or "shelf"
-    last = next((run for run in reversed(runs) if run.workload == model), None)
-    return last, place.store or find_push(last, place.workspace), model
+        model = runs.choose_model(list_models(place), place.store or place.workspace) or "shelf"
+    last = next((run for run in reversed(recorded) if run.workload == model), None)
+    return last, place.store or runs.find_push(last, place.workspace), model
 
 
 def list_models(place: Place) -> list[str]:
@@ -111,8 +99,8 @@ def list_models(place: Place) -> list[str]:
         return [place.workload]
     if place.store:
         return sorted(models(place.store))
-    names = {run.workload for run in read_runs(place.workspace)}
-    return sorted(names or models(find_push(None, place.workspace)))
+    names = {run.workload for run in runs.read_runs(place.workspace)}
+    return sorted(names or models(runs.find_push(None, place.workspace)))
 
 
 def describe_none(place: Place) -> str:
@@ -123,21 +111,21 @@ def describe_none(place: Place) -> str:
 def find_known_run(place: Place, run_id: str) -> KnownRun:
     """Returns a run by id, its beginning, `latest` or `production`. Raises UsageError for none or several."""
     if place.store is None:
-        return _read_folder(place, *find_run(place.workspace, run_id, place.workload))
-    root, model = _find_records(place.store, place.workload)
-    wanted = find_run_in_production(place.store, model) if run_id == PRODUCTION else run_id
-    records = archive.read_all(root)
-    wanted = complete_id(wanted, [facts.run.id for _, facts in records])
-    chosen = [item for item in records if wanted in (LATEST, item[1].run.id)]
-    if not chosen:
-        names = [*(facts.run.id for _, facts in records), LATEST, PRODUCTION]
+        return _read_folder(place, *runs.find_run(place.workspace, run_id, place.workload))
+    model, _, known = find_known_runs(place)
+    wanted = runs.find_run_in_production(place.store, model) if run_id == runs.PRODUCTION else run_id
+    by_id = {item.facts.run.id: item for item in known}
+    wanted = runs.complete_id(wanted, by_id)
+    if known and wanted == runs.LATEST:
+        return known[-1]
+    if wanted not in by_id:
         list_them = f"edgeline report --index --workload {model} --store {shlex.quote(place.store)}"
         raise UsageError(
             f"There is no record of a run {wanted!r} of {model} in {place.store}.",
-            f"The store has the records of {format_count(len(records), 'run')} of {model}.",
-            suggest(run_id, names, 0.8) or f"List them: `{list_them}`.",
+            f"The store has the records of {format_count(len(known), 'run')} of {model}.",
+            suggest(run_id, (*by_id, runs.LATEST, runs.PRODUCTION), 0.8) or f"List them: `{list_them}`.",
         )
-    return KnownRun(chosen[-1][1], chosen[-1][0], _locate_pages(place, model))
+    return by_id[wanted]
 
 
 def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
@@ -146,36 +134,47 @@ def find_known_runs(place: Place) -> tuple[str, Path, list[KnownRun]]:
     Raises UsageError if there is no run, or the store has several models and none is named.
     """
     if place.store is None:
-        newest = find_run(place.workspace, LATEST, place.workload)[1].workload
-        model = choose_model(list_models(place), place.workspace) or newest
-        of_model = (item for item in read_all(place.workspace) if item[1].workload == model)
-        runs = [_read_folder(place, *item) for item in of_model]
-        return model, place.workspace.absolute() / "runs", runs
-    root, model = _find_records(place.store, place.workload)
-    pages = _locate_pages(place, model)
-    return model, pages, [KnownRun(facts, folder, pages) for folder, facts in archive.read_all(root)]
+        newest = runs.find_run(place.workspace, runs.LATEST, place.workload)[1].workload
+        model = runs.choose_model(list_models(place), place.workspace) or newest
+        of_model = (item for item in runs.read_all(place.workspace) if item[1].workload == model)
+        known = [_read_folder(place, *item) for item in of_model]
+        return model, place.workspace.absolute() / "runs", known
+
+    # A cluster keeps the records of its runs in the store.
+    root = locate(place.store) / "runs"
+    names = list_folders(root)
+    chosen = place.workload or runs.choose_model(names, place.store)
+    if chosen is None or chosen not in names:
+        what = f"run of {chosen}" if chosen else "run"
+        raise UsageError(
+            f"There is no record of a {what} in {root}.",
+            "Each run on a cluster writes one there when it ends.",
+            "Pass the place that the cluster pushes to (kubeflow.push) as --store.",
+        )
+    pages = place.workspace.absolute() / "reports" / chosen
+    return chosen, pages, [KnownRun(facts, at, pages) for at, facts in archive.read_all(root / chosen)]
 
 
-def _read_folder(place: Place, folder: RunFolder, run: Run) -> KnownRun:
+def _read_folder(place: Place, folder: runs.RunFolder, run: Run) -> KnownRun:
     return KnownRun(read_facts(run, folder), folder.path, place.workspace.absolute() / "runs")
 
 
-def find_written_facts(run: Run, folder: RunFolder) -> Facts | None:
+def find_written_facts(run: Run, folder: runs.RunFolder) -> Facts | None:
     """Returns the facts that a run's page shows; None if it has no page, or one from before the run ended."""
     return None if run.outcome == "running" else archive.read(folder.path, run)
 
 
-def read_facts(run: Run, folder: RunFolder) -> Facts:
+def read_facts(run: Run, folder: runs.RunFolder) -> Facts:
     """Returns the facts that a run's page shows; for a run without one, reads them from its artifacts."""
     return find_written_facts(run, folder) or collect_facts(Sources.of(run), run)
 
 
-def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
+def write_report(run: Run, folder: runs.RunFolder) -> tuple[Path, Facts]:
     """Builds the page of a run from the outputs of its steps; returns its path, and the facts.
 
     A run that goes on gets no facts beside its page: they will be others when it ends.
     """
-    newest_first = reversed(read_all(folder.path.parent.parent))
+    newest_first = reversed(runs.read_all(folder.path.parent.parent))
     earlier = filter(None, (archive.read(folder.path, run) for folder, run in newest_first))
     facts, page = archive.make(run, Sources.of(run), earlier, folder.path)
     if run.outcome == "running":
@@ -183,22 +182,3 @@ def write_report(run: Run, folder: RunFolder) -> tuple[Path, Facts]:
     else:
         archive.write(folder.path, facts, page, with_run=False)
     return folder.path / archive.PAGE, facts
-
-
-def _find_records(store: str, named: str | None) -> tuple[Location, str]:
-    """Returns the place where a cluster keeps the records of the model's runs, and the model's name."""
-    root = locate(store) / "runs"
-    names = list_folders(root)
-    model = named or choose_model(names, store)
-    if model is None or model not in names:
-        what = f"run of {model}" if model else "run"
-        raise UsageError(
-            f"There is no record of a {what} in {root}.",
-            "Each run on a cluster writes one there when it ends.",
-            "Pass the place that the cluster pushes to (kubeflow.push) as --store.",
-        )
-    return root / model, model
-
-
-def _locate_pages(place: Place, model: str) -> Path:
-    return place.workspace.absolute() / "reports" / model

@@ -147,8 +147,7 @@ def load(source: str, data: Path, importing: ImportOptions, as_json: bool) -> in
     report = import_source(source, data, importing, as_json)
     if as_json:
         span = report.span and str(report.span.path)
-        print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
-        return 0
+        return print_json(to_builtins({**vars(report), "span": span}, enc_hook=str))
     for sentence in report.sentences():
         say(sentence)
     say(f"Train on it: edgeline run --data {shlex.quote(str(data))}")

@@ -47,8 +47,9 @@ def gc(keep: int, place: Place, key: str | None, dry_run: bool, as_json: bool) -
         sizes_by_part = {
             name: {str(item): size for item, size in sizes.items()} for name, sizes in waste.parts.items()
         }
-        print_json({"dry_run": dry_run, "freed_bytes": waste.size, "rows": waste.rows, **sizes_by_part})
-        return 0
+        return print_json(
+            {"dry_run": dry_run, "freed_bytes": waste.size, "rows": waste.rows, **sizes_by_part}
+        )
     for name, sizes in waste.parts.items():
         listed = f"  {', '.join(map(str, sizes))}" if name.startswith("releases") else ""
         say(f"{name:<20} {len(sizes):>6} {sum(sizes.values()) / 1e6:>10.1f} MB{listed}")

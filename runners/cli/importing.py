@@ -4,10 +4,10 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -26,27 +26,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-# The options of a table or of texts: what each value is, and what it is for.
-_NAMES = {
-    "label": ("COLUMN", "the column of a table or of texts to learn"),
-    "text": ("COLUMN", "the column of texts; no other column is then read"),
-    "group": ("COLUMN", "the column whose values stay in one split: customer, author"),
-    "time": ("COLUMN", "the column of dates or times of a table, best in ISO 8601"),
-    "query": ("SQL", "the SELECT that returns the rows of a database"),
-    "sheet": ("NAME", "the sheet of a workbook to read"),
-    "encoding": ("NAME", "the encoding of a text file, such as cp1251, where it cannot be found"),
-}
-_KINDS = {
-    "category": "a column of codes or names; may be repeated",
-    "number": "a column of numbers, or of dates to learn from; may be repeated",
-    "leave-out": "a column to hide from the model; may be repeated",
-}
-# The options of columns that are not as in earlier spans.
-_CHANGES = {
-    "add": ("COLUMN", "a column that earlier spans do not have, for the model from now on; may be repeated"),
-    "rename": ("OLD=NEW", "the name that a column of earlier spans has from now on; may be repeated"),
-    "drop": ("COLUMN", "a column of earlier spans that is missing from now on; may be repeated"),
-}
+# The options that name the kind of a column.
+_KINDS = ("category", "number", "leave-out")
 _SOURCES = (
     "photos: a folder per class, a .zip or .tar of it, a CSV or JSONL manifest, TFRecord files; a table: CSV,"
     " .xlsx, Parquet, TFRecords, or the URL of a database; texts: the same, or JSONL; what a phone's page"
@@ -56,30 +37,51 @@ _SOURCES = (
 _SECONDS, _GIGABYTES = 3600, 10**6
 
 
+def _option(metavar: str | None, text: str, default: Any = "", kind: click.ParamType | None = None) -> Any:
+    """Returns a field of `ImportOptions` that is an option of a command; one with a tuple may be repeated."""
+    if default == ():
+        text = f"{text}; may be repeated"
+    return field(default=default, metadata={"metavar": metavar, "help": text, "type": kind})
+
+
 @dataclass(frozen=True)
 class ImportOptions:
     """The options that say how a table or texts are read; empty for those that were not given."""
 
-    label: str = ""
-    text: str = ""
-    group: str = ""
-    time: str = ""
-    query: str = ""
-    sheet: str = ""
-    encoding: str = ""
-    readings: int | None = None
-    decimal: str | None = None
-    category: tuple[str, ...] = ()
-    number: tuple[str, ...] = ()
-    leave_out: tuple[str, ...] = ()
-    add: tuple[str, ...] = ()
-    rename: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
+    label: str = _option("COLUMN", "the column of a table or of texts to learn")
+    text: str = _option("COLUMN", "the column of texts; no other column is then read")
+    group: str = _option("COLUMN", "the column whose values stay in one split: customer, author")
+    time: str = _option("COLUMN", "the column of dates or times of a table, best in ISO 8601")
+    query: str = _option("SQL", "the SELECT that returns the rows of a database")
+    sheet: str = _option("NAME", "the sheet of a workbook to read")
+    encoding: str = _option("NAME", "the encoding of a text file, such as cp1251, where it cannot be found")
+    readings: int | None = _option(
+        "N",
+        "rows of a group, in the order of --time, that make an example: sensors (1)",
+        None,
+        click.IntRange(1, 4096),
+    )
+    decimal: str | None = _option(
+        None, "the decimal separator, where the cells are ambiguous", None, click.Choice((",", "."))
+    )
+    category: tuple[str, ...] = _option("COLUMN", "a column of codes or names", ())
+    number: tuple[str, ...] = _option("COLUMN", "a column of numbers, or of dates to learn from", ())
+    leave_out: tuple[str, ...] = _option("COLUMN", "a column to hide from the model", ())
+    # Columns that are not as in earlier spans.
+    add: tuple[str, ...] = _option(
+        "COLUMN", "a column that earlier spans do not have, for the model from now on", ()
+    )
+    rename: tuple[str, ...] = _option(
+        "OLD=NEW", "the name that a column of earlier spans has from now on", ()
+    )
+    drop: tuple[str, ...] = _option("COLUMN", "a column of earlier spans that is missing from now on", ())
 
     def list_kinds(self) -> list[tuple[str, str]]:
         """Returns the options that name the kind of a column, each with the column."""
-        columns = {"category": self.category, "number": self.number, "leave-out": self.leave_out}
-        return [(option, name) for option, names in columns.items() for name in names]
+        pairs = []
+        for option in _KINDS:
+            pairs += [(option, name) for name in getattr(self, option.replace("-", "_"))]
+        return pairs
 
     def to_named(self) -> "Named":
         """Returns the options as the import of a table takes them."""
@@ -115,24 +117,14 @@ class ImportOptions:
         return next((name.replace("_", "-") for name, value in vars(self).items() if value), "")
 
 
-IMPORT: Sequence[Decorator] = (
-    *(click.option(f"--{name}", default="", metavar=of, help=text) for name, (of, text) in _NAMES.items()),
+IMPORT: Sequence[Decorator] = tuple(
     click.option(
-        "--readings",
-        type=click.IntRange(1, 4096),
-        metavar="N",
-        help="rows of a group, in the order of --time, that make an example: sensors (1)",
-    ),
-    click.option(
-        "--decimal",
-        type=click.Choice((",", ".")),
-        help="the decimal separator, where the cells are ambiguous",
-    ),
-    *(click.option(f"--{name}", multiple=True, metavar="COLUMN", help=text) for name, text in _KINDS.items()),
-    *(
-        click.option(f"--{name}", multiple=True, metavar=of, help=text)
-        for name, (of, text) in _CHANGES.items()
-    ),
+        f"--{option.name.replace('_', '-')}",
+        default=option.default,
+        multiple=option.default == (),
+        **option.metadata,
+    )
+    for option in fields(ImportOptions)
 )
 
 

@@ -10,12 +10,7 @@ from edgeline.cli.options import EXIT_CODES, as_json, gather, overrides, workspa
 from edgeline.cli.stdout import note, say
 from edgeline.errors import UsageError
 from edgeline.workspace.workloads import WORKLOAD
-from runners.cli.importing import (
-    IMPORT,
-    ImportOptions,
-    import_source,
-    make_source_argument,
-)
+from runners.cli.importing import IMPORT, ImportOptions, import_source, make_source_argument
 from runners.cli.options import RUN
 from runners.cli.sources import check_options, locate_imported
 from runners.shared.run_options import NamedSettings, RunOptions, StepOptions
@@ -77,8 +72,12 @@ def _import(wanted: RunOptions, importing: ImportOptions) -> RunOptions:
         return wanted
     data = locate_imported(wanted, wanted.source)
     _check_settings(wanted.named, data / WORKLOAD)
+
+    def wait(holder: str) -> None:
+        note(f"This import waits for the end of {holder}.")
+
     # Two imports at once would add the same examples twice.
-    with hold(wanted.workspace, _note_holder if wanted.wait else None):
+    with hold(wanted.workspace, wait if wanted.wait else None):
         report = import_source(wanted.source, data, importing, wanted.as_json)
     print_line = note if wanted.as_json else say
     for sentence in report.sentences():
@@ -103,10 +102,6 @@ def _check_settings(named: NamedSettings, workload: Path) -> None:
             errors.append(error)
     if len(errors) == len(kinds):
         raise errors[0]
-
-
-def _note_holder(holder: str) -> None:
-    note(f"This import waits for the end of {holder}.")
 
 
 @click.command(cls=Command)

@@ -58,17 +58,15 @@ def schedule(
             "Add or remove the line with `crontab -e`; --cron alone prints it.",
         )
     check_options(wanted, importing)
-    imports = [] if wanted.source is None else _plan_import(wanted.source, importing)
+    imports = importing.list_words()
+    if wanted.source is not None:
+        # The timer starts in another folder.
+        imports.insert(0, wanted.source if is_url(wanted.source) else os.path.abspath(wanted.source))
     on_imported = _find_imported(wanted, shlex.join(imports))
     if remove:
         return _remove(on_imported.named.workload, wanted.workspace)
     run = _plan_run(parse_weekly_time(at), on_imported, imports, systemd)
     return _use_systemd(run, install) if systemd else _print_for_cron(run)
-
-
-def _plan_import(source: str, importing: ImportOptions) -> list[str]:
-    """Returns the words of `edgeline run` that import a source, which name it from any folder."""
-    return [source if is_url(source) else os.path.abspath(source), *importing.list_words()]
 
 
 def _find_imported(wanted: RunOptions, imports: str) -> RunOptions:

@@ -34,8 +34,7 @@ def diff(place: Place, as_json: bool) -> int:
     """Shows how the window of the last run differs from the curated schema."""
     run, differing = _read_differences(place)
     if as_json:
-        print_json(to_builtins(differing))
-        return 0
+        return print_json(to_builtins(differing))
     spans = f", {describe_spans(run.spans)}" if run.spans else ""
     nothing = "" if differing else " nothing differs from the curated schema."
     say(f"Run {run.id} on {run.data}{spans}:{nothing}")

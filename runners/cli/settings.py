@@ -25,8 +25,7 @@ def settings(name: str | None, as_json: bool) -> int:
     """Lists all settings, those of a group, or one: default, range and meaning."""
     listed = _list_settings(name)
     if as_json:
-        print_json([setting for setting in listed if "allowed" in setting])
-        return 0
+        return print_json([setting for setting in listed if "allowed" in setting])
     for line in "\n".join(line for setting in listed for line in _format(setting)).strip("\n").split("\n"):
         say(line)
     return 0

@@ -337,18 +337,16 @@ class Cluster:
         with self._explain_errors("enabling a recurring run"):
             self._client.enable_recurring_run(schedule)
 
-    def disable_schedule(self, schedule: str) -> None:
-        """Stops a recurring run from firing; does nothing if it no longer exists."""
-        self._call_unless_gone("disabling a recurring run", self._client.disable_recurring_run, schedule)
+    def stop_schedule(self, schedule: str, delete: bool = False) -> None:
+        """Stops a recurring run from firing, or deletes it, and with it a run that it fired.
 
-    def delete_schedule(self, schedule: str) -> None:
-        """Removes a recurring run, and with it a run that it fired; does nothing if it no longer exists."""
-        self._call_unless_gone("deleting a recurring run", self._client.delete_recurring_run, schedule)
-
-    def _call_unless_gone(self, doing: str, call: Callable[[str], Any], schedule: str) -> None:
-        with self._explain_errors(doing):
+        Does nothing if it no longer exists.
+        """
+        client = self._client
+        stop = client.delete_recurring_run if delete else client.disable_recurring_run
+        with self._explain_errors(f"{'deleting' if delete else 'disabling'} a recurring run"):
             try:
-                call(schedule)
+                stop(schedule)
             except Exception as error:
                 if not _is_absent(error):
                     raise

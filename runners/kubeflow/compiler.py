@@ -9,23 +9,20 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from edgeline.cli.stdout import note
 from edgeline.edge.interpreter import silence_stderr
 from edgeline.errors import UsageError
+from edgeline.records.workload import Workload
 from edgeline.release.signing import KEY_VARIABLE
 from edgeline.store.locations import write_atomically
-from pipeline.kubeflow_settings import split_claim
+from pipeline.kubeflow_settings import KubeflowSettings, split_claim
+from pipeline.settings import Settings, find_changed
 from runners.kubeflow.parameters import CODE_OF_IMAGE, LOCK_OF_IMAGE, RUN_ID, escape
 from runners.kubeflow.spec import ENTRY, finish
-
-if TYPE_CHECKING:
-    from edgeline.records.workload import Workload
-    from pipeline.kubeflow_settings import KubeflowSettings
-    from pipeline.settings import Settings
 
 # Without a claim for checkpoints a training writes them here, and they are lost with the pod.
 _CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
@@ -34,7 +31,7 @@ _CHECKPOINTS_IN_POD = "/tmp/edgeline/checkpoints"
 _ARGUMENT_BYTES = 120_000
 
 
-def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -> dict[str, Any]:
+def compile_pipeline(workload: Workload, settings: Settings, output: Path) -> dict[str, Any]:
     """Writes the pipeline of a workload as YAML, in place of an existing file; returns its spec.
 
     The same input gives the same bytes. The text of the workload's schema becomes part of the pipeline.
@@ -67,7 +64,7 @@ def compile_pipeline(workload: "Workload", settings: "Settings", output: Path) -
     return spec
 
 
-def _check(workload: "Workload", settings: "Settings") -> None:
+def _check(workload: Workload, settings: Settings) -> None:
     kubeflow = settings.kubeflow
     required = ("image", "pipeline_root", "data", "push")
     if missing := [f"kubeflow.{name}" for name in required if getattr(kubeflow, name) is None]:
@@ -118,7 +115,7 @@ def _check(workload: "Workload", settings: "Settings") -> None:
         )
 
 
-def _check_schema_size(workload: "Workload") -> None:
+def _check_schema_size(workload: Workload) -> None:
     schema = Path(workload.schema).read_text(encoding="utf-8")
     size = len(json.dumps(schema, ensure_ascii=False).encode())
     if size > _ARGUMENT_BYTES:
@@ -129,16 +126,14 @@ def _check_schema_size(workload: "Workload") -> None:
         )
 
 
-def _describe_pipeline(workload: "Workload", settings: "Settings") -> str:
+def _describe_pipeline(workload: Workload, settings: Settings) -> str:
     """Describes the pipeline for people: its image, and the settings that differ from the workload's."""
-    from pipeline.settings import find_changed
-
     changed = [f"{name}={value}" for name, value in find_changed(settings, workload.settings).items()]
     difference = f"changed from the workload's: {', '.join(changed)}" if changed else "as in the workload"
     return f"{workload.name} in the image {settings.kubeflow.image}; settings {difference}."
 
 
-def require_gpus(settings: "Settings") -> "Settings":
+def require_gpus(settings: Settings) -> Settings:
     """Sets `trainer.require_gpu` if each pod that trains asks for a GPU, unless the setting is given."""
     trainer, steps = settings.trainer, ("Tuner", "Trainer") if settings.tune.max_trials else ("Trainer",)
     has_gpus = all(settings.kubeflow.placement(step).gpu for step in steps)
@@ -147,16 +142,16 @@ def require_gpus(settings: "Settings") -> "Settings":
     return settings.model_copy(update={"trainer": trainer.model_copy(update={"require_gpu": True})})
 
 
-def _count_workers(settings: "Settings") -> int:
+def _count_workers(settings: Settings) -> int:
     """Returns the number of pods of the Trainer."""
     return settings.trainer.workers if settings.trainer.strategy == "multi_worker" else 1
 
 
-def _locate_checkpoints(kubeflow: "KubeflowSettings") -> str:
+def _locate_checkpoints(kubeflow: KubeflowSettings) -> str:
     return _to_pod_path(kubeflow.checkpoints) if kubeflow.checkpoints else _CHECKPOINTS_IN_POD
 
 
-def _compile(workload: "Workload", settings: "Settings") -> dict[str, Any]:
+def _compile(workload: Workload, settings: Settings) -> dict[str, Any]:
     """Returns TFX's pipeline spec as nested dictionaries."""
     from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
         KubeflowV2DagRunner,

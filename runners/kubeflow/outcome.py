@@ -12,6 +12,7 @@ its outputs. The API restarts no step that counts as done.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from edgeline.errors import EdgelineError
 from edgeline.records.outcome import Outcome, find_outcome
@@ -183,7 +184,7 @@ def _conclude_failure(run: str, logs: _Logs, steps: Sequence[Step], pods: Sequen
         return Outcome("failed", None, reasons, "Look at its page and at `kubectl get workflows`.")
     outcomes = [_conclude_failed_step(step, again, logs, pods) for step in failed]
     # If one of several pods of a step fails, the others log only that it is gone, so all are given.
-    reasons = tuple(reason for item in outcomes for reason in item.reasons)
+    reasons = tuple(chain.from_iterable(item.reasons for item in outcomes))
     do = " ".join(dict.fromkeys(item.do for item in outcomes if item.do))
     return replace(outcomes[0], reasons=reasons, do=do, step=failed[0].name)
 

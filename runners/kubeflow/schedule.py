@@ -62,12 +62,12 @@ def _remove(target: Target, experiment: str, old: Sequence[Any]) -> list[str]:
         return []
     try:
         for item in old:
-            target.cluster.disable_schedule(item.recurring_run_id)
+            target.cluster.stop_schedule(item.recurring_run_id)
         # The runs are listed afterwards, when none of the recurring runs can fire another.
         active = target.cluster.find_fired_runs(experiment)
         for item in old:
             if item.recurring_run_id not in active:
-                target.cluster.delete_schedule(item.recurring_run_id)
+                target.cluster.stop_schedule(item.recurring_run_id, delete=True)
     except EdgelineError as error:
         raise EdgelineError(
             error.found,
@@ -88,8 +88,7 @@ def show_all(target: Target, as_json: bool) -> int:
     names = {item.experiment_id: target.cluster.get_experiment_name(item.experiment_id) for item in ours}
     records = [_describe(item, names[item.experiment_id]) for item in ours]
     if as_json:
-        print_json(records)
-        return 0
+        return print_json(records)
     if not ours:
         say(f"Edgeline has created no recurring run on {target.cluster.host}.")
     for record in records:
@@ -129,7 +128,7 @@ def switch(target: Target, enable: bool, as_json: bool) -> int:
         lines = [f"{name} fires again: {_format_trigger(newest)}", *_describe_kept(active)]
     else:
         for item in (newest, *older):
-            target.cluster.disable_schedule(item.recurring_run_id)
+            target.cluster.stop_schedule(item.recurring_run_id)
         lines = [f"{name} no longer fires; `edgeline kubeflow schedule --enable` undoes it."]
     return _print_result(target, "enabled" if enable else "disabled", newest.recurring_run_id, lines, as_json)
 

@@ -9,15 +9,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from edgeline.records.steps import (
-    STEPS,
-    StepInfo,
-    find_helped_step,
-    find_info,
-    name_helper,
-    name_task,
-    select_steps,
-)
+from edgeline.records import steps
 from edgeline.release.signing import KEY_VARIABLE
 from pipeline.kubeflow_settings import DEFAULT_GPU_TYPE, KubeflowSettings, locate_mount, split_claim
 from runners.kubeflow.groups import Spec, group_tasks
@@ -68,17 +60,17 @@ def finish(
     if workers > 1:
         _add_helpers(spec, "Trainer", workers, meeting)
     for name, task in spec["root"]["dag"]["tasks"].items():
-        step = find_helped_step(name)
+        step = steps.find_helped_step(name)
         component = spec["components"][task["componentRef"]["name"]]
         label = component["executorLabel"]
         if name == step:
-            _add_ui_outputs(component, find_info(step))
+            _add_ui_outputs(component, steps.find_info(step))
         _require_gate(task, component, spec["components"])
         _drop_implied(task)
         # A step served from last week's cache would read no new data; see also compiler.py. kfp's client
         # drops `enable_caching` for a pipeline that is uploaded (kubeflow/pipelines#14253).
         task["cachingOptions"] = {"enableCache": False}
-        if settings.retries and find_info(step).repeatable:
+        if settings.retries and steps.find_info(step).repeatable:
             task["retryPolicy"] = {
                 "maxRetryCount": settings.retries,
                 "backoffDuration": f"{settings.retry_backoff_s}s",
@@ -95,8 +87,8 @@ def finish(
             platform[label] = config
     _rename_gates(spec["root"]["dag"]["tasks"])
     if settings.groups:
-        steps = select_steps(recorded["tune"]["max_trials"] > 0, recorded["steps"])
-        group_tasks(spec, list(steps))
+        order = steps.select_steps(recorded["tune"]["max_trials"] > 0, recorded["steps"])
+        group_tasks(spec, list(order))
         for group in spec["root"]["dag"]["tasks"].values():
             _drop_implied(group)
     document = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
@@ -111,7 +103,7 @@ def _add_helpers(spec: Spec, step: str, pods: int, meeting: str) -> None:
     container = executors[component["executorLabel"]]["container"]
     options = ["--meeting", meeting, "--pods", str(pods), "--pod"]
     for number in range(1, pods):
-        name = name_helper(step, number)
+        name = steps.name_helper(step, number)
         copy = deepcopy(container)
         copy["command"] += [*options, str(number)]
         executors[name] = {"container": copy}
@@ -121,7 +113,7 @@ def _add_helpers(spec: Spec, step: str, pods: int, meeting: str) -> None:
     container["command"] += [*options, "0"]
 
 
-def _add_ui_outputs(component: Spec, info: StepInfo) -> None:
+def _add_ui_outputs(component: Spec, info: steps.StepInfo) -> None:
     types: dict[str, str] = {name: _FIGURE_TYPES[name] for name in info.figures}
     if info.page:
         types[info.page_output] = "system.HTML"
@@ -174,8 +166,8 @@ def _rename_gates(tasks: Spec) -> None:
 
     Their keys are renamed too: before KFP 2.14 the backend takes the displayed name for the key.
     """
-    for step in (step for step, info in STEPS.items() if info.stops_as):
-        name = name_task(step)
+    for step in (step for step, info in steps.STEPS.items() if info.stops_as):
+        name = steps.name_task(step)
         tasks[name] = {**tasks.pop(step), "taskInfo": {"name": name}}
         for source in (source for task in tasks.values() for source in _list_sources(task)):
             if source["producerTask"] == step:
@@ -228,7 +220,7 @@ def _make_kubernetes_config(step: str, settings: KubeflowSettings) -> Spec:
 
 def _list_claims(step: str, settings: KubeflowSettings) -> Iterable[str]:
     """Returns the claims that a step mounts, each once: a pod that mounts one twice is refused."""
-    locations = [getattr(settings, name) for name in find_info(step).opens]
+    locations = [getattr(settings, name) for name in steps.find_info(step).opens]
     if settings.push_in_every_step:
         locations.append(settings.push)
     claims = [split_claim(location) for location in locations if location]

@@ -26,6 +26,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Inventory:
         self._run_models = sorted({run.workload for _, run in self.known})
         self._models = (model,) if model else self._run_models or store.models(root)
         self._releases = {name: store.releases(root, name) for name in self._models}
-        self._in_use = [run for name in self._models for run in self._find_runs_in_use(name)]
+        self._in_use = set().union(*map(self._find_runs_in_use, self._models))
         self._records = {name: archive.read_all(locate(root) / "runs" / name) for name in self._models}
 
     def _find_runs_in_use(self, model: str) -> list[str]:
@@ -104,7 +105,7 @@ class Inventory:
 
         Those that pushed what is in production, or the candidate of a canary, are kept too.
         """
-        ids = {*self._in_use}
+        ids = set(self._in_use)
         for name in self._run_models:
             own = [run for _, run in self.known if run.workload == name]
             ids |= _select_needed(own, keep if name in self._models else len(own))
@@ -153,11 +154,8 @@ class Inventory:
     @cached_property
     def _mlflow_files(self) -> dict[Path, tuple[str, int]]:
         """Returns the folders with files of MLflow's runs, each with the id of our run and its bytes."""
-        folders = [
-            path
-            for name in self._models
-            for path in _list_own(self._workspace / "mlflow", f"{name}/*/artifacts")
-        ]
+        place = self._workspace / "mlflow"
+        folders = [*chain(*(_list_own(place, f"{name}/*/artifacts") for name in self._models))]
         if not folders:
             return {}
         own = f"sqlite:///{self._workspace / 'mlflow.db'}"
@@ -216,7 +214,7 @@ def collect_garbage(
         # The store comes last: a change there needs some disk space, which the steps above have freed.
         for name in waste.releases:
             upkeep.collect_releases(root, name, in_store or keep, **keys)
-        for record in (place for sizes in waste.records.values() for place in sizes):
+        for record in chain.from_iterable(waste.records.values()):
             archive.remove(record)
     return replace(waste, rows=rows)
 

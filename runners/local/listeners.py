@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from itertools import chain
 
 from data.spans.exclusions import decide
 from data.spans.layout import find_usable_spans
@@ -58,7 +59,7 @@ def exclude_refused(moment: Moment, session: Session) -> None:
     if run.outcome not in ("refused", "held"):
         return
     data, others = locate(run.data), ""
-    findings = [finding for verdict in read_verdicts(Sources.of(run)) for finding in verdict.blocking]
+    findings = [*chain(*(verdict.blocking for verdict in read_verdicts(Sources.of(run))))]
     try:
         names = [span.name for span in find_usable_spans(data)]
         blamed = [span for span in run.blamed_spans if span in names]

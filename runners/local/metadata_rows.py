@@ -10,6 +10,7 @@ import shlex
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +20,6 @@ METADATA = "metadata.sqlite"  # the ML Metadata of a workspace
 
 # ml-metadata 1.16 and 1.17 both have it (metadata_source_query_config.h, template for schema version 10).
 _SCHEMA = 10
-_COMPLETE, _OUTPUT = 3, 4  # of Execution.State and Event.Type in its metadata_store.proto
 _GONE_EVENT = "artifact_id IN gone_artifact OR execution_id IN gone_execution"
 # Seconds to wait for another program that writes to the file.
 _PATIENCE_S = 10.0
@@ -39,18 +39,7 @@ _ROWS = {
     "Execution": "id IN gone_execution",
     "Context": "id IN gone_context",
 }
-# An execution stays with its run, or with an artifact that it made: the cache finds artifacts by execution.
-_MARK = f"""
-CREATE TEMP TABLE gone_artifact AS SELECT id FROM Artifact WHERE NOT stays(uri);
-CREATE TEMP TABLE gone_execution AS SELECT id FROM Execution
-    EXCEPT SELECT execution_id FROM Association JOIN Context ON Context.id = context_id
-        JOIN Type ON Type.id = Context.type_id WHERE Type.name = 'pipeline_run' AND of_run(Context.name)
-    EXCEPT SELECT execution_id FROM Event JOIN Execution ON Execution.id = execution_id
-        WHERE type = {_OUTPUT} AND last_known_state = {_COMPLETE}
-        AND artifact_id NOT IN gone_artifact;
-CREATE TEMP TABLE gone_context AS SELECT id FROM Context
-    EXCEPT SELECT context_id FROM Association WHERE execution_id NOT IN gone_execution;
-"""
+_MARK = Path(__file__).with_name("mark_gone.sql")
 # A run finds the executions of its steps through its own context and the step's.
 _CONTEXTS = "SELECT Context.id FROM Context JOIN Type ON Type.id = Context.type_id WHERE Type.name"
 _FORGET = f"""
@@ -89,7 +78,8 @@ def skip_used_ids(store: Path, artifacts: Path) -> None:
     A store that is new, or was copied back from a backup, would give the ids of earlier runs again, whose
     outputs are in these folders, and stay there. Raises EdgelineError if the store cannot be written.
     """
-    used = max(_list_used_ids(artifacts), default=0)
+    folders = chain(artifacts.glob("*/[!.]*/*"), artifacts.glob("*/.system/executor_execution/*"))
+    used = max((int(path.name) for path in folders if path.name.isdecimal()), default=0)
     if not used:
         return
     if not store.exists() or not store.stat().st_size:
@@ -106,11 +96,6 @@ def skip_used_ids(store: Path, artifacts: Path) -> None:
             rows.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('Execution', ?)", (used,))
 
 
-def _list_used_ids(artifacts: Path) -> Iterator[int]:
-    for pattern in ("*/[!.]*/*", "*/.system/executor_execution/*"):
-        yield from (int(path.name) for path in artifacts.glob(pattern) if path.name.isdecimal())
-
-
 def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry_run: bool = False) -> int:
     """Removes the rows of all artifacts whose URI does not stay, and of all runs but `runs`; counts the rows.
 
@@ -122,7 +107,7 @@ def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry
     with _open(store) as rows:
         rows.create_function("stays", 1, lambda uri: stays(uri or ""))
         rows.create_function("of_run", 1, lambda name: name in runs)
-        rows.executescript(f"PRAGMA temp_store = MEMORY;{_MARK}")
+        rows.executescript(f"PRAGMA temp_store = MEMORY;{_MARK.read_text()}")
         counts = [
             rows.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()[0]
             for table, condition in _ROWS.items()

@@ -94,8 +94,7 @@ def print_step(options: StepOptions) -> int:
     """Runs the step and prints where its outputs are; returns the exit code. Raises as `run_step` does."""
     out, outputs, seconds = run_step(options)
     if options.as_json:
-        print_json({"step": options.step, "folder": str(out), "outputs": outputs, "seconds": seconds})
-        return 0
+        return print_json({"step": options.step, "folder": str(out), "outputs": outputs, "seconds": seconds})
     for name, uri in outputs.items():
         say(f"{name}: {uri}")
     say(f"Nothing of this is in {options.workspace}. Remove {out} when it is not needed.")

@@ -97,8 +97,7 @@ def plan(options: RunOptions) -> int:
     world = _read_world(options, workload, settings, [run for _, run in earlier])
     steps = make_plan(world, earlier)
     if options.as_json:
-        print_json({"last_run": earlier[-1][1].id if earlier else None, "steps": to_builtins(steps)})
-        return 0
+        return print_json({"last_run": earlier[-1][1].id if earlier else None, "steps": to_builtins(steps)})
     say(f"{workload.name} from {world.inputs['data']}")
     for step in steps:
         say(f"  {step.name:<16} {'cached' if step.cached else 'runs: ' + '; '.join(step.why)}")

@@ -20,16 +20,7 @@ from rich.text import Text
 
 from edgeline.cli.stdout import prepare_line, wrap
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.events import (
-    Counted,
-    EpochEnded,
-    Event,
-    Planned,
-    StepChanged,
-    TrialReported,
-    Warned,
-    listen,
-)
+from edgeline.records import events
 from edgeline.records.run import Step
 from edgeline.report.words import duration
 
@@ -48,7 +39,7 @@ def print_line(console: Console, text: str, style: str = "") -> None:
     console.print(Text(line, style=style), soft_wrap=True)
 
 
-def _format_epoch(event: EpochEnded, width: int) -> str:
+def _format_epoch(event: events.EpochEnded, width: int) -> str:
     """Formats an epoch in at most `width` columns; the least important figures are left out first."""
     pieces = [f"{duration(event.eta_s)} left"] if event.eta_s else []
     figures = {
@@ -112,7 +103,7 @@ class Progress:
         self._steps: list[str] = []
         self._step: str | None = None
         self._started_at = time.monotonic()
-        self._latest: EpochEnded | Counted | None = None
+        self._latest: events.EpochEnded | events.Counted | None = None
         self._count_printed_at = 0.0
         self._spinner = Spinner("line")
         on_terminal = console.is_terminal and not console.is_dumb_terminal
@@ -145,29 +136,29 @@ class Progress:
         """Prints one permanent line."""
         print_line(self._console, text, style)
 
-    def handle(self, event: Event) -> None:
+    def handle(self, event: events.Event) -> None:
         """Renders one event; those with nothing to show are ignored."""
-        if isinstance(event, Planned):
+        if isinstance(event, events.Planned):
             self._steps = list(event.steps)
-        elif isinstance(event, StepChanged):
+        elif isinstance(event, events.StepChanged):
             self._show_step(event.step)
-        elif isinstance(event, EpochEnded):
+        elif isinstance(event, events.EpochEnded):
             self._show_epoch(event)
-        elif isinstance(event, Counted):
+        elif isinstance(event, events.Counted):
             self._show_count(event)
-        elif isinstance(event, TrialReported):
+        elif isinstance(event, events.TrialReported):
             self.say(f"{' ' * 9}{event.text}")
-        elif isinstance(event, Warned) and event.text not in self.warnings:
+        elif isinstance(event, events.Warned) and event.text not in self.warnings:
             self.warnings.append(event.text)
             self.say(f"warning: {event.text}", "yellow")
 
-    def _show_epoch(self, event: EpochEnded) -> None:
+    def _show_epoch(self, event: events.EpochEnded) -> None:
         self._latest = event
         every = math.ceil(event.epochs / _MOST_EPOCH_LINES)
         if event.epoch % every == 0 or event.epoch == event.epochs:
             self.say(f"{' ' * 9}{_format_epoch(event, max(20, self._console.width - 9))}")
 
-    def _show_count(self, event: Counted) -> None:
+    def _show_count(self, event: events.Counted) -> None:
         self._latest = event
         is_finished = event.total == event.done
         if not self._live and (is_finished or time.monotonic() - self._count_printed_at > _COUNT_EVERY_S):
@@ -199,7 +190,9 @@ class Progress:
         event, completed, total = self._latest, 0, None
         if event is not None:
             completed, total = (
-                (event.epoch, event.epochs) if isinstance(event, EpochEnded) else (event.done, event.total)
+                (event.epoch, event.epochs)
+                if isinstance(event, events.EpochEnded)
+                else (event.done, event.total)
             )
         if total and self._console.width >= _BAR_FROM_WIDTH:
             row.add_column(no_wrap=True)
@@ -215,7 +208,7 @@ class Progress:
         room = self._console.width - len(text) - used - 8
         event = self._latest
         if event and room > 10:
-            more = _format_epoch(event, room) if isinstance(event, EpochEnded) else str(event)
+            more = _format_epoch(event, room) if isinstance(event, events.EpochEnded) else str(event)
             text += f"  {more}" if len(more) <= room else ""
         return prepare_line(text)
 
@@ -226,7 +219,7 @@ def show_progress(doing: str) -> Iterator[Progress]:
     with (
         _silence_libraries() as stream,
         Progress(Console(file=stream, highlight=False), doing) as progress,
-        listen(progress.handle),
+        events.listen(progress.handle),
     ):
         yield progress
 

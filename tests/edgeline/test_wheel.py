@@ -78,7 +78,10 @@ def run(python, here, *arguments):
 def test_a_wheel_has_the_package_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"edgeline"}
-    assert "edgeline/report/templates/base.html" in names
+    kinds = {".css", ".html", ".js", ".json", ".mplstyle", ".txt", ".yaml"}
+    read = {str(path.relative_to(ROOT)) for path in ROOT.glob("edgeline/*/**/*") if path.suffix in kinds}
+    assert "edgeline/report/templates/base.html" in read
+    assert read <= set(names)
     if (ROOT / "edgeline/phone/page/index.html").is_file():
         page = {"index.html", "page.js", "worker.js", "wasm/litert_wasm_internal.wasm"}
         assert {f"edgeline/phone/page/{name}" for name in page} <= set(names)

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     run = ""
     problem = None
     try:
-        run = handover.read_run_id(executor_input, options.step, json.loads(options.own))
+        run = handover.read_run_id(executor_input, options.step, options.own)
         _run(options, flags, executor_input, run, Locations(root))
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
@@ -76,7 +76,10 @@ def _configure_logs(root: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # TFX logs its arguments there: hundreds of lines of protobuf before the first line of the step.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
-    logging.getLogger("edgeline.kubeflow").info("This pod has %s.", _describe_devices(root))
+    # Before TensorFlow logs which of them it can use.
+    cores = len(os.sched_getaffinity(0))
+    gpus = ", ".join(sorted(path.name for path in root.glob("dev/nvidia[0-9]*"))) or "no NVIDIA GPU"
+    logging.getLogger("edgeline.kubeflow").info("This pod has %d CPU cores and %s.", cores, gpus)
 
 
 def _conclude_failure(error: Exception, options: Namespace, run: str) -> tuple[Outcome, Problem]:
@@ -111,12 +114,6 @@ def _report_end(options: Namespace, run: str, outcome: Outcome, problem: Problem
         mirror_records(options.registry, options.records)
 
 
-def _describe_devices(root: Path) -> str:
-    """Describes the CPU cores and GPUs of the pod, before TensorFlow logs which of them it can use."""
-    gpus = [path.name for path in sorted(root.glob("dev/nvidia[0-9]*"))]
-    return f"{len(os.sched_getaffinity(0))} CPU cores and {', '.join(gpus) or 'no NVIDIA GPU'}"
-
-
 def _conclude_success(step: str, executor_input: Json, seconds: float) -> Outcome:
     """Returns the outcome of a step that ended well; for ReleaseGate it is the outcome of the Pusher."""
     if step == RELEASE_GATE:
@@ -134,30 +131,30 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     parser.add_argument("--unshown", default="{}")
-    parser.add_argument("--own", default="{}")
-    for name in ("settings", "alerts", "registry", "shards", "meeting"):
+    parser.add_argument("--own", type=json.loads, default={})
+    parser.add_argument("--settings", type=json.loads)
+    for name in ("alerts", "registry", "shards", "meeting"):
         parser.add_argument(f"--{name}")
-    parser.add_argument("--pods", type=int)
-    parser.add_argument("--pod", type=int)
+    for name in ("pods", "pod"):
+        parser.add_argument(f"--{name}", type=int)
     return parser.parse_known_args(arguments)
 
 
 def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
     started, clock = datetime.now(timezone.utc), time.monotonic()
     foreign = handover.take_foreign_outputs(executor_input)
+    step = find_helped_step(options.step)
     fillings = {RUN_ID: run}
     if CODE_OF_IMAGE in options.unshown:
-        files = digest_step_files(options.module, options.source, json.loads(options.own))
-        fillings[CODE_OF_IMAGE] = digest(files)
-        fillings[LOCK_OF_IMAGE] = inputs.digest_lock()
+        files = digest_step_files(options.module, options.source, options.own)
+        fillings |= {CODE_OF_IMAGE: digest(files), LOCK_OF_IMAGE: inputs.digest_lock()}
     arguments = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:
-        parameters.check_parameters(json.loads(options.settings), arguments)
-    values = parameters.put_together(find_helped_step(options.step), arguments, options.unshown, fillings)
+        parameters.check_parameters(options.settings, arguments)
+    values = parameters.put_together(step, arguments, options.unshown, fillings)
     executor_input["inputs"]["parameterValues"] = values
-    with share_with_executors(
-        find_helped_step(options.step), run, flags, executor_input, locations
-    ) as places:
+
+    with share_with_executors(step, run, flags, executor_input, locations) as places:
         handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), places)
 
         # TFX is imported only now, so that a wrong input is reported at once.
@@ -166,7 +163,7 @@ def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, l
 
         speed_up_beam()
         store = f"{options.shards}/{run}" if options.shards else None
-        moved_shards = move_shards(find_helped_step(options.step), executor_input, store)
+        moved_shards = move_shards(step, executor_input, store)
         with _join_pods(options, run, executor_input), moved_shards:
             passed = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
             kubeflow_v2_run_executor.main((Namespace(**passed), flags))
