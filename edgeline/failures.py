@@ -103,16 +103,8 @@ def describe_error(error: BaseException, step: str | None = None) -> Problem:
         if isinstance(link, EdgelineError):
             return link.problem
 
-    if step is None and isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        name = os.fsdecode(error.filename or "A path")
-        return UsageError(
-            f"{name[:60]}... has {len(os.fsencode(name)):,} bytes.",
-            "A name of a file may have 255 bytes, and a path 4,096.",
-            "Pass a shorter one.",
-        ).problem
     if step is None and isinstance(error, OSError):
-        text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-        return explain(_OF_FILES, f"{errno.errorcode.get(error.errno or 0)} {text}", error=text)
+        return _describe_file_error(error)
 
     where = f"The step {step}" if step else "The run"
     for link in walk_chain(error):
@@ -131,6 +123,18 @@ def describe_error(error: BaseException, step: str | None = None) -> Problem:
 
     shown = _find_telling(error)
     return Problem(f"{where} failed: {type(shown).__name__}{_quote(shown)}", *READ_LOG)
+
+
+def _describe_file_error(error: OSError) -> Problem:
+    if error.errno == errno.ENAMETOOLONG:
+        name = os.fsdecode(error.filename or "A path")
+        return UsageError(
+            f"{name[:60]}... has {len(os.fsencode(name)):,} bytes.",
+            "A name of a file may have 255 bytes, and a path 4,096.",
+            "Pass a shorter one.",
+        ).problem
+    text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    return explain(_OF_FILES, f"{errno.errorcode.get(error.errno or 0)} {text}", error=text)
 
 
 def _find_telling(error: BaseException) -> BaseException:

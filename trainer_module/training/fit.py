@@ -115,27 +115,22 @@ def train(
 ) -> Outcome:
     """Trains until `epochs` are done; the model then has the mean weights of the last `averaged` epochs.
 
-    With `selection` it has those of the best epoch on these batches, by the mean recall of classes if these
-    are balanced, else by the loss; `early_stopping_patience` epochs without a better one end the training.
-
     Called again after a kill with the same arguments, it resumes from the last checkpoint and ends with the
     same weights as without the kill. Among several workers, the chief decides, measures and writes; only its
     outcome and model are of use.
-
-    With `checkpoint`, an epoch, the model has the weights after it, and where `folder` has these already
-    nothing is trained.
 
     Args:
         loop: Has the compiled model.
         batches_of: Returns the batches of a range of epochs, without so many of the first.
         steps: Batches an epoch.
         evaluation: Batches that are measured after each epoch.
-        settings: Those named here in backticks, and `epochs`.
+        settings: With `checkpoint`, an epoch, the model has the weights after it.
         folder: Gets the checkpoints.
         board_data: With it, `folder` gets TensorBoard's files too.
-        selection: Batches by which the epoch is chosen; None for the last one.
-        averaged: Epochs whose weights are averaged (Izmailov and others, 2018, arXiv:1803.05407; Kaddour,
-            2022, arXiv:2209.14981).
+        selection: The weights are those of the best epoch on these batches, by the mean recall of classes if
+            these are balanced, else by the loss; `early_stopping_patience` epochs without a better one are the
+            last. None for all epochs.
+        averaged: Epochs of the mean (Izmailov and others, 2018, arXiv:1803.05407; Kaddour, arXiv:2209.14981).
 
     Raises:
         HeldBack: The loss is no longer a finite number.
