@@ -116,8 +116,7 @@ def train(
     """Trains until `epochs` are done; the model then has the mean weights of the last `averaged` epochs.
 
     Called again after a kill with the same arguments, it resumes from the last checkpoint and ends with the
-    same weights as without the kill. Among several workers, the chief decides, measures and writes; only its
-    outcome and model are of use.
+    same weights as without the kill. Among several workers, only the outcome and model of the chief count.
 
     Args:
         loop: Has the compiled model.
@@ -128,8 +127,7 @@ def train(
         folder: Gets the checkpoints.
         board_data: With it, `folder` gets TensorBoard's files too.
         selection: The weights are those of the best epoch on these batches, by the mean recall of classes if
-            these are balanced, else by the loss; `early_stopping_patience` epochs without a better one are the
-            last. None for all epochs.
+            these are balanced, else by the loss; `early_stopping_patience` may end it. None for all epochs.
         averaged: Epochs of the mean (Izmailov and others, 2018, arXiv:1803.05407; Kaddour, arXiv:2209.14981).
 
     Raises:
