@@ -4,10 +4,7 @@ import pytest
 import regex
 
 from edgeline.edge.contracts.tokens import split_words
-from trainer_module.workloads import tokens
-
-RULES = {name: getattr(tokens, name.upper()) for name in ("fold_from", "fold_to", "separators", "alone")}
-RULES |= {"leading": tokens.LEADING, "trailing": tokens.TRAILING}
+from trainer_module.workloads.tokens import RULES
 
 # Wide Latin letters make words, as do Korean ones. A few letters of Tulu have the class too.
 IDEOGRAPHIC = r"[[\p{lb=ID}\p{lb=CJ}]&&\p{L}--[\p{Latin}\p{Hangul}\p{Common}\U00011380-\U000113FF]]"
