@@ -16,7 +16,7 @@ provide NFC.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -49,15 +49,14 @@ _PUNCTUATION = (
     "FFF0-FFFF FDD0-FDEF "
 ) + " ".join(f"{plane:X}FFFE-{plane:X}FFFF" for plane in range(0x1, 0x11))
 _SYMBOLS = "21 3F 2190-2BFF 1F000-1FAFF"  # ! and ?, symbols and emoji
-# Letters of the classes of Unicode's line breaking (UAX #14) in which a line breaks between any two, ID and CJ,
-# or where only a dictionary tells, SA. Korean has blanks. A test derives them from Unicode's properties.
-_IDEOGRAPHIC = (
+# Letters between which a line breaks, by their class in Unicode's line breaking (UAX #14): ID, CJ, and SA, of
+# which only a dictionary tells where. Korean has blanks. A test derives them from Unicode's properties.
+_WITHOUT_BLANKS = (
     "3005-3007 3021-3029 3038-303C 3040-312F 31A0-31FF 3400-A4CF F900-FAFF FF66-FF9D 16FF4-18AFF 18D00-191FF "
     "1B000-1B2FF 20000-3FFFF "
-)
-_COMPLEX = (
     "E01-E3A E40-E4E E81-ECF EDC-EDF 1000-103F 1050-108F 109A-109F 1780-17D3 17D7 17DC-17DD 1950-1974 "
-    "1980-19C9 19DE-19DF 1A20-1A7C 1AA0-1AAD A9E0-A9EF A9FA-A9FE AA60-AADF 11700-1172B 1173A-1173B 1173F-11746"
+    "1980-19C9 19DE-19DF 1A20-1A7C 1AA0-1AAD A9E0-A9EF A9FA-A9FE AA60-AADF 11700-1172B 1173A-1173B "
+    "1173F-11746"
 )
 # Vowels, tones and stacked letters belong to the character before: those of SA that are marks (Mn and Mc).
 _MARKS = (
@@ -74,8 +73,8 @@ def _make_character_class(ranges: str) -> str:
     return "[" + "".join("-".join(pair) for pair in escaped) + "]"
 
 
-CHARACTER = f"{_make_character_class(_IDEOGRAPHIC + _COMPLEX)}{_make_character_class(_MARKS)}*"
-RULES = {
+CHARACTER = f"{_make_character_class(_WITHOUT_BLANKS)}{_make_character_class(_MARKS)}*"
+RULES: dict[str, Any] = {
     "version": 1,
     "fold_from": "".join(old for old, _ in _PAIRS),
     "fold_to": "".join(new for _, new in _PAIRS),

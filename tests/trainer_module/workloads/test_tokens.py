@@ -1,4 +1,4 @@
-"""How texts become words, by the rules alone, without TensorFlow."""
+"""Tests the rules by which texts become words, beside the properties of Unicode."""
 
 import pytest
 import regex
