@@ -1,5 +1,6 @@
 """Simple models on public data that scikit-learn ships, as examples in TFRecord files."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from edgeline.records.edge import Prediction
 from edgeline.records.photo_features import pack, read_features, write_features
 from edgeline.records.workload import Workload
 from tests.examples import serialize, write_records
+from tests.trainer_module.workloads.text_samples import REVIEWS
 
 pytestmark = pytest.mark.e2e
 
@@ -161,6 +163,23 @@ def test_texts_are_learned_by_their_words_and_pairs_of_words(tmp_path):
     names = {f"{kind} on words and pairs of words" for kind in ("logistic regression", "NBSVM")}
     assert set(models) == {MAJORITY, *names}
     assert {score(models[name], evaluation, TABLE.labels) for name in names} == {1.0}
+
+
+def test_characters_are_words_of_simple_models_where_no_blank_parts_two_words():
+    texts = ["ที่นี่ดีมาก", "ที่นี่แย่มาก", "我很喜欢", "我不喜欢"] * 10
+    labels = np.array([1, 0, 1, 0] * 10)
+    for _, model in simple_models._make_models(Rows([], labels, labels, texts, "texts")):
+        right = model.fit(texts, labels).predict(["กาแฟดี", "กาแฟแย่", "很好喜欢", "不喜欢它"])
+        assert right.tolist() == [1, 0, 1, 0]
+
+
+def test_simple_models_read_texts_with_blanks_by_the_words_of_scikit_learn():
+    texts = [row["text"] for row in REVIEWS[:200]] + ["Größe_5: süß, a I'm x2 안녕하세요 여러분"]
+    rows = Rows([], np.array([0, 1]), np.array([0, 1]), texts, "texts")
+    patterns = (r"(?u)\b\w\w+\b", r"\b\w+\b")
+    for (_, model), pattern in zip(simple_models._make_models(rows), patterns, strict=True):
+        split = model[0].build_tokenizer()
+        assert [split(text) for text in texts] == [re.findall(pattern, text) for text in texts]
 
 
 def test_nbsvm_learns_each_of_several_classes_by_its_own_words():

@@ -210,13 +210,5 @@ def edge_contract(
         "unknown": UNKNOWN,
         "first": FIRST_WORD,
         "vocabulary": words + pairs,
-        "tokenizer": {
-            "version": tokens.VERSION,
-            "fold_from": tokens.FOLD_FROM,
-            "fold_to": tokens.FOLD_TO,
-            "separators": tokens.SEPARATORS,
-            "alone": tokens.ALONE,
-            "leading": tokens.LEADING,
-            "trailing": tokens.TRAILING,
-        },
+        "tokenizer": tokens.RULES,
     }

@@ -1,9 +1,10 @@
 """Splits a text into words in TensorFlow, by rules that any other language can follow exactly.
 
-    1. Each character of `FOLD_FROM` becomes the one at the same index in `FOLD_TO`: capitals become small
+    1. Each character of `fold_from` becomes the one at the same index in `fold_to`: capitals become small
        letters, curved apostrophes straight ones, control characters blanks. Invalid UTF-8 becomes U+FFFD.
-    2. Each match of `SEPARATORS` becomes a blank.
-    3. Each match of `ALONE` is a word of its own: `!`, `?`, emoji, Chinese and Japanese characters.
+    2. Each match of `separators` becomes a blank.
+    3. Each match of `alone` is a word of its own: `!`, `?`, emoji, and each `CHARACTER` of a script in which
+       no blank parts two words, such as Chinese, Japanese, Thai, Khmer and Burmese.
     4. Apostrophes remain only inside a word.
     5. Blanks separate the words.
 
@@ -15,13 +16,11 @@ provide NFC.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-VERSION = 1
 # Beyond this code point there are no small and capital letters that people write texts in.
 _FOLDED = 0x2100
 _APOSTROPHES = "\u2018\u2019\u02bc\u0060\u00b4"
@@ -37,35 +36,53 @@ def _fold(character: str) -> str:
 
 
 _PAIRS = [(c, _fold(c)) for c in map(chr, range(_FOLDED)) if _fold(c) != c]
-FOLD_FROM, FOLD_TO = ("".join(side) for side in zip(*_PAIRS, strict=True))
+# Code points and ranges of them, in hexadecimal.
 _PUNCTUATION = (
-    *((0x22, 0x26), (0x28, 0x2F), (0x3A, 0x3E), (0x40, 0x40), (0x5B, 0x60), (0x7B, 0x7E)),  # ASCII
-    *((0xA0, 0xA9), (0xAB, 0xB1), (0xB6, 0xB8), (0xBB, 0xBB), (0xBF, 0xBF)),  # Latin-1
-    *((0x5BE, 0x5BE), (0x60C, 0x60D), (0x61B, 0x61F), (0x66A, 0x66D), (0x6D4, 0x6D4), (0x964, 0x965)),
+    "22-26 28-2F 3A-3E 40 5B-60 7B-7E "  # ASCII
+    "A0-A9 AB-B1 B6-B8 BB BF "  # Latin-1
+    "5BE 60C-60D 61B-61F 66A-66D 6D4 964-965 "
+    # Thai, Burmese and Khmer; of Tibetan also the mark that stands between two syllables.
+    "E4F E5A-E5B F04-F14 104A-104F 17D4-17D6 17D8-17DA "
     # General, including direction marks and joiners; Chinese and Japanese; emoji variants; wide forms.
-    *((0x2000, 0x206F), (0x3000, 0x3004), (0x3008, 0x3020), (0x3030, 0x3030), (0xFE00, 0xFE0F)),
-    *((0xFEFF, 0xFEFF), (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65)),
+    "2000-206F 3000-3004 3008-3020 3030 FE00-FE0F FEFF FF01-FF0F FF1A-FF20 FF3B-FF40 FF5B-FF65 "
     # Placeholders and noncharacters, which TensorFlow reads as U+FFFD.
-    *(
-        (0xFFF0, 0xFFFF),
-        (0xFDD0, 0xFDEF),
-        *((p + 0xFFFE, p + 0xFFFF) for p in range(0x10000, 0x110000, 0x10000)),
-    ),
+    "FFF0-FFFF FDD0-FDEF "
+) + " ".join(f"{plane:X}FFFE-{plane:X}FFFF" for plane in range(0x1, 0x11))
+_SYMBOLS = "21 3F 2190-2BFF 1F000-1FAFF"  # ! and ?, symbols and emoji
+# Letters between which a line breaks, by their class in Unicode's line breaking (UAX #14): ID, CJ, and SA, of
+# which only a dictionary tells where. Korean has blanks. A test derives them from Unicode's properties.
+_WITHOUT_BLANKS = (
+    "3005-3007 3021-3029 3038-303C 3040-312F 31A0-31FF 3400-A4CF F900-FAFF FF66-FF9D 16FF4-18AFF 18D00-191FF "
+    "1B000-1B2FF 20000-3FFFF "
+    "E01-E3A E40-E4E E81-ECF EDC-EDF 1000-103F 1050-108F 109A-109F 1780-17D3 17D7 17DC-17DD 1950-1974 "
+    "1980-19C9 19DE-19DF 1A20-1A7C 1AA0-1AAD A9E0-A9EF A9FA-A9FE AA60-AADF 11700-1172B 1173A-1173B "
+    "1173F-11746"
 )
-_ALONE = (
-    *((0x21, 0x21), (0x3F, 0x3F), (0x2190, 0x2BFF), (0x1F000, 0x1FAFF)),  # ! and ?, symbols and emoji
-    *((0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)),  # kana and ideographs
+# Vowels, tones and stacked letters belong to the character before: those of SA that are marks (Mn and Mc).
+_MARKS = (
+    "E31 E34-E3A E47-E4E EB1 EB4-EBC EC8-ECF 102B-103E 1056-1059 105E-1060 1062-1064 1067-106D 1071-1074 "
+    "1082-108D 108F 109A-109D 17B4-17D3 17DD 1A55-1A7C A9E5 AA7B-AA7D AAB0 AAB2-AAB4 AAB7-AAB8 AABE-AABF "
+    "AAC1 1171D-1172B FF9E-FF9F"
 )
 
 
-def _make_character_class(ranges: Sequence[tuple[int, int]]) -> str:
+def _make_character_class(ranges: str) -> str:
     """Makes a character class of literal characters, which all regular expression libraries read alike."""
-    ends = ([f"\\{chr(end)}" if end < 0x7F else chr(end) for end in pair] for pair in ranges)
-    return "[" + "".join(f"{first}-{last}" for first, last in ends) + "]"
+    ends = ([chr(int(end, 16)) for end in each.split("-")] for each in ranges.split())
+    escaped = ([f"\\{end}" if end < "\x7f" else end for end in pair] for pair in ends)
+    return "[" + "".join("-".join(pair) for pair in escaped) + "]"
 
 
-SEPARATORS, ALONE = f"{_make_character_class(_PUNCTUATION)}+", f"({_make_character_class(_ALONE)})"
-LEADING, TRAILING = "(^| )'+", "'+( |$)"
+CHARACTER = f"{_make_character_class(_WITHOUT_BLANKS)}{_make_character_class(_MARKS)}*"
+RULES: dict[str, Any] = {
+    "version": 1,
+    "fold_from": "".join(old for old, _ in _PAIRS),
+    "fold_to": "".join(new for _, new in _PAIRS),
+    "separators": f"{_make_character_class(_PUNCTUATION)}+",
+    "alone": f"({_make_character_class(_SYMBOLS)}|{CHARACTER})",
+    "leading": "(^| )'+",
+    "trailing": "'+( |$)",
+}
 
 
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
@@ -73,12 +90,12 @@ def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
     import tensorflow as tf
 
     table = list(range(_FOLDED))
-    for old, new in zip(FOLD_FROM, FOLD_TO, strict=True):
+    for old, new in _PAIRS:
         table[ord(old)] = ord(new)
     codes = tf.strings.unicode_decode(texts, "UTF-8")
     low = tf.gather(tf.constant(table), tf.minimum(codes.flat_values, _FOLDED - 1))
     folded = codes.with_flat_values(tf.where(codes.flat_values < _FOLDED, low, codes.flat_values))
     plain = tf.strings.unicode_encode(folded, "UTF-8")
-    for pattern, replacement in ((SEPARATORS, " "), (ALONE, r" \1 "), (LEADING, " "), (TRAILING, " ")):
-        plain = tf.strings.regex_replace(plain, pattern, replacement)
+    for rule, replacement in (("separators", " "), ("alone", r" \1 "), ("leading", " "), ("trailing", " ")):
+        plain = tf.strings.regex_replace(plain, RULES[rule], replacement)
     return tf.strings.split(plain)

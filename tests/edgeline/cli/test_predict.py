@@ -51,15 +51,7 @@ TOKENS = {
     "unknown": 1,
     "first": 2,
     "vocabulary": ["sun", "lamp"],
-    "tokenizer": {
-        "version": tokens.VERSION,
-        "fold_from": tokens.FOLD_FROM,
-        "fold_to": tokens.FOLD_TO,
-        "separators": tokens.SEPARATORS,
-        "alone": tokens.ALONE,
-        "leading": tokens.LEADING,
-        "trailing": tokens.TRAILING,
-    },
+    "tokenizer": tokens.RULES,
 }
 SHAPES = {"image": (1, 16, 16, 1), "row": (1, 2, 2), "tokens": (1, 8)}
 

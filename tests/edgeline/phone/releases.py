@@ -88,7 +88,10 @@ CONTRACTS: dict[str, dict[str, Any]] = {
         "version": 3,
         "normalization": "NFC",
         "length": 6,
-        "vocabulary": ["sun", "café", "😀", "l'eau", "sun café", "entirely undefined"],
+        "vocabulary": [
+            *("sun", "café", "😀", "l'eau", "sun café", "entirely undefined"),
+            *("ที่", "ญុំ", "ｶﾞ", "ที่ นี่", "ខ្ ញុំ"),
+        ],
     },
 }
 _ROWS = [
@@ -127,6 +130,7 @@ CONTENTS: dict[str, list[Any]] = {
         "The SUN, the cafe\u0301!",
         "  'l\xe2\x80\x99eau' \U0001f600\xf0\x9f\x98\x80 \u65e5\u672c?",
         "so\u200dmething \x93else\x94\x81entirely\xe0\x80\x99",
+        "ที่นี่ខ្ញុំ។sunｶﾞ",
     ],
 }
 
