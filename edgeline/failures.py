@@ -1,13 +1,14 @@
 """Errors of others in plain words: the meanings that a room knows by their signs, and errors of files."""
 
 import errno
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from edgeline.errors import EdgelineError, Problem
+from edgeline.errors import EdgelineError, Problem, UsageError
 from edgeline.secrets import redact
 
 _NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|database or disk is full")
@@ -102,6 +103,13 @@ def describe_error(error: BaseException, step: str | None = None) -> Problem:
         if isinstance(link, EdgelineError):
             return link.problem
 
+    if step is None and isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = os.fsdecode(error.filename or "A path")
+        return UsageError(
+            f"{name[:60]}... has {len(os.fsencode(name)):,} bytes.",
+            "A name of a file may have 255 bytes, and a path 4,096.",
+            "Pass a shorter one.",
+        ).problem
     if step is None and isinstance(error, OSError):
         text = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         return explain(_OF_FILES, f"{errno.errorcode.get(error.errno or 0)} {text}", error=text)

@@ -105,8 +105,9 @@ def _find_other_types(table: TableProfile, file: TableFile) -> Iterator[Change]:
         profile, kind = table.columns.get(name), _name_kind(column.form)
         if profile is None or not profile.cells or _name_kind(table.forms[name]) == kind:
             continue
-        unread = (first for forms, (_, first) in profile.by_forms.items() if not {*forms} & _READ)
-        yield Change(name, next(unread, max(profile.by_forms.values())[1]), kind)
+        unread = (cells.first for forms, cells in profile.by_forms.items() if not {*forms} & _READ)
+        most = max(profile.by_forms.values(), key=lambda cells: cells.count)
+        yield Change(name, next(unread, most.first), kind)
 
 
 def _name_kind(form: str) -> str:

@@ -66,7 +66,7 @@ def check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
                 "Write all its cells in one format, dates preferably as 2026-01-05, or leave it out.",
             )
     if time and table.forms[time] not in (*TIMES, *CLOCKS):
-        some = next((first for _, first in table.columns[time].by_forms.values()), "it is empty")
+        some = table.columns[time].first_cell or "it is empty"
         raise UsageError(
             f"The column {time} of {table.shown} has no readable times: {some}.",
             "Times are ISO 8601, such as 2026-01-05T06:00:00Z, dates with an unambiguous day and month,"

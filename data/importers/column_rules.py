@@ -11,9 +11,8 @@ from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES
 
 ASK = "ask"  # the verdict on whole numbers that may be codes; the others are roles
 _LONGEST_NAME = 40
-_FILLED_ROWS = 20  # fewest rows of a label for which it is no coincidence that they alone are filled
 # The index of a pandas frame, which has no name in a CSV.
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*")
 # Dates in forms that are not read, such as 1 Jan 2026, Mon, January 5th, 2026, 5.1.26, 01/05/2026 6:00 PM,
 # months, quarters and weeks such as 2026-02, 2026Q1 and 2026-W05, and 20260105, which reads as a number.
 _DAY, _MONTH = r"\d{1,2}(?:st|nd|rd|th)?", "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
@@ -91,16 +90,23 @@ class Case:
         return self.column.has_one_value() and 1 - MOSTLY <= share <= MOSTLY
 
     @property
-    def empty_label(self) -> str:
-        """The label whose rows, and no others, are all empty; else nothing."""
-        return self.column.find_empty_label(self.rows)
+    def empty_rows(self) -> str:
+        """The rows of the one label for which the column is empty, for a sentence; else nothing."""
+        label = self.column.find_empty_label(self.rows)
+        if not label:
+            return ""
+        others = sum(self.rows.values()) - self.rows[label] - self.column.cells
+        return f"all rows labelled {label}, and in {others or 'no'} others"
 
     @property
-    def filled_label(self) -> str:
-        """The label whose rows, and no others, are all filled; else nothing."""
-        filled = next(iter(self.column.labels), "")
-        is_whole = len(self.column.labels) == 1 and self.column.cells == self.rows[filled]
-        return filled if is_whole and self.column.cells >= _FILLED_ROWS else ""
+    def filled_rows(self) -> str:
+        """The rows of the one label for which the column is filled, for a sentence; else nothing."""
+        label = self.column.find_filled_label(self.rows)
+        if not label:
+            return ""
+        cells, rows = self.column.cells, self.rows[label]
+        count = "all" if cells == rows else f"{cells:,} of {rows:,}"
+        return f"{count} rows labelled {label}, and in no others"
 
     @property
     def date_parts(self) -> Sequence[str]:
@@ -130,9 +136,9 @@ class Rule:
     def explain_with_cells(self, case: Case) -> str:
         """Returns why the column of a case is what it is, with its first cell."""
         sentence, column = self.explain(case), case.column
-        if self.shows_cells or not column.by_forms:
+        if self.shows_cells or not column.cells:
             return sentence
-        return f"{sentence}: {column.cells:,} cells, such as {next(iter(column.by_forms.values()))[1]}"
+        return f"{sentence}: {column.cells:,} cells, such as {column.first_cell}"
 
 
 def _are_unread_numbers(case: Case, form: re.Pattern[str], may_be_unique: bool) -> bool:
@@ -200,19 +206,25 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         "empty for one label",
-        lambda c: c.empty_label,
+        lambda c: c.empty_rows,
         LEAVE_OUT,
-        "gives the label away: it is empty in all rows labelled {c.empty_label}, and in no others",
+        "gives the label away: it is empty in {c.empty_rows}",
     ),
     Rule(
         "filled for one label",
-        lambda c: c.filled_label,
+        lambda c: c.filled_rows,
         LEAVE_OUT,
-        "gives the label away: it is filled in all rows labelled {c.filled_label}, and in no others",
+        "gives the label away: it is filled in {c.filled_rows}",
     ),
     # Numbers and dates.
     Rule(
         "row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), LEAVE_OUT, "numbers the rows"
+    ),
+    Rule(
+        "called like names of rows",
+        lambda c: c.is_readable and c.column.is_called_row_name(),
+        LEAVE_OUT,
+        "is called like the names of rows (--number if it measures something)",
     ),
     Rule(
         "identifiers of rows",
@@ -222,10 +234,17 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         "named like an identifier",
-        lambda c: c.is_readable and c.column.is_called_identifier(),
+        lambda c: c.is_readable and c.column.values is None and c.column.is_called_identifier(),
         LEAVE_OUT,
         f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({{c.if_group}}--number if they"
         " measure something, --category keeps the most frequent)",
+    ),
+    Rule(
+        "named like an identifier of groups",
+        lambda c: c.is_readable and c.has_many_values and c.column.is_called_identifier(by_ending=False),
+        LEAVE_OUT,
+        "is called like an identifier, with few rows of each value ({c.if_group}--number if they measure"
+        " something)",
     ),
     Rule(
         "a range for each label",

@@ -51,6 +51,8 @@ _ROWS_A_NAME, _LARGEST_CHANCE = 1.5, 1e-6
 # petals of 50 and 50 irises). One of 20 rows would lie in the other label's range, with 95 % certainty, if
 # every seventh row of its label did (1 - 0.05^(1/20)).
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
+# Share of a label's rows that are filled where those of others are all empty: no coincidence either.
+_NEARLY_FILLED = 0.9
 RESERVED = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
 RESERVED_BY_WINDOWS = ("block", "window_id")
 # Whole numbers identify rows, and measure nothing, if there are enough rows, nearly each has another number,
@@ -66,6 +68,8 @@ _IDENTIFIER_WORDS = re.compile(
     "|telefon|tel|mobile|mobil"
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
+# Names that R, pandas and people give to the names of rows.
+_ROW_NAMES = re.compile(r"row[._ ]?(names?|ids?|index|num(ber)?|nr|no)|level_0|index", re.IGNORECASE)
 _YEARS = range(1800, 2201)
 # A number stands for no reading if it is at least this share of the cells, and further from all others than
 # this many times their range; of fewer values than these, which are codes or counts, nothing is far.
@@ -134,6 +138,20 @@ class Rows:
 
 
 @dataclass
+class AlikeCells:
+    """The cells of a column that the same forms fit: the first one, and how many there are."""
+
+    cell: str
+    place: str
+    count: int = 0
+
+    @property
+    def first(self) -> str:
+        """The first cell with its place."""
+        return f"{self.cell[:60]!r} in {self.place}"
+
+
+@dataclass
 class ColumnProfile:
     """A column's filled cells: how many there are, their values, and the labels of their rows."""
 
@@ -145,9 +163,7 @@ class ColumnProfile:
     label_of: dict[str, str] | None = field(default_factory=dict)  # of each value; None if one has two
     sampled: Counter[str] = field(default_factory=Counter)  # cells of one value in 64, of the whole column
     longest: int = 0
-    # For each set of forms that fits a cell, the number of cells, and the first one with its place.
-    by_forms: dict[tuple[str, ...], tuple[int, str]] = field(default_factory=dict)
-    first_cells: dict[tuple[str, ...], str] = field(default_factory=dict)  # for each of these sets
+    by_forms: dict[tuple[str, ...], "AlikeCells"] = field(default_factory=dict)
     # For each form and label, the lowest and the highest number, and the number of cells.
     ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
     # For each number of digits, the whole numbers without a sign.
@@ -253,7 +269,8 @@ class ColumnProfile:
             fitting = tuple(form for form in self.forms if form in forms and NUMBER in self.forms)
             if is_here.any():
                 place = int(plain.places[is_here.argmax()])
-                self._count_forms(fitting, int(is_here.sum()), texts[place].as_py(), rows.places[place])
+                first = AlikeCells(texts[place].as_py(), rows.places[place])
+                self.by_forms.setdefault(fitting, first).count += int(is_here.sum())
                 # The point of a number with a decimal comma is at thousands.
                 scale = 1000 if is_here is plain.is_group else 1
                 self._add_ranges(fitting, plain.values[is_here], codes[is_here], rows.names, scale)
@@ -308,12 +325,6 @@ class ColumnProfile:
         lowest, highest, before = self.ranges.get((form, label), (low, high, 0))
         self.ranges[form, label] = (min(lowest, low), max(highest, high), before + count)
 
-    def _count_forms(self, forms: tuple[str, ...], count: int, cell: str, place: str) -> None:
-        """Counts cells that these forms fit, the first of which is `cell`."""
-        before, first = self.by_forms.get(forms, (0, ""))
-        self.by_forms[forms] = (before + count, first or f"{cell[:60]!r} in {place}")
-        self.first_cells.setdefault(forms, cell)
-
     def _add_odd_cells(self, odd: OddCells, rows: "Rows") -> None:
         """Adds cells that are no plain numbers, or of a column without forms, value by value."""
         # The values in all forms of the cells that the same forms fit, by label.
@@ -333,7 +344,8 @@ class ColumnProfile:
                 sizes[values[0]] += count
                 cell_of.setdefault(values[0], cell)
             if forms not in self.by_forms:
-                self._count_forms(forms, 0, cell, rows.places[place])
+                self.by_forms[forms] = AlikeCells(cell, rows.places[place])
+            self.by_forms[forms].count += count
             if match := _WHOLE.fullmatch(normalize_number(cell)):
                 number = int(match[1])
                 self.whole_digits[len(match[1])] += count
@@ -348,7 +360,6 @@ class ColumnProfile:
         for end in self._count_extremes(ends, counts.astype(np.int64)):
             self.extreme_cells[end] = cell_of[end]
         for (forms, label), count in rows_of.items():
-            self._count_forms(forms, count, "", "")
             for form, numbers in zip(forms, zip(*values_of[forms, label], strict=True), strict=True):
                 self._widen(form, label, min(numbers), max(numbers), count)
 
@@ -381,8 +392,8 @@ class ColumnProfile:
 
     def _count_by_form(self) -> Counter[str]:
         counts = Counter[str]()
-        for forms, (count, _) in self.by_forms.items():
-            counts.update(dict.fromkeys(forms, count))
+        for forms, cells in self.by_forms.items():
+            counts.update(dict.fromkeys(forms, cells.count))
         return counts
 
     def find_count(self, form: str) -> str:
@@ -402,8 +413,8 @@ class ColumnProfile:
         """Returns two cells without a form in common if nearly all have one of these forms; else nothing."""
         if not self.cells or not self.has_mostly(forms):
             return ""
-        pairs = combinations([({*own}, first) for own, (_, first) in self.by_forms.items() if own], 2)
-        return next((f"{one[1]}, {two[1]}" for one, two in pairs if not one[0] & two[0]), "")
+        pairs = combinations([(forms, cells.first) for forms, cells in self.by_forms.items() if forms], 2)
+        return next((f"{one[1]}, {two[1]}" for one, two in pairs if not {*one[0]} & {*two[0]}), "")
 
     @property
     def several_forms(self) -> str:
@@ -421,7 +432,13 @@ class ColumnProfile:
     @property
     def unreadable(self) -> str:
         """The first cell that is neither a number nor a date, else the first cell, with its place."""
-        return (self.by_forms.get(()) or next(iter(self.by_forms.values()), (0, "nothing")))[1]
+        unread = self.by_forms.get(())
+        return unread.first if unread else self.first_cell or "nothing"
+
+    @property
+    def first_cell(self) -> str:
+        """The first cell with its place; empty if there is none."""
+        return next((cells.first for cells in self.by_forms.values()), "")
 
     @property
     def others(self) -> str:
@@ -430,14 +447,14 @@ class ColumnProfile:
         count = self.cells - self._count_cells(best)
         if not 0 < count < self.cells / 2:
             return ""
-        forms = next(forms for forms in self.by_forms if not {*forms} & {*best})
+        other = next(cells for forms, cells in self.by_forms.items() if not {*forms} & {*best})
         what = f"{count:,} cells that are not numbers or dates, such as"
         if count == 1:
             what = "one cell that is not a number or date,"
         # A cell with a digit in it has a value.
-        has_value = re.search(r"\d", self.first_cells[forms])
+        has_value = re.search(r"\d", other.cell)
         do = "write numbers alone" if has_value else "empty " + ("these" if count > 1 else "it")
-        return f"has {what} {self.by_forms[forms][1]}: {do}"
+        return f"has {what} {other.first}: {do}"
 
     def _find_best_forms(self) -> Collection[str]:
         """Returns the forms of numbers, of dates, or the one with a unit, whichever has most cells."""
@@ -547,9 +564,13 @@ class ColumnProfile:
         covered = (high - low) / (10**digits - 10 ** (digits - 1)) >= _COVERED
         return count == self.cells and (digits >= _IDENTIFIER_DIGITS or (covered and digits >= 4))
 
-    def is_called_identifier(self) -> bool:
-        """Returns whether it has too many whole numbers for a category, and the name of an identifier."""
-        return self.values is None and self._has_identifier_name() and self._is_whole()
+    def is_called_identifier(self, by_ending: bool = True) -> bool:
+        """Returns whether it has whole numbers, and the name of an identifier, also by its ending alone."""
+        return self._has_identifier_name(by_ending) and self._is_whole()
+
+    def is_called_row_name(self) -> bool:
+        """Returns whether it has more whole numbers than a few, and the name of names of rows."""
+        return bool(_ROW_NAMES.fullmatch(self.name)) and self._is_whole() and self.has_over(MOST_SIZES)
 
     def _are_numbers_of_rows(self) -> bool:
         return self.cells >= _MANY_ROWS and self._is_whole() and self.has_unique_cells()
@@ -558,11 +579,11 @@ class ColumnProfile:
         ranges = self._list_ranges(form)
         return min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
 
-    def _has_identifier_name(self) -> bool:
+    def _has_identifier_name(self, by_ending: bool = True) -> bool:
         words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name).lower())
-        return any(map(_IDENTIFIER_WORDS.fullmatch, words)) or any(
-            map(_IDENTIFIER_ENDINGS.fullmatch, words[-1:])
-        )
+        if any(map(_IDENTIFIER_WORDS.fullmatch, words)):
+            return True
+        return by_ending and any(map(_IDENTIFIER_ENDINGS.fullmatch, words[-1:]))
 
     def has_mostly(self, forms: Collection[str]) -> bool:
         """Returns whether nearly all of its cells have one of these forms."""
@@ -574,7 +595,7 @@ class ColumnProfile:
         return self._count_cells((form,)) == self.cells and most <= LARGEST
 
     def _count_cells(self, forms: Collection[str]) -> int:
-        return sum(count for fitting, (count, _) in self.by_forms.items() if {*forms} & {*fitting})
+        return sum(cells.count for fitting, cells in self.by_forms.items() if {*forms} & {*fitting})
 
     def gives_label_away(self) -> bool:
         """Returns whether each value comes with one label only, and that is no coincidence."""
@@ -599,11 +620,25 @@ class ColumnProfile:
     def find_empty_label(self, rows: Mapping[str, int]) -> str:
         """Returns the label whose rows, and no others, are all empty; else nothing."""
         empty = [label for label in rows if not self.labels[label]]
-        is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and sum(rows.values()) >= _APART_ROWS
+        if len(rows) < 2 or len(empty) != 1:
+            return ""
+        total = sum(rows.values())
+        others = total - rows[empty[0]]
+        is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and total >= _APART_ROWS
         # A mark has two values, and one of them is the empty cell.
-        is_enough |= self.has_one_value() and sum(rows.values()) >= 2 * _ROWS_A_VALUE
-        is_whole = len(rows) > 1 and len(empty) == 1 and self.cells + rows[empty[0]] == sum(rows.values())
-        return empty[0] if is_whole and is_enough else ""
+        is_mark = self.has_one_value() and total >= 2 * _ROWS_A_VALUE and self.cells == others
+        return empty[0] if is_mark or (is_enough and self.cells >= _NEARLY_FILLED * others) else ""
+
+    def find_filled_label(self, rows: Mapping[str, int]) -> str:
+        """Returns the label of whose rows nearly all, and no others, are filled; else nothing."""
+        if len(rows) < 2 or len(self.labels) != 1 or self.cells < _APART_ROWS_A_LABEL:
+            return ""
+        [filled] = self.labels
+        total = sum(rows.values())
+        # The chance that all rows of the other labels are empty although each row may be filled.
+        chance = (1 - self.cells / total) ** (total - rows[filled])
+        is_nearly = self.cells >= _NEARLY_FILLED * rows[filled] and chance < _LARGEST_CHANCE
+        return filled if self.cells == rows[filled] or is_nearly else ""
 
     def separates_labels(self, form: str) -> bool:
         """Returns whether each label has a range of numbers of its own, with enough rows or groups."""

@@ -3,9 +3,10 @@
     .venv/bin/python deploy/serving/client.py workspace/push/edge/shelf/1 photo.jpg
     .venv/bin/python deploy/serving/client.py workspace/push/edge/sensor/1 row.json --server localhost:8500
 
-It needs the bundle that was pushed beside the SavedModel, and no library but Pillow for photos and
-`tensorflow-serving-api` for gRPC. A row is a JSON object of the arguments of the signature serve_raw, which
-http://SERVER/v1/models/MODEL/metadata lists: numbers as a list of readings, categories as a text.
+It needs the bundle that was pushed beside the SavedModel, Edgeline, which prepares photos and texts as
+`edgeline predict` does, and `tensorflow-serving-api` for gRPC. A row is a JSON object of the arguments of the
+signature serve_raw, which http://SERVER/v1/models/MODEL/metadata lists: numbers as a list of readings,
+categories as a text.
 """
 
 import argparse
@@ -22,6 +23,12 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from edgeline.edge.contracts.image import decode
+from edgeline.edge.photo_pixels import READER_ERRORS, open_photo, read_orientation
+from edgeline.errors import EdgelineError
+from edgeline.records.rejection import RowRejected, check_text, repair_text
+from edgeline.tables.unpacking import decode_text
+
 _SECONDS = 30
 
 
@@ -30,8 +37,9 @@ def make_request(file: Path, contract: Mapping[str, Any]) -> tuple[str, dict[str
     if contract["kind"] == "image":
         return "serve_jpeg", {"jpeg": [_prepare_photo(file.read_bytes(), contract)]}
     if contract["kind"] == "tokens":
-        text = file.read_text(encoding="utf-8", errors="replace")
-        text = unicodedata.normalize("NFC", text)  # as in the training data
+        text = decode_text(file.read_bytes())
+        check_text(text)
+        text = unicodedata.normalize(contract["normalization"], repair_text(text))  # as in the training data
         return "serve_raw", {contract["input"]: [text.encode()]}
     row = json.loads(file.read_text(encoding="utf-8"))
     return "serve_raw", {name: [value] for name, value in row.items()}
@@ -39,27 +47,13 @@ def make_request(file: Path, contract: Mapping[str, Any]) -> tuple[str, dict[str
 
 def _prepare_photo(photo: bytes, contract: Mapping[str, Any]) -> bytes:
     """Returns the photo as ingest stores it: upright, on white, no larger than `max_side`."""
-    from PIL import Image, ImageOps
-
-    image: Image.Image = Image.open(io.BytesIO(photo))
-    longest = max(image.size)
-    side = min(contract["max_side"], longest)
-    is_upright = image.getexif().get(0x0112, 1) == 1
-    if image.format == "JPEG" and image.mode in ("L", "RGB") and is_upright and longest == side:
-        return photo
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scale
-        low, high = contract.get("levels", (0, 65280))
-        scale, half = 255 / (high - low), 0.5 if "levels" in contract else 0
-        image = image.convert("I").point(lambda level: level * scale + half - low * scale).convert("L")
-    elif image.mode == "F":
-        raise ValueError("its pixels are numbers without a range")
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    size = [max(1, (2 * pixels * side + longest) // (2 * longest)) for pixels in image.size]
+    with open_photo(photo) as image:
+        is_upright = read_orientation(image) == 1
+        is_small = max(image.size) <= contract["max_side"]
+        if image.format == "JPEG" and image.mode in ("L", "RGB") and is_upright and is_small:
+            return photo
     file = io.BytesIO()
-    small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
-    small.save(file, "PNG")
+    decode(photo, contract).convert("RGB").save(file, "PNG")
     return file.getvalue()
 
 
@@ -135,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"{options.bundle} is not a bundle, PUSH/edge/MODEL/VERSION: {error}")
     try:
         signature, inputs = make_request(options.file, contract)
-    except (OSError, ValueError, AttributeError) as error:
+    except (EdgelineError, RowRejected, *READER_ERRORS) as error:
         sys.exit(
             f"{options.file} is not a photo that Pillow reads, a text, or a row as a JSON object: {error}"
         )

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from edgeline.errors import EdgelineError
@@ -174,6 +175,7 @@ def join_unit(base: str, unit: str) -> str:
     return f"{base}{_IN}{unit}" if unit else base
 
 
+@lru_cache(maxsize=64)  # a cell is tried in each of the forms
 def normalize_number(text: str) -> str:
     """Returns a number with its minus before it, and without a formula around it or marks at thousands."""
     if match := _FORMULA.fullmatch(text):

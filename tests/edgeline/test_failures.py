@@ -89,6 +89,13 @@ def test_a_current_folder_that_was_removed_is_named(tmp_path, monkeypatch):
     assert "this one was removed" not in describe_error(get_error(lambda: os.stat("/nowhere/a"))).do
 
 
+def test_a_name_that_no_file_may_have_is_bad_usage():
+    problem = describe_error(get_error(lambda: os.stat("w" * 300)))
+
+    assert problem.exit_code == 2
+    assert problem.found == f"{'w' * 60}... has 300 bytes."
+
+
 @pytest.mark.parametrize(
     ("error", "found"),
     [

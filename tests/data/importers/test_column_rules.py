@@ -87,6 +87,14 @@ CASES = {
         ([str(n) for n in range(400)], {}),
         ([str(n * 37 % 401 // 2) for n in range(400)], {}),
     ),
+    "called like names of rows": (
+        ([str(n % 200) for n in range(400)], {"name": "row.names"}),
+        ([str(n % 20) for n in range(400)], {"name": "row.names"}),
+    ),
+    "named like an identifier of groups": (
+        ([str(n % 250) for n in range(400)], {"name": "patient_id"}),
+        ([str(n % 150) for n in range(400)], {"name": "patient_id"}),
+    ),
     "identifiers of rows": (
         ([str(RANDOM.randrange(10**7, 10**8)) for _ in range(400)], {}),
         ([str(RANDOM.randrange(10**4)) for _ in range(399)] + ["123456"], {}),
@@ -116,9 +124,7 @@ CASES = {
         (
             swap(
                 [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)],
-                "",
-                "",
-                "",
+                *[""] * 90,
             ),
             {"third": True},
         ),

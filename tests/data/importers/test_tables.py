@@ -466,7 +466,8 @@ APART, EMPTY = "each label has a range of its own", "it is empty in all rows lab
         ([(datetime(2026, 1, 1) + timedelta(hours=n), n % 7, "ab"[n >= 150]) for n in range(300)], APART),
         # Filled in once the label is known, also with a mark.
         (make_gaps(300, lambda n: n % 11 if n % 3 else ""), EMPTY),
-        (make_gaps(300, lambda n: n % 11 if n % 3 and n >= 3 else ""), ""),
+        (make_gaps(300, lambda n: n % 11 if n % 3 and n >= 3 else ""), EMPTY.replace("no", "2")),
+        (make_gaps(300, lambda n: n % 11 if n % 3 and n >= 40 else ""), ""),
         (make_gaps(60, lambda n: "x" if n % 3 else ""), EMPTY),
     ],
 )

@@ -13,6 +13,7 @@ from PIL import Image
 from data.photos.checks import check_photo
 from data.settings import DataSettings
 from deploy.serving.client import ask_rest, main, make_request
+from edgeline.records.rejection import RowRejected
 from tests.data.sample_photos import encode, jpeg, phone_exif, pixels
 from tests.edgeline.edge.contracts.test_image import contract, with_alpha
 
@@ -100,8 +101,25 @@ def serve_answer(content):
         server.shutdown()
 
 
-def test_a_text_is_sent_as_the_model_read_it_in_training(tmp_path):
-    """Letter and accent become one character; a Mac writes two."""
-    (tmp_path / "review").write_text("e\u0301clair", encoding="utf-8")
-    signature, inputs = make_request(tmp_path / "review", {"kind": "tokens", "input": "text"})
-    assert (signature, inputs) == ("serve_raw", {"text": ["\u00e9clair".encode()]})
+TOKENS = {"kind": "tokens", "input": "text", "normalization": "NFC"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        # Letter and accent become one character; a Mac writes two.
+        ("e\u0301clair".encode(), "\u00e9clair"),
+        ("don\u00e2\x80\x99t".encode(), "don\u2019t"),
+        ("caf\u00e9 cr\u00e8me".encode("cp1252"), "caf\u00e9 cr\u00e8me"),
+    ],
+    ids=["accents", "decoded twice", "Windows"],
+)
+def test_a_text_is_sent_as_the_model_read_it_in_training(tmp_path, text, sent):
+    (tmp_path / "review").write_bytes(text)
+    assert make_request(tmp_path / "review", TOKENS) == ("serve_raw", {"text": [sent.encode()]})
+
+
+def test_a_text_that_training_refuses_is_not_sent(tmp_path):
+    (tmp_path / "review").write_text("bell \a", encoding="utf-8")
+    with pytest.raises(RowRejected, match=r"control character U\+0007"):
+        make_request(tmp_path / "review", TOKENS)

@@ -9,6 +9,8 @@ from edgeline.records.columns import (
     DAY_S,
     DECIMALS,
     FRACTION,
+    HOURS,
+    MINUTES,
     NUMBERS,
     TIMES,
     CellError,
@@ -42,8 +44,8 @@ def test_a_number_or_time_is_read_in_the_form_that_it_was_written_in(form: str) 
         ("14.23 %", "number in %", 14.23),
         *[(cell, "number in $", -5.5) for cell in ("-$5.5", "$-5.5", "($5.5)", "-5.5$")],
         ("1 234,50\u00a0€", "number with decimal comma in €", 1234.5),
-        ("1:02.5", "minutes:seconds or hours:minutes", 62.5),
-        ("-0:05", "minutes:seconds or hours:minutes", -5.0),
+        ("1:02.5", MINUTES, 62.5),
+        ("-0:05", MINUTES, -5.0),
         ("00:31:07", "hours:minutes:seconds", 1867.0),
         ("59:07", "hours:minutes:seconds", 3547.0),
         ("3/4", "fraction", 0.75),
@@ -60,7 +62,7 @@ def test_the_same_cell_is_another_number_in_another_form(cell: str, form: str, v
     [
         *[("5-10", form) for form in NUMBERS],
         *[(cell, "number in kg") for cell in ("5 g", "5", "kg", "5 kg kg", "nan kg", "inf kg")],
-        *[("06:01", "hours:minutes:seconds"), ("1:60", "minutes:seconds or hours:minutes"), ("3/0", "fraction")],
+        *[("06:01", HOURS), ("1:60", MINUTES), ("3/0", "fraction")],
         *[("12 34", "number"), ("0 123", "number"), ("(5", "number"), ("=SUM", "number"), ("--5", "number")],
     ],
 )
