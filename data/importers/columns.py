@@ -68,7 +68,7 @@ _IDENTIFIER_WORDS = re.compile(
     "|telefon|tel|mobile|mobil"
 )
 _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
-# What R, pandas and people call the names of rows.
+# Names that R, pandas and people give to the names of rows.
 _ROW_NAMES = re.compile(r"row[._ ]?(names?|ids?|index|num(ber)?|nr|no)|level_0|index", re.IGNORECASE)
 _YEARS = range(1800, 2201)
 # Few groups, of at least so many rows in the mean, are told apart by values of which so many are different.
@@ -643,7 +643,7 @@ class ColumnProfile:
             return ""
         [filled] = self.labels
         total = sum(rows.values())
-        # That all rows of the other labels are empty, if each may be filled.
+        # The chance that all rows of the other labels are empty although each row may be filled.
         chance = (1 - self.cells / total) ** (total - rows[filled])
         is_nearly = self.cells >= _NEARLY_FILLED * rows[filled] and chance < _LARGEST_CHANCE
         return filled if self.cells == rows[filled] or is_nearly else ""
