@@ -70,8 +70,7 @@ def DataGate(
     # On one machine the runner makes the page of every run when it has ended. On a cluster, a run that never
     # ends keeps the record of this step.
     if records:
-        made_with = json.loads(recorded)
-        commit = Source.parse(source)
+        made_with, commit = json.loads(recorded), Source.parse(source)
         record = Run(id=run, workload=model_name, data=data, settings=made_with, source=commit)
         if not verdict.passed:
             record = replace(record, outcome="refused", reasons=reasons)
@@ -84,14 +83,14 @@ def DataGate(
     if records:  # On one machine, the runner checks this before the first step.
         rules, key = settings.push, load_signing_key(None)
         if rules.require_clean:
-            Source.parse(source).check_clean()
+            commit.check_clean()
         warning = check_push_early(
             push, model_name, rules.rollback_epoch, key is not None, rules.canary_percent
         )
-        if not warning:
-            check_writer(push, model_name, {"key": key, "trusted": rules.trusted_keys})
         if warning:
             log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
+        else:
+            check_writer(push, model_name, {"key": key, "trusted": rules.trusted_keys})
     for name, artifact in inputs.items():
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name))
     if ended:

@@ -4,7 +4,6 @@ import csv
 import json
 import random
 import select
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,7 +31,6 @@ class Seen(Struct, frozen=True):
     """The record of phones that followed a pointer."""
 
     ran: tuple[int, ...]  # versions, in the order in which a phone switched to them
-    refused: Mapping[str, int]  # updates that they refused, by reason
     wrong: tuple[str, ...]  # a sentence for each thing that no phone may do
 
 
@@ -42,7 +40,7 @@ SEEN = JsonFile[Seen]("phone.json", Seen)
 def follow(push: Path, model: str, keep: Path, out: Path) -> int:
     """Updates phones from a store until the standard input is closed; writes what they did into `out`."""
     phones = [_open_phone(push, model, keep, client) for client in CLIENTS]
-    refused, ran, wrong = Counter[str](), list[int](), list[str]()
+    ran, wrong = list[int](), list[str]()
     while True:
         is_over = bool(select.select([0], [], [], _POLL_S)[0])
         for phone in phones:
@@ -51,13 +49,13 @@ def follow(push: Path, model: str, keep: Path, out: Path) -> int:
                     assert phone.bundle is not None
                     ran.append(phone.bundle.manifest.version)
                     wrong += _find_torn_parts(push, model, keep / phone.client)
-            except Refused as refusal:
-                refused[refusal.reason] += 1
+            except Refused:
+                continue
             except Exception as error:
                 wrong.append(f"A phone failed: {type(error).__name__}: {error}")
         if is_over:
             wrong += _find_left_behind(phones, push, model)
-            SEEN.write(out, Seen(tuple(dict.fromkeys(ran)), refused, tuple(dict.fromkeys(wrong))))
+            SEEN.write(out, Seen(tuple(dict.fromkeys(ran)), tuple(dict.fromkeys(wrong))))
             return 0
 
 

@@ -62,7 +62,6 @@ class Week:
     problems: tuple[str, ...] = ()  # found by `edgeline verify`
     ran: tuple[int, ...] = ()  # versions that phones switched to
     phone: tuple[str, ...] = ()  # files that phones ran and that were not a whole release
-    refused: Mapping[str, int] = field(default_factory=dict)  # updates that they refused, by reason
     arms: Mapping[str, str] = field(default_factory=dict)  # the model of each arm
     scores: Mapping[str, Mapping[int, Score]] = field(default_factory=dict)  # new ones, by model and test
     sizes: Mapping[str, float] = field(default_factory=dict)  # in bytes

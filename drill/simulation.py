@@ -151,7 +151,7 @@ class Simulation:
         phones.stdin.close()
         phones.wait()
         observed = SEEN.read(self._scratch)
-        week = replace(week, ran=observed.ran, refused=observed.refused, phone=observed.wrong)
+        week = replace(week, ran=observed.ran, phone=observed.wrong)
         week = self._look(week, later)
         week = self._score(year, week)
         year = replace(year, weeks=(*year.weeks, replace(week, seconds=time.monotonic() - started)))

@@ -1,6 +1,6 @@
 """The settings of a run: typed, frozen values, checked once; `settings_layers.py` reads their sources."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from edgeline.gates.settings import ALARM_METRICS, EdgeLimits, EvaluationSetting
 from edgeline.records.run import flatten
 from edgeline.records.served import name_kinds_of_phones
 from edgeline.records.steps import STEPS, select_steps
+from edgeline.records.workload import Workload
 from edgeline.release.settings import PushSettings
 from edgeline.settings_group import Group, make_absolute
 from edgeline.settings_layers import describe_mistakes, merge_layers
@@ -121,37 +122,33 @@ class Settings(Group):
 
 
 def load_settings(
-    workload: Mapping[str, object],
+    own: Mapping[str, object],
     profile: str | None = None,
     overrides: Sequence[str] = (),
-    labels: Sequence[str] | None = None,
+    workload: Workload | None = None,
     platform: str | None = None,
-    slices: Collection[str] | None = None,
     parameters: Mapping[str, object] | None = None,
-    normal: str | None = None,
-    module: str = "",
 ) -> Settings:
     """Merges defaults < workload's settings < profile < platform < `a.b=c` overrides < parameters.
 
-    `workload`, on top of its kind's, and `parameters`, of one run on a cluster, are nested by group.
-    `profile` is a YAML file, or the name of one in `pipeline/profiles/`; `platform` is another, for settings
-    of a cluster. Class weights may name none but `labels`, and bounds no kinds of slices but `slices`, and no
-    metric of alarms where `normal`, the label that is none, is empty. An override that the workload's
-    `module` does not read is a mistake too.
+    `own`, the workload's on top of its kind's, and `parameters`, of one run on a cluster, are nested by
+    group. `profile` is a YAML file, or the name of one in `pipeline/profiles/`; `platform` is another, for
+    settings of a cluster. A name that `workload` lacks, of a label or a kind of slices, is a mistake, and so
+    is an override that its module does not read, or what needs its `normal` label where it has none.
 
     Raises:
         UsageError: A setting is wrong; the one error names every mistake.
     """
-    tree, mistakes = merge_layers(workload, profile, platform, overrides, PROFILES)
+    tree, mistakes = merge_layers(own, profile, platform, overrides, PROFILES)
     tree.merge(parameters or {}, "the parameters of the run")
     _choose_learning_rate(tree)
     settings, wrong = _validate(tree.values, tree)
     mistakes += wrong
     if settings:
         mistakes += [
-            *_find_unknown_names(settings, labels, slices, normal),
+            *_find_unknown_names(settings, workload),
             *_find_conflicts(settings, tree),
-            *_find_unread(settings, tree, module),
+            *_find_unread(settings, tree, workload),
             *_find_search_mistakes(settings, tree),
             *find_mistakes(settings.steps, select_steps(settings.tune.max_trials > 0, {})),
         ]
@@ -199,29 +196,31 @@ def _make_schema() -> dict[str, Any]:
     return Settings.model_json_schema()
 
 
-def _find_unknown_names(
-    settings: Settings, labels: Sequence[str] | None, slices: Collection[str] | None, normal: str | None
-) -> Iterator[str]:
+def _find_unknown_names(settings: Settings, workload: Workload | None) -> Iterator[str]:
     """Yields a sentence for each class weight and bound whose label, slice or metric the workload lacks."""
+    if workload is None:
+        return
+    names = ", ".join(workload.labels)
     for label in settings.trainer.class_weights:
-        if labels is not None and label not in labels:
-            names = ", ".join(labels)
+        if label not in workload.labels:
             yield f"trainer.class_weights.{label}: the schema has no label {label!r}; its labels: {names}."
-    kinds = ("overall", *(slices or ()))
+    kinds = ("overall", *workload.slice_features)
     in_field = (*(kind for kind in kinds if kind != "span"), *name_kinds_of_phones(kinds))
-    checked = {} if slices is None else {"bounds": kinds, "served": in_field}
-    for name, allowed in checked.items():
+    for name, allowed in (("bounds", kinds), ("served", in_field)):
         for number, bound in enumerate(getattr(settings.evaluation, name)):
             if bound.slice not in allowed:
                 place = f"evaluation.{name}.{number}.slice"
                 yield f"{place}: {bound.slice!r} is not one of {', '.join(allowed)}."
+
+    if workload.normal:
+        return
     for number, bound in enumerate(settings.evaluation.bounds):
-        if normal == "" and bound.metric in ALARM_METRICS:
+        if bound.metric in ALARM_METRICS:
             yield (
                 f"evaluation.bounds.{number}.metric: {bound.metric} compares alarms with normal examples, and"
                 " the workload has no `normal`, the label that is not an alarm."
             )
-    if normal == "" and settings.data.window_label == "event":
+    if settings.data.window_label == "event":
         yield (
             "data.window_label: an event is a label other than `normal` of the workload, which has none:"
             " write the name of the label that is no event as `normal` into workload.yaml."
@@ -268,9 +267,9 @@ def _find_conflicts(settings: Settings, tree: Tree) -> Iterator[str]:
             )
 
 
-def _find_unread(settings: Settings, tree: Tree, module: str) -> Iterator[str]:
+def _find_unread(settings: Settings, tree: Tree, workload: Workload | None) -> Iterator[str]:
     """Yields a sentence for each override that is for another kind of workloads, and would have no effect."""
-    kind = _KINDS.get(module)
+    kind = _KINDS.get(workload.module) if workload else None
     if kind is None:
         return
     groups = {"model": ModelSettings.model_fields, "trainer": TrainerSettings.model_fields}

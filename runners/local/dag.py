@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from data.spans.layout import find_newest_spans
 from edgeline.python_errors import speak_python
+from edgeline.records.run import Run
 from edgeline.store.locations import locate
 from runners.local.metadata_rows import METADATA, skip_used_ids
 from runners.shared import inputs
@@ -18,7 +19,6 @@ from runners.shared.source import read_source
 if TYPE_CHECKING:
     from tfx.v1.dsl import Pipeline
 
-    from edgeline.records.source import Source
     from edgeline.records.workload import Workload
     from pipeline.settings import Settings
 
@@ -71,21 +71,18 @@ def pipeline(
     inputs.check_inputs(spans, chosen, values, push)
     run = f"tfx-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
     digests["slow"] = run  # without a record, nothing says whether a file fell by times alone
-    return build(chosen, values, folder, str(place), push, run, commit, digests, code)
+    record = Run(id=run, workload=chosen.name, data=str(place), push=push, source=commit, inputs=digests)
+    return build(chosen, values, folder, record, code)
 
 
 def build(
     workload: "Workload",
     settings: "Settings",
     workspace: Path,
-    data: str,
-    push: str,
-    run: str,
-    source: "Source",
-    digests: Mapping[str, str],
+    run: Run,
     code: Mapping[str, Mapping[str, str]],
 ) -> "Pipeline":
-    """Builds the DAG of one run from what it depends on; `code` has the digests of the files of each step.
+    """Builds the DAG of a recorded run; `code` has the digests of the files of each step.
 
     Makes ML Metadata's database where there are outputs without one, so that no step meets their folders.
     Raises as `pipeline.dag.create_pipeline` does.
@@ -96,23 +93,23 @@ def build(
     speed_up_beam()
     skip_used_ids(workspace / METADATA, workspace / "artifacts")
     paths = Paths(
-        data=data,
+        data=run.data,
         artifacts=str(workspace / "artifacts"),
         metadata=str(workspace / METADATA),
-        push=push,
+        push=run.push,
         checkpoints=str(workspace / "checkpoints"),
         workspace=str(workspace),
     )
     observed = Observed(
-        window=digests["window"],
-        production=digests["production"],
-        unjudged=digests["unjudged"],
-        slow=digests["slow"],
-        code=digests["code"],
+        window=run.inputs["window"],
+        production=run.inputs["production"],
+        unjudged=run.inputs["unjudged"],
+        slow=run.inputs["slow"],
+        code=run.inputs["code"],
         step_code={step: digest(files) for step, files in code.items()},
-        lock=digests["lock"],
-        weights=digests["weights"],
-        source=source.to_json(),
-        run=run,
+        lock=run.inputs["lock"],
+        weights=run.inputs["weights"],
+        source=run.source.to_json(),
+        run=run.id,
     )
     return create_pipeline(workload, settings, paths, observed)

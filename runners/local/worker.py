@@ -75,7 +75,7 @@ def _prepare(folder: RunFolder, tell: EventWriter, step: str | None) -> "tuple[S
 
     settings = Settings.model_validate_json(json.dumps(run.settings))
     code = CODE.read(folder.path)
-    pipeline = build(workload, settings, workspace, run.data, run.push, run.id, run.source, run.inputs, code)
+    pipeline = build(workload, settings, workspace, run, code)
     return StepRunner(run.id, tell, workspace / CHECKPOINTS, step), pipeline
 
 

@@ -48,12 +48,7 @@ class NamedSettings:
 
         workload = workloads.with_features(workloads.find_workload(self.workload))
         base = workload.settings if self.base is None else self.base
-        return workload, settings.load_settings(
-            *(base, self.profile, self.overrides, workload.labels, self.platform),
-            slices=workload.slice_features,
-            normal=workload.normal,
-            module=workload.module,
-        )
+        return workload, settings.load_settings(base, self.profile, self.overrides, workload, self.platform)
 
 
 def check_path(folder: Path, option: str) -> None:

@@ -15,6 +15,7 @@ from tests.fuzz import ROUNDS, SEED, damage_text, damage_value
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
+SHELF = with_features(find_workload("shelf"))
 SCHEMA = 'feature { name: "label" domain: "l" } string_domain { name: "l" value: "a" value: "b" }'
 WORKLOAD = """\
 name: "bottles"
@@ -64,10 +65,10 @@ def test_damaged_text_gives_a_value_or_a_usage_error(tmp_path, kind):
         try:
             if kind == "workload":
                 workload = find_workload(str(path))
-                load_settings(workload.settings, labels=with_features(workload).labels)
+                load_settings(workload.settings, workload=with_features(workload))
             elif kind == "profile":
-                load_settings({}, str(path), labels=["a", "b"])
+                load_settings({}, str(path), workload=SHELF)
             else:
-                load_settings({}, overrides=[damaged], labels=["a", "b"])
+                load_settings({}, overrides=[damaged], workload=SHELF)
         except UsageError as error:
             assert error.exit_code == 2 and len(str(error)) < 100_000

@@ -2,6 +2,7 @@ import json
 import os
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ import pytest
 from edgeline.errors import UsageError
 from edgeline.settings_layers import merge_layers
 from pipeline.settings import Settings, load_settings
-from pipeline.workloads import read_kinds
+from pipeline.workloads import find_workload, read_kinds, with_features
+
+SHELF = with_features(find_workload("shelf"))
 
 
-def get_mistakes(workload=None, profile=None, overrides=(), labels=None):
+def get_mistakes(own=None, profile=None, overrides=(), workload=None):
     with pytest.raises(UsageError) as caught:
-        load_settings(workload or {}, profile, overrides, labels)
+        load_settings(own or {}, profile, overrides, workload)
     return [line.strip() for line in caught.value.found.splitlines()[1:]]
 
 
@@ -79,13 +82,14 @@ def test_a_number_of_epochs_that_a_person_sets_holds_against_limits_of_steps_tha
     ],
 )
 def test_an_override_that_would_have_no_effect_is_refused(kind, override, words):
-    module, settings = read_kinds()[kind]["module"], read_kinds()[kind]["settings"]
+    settings = read_kinds()[kind]["settings"]
+    workload = replace(SHELF, module=read_kinds()[kind]["module"], normal="ok")
     with pytest.raises(UsageError) as caught:
-        load_settings(settings, None, [override], module=module)
+        load_settings(settings, None, [override], workload)
     assert f"{words} (from --set)." in caught.value.found
     # A profile may be for several kinds of workloads, and a module of one's own may read anything.
     assert load_settings(settings, None, [override])
-    assert load_settings(settings, None, [override], module="my.module")
+    assert load_settings(settings, None, [override], replace(workload, module="my.module"))
 
 
 def test_one_rule_of_the_gate_can_be_switched_without_naming_the_others():
@@ -222,39 +226,43 @@ def test_a_key_that_a_profile_has_twice_is_refused(tmp_path):
     ],
 )
 def test_a_bound_on_slices_that_the_workload_or_the_answers_of_phones_lack_is_refused(bounds, kind, allowed):
-    slices = ("class", "machine", "span")
+    workload = replace(SHELF, slices={"machine": "machine"})
     for known in ("machine", "device" if bounds == "served" else "span"):
-        load_settings({}, None, [f"evaluation.{bounds}=[{{slice: {known}, lower: 0.5}}]"], slices=slices)
+        load_settings({}, None, [f"evaluation.{bounds}=[{{slice: {known}, lower: 0.5}}]"], workload)
     with pytest.raises(UsageError, match=rf"{bounds}\.0\.slice: '{kind}' is not one of {allowed}"):
-        load_settings({}, None, [f"evaluation.{bounds}=[{{slice: {kind}, lower: 0.5}}]"], slices=slices)
+        load_settings({}, None, [f"evaluation.{bounds}=[{{slice: {kind}, lower: 0.5}}]"], workload)
 
 
 def test_a_workload_with_slices_by_device_has_those_of_phones_under_another_name():
     for known in ("device", "served device"):
         load_settings(
-            {}, None, [f"evaluation.served=[{{slice: {known}, lower: 0.5}}]"], slices=("class", "device")
+            {},
+            None,
+            [f"evaluation.served=[{{slice: {known}, lower: 0.5}}]"],
+            replace(SHELF, slices={"device": "device"}),
         )
 
 
 @pytest.mark.parametrize("metric", ["auc", "recall_at_false_alarms"])
 def test_a_bound_on_a_metric_of_alarms_is_refused_without_a_normal_label(metric):
     bounds = [f"evaluation.bounds=[{{slice: overall, metric: {metric}, lower: 0.9}}]"]
-    assert load_settings({}, None, bounds, normal="ok").evaluation.bounds
+    assert load_settings({}, None, bounds, replace(SHELF, normal="ok")).evaluation.bounds
     with pytest.raises(UsageError, match=rf"bounds\.0\.metric: {metric} .* no `normal`"):
-        load_settings({}, None, bounds, normal="")
+        load_settings({}, None, bounds, SHELF)
 
 
 def test_windows_of_events_are_refused_without_a_normal_label():
     events = {"data": {"window_label": "event"}}
-    assert load_settings(events, normal="ok").data.window_label == "event"
+    assert load_settings(events, workload=replace(SHELF, normal="ok")).data.window_label == "event"
     with pytest.raises(UsageError, match=r"data\.window_label: an event is a label other than `normal`"):
-        load_settings(events, normal="")
+        load_settings(events, workload=SHELF)
 
 
 def test_a_class_weight_for_a_label_that_the_schema_lacks_is_refused():
-    (text,) = get_mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, labels=["ok", "damaged"])
+    (text,) = get_mistakes({"trainer": {"class_weights": {"broken": 2.0}}}, workload=SHELF)
 
-    assert text == "trainer.class_weights.broken: the schema has no label 'broken'; its labels: ok, damaged."
+    assert text.startswith("trainer.class_weights.broken: the schema has no label 'broken'")
+    assert text.endswith("its labels: ok, misplaced, damaged.")
 
 
 BOMB = "\n".join(
@@ -411,7 +419,7 @@ def test_a_mistake_in_a_search_is_refused_before_its_first_trial(override, messa
 
 def test_weights_of_imagenet_are_refused_before_a_run_for_a_backbone_without_them():
     photos = {"model": {"backbone": "efficientnet_lite0", "weights": "imagenet"}}
-    (mistake,) = get_mistakes(workload=photos, overrides=["model.backbone=compact"])
+    (mistake,) = get_mistakes(own=photos, overrides=["model.backbone=compact"])
     assert mistake.startswith("model.backbone: ") and "set model.weights=none" in mistake
     assert (
         load_settings(photos, None, ["model.backbone=compact", "model.weights=none"]).model.backbone

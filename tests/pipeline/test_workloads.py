@@ -24,7 +24,7 @@ def write_workload(folder, text, schema=SCHEMA):
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_settings_of_each_built_in_workload_are_right(name):
     workload = find_workload(name)
-    settings = load_settings(workload.settings, labels=with_features(workload).labels)
+    settings = load_settings(workload.settings, workload=with_features(workload))
 
     assert settings.evaluation.bounds
 
@@ -41,9 +41,8 @@ def test_a_workload_of_ones_own_is_read_from_its_file(tmp_path):
     assert (workload.name, workload.module) == ("bottles", "trainer_module.workloads.photos")
     assert workload.schema == str(tmp_path / "photos.pbtxt")
     assert with_features(workload).labels == ("whole", "broken", "no")
-    assert load_settings(workload.settings, labels=with_features(workload).labels).trainer.class_weights == {
-        "no": 3.0
-    }
+    settings = load_settings(workload.settings, workload=with_features(workload))
+    assert settings.trainer.class_weights == {"no": 3.0}
 
 
 def test_an_unknown_name_comes_with_the_nearest_known_one():
