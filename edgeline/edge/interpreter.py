@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeline.edge import contracts
-from edgeline.edge.contracts import row
 from edgeline.errors import EdgelineError
 from edgeline.labels import format_count
 
@@ -57,9 +56,11 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
 def measure_unlike(content: Any, contract: Mapping[str, Any]) -> float | None:
     """Returns how unlike a raw input is to those of training, 0..1, as far as its contract tells it.
 
-    It does so of rows and windows, by `row.measure_unlike`; of others the file may, and the result is None.
+    It does so of rows and windows; of others the file may, and the result is None.
     """
-    return row.measure_unlike(content, contract) if contract.get("kind") == "row" else None
+    module = importlib.import_module(f"edgeline.edge.contracts.{contract.get('kind', 'image')}")
+    measure = getattr(module, "measure_unlike", None)
+    return measure(content, contract) if measure else None
 
 
 def name_runtime() -> str:
