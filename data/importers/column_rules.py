@@ -277,7 +277,7 @@ RULES: Sequence[Rule] = (
         "dates that do not recur",
         lambda c: c.is_readable and c.form in TIMES and not c.date_parts,
         LEAVE_OUT,
-        "is a date whose parts do not repeat in these rows (to keep it as a number: --number)",
+        "is a date of which no part varies and repeats in these rows (to keep it as a number: --number)",
     ),
     Rule("dates", lambda c: c.is_readable and c.form in TIMES, AS_DATE, "has dates"),
     Rule(

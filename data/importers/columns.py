@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from itertools import combinations, pairwise
 from pathlib import PurePath
@@ -175,6 +176,7 @@ class ColumnProfile:
     leading_zeros: int = 0  # whole numbers that begin with a zero that no number needs
     by_point: tuple[int, str] = (0, "")  # cells like 78.932, and the first one with its place
     weekdays: set[int] = field(default_factory=set)  # on which dates fall, 0 to 6
+    days: set[tuple[int, int]] = field(default_factory=set)  # the months and days of the month of dates
     with_clock: int = 0  # dates with a time of day
     is_grouped: bool = False  # whether the rows have groups
     is_repeated: bool = False  # whether another column has its name
@@ -356,6 +358,8 @@ class ColumnProfile:
                 self.leading_zeros += count * (len(match[1]) > len(str(number)))
             if TIMES.keys() & {*forms}:
                 self.weekdays.update(int(value // DAY_S) % 7 for value in values)
+                times = [datetime.fromtimestamp(value, timezone.utc) for value in values]
+                self.days.update((time.month, time.day) for time in times)
                 self.with_clock += count * sum(bool(value % DAY_S) for value in values)
 
         ends, counts = np.array(sorted(sizes.items()), np.float64).reshape(-1, 2).T
@@ -486,13 +490,15 @@ class ColumnProfile:
         return "category" if is_named or digits >= 4 else "number"
 
     def find_date_parts(self, form: str, time: str) -> tuple[str, ...]:
-        """Returns the parts of a date that repeat within these rows, or that the column `time` gives."""
+        """Returns the parts of a date that vary and repeat here, or that the column `time` gives."""
         low, high = self._find_bounds(form)
         days = (high - low) / DAY_S
+        # Years and months are written as their first days, whose weekday says nothing.
+        is_day = any(day > 1 for _, day in self.days)
         fits = {
-            WEEKDAY: days >= 14 and len(self.weekdays) > 1,
+            WEEKDAY: days >= 14 and len(self.weekdays) > 1 and is_day,
             HOUR: days >= 2 and self.with_clock > (1 - MOSTLY) * self.cells,
-            MONTH: days >= 730,
+            MONTH: days >= 730 and len({month for month, _ in self.days}) > 1,
             AGE: bool(time),
         }
         return tuple(part for part, fit in fits.items() if fit)

@@ -259,3 +259,18 @@ def test_a_rule_says_why_with_the_cells_that_it_saw():
         f"has numbers in a form that is not read, several units, such as '{SIZES[0]} g' in row 0: write the"
         " numbers in one unit (--category keeps them as names)"
     )
+
+
+@pytest.mark.parametrize(
+    ("days", "parts"),
+    [
+        ([f"{1970 + n % 12}-01-01" for n in range(400)], ()),
+        ([f"{1970 + n % 12}-{n % 7 + 1:02}-01" for n in range(400)], ("month",)),
+        ([f"{1970 + n % 12}-01-{n % 28 + 1:02}" for n in range(400)], ("weekday",)),
+    ],
+    ids=["years", "months", "days of January"],
+)
+def test_parts_of_dates_that_are_one_or_that_nobody_wrote_are_not_read(days, parts):
+    column = ColumnProfile("x", (*NUMBERS, *TIMES))
+    column.add(pa.array(days), Rows(LABELS, days, [""] * 400))
+    assert column.find_date_parts("year-month-day", "") == parts
