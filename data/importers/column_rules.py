@@ -49,7 +49,6 @@ _UNREAD_NUMBERS = (
 )
 _ANY_NUMBER = re.compile(r"[+-]?\d[\d.,]*", re.ASCII)
 # Parts of sentences, in which `c` is the case.
-_IF_GROUP = "--group COLUMN if each is a machine, person or customer"
 _PASS_SIGN = "(pass --decimal . or --decimal ,)"
 _UNREAD = (
     "has dates in a form that is not read, such as {c.column.unreadable}: write them as 2026-01-05"
@@ -90,23 +89,17 @@ class Case:
         return self.column.has_one_value() and 1 - MOSTLY <= share <= MOSTLY
 
     @property
-    def empty_rows(self) -> str:
-        """The rows of the one label for which the column is empty, for a sentence; else nothing."""
-        label = self.column.find_empty_label(self.rows)
-        if not label:
-            return ""
-        others = sum(self.rows.values()) - self.rows[label] - self.column.cells
-        return f"all rows labelled {label}, and in {others or 'no'} others"
-
-    @property
-    def filled_rows(self) -> str:
-        """The rows of the one label for which the column is filled, for a sentence; else nothing."""
-        label = self.column.find_filled_label(self.rows)
-        if not label:
-            return ""
-        cells, rows = self.column.cells, self.rows[label]
-        count = "all" if cells == rows else f"{cells:,} of {rows:,}"
-        return f"{count} rows labelled {label}, and in no others"
+    def one_label(self) -> str:
+        """The one label for which it is empty or filled, as the end of a sentence; else nothing."""
+        cells, total = self.column.cells, sum(self.rows.values())
+        if label := self.column.find_empty_label(self.rows):
+            others = total - self.rows[label] - cells
+            return f"empty in all rows labelled {label}, and in {others or 'no'} others"
+        if label := self.column.find_filled_label(self.rows):
+            rows = self.rows[label]
+            count = "all" if cells == rows else f"{cells:,} of {rows:,}"
+            return f"filled in {count} rows labelled {label}, and in no others"
+        return ""
 
     @property
     def date_parts(self) -> Sequence[str]:
@@ -116,7 +109,7 @@ class Case:
     @property
     def if_group(self) -> str:
         """The advice to name the column as the group, before more advice; empty where there is a group."""
-        return "" if self.column.is_grouped else f"{_IF_GROUP}, "
+        return "" if self.column.is_grouped else "--group COLUMN if each is a machine, person or customer, "
 
 
 @dataclass(frozen=True)
@@ -194,34 +187,15 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         "names with one label each",
-        lambda c: c.column.gives_label_away() and not c.column.is_grouped,
-        LEAVE_OUT,
-        f"gives the label away ({_IF_GROUP})",
-    ),
-    Rule(
-        "names of a group's members with one label each",
         lambda c: c.column.gives_label_away(),
         LEAVE_OUT,
-        "gives the label away (--number or --category keeps it)",
+        "gives the label away ({c.if_group}--number or --category keeps it)",
     ),
     Rule(
-        "empty for one label",
-        lambda c: c.empty_rows,
+        "empty or filled for one label",
+        lambda c: c.one_label,
         LEAVE_OUT,
-        "gives the label away: it is empty in {c.empty_rows}",
-    ),
-    Rule(
-        "filled for one label",
-        lambda c: c.filled_rows,
-        LEAVE_OUT,
-        "gives the label away: it is filled in {c.filled_rows}",
-    ),
-    Rule(
-        "another value in each group",
-        lambda c: c.column.tells_groups_apart(),
-        LEAVE_OUT,
-        "has one value in each group, and another in nearly each, so a model would learn the groups by it"
-        " (--number or --category keeps it)",
+        "gives the label away: it is {c.one_label}",
     ),
     # Numbers and dates.
     Rule(
@@ -377,12 +351,11 @@ RULES: Sequence[Rule] = (
         "is different in nearly every row",
     ),
     Rule(
-        "names of groups",
-        lambda c: c.has_many_values and not c.column.is_grouped,
+        "rare names",
+        lambda c: c.has_many_values,
         LEAVE_OUT,
-        f"has few rows of each value ({_IF_GROUP})",
+        "has few rows of each value ({c.if_group}--category keeps the most frequent)",
     ),
-    Rule("rare names", lambda c: c.has_many_values, LEAVE_OUT, "has few rows of each value"),
     Rule("names", lambda c: True, AS_CATEGORY, "has few names"),
 )
 

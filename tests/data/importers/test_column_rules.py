@@ -23,7 +23,6 @@ def judge(
     labels=LABELS,
     name="x",
     form=None,
-    grouped=False,
     repeated=False,
     source_type="",
     third=False,
@@ -31,9 +30,7 @@ def judge(
     **more,
 ):
     """Returns the name of the rule that decides a column of these cells; an empty one is missing."""
-    column = ColumnProfile(
-        name, (*NUMBERS, *TIMES), is_grouped=grouped, is_repeated=repeated, source_type=source_type
-    )
+    column = ColumnProfile(name, (*NUMBERS, *TIMES), is_repeated=repeated, source_type=source_type)
     if groups:
         column.by_group = {}
     if third:  # some of the rows have another label, and no cells
@@ -69,10 +66,6 @@ CASES = {
     "one value": ((["a"] * 400, {}), (swap(["a"] * 400, *[""] * 9), {})),
     "no name": ((SIZES, {"name": "Unnamed: 0"}), (SIZES, {"name": "Unnamed: 1"})),
     "reserved name": ((SIZES, {"reserved": {"x"}}), (SIZES, {"reserved": {"y"}})),
-    "names of a group's members with one label each": (
-        ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {"grouped": True}),
-        ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {}),
-    ),
     "names with one label each": (
         ([f"shop {label} {n % 4}" for n, label in enumerate(LABELS)], {}),
         ([f"shop {n % 4}" for n in range(400)], {}),
@@ -80,19 +73,6 @@ CASES = {
     "another spelling of the label": (
         ([label.upper() for label in LABELS], {}),
         (swap([label.upper() for label in LABELS], "YES", "NO", "YES", "NO"), {}),
-    ),
-    "empty for one label": (
-        ([size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)], {}),
-        (
-            swap(
-                [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)], *"1234"
-            ),
-            {},
-        ),
-    ),
-    "another value in each group": (
-        ([f"{n % 27 * 1.37:.2f}" for n in range(400)], {"groups": 27}),
-        ([f"{n % 27 // 2 * 1.37:.2f}" for n in range(400)], {"groups": 27}),
     ),
     "row numbers": (
         ([str(n) for n in range(400)], {}),
@@ -127,7 +107,7 @@ CASES = {
     "comma or thousands": (([f"{n % 90 + 1},125" for n in range(400)], {}), (swap(SIZES, "1,125"), {})),
     "name of two columns": ((SIZES, {"repeated": True}), (SIZES, {})),
     "type of no cell": (([""] * 400, {"source_type": "lists"}), ([""] * 400, {})),
-    "filled for one label": (
+    "empty or filled for one label": (
         (
             [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)],
             {"third": True},
@@ -180,8 +160,7 @@ CASES = {
     "photos": (([f"{name}.jpg" for name in NAMES], {}), ([f"{name}.doc" for name in NAMES], {})),
     "text": (([f"{name} " * 8 for name in NAMES], {}), (NAMES, {})),
     "a name for each row": ((NAMES, {}), (swap(NAMES, *NAMES[300:350]), {})),
-    "names of groups": ((NAMES[:220] + NAMES[:180], {}), (NAMES[:180] + NAMES[:180], {})),
-    "rare names": ((NAMES[:220] + NAMES[:180], {"grouped": True}), (NAMES[:220] + NAMES[:180], {})),
+    "rare names": ((NAMES[:220] + NAMES[:180], {}), (NAMES[:180] + NAMES[:180], {})),
     "names": ((repeat("red", "green", "blue"), {}), (NAMES, {})),
 }
 MANY = [*LABELS * 10]

@@ -549,14 +549,19 @@ def make_panel(persons, rows_each, name, exceptions=0):
 def test_names_that_each_have_one_label_give_it_away(tmp_path, columns, name, leaks):
     columns = dict(zip((name, "age", "paid"), columns, strict=True))
     left_out = dict(load(tmp_path, columns).left_out)
-    assert left_out == ({name: f"gives the label away ({HOW_GROUPED})"} if leaks else {})
+    assert left_out == (
+        {name: f"gives the label away ({HOW_GROUPED}, --number or --category keeps it)"} if leaks else {}
+    )
 
 
 def test_a_measurement_of_each_person_is_no_leak_if_persons_are_the_groups(tmp_path):
     number, age, paid = make_panel(60, 10, str)
     columns = {"person": number, "height": [f"{int(n) / 7:.2f}" for n in number], "age": age, "paid": paid}
     columns |= {"name": [f"X{n}" for n in number], "code": [label == "a" for label in paid]}
-    leaks = {"name": f"gives the label away ({HOW_GROUPED})", "code": "gives the label away"}
+    leaks = {
+        "name": f"gives the label away ({HOW_GROUPED}, --number or --category keeps it)",
+        "code": "gives the label away",
+    }
     alone = dict(load(tmp_path, columns, into="rows").left_out)
     assert alone == leaks | {name: leaks["name"] for name in ("person", "height")}
     report = load(tmp_path, columns, group="person")
@@ -619,7 +624,10 @@ NAMING = {
     "i": (RNG.choices([100, 250, 500], k=300), "number"),
     # Neither numbers nor dates.
     "j": ([f"{n % 4 + 1}-{n % 3 + 1}-15" for n in range(300)], "category"),
-    "k": ([f"bird {n * 5 // 9}" for n in range(300)], f"has few rows of each value ({HOW_GROUPED})"),
+    "k": (
+        [f"bird {n * 5 // 9}" for n in range(300)],
+        f"has few rows of each value ({HOW_GROUPED}, --category keeps the most frequent)",
+    ),
 }
 
 
