@@ -177,17 +177,17 @@ def _make_models(rows: Rows) -> Iterator[tuple[str, Any]]:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     from components.log_count_ratios import LogCountRatios
-    from trainer_module.workloads.tokens import CHARACTER
+    from trainer_module.workloads.tokens import SYLLABLE
 
     if rows.kind == "texts":
         pairs = {"ngram_range": (1, 2), "max_features": _MOST_WORDS}
-        # Where no blank parts two words, characters are words, as for the network.
-        other = rf"(?!{CHARACTER})\w"
-        words = TfidfVectorizer(sublinear_tf=True, token_pattern=f"{CHARACTER}|(?:{other}){{2,}}", **pairs)
+        # Where no blank parts two words, syllables are words, as for the network.
+        other = rf"(?!{SYLLABLE})\w"
+        words = TfidfVectorizer(sublinear_tf=True, token_pattern=f"{SYLLABLE}|(?:{other}){{2,}}", **pairs)
         # It is the better one for phrases of a few words, and NBSVM for sentences.
         name = "logistic regression on words and pairs of words"
         yield name, make_pipeline(words, LogisticRegression(C=10.0, max_iter=300))
-        words = CountVectorizer(binary=True, token_pattern=f"{CHARACTER}|(?:{other})+", **pairs)
+        words = CountVectorizer(binary=True, token_pattern=f"{SYLLABLE}|(?:{other})+", **pairs)
         # By class, since a ratio is that of one class to the others.
         linear = make_pipeline(LogCountRatios(), LogisticRegression(solver="liblinear", dual=True))
         yield "NBSVM on words and pairs of words", make_pipeline(words, OneVsRestClassifier(linear))

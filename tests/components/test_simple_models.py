@@ -165,7 +165,7 @@ def test_texts_are_learned_by_their_words_and_pairs_of_words(tmp_path):
     assert {score(models[name], evaluation, TABLE.labels) for name in names} == {1.0}
 
 
-def test_characters_are_words_of_simple_models_where_no_blank_parts_two_words():
+def test_syllables_are_words_of_simple_models_where_no_blank_parts_two_words():
     texts = ["ที่นี่ดีมาก", "ที่นี่แย่มาก", "我很喜欢", "我不喜欢"] * 10
     labels = np.array([1, 0, 1, 0] * 10)
     for _, model in simple_models._make_models(Rows([], labels, labels, texts, "texts")):

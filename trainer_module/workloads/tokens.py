@@ -3,8 +3,8 @@
     1. Each character of `fold_from` becomes the one at the same index in `fold_to`: capitals become small
        letters, curved apostrophes straight ones, control characters blanks. Invalid UTF-8 becomes U+FFFD.
     2. Each match of `separators` becomes a blank.
-    3. Each match of `alone` is a word of its own: `!`, `?`, emoji, and each `CHARACTER` of a script in which
-       no blank parts two words, such as Chinese, Japanese, Thai, Khmer and Burmese.
+    3. Each match of `alone` is a word of its own: `!`, `?`, emoji, and each `SYLLABLE` of a script in which
+       no blank parts two words: a character with its vowels and marks, as in Thai, Khmer, or Chinese.
     4. Apostrophes remain only inside a word.
     5. Blanks separate the words.
 
@@ -58,11 +58,14 @@ _WITHOUT_BLANKS = (
     "1980-19C9 19DE-19DF 1A20-1A7C 1AA0-1AAD A9E0-A9EF A9FA-A9FE AA60-AADF 11700-1172B 1173A-1173B "
     "1173F-11746"
 )
-# Vowels, tones and stacked letters belong to the character before: those of SA that are marks (Mn and Mc).
-_MARKS = (
-    "E31 E34-E3A E47-E4E EB1 EB4-EBC EC8-ECF 102B-103E 1056-1059 105E-1060 1062-1064 1067-106D 1071-1074 "
-    "1082-108D 108F 109A-109D 17B4-17D3 17DD 1A55-1A7C A9E5 AA7B-AA7D AAB0 AAB2-AAB4 AAB7-AAB8 AABE-AABF "
-    "AAC1 1171D-1172B FF9E-FF9F"
+# The parts of a syllable, also by properties: vowels before their consonant (Logical_Order_Exception), signs
+# that stack the next one below it (Invisible_Stacker), and vowels (Vowel_Dependent) and marks behind it.
+_BEFORE = "E40-E44 EC0-EC4 19B5-19B7 19BA AAB5-AAB6 AAB9 AABB-AABC"
+_STACKERS = "1039 17D2 1A60"
+_BEHIND = (
+    "E30-E3A E45 E47-E4E EB0-EBC EC8-ECF 102B-1038 103A-103E 1056-1059 105E-1060 1062-1064 1067-106D "
+    "1071-1074 1082-108D 108F 109A-109D 17B4-17D1 17D3 17DD 19B0-19B4 19B8-19B9 19BB-19C0 1A55-1A5F "
+    "1A61-1A7C A9E5 AA7B-AA7D AAB0-AAB4 AAB7-AAB8 AABA AABD-AABF AAC1 1171D-1172B FF9E-FF9F"
 )
 
 
@@ -73,13 +76,17 @@ def _make_character_class(ranges: str) -> str:
     return "[" + "".join("-".join(pair) for pair in escaped) + "]"
 
 
-CHARACTER = f"{_make_character_class(_WITHOUT_BLANKS)}{_make_character_class(_MARKS)}*"
+_ANY = _make_character_class(_WITHOUT_BLANKS)
+_MARKS = _make_character_class(_BEHIND)
+_STACKED = f"(?:{_make_character_class(_STACKERS)}{_ANY}{_MARKS}*)"
+# Stacks are of three at most: without a limit, Java's regular expressions overflow on a made text.
+SYLLABLE = f"{_make_character_class(_BEFORE)}*{_ANY}{_MARKS}*{_STACKED}{{0,3}}"
 RULES: dict[str, Any] = {
     "version": 1,
     "fold_from": "".join(old for old, _ in _PAIRS),
     "fold_to": "".join(new for _, new in _PAIRS),
     "separators": f"{_make_character_class(_PUNCTUATION)}+",
-    "alone": f"({_make_character_class(_SYMBOLS)}|{CHARACTER})",
+    "alone": f"({_make_character_class(_SYMBOLS)}|{SYLLABLE})",
     "leading": "(^| )'+",
     "trailing": "'+( |$)",
 }
