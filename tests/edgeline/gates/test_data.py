@@ -64,19 +64,6 @@ def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_r
     assert passes(0.9, 0.1, severity={"large_drift": "warn"})
 
 
-def test_a_span_without_a_row_is_refused_by_name_unless_settings_say_otherwise():
-    window = replace(WINDOW, spans=(*WINDOW.spans, Span("span-00003", 3, 0, 0)))
-    spans = ("span-00002", "span-00003")
-    verdict = decide(window=window, spans=spans)
-    lenient = decide(window=window, spans=spans, severity={"empty_span": "warn"})
-
-    sentence = "span-00003 has no reading: its export failed, or there was nothing to export."
-    assert (verdict.passed, verdict.reasons, verdict.spans) == (False, (sentence,), ("span-00003",))
-    assert lenient.passed and lenient.warnings == (sentence,)
-    # It is part of a release already.
-    assert decide(window=window, spans=("span-00002",)).passed
-
-
 def test_a_span_of_a_tenth_or_ten_times_the_usual_rows_is_warned_of_once_three_spans_are_before_it():
     def warn(*rows, **settings):
         spans = tuple(Span(f"span-{n:05d}", n, count, count) for n, count in enumerate(rows, 1))

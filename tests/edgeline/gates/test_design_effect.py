@@ -9,6 +9,7 @@ from edgeline.gates.design_effect import estimate_variance
 PAIRS, OTHERS, ALONE = list("aabb"), list("ccdd"), [""] * 4
 LEVELS, MIXED, TEXTS = [0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0], ["x", "x", "y", "z"]
 GAPS = [math.nan, math.nan, 1.0, 1.0]
+TENTHS = [*"ababccddeeffgghhiijj"], [float(number) for number in range(20)]
 HALF = [*PAIRS, "e", "e"], [*LEVELS, 0.0, 1.0]
 
 
@@ -22,6 +23,8 @@ HALF = [*PAIRS, "e", "e"], [*LEVELS, 0.0, 1.0]
         pytest.param((PAIRS, LEVELS), (ALONE, LEVELS), 1 / 3, id="one sample without groups"),
         pytest.param((PAIRS, LEVELS), (["c"], [0.0]), 1 / 3, id="one example"),
         pytest.param(HALF, (OTHERS, LEVELS), (1 / 3) * (6 / 30 + 1 / 3), id="two of three groups are alike"),
+        # Correlations of -1/9 in the two tenths that a and b share, and of 1 in the eight others.
+        pytest.param(TENTHS, (["z"], [0.0]), (8 - 2 / 9) / 10 / 19, id="tenths of numbers"),
         pytest.param(
             (PAIRS, LEVELS), (list("aacd"), LEVELS), 1 / 3 + 1 / 6 - 2 * 4 / 16, id="a group in both"
         ),

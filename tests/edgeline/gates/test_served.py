@@ -55,14 +55,6 @@ def test_a_drop_is_measured_from_the_eval_accuracy_at_the_push():
     assert judge(served, ServedBound(max_drop=0.05, lower=0.1), pushed=None).result == "good"
 
 
-def test_a_drop_from_an_unknown_accuracy_is_no_lack_of_answers():
-    served, bound = ServedVersion(7, tally(160, 200)), ServedBound(max_drop=0.05)
-    unknown = "max_drop judges no answer of version 7, whose accuracy on eval at its push is not known"
-    for pushed, why in ((None, "."), (DAMAGED, ": manifest.json: found no file.")):
-        assert judge(served, bound, pushed=pushed).sentences == (f"{unknown}{why}",)
-    assert judge(ServedVersion(7, tally(1, 1)), bound, pushed=None).sentences[0].startswith("Too few answers")
-
-
 @pytest.mark.parametrize(("on_eval", "right"), [(0.9, 160), (0.6000000238, 100)])
 def test_an_accuracy_at_the_bound_keeps_it_though_metrics_are_rounded(on_eval, right):
     pushed = PushedVersion("2026-10-05T09:00:00Z", {"overall": {"all": on_eval}})
