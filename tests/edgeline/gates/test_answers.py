@@ -17,6 +17,7 @@ def test_predictions_become_answers_with_groups_and_slices_and_without_a_baselin
     ]
     answers = gather_answers(lines, SHELF)
     assert (answers.labels.tolist(), answers.normal, answers.baseline) == ([0, 2, 0], 0, None)
+    assert gather_answers(lines, replace(SHELF, normal="")).normal is None
     assert answers.groups.tolist() == [1, 1, 0] and answers.group_names == ("alone c", "s-2")
     assert answers.find_right(answers.candidate).tolist() == [False, True, True]
     assert answers.of("lane", "lane-01").tolist() == [False, True, True]

@@ -22,9 +22,9 @@ def decide(*drifts, window=WINDOW, twins=None, spans=(), served=None, broken=(),
 
 def test_a_window_that_passes_has_the_number_of_accepted_rows():
     span = Span("span-00002", 2, 2400, 2000, rejected={"corrupt": 7}, usable=2400)
-    assert decide(window=replace(WINDOW, spans=(span,))).reasons == (
-        "2,393 of 2,400 readings of span-00002 were accepted.",
-    )
+    verdict = decide(window=replace(WINDOW, spans=(span,)))
+    accepted = "2,393 of 2,400 readings of span-00002 were accepted."
+    assert (verdict.gate, verdict.reasons) == ("data", (accepted,))
 
 
 def test_thirteen_classes_that_are_too_rare_are_one_sentence_with_the_count_of_each():

@@ -148,7 +148,10 @@ def judge_classes():
         "A class of one session, out of fold",
         judge_confusion(answers=rare, metrics=folds, out_of_fold_=rare),
     )
-    yield "A class of 4 examples", judge_confusion((90, 0, 0), (0, 4, 0), (0, 0, 5))
+    yield (
+        "A class of 4 examples, and one that is never found",
+        judge_confusion((90, 0, 0), (0, 4, 0), (5, 0, 0)),
+    )
 
 
 def judge_majorities():
