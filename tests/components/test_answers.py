@@ -5,8 +5,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.answers import read_answers
-from edgeline.gates.answers import gather_answers
-from edgeline.records.edge import Prediction
 from tests.components.steps import SHELF
 
 
@@ -71,17 +69,3 @@ def test_some_of_the_answers_keep_their_groups_and_slices(tmp_path: Path):
     assert some.ids == ("d", "a") and [some.group_names[number] for number in some.groups] == ["s-1", "s-0"]
     assert some.find_right(some.candidate).tolist() == [True, False]
     assert some.of("span", "0").tolist() == [False, True] and some.of("span", "1").tolist() == [True, False]
-
-
-def test_predictions_become_answers_with_groups_and_slices_and_without_a_baseline():
-    lines = [
-        Prediction("b", "damaged", (0.1, 0.1, 0.8), {"lane": "lane-01"}, 2, "s-2"),
-        Prediction("a", "ok", (None, 0.1, 0.8), {"lane": "lane-02"}, 1, "s-2"),
-        Prediction("c", "ok", (0.9, 0.1, 0.0), {"lane": "lane-01"}, 2),
-    ]
-    answers = gather_answers(lines, SHELF)
-    assert answers.labels.tolist() == [0, 2, 0] and answers.baseline is None
-    assert answers.groups.tolist() == [1, 1, 0] and answers.group_names == ("alone c", "s-2")
-    assert answers.find_right(answers.candidate).tolist() == [False, True, True]
-    assert answers.of("lane", "lane-01").tolist() == [False, True, True]
-    assert answers.of("span", "1").tolist() == [True, False, False]

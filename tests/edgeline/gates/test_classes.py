@@ -33,4 +33,5 @@ def test_answers_that_are_no_numbers_recognise_nothing():
     answers.candidate[answers.labels == 2] = np.nan
     metrics = compute_metrics(answers, "group", 0.01)
     assert metrics.confusion.rows == ((90, 0, 0), (1, 9, 0), (0, 0, 0))
+    assert metrics.candidate["overall"]["all"]["loss"] is None
     assert judge(metrics, EvaluationSettings(), answers).slices == ("class fray",)

@@ -4,8 +4,21 @@ import math
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import jensenshannon
 
-from edgeline.gates.drift import make_stats_options, measure_drift, measure_group_variances, select_features
+from edgeline.gates.drift import (
+    ALL_FEATURES,
+    FOR_DRIFT,
+    choose_others,
+    make_slicer,
+    make_stats_options,
+    measure_drift,
+    measure_group_variances,
+    measure_spans,
+    place_anomalies,
+    select_features,
+)
+from edgeline.records.verdict import Anomaly
 
 SCHEMA = """
 feature {
@@ -267,27 +280,62 @@ def spread(rng, values, size):
     return np.concatenate([numbers, others])[np.newaxis]
 
 
-def test_a_missing_number_does_not_hide_that_those_of_a_machine_are_alike():
-    rng = np.random.default_rng(7)
-    numbers = rng.normal(60, 10, (14, 1)) + rng.normal(size=(14, 50))
-    columns = {
-        "span": [1] * 600 + [2] * 100,
-        "machine": [f"{number // 50}" for number in range(700)],
-        "whole": numbers.ravel().tolist(),
-        "gap": [NAN, *numbers.ravel().tolist()[1:]],
-    }
-    variances = measure_group_variances(columns, {"span-00002": ["span-00001"]}, "machine").spans
-    # The missing number is a bin of its own, the eleventh.
-    assert variances["span-00002"]["gap"] == pytest.approx(variances["span-00002"]["whole"], rel=0.1)
-
-
 def test_numbers_without_overlap_are_large_drift_in_few_sessions_too(compare):
     rng = np.random.default_rng(3)
     drift = compare(draw(rng, 20, 0.9), draw(rng, 2, 0.9, examples=30, mean=-900.0))
     assert drift.distance > (1 + drift.threshold) / 2
 
 
-def test_examples_without_a_group_are_each_their_own():
-    columns = {"span": [1] * 50 + [2] * 50, "session": [None] * 100, "x": [1.0, 2.0] * 50}
-    variances = measure_group_variances(columns, {"span-00002": ["span-00001"]}, "session")
-    assert variances.spans == {"span-00002": {"x": 0.0}}
+@pytest.mark.parametrize(
+    ("spans", "judged", "others"),
+    [
+        ("abc", "c", {"c": ["a", "b"]}),
+        ("abc", "bc", {"b": ["a"], "c": ["a"]}),
+        ("abc", "abc", {"a": ["b", "c"], "b": ["a", "c"], "c": ["a", "b"]}),
+        ("ab", "ab", {"b": ["a"]}),
+        ("a", "a", {}),
+    ],
+)
+def test_a_judged_span_is_compared_with_those_that_are_not_or_with_all_others(spans, judged, others):
+    assert choose_others(spans, judged) == others
+
+
+def test_a_window_is_divided_by_span_and_each_judged_one_is_compared_and_has_its_anomalies(tmp_path):
+    import pyarrow as pa
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    domain = 'string_domain { value: "a" value: "b" }'
+    schema = tmp_path / "schema.pbtxt"
+    schema.write_text(SCHEMA.replace("type: BYTES", f"type: BYTES {domain}"))
+    words = [["b"]] * 110 + [["a"]] * 50 + [["c"]] * 20 + [["b"]] * 60
+    spans = [[1 + number // 60] for number in range(240)]
+    batch = pa.record_batch([pa.array(spans), pa.array(words)], ["span", "words"])
+    names = [f"span-{number:05d}" for number in range(1, 5)]
+    slices = dict(make_slicer(choose_others(names, names[2:]))(batch))
+    assert [rows.num_rows for rows in slices.values()] == [60, 120, 60, 120]
+
+    def write(name, counted):
+        datasets = statistics_pb2.DatasetFeatureStatisticsList()
+        for slice_name, rows in counted.items():
+            datasets.datasets.add().MergeFrom(count(rows.column(1).to_pylist()))
+            datasets.datasets[-1].name = slice_name
+        (tmp_path / "Split-train").mkdir(exist_ok=True)
+        (tmp_path / "Split-train" / name).write_bytes(datasets.SerializeToString())
+
+    write(FOR_DRIFT, slices)
+    write(ALL_FEATURES, {"newest_span_1": slices[names[3]], "All Examples": batch})
+    third, fourth = measure_spans(tmp_path / "Split-train", schema)
+    assert (third.span, third.feature, third.gone, third.threshold) == (names[2], "words", ("b",), 0.5)
+    assert (third.before, third.now) == ("b 91.7%, a 8.3%", "a 66.7%, c 33.3%")
+    divergence = jensenshannon([1 / 12, 11 / 12, 0], [2 / 3, 0, 1 / 3], 2) ** 2
+    assert third.distance == pytest.approx(divergence) and third.measure == "jensen_shannon_divergence"
+    assert (fourth.span, fourth.gone, fourth.before, fourth.now) == (names[3], (), third.before, "b 100.0%")
+
+    found = [Anomaly("words", "Unexpected values.", ("train",)), Anomaly("x", "Gone.", ("train",))]
+    placed = place_anomalies(found, names[2:], names[3], tmp_path, schema)
+    assert [item.spans for item in placed] == [(names[2],), ()]
+    # The newest one has statistics of all features, also where no drift is measured.
+    write(FOR_DRIFT, {})
+    write(ALL_FEATURES, {"newest_span_1": slices[names[2]]})
+    assert place_anomalies(found, names[2:], names[2], tmp_path, schema)[0].spans == (names[2],)
+    assert place_anomalies([], names, names[3], tmp_path / "none", schema) == []

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from msgspec.structs import replace
 
 from edgeline.gates.answers import Answers
@@ -69,31 +68,6 @@ def test_a_file_that_answers_nan_is_held_back_for_that_alone():
     assert judge(broken, LIMITS, wrong=140) == [
         "model_fp32.tflite returns probabilities that are not finite numbers."
     ]
-
-
-@pytest.mark.parametrize(
-    ("size", "wrong_before", "wrong", "ships"),
-    [
-        (15, 0, 8, False),  # a class is lost
-        (6, 0, 4, False),
-        (15, 0, 1, True),  # one example
-        (4, 0, 3, True),  # too few to say
-        (15, 13, 2, True),  # not recognised before either
-        (1000, 100, 30, True),  # three points are not surely more than two
-        (1000, 100, 50, False),
-    ],
-)
-def test_a_class_that_the_file_lost_is_named_whatever_the_accuracy_overall(size, wrong_before, wrong, ships):
-    reasons = judge(GOOD, LIMITS, size=size, wrong_before=wrong_before, wrong=wrong, others=20 * size)
-
-    words = f"examples of class fray and the SavedModel on {1 - wrong_before / size:.3f}"
-    assert [words in reason for reason in reasons] == [True] * (not ships)
-
-
-@pytest.mark.parametrize(("lane", "wrong", "ships"), [(15, 1, True), (4, 4, True), (15, 8, False)])
-def test_a_slice_that_the_file_lost_is_named_as_far_as_its_examples_prove_it(lane, wrong, ships):
-    reasons = judge(GOOD, LIMITS, size=1000, lane=lane, wrong=wrong)
-    assert [(f"of {lane} examples of lane lane-07" in reason) for reason in reasons] == [True] * (not ships)
 
 
 def test_a_limit_on_a_figure_that_a_file_lacks_holds_nothing_back():

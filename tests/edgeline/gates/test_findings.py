@@ -100,7 +100,8 @@ def judge_bounds():
     yield "A recall of one session", judge_bound("class", answers=sessions, lower=0.7)
     yield "The recall of a class that is too small to judge", judge_bound("class", lower=0.7, min_support=41)
     yield "An F1 of a slice below its bound", judge_bound("lane", metric="f1", lower=0.7)
-    yield "AUC", judge_bound(metric="auc", lower=0.7)
+    three = group(SOME_WRONG, np.arange(100) % 3)
+    yield "AUC of three sessions", judge_bound(answers=three, metric="auc", lower=0.7)
     yield "Recall at false alarms", judge_bound(metric="recall_at_false_alarms", lower=0.7)
 
 
@@ -118,6 +119,12 @@ def judge_regressions():
     dead = test_bounds.sessions(20, 50, dead=2)
     yield "A large drop in 2 of 20 sessions", judge_drop(dead, max_drop=0.02)
     yield "A drop in them that counts as small", judge_drop(dead, max_drop=0.03)
+
+    def judge_old_file(evidence):
+        return judges.judge_file(evidence.answers, evidence.settings, "machine")
+
+    limits = (Bound(slice="overall", max_drop=0.02),)
+    yield "A file beside that in production", judge(judge_old_file, SURE, first=False, bounds=limits)
 
     halves = group(test_bounds.make_answers(30, 4), np.repeat((0, 1), (60, 40)), ("a", "b"))
     for before, after in ((0.9, 0.25), (0.9, 0.249), (0.91, 0.25)):
@@ -141,7 +148,10 @@ def judge_classes():
         "A class of one session, out of fold",
         judge_confusion(answers=rare, metrics=folds, out_of_fold_=rare),
     )
-    yield "A class of 4 examples", judge_confusion((90, 0, 0), (0, 4, 0), (0, 0, 5))
+    yield (
+        "A class of 4 examples, and one that is never found",
+        judge_confusion((90, 0, 0), (0, 4, 0), (5, 0, 0)),
+    )
 
 
 def judge_majorities():
@@ -235,9 +245,9 @@ def judge_phones():
     for name, pushed in (("a", PUSHED), ("a damaged", damaged), ("an unknown", none)):
         found = judge_answers(served.judge_production, pushed=pushed, bounds=drops)
         yield f"A drop from {name} release", found
-    skews = [
-        Skew(7, "int8", name, (0.05, most)) for name, most in (("d1", 0.05), ("d2", 0.0501), ("d3", 0.3))
-    ]
+    scores = (0.05, 0.0501, 0.3, 0.3, 0.3, 0.3, 0.3)
+    skews = [Skew(7, "int8", f"d{number}", (0.05, most)) for number, most in enumerate(scores)]
+    skews.append(Skew(7, "fp16", "d9", (0.2,)))
     yield "Scores of phones", judge(served.judge_skew, SOME_WRONG, skews_=skews)
 
 

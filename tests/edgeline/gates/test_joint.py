@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import percentileofscore
 from sklearn import datasets
+from sklearn.decomposition import PCA
 
 from edgeline.gates.joint import find_shifts
 
@@ -40,6 +42,31 @@ def test_a_column_whose_rows_were_shuffled_is_named_though_it_alone_is_as_before
         (shift,) = find(make_weeks("breast_cancer", seed, shuffle_area))
         assert (shift.span, shift.kind, shift.columns[0]) == ("span-00005", "joint", "mean area")
         assert shift.factor > 1.5
+
+
+def test_the_factor_is_that_of_the_errors_of_principal_components_of_ranks():
+    columns = make_weeks("breast_cancer", 1, shuffle_area)
+    (shift,) = find(columns)
+    rows = np.stack([columns[name] for name in columns if name not in ("span", "machine")], 1)
+    weeks = [rows[np.array(columns["span"]) == week] for week in range(1, WEEKS + 1)]
+
+    def measure_errors(old, new):
+        def rank(values):
+            shares = [percentileofscore(*pair, "mean") / 100 for pair in zip(old.T, values.T, strict=True)]
+            return (np.stack(shares, 1) - 0.5) * np.sqrt(12)
+
+        components = PCA().fit(rank(old))
+        kept = components.components_[: (components.explained_variance_ratio_.cumsum() < 0.9).sum()]
+        left = [ranks - ranks @ kept.T @ kept for ranks in (rank(old), rank(new))]
+        return (np.clip(left[1] / left[0].std(0), -3, 3) ** 2).mean(0)
+
+    *old, new = weeks
+    rest = [np.concatenate([*old[:week], *old[week + 1 :]]) for week in range(len(old))]
+    usual = np.max([*map(measure_errors, rest, old)], axis=0)
+    factors = measure_errors(np.concatenate(old), new) / usual
+    order = np.argsort(-factors)[:5]
+    assert shift.columns == tuple(np.array([*columns])[2:][order])
+    assert shift.factor == pytest.approx(factors.max())
 
 
 def swap(newest, rng):

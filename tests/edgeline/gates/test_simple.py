@@ -7,7 +7,6 @@ from edgeline.gates.answers import Answers
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import EvaluationSettings
 from edgeline.gates.simple import SimpleAnswers, compare
-from edgeline.records.evaluation import SimpleModel
 from tests.edgeline.gates.worlds import judge
 
 
@@ -56,11 +55,6 @@ def test_a_simple_model_that_is_better_beyond_noise_is_a_warning_and_holds_nothi
 def test_a_difference_within_noise_is_no_warning():
     answers = world(0.9, count=200)
     assert get_warnings(answers, simple(answers, 0.91)) == ()
-    # The best of three is better by chance more often than one alone.
-    metrics, best = compute_metrics(answers, "session", 0.01), SimpleModel("vote", 0.95, 0.9, 1.0, 0.03)
-    for number, is_warned in ((1, True), (3, False)):
-        several = replace(metrics, simple_models=(best,) * number)
-        assert bool(judge(several, EvaluationSettings(), answers).warnings) == is_warned
 
 
 def test_one_session_of_five_that_the_network_gets_wrong_is_no_proof():
