@@ -94,8 +94,7 @@ def test_a_list_of_suspects_runs_nothing_and_is_taken_back_with_labels_that_begi
 
 def test_answers_run_nothing(capsys):
     answer = Answer(np.zeros((1, 1)), {"int8": np.array([[0.25, 0.75]], np.float32)}, ("ok", "=cmd|x"))
-    models = {"int8": SimpleNamespace(has_unlike=False)}
-    bundle = SimpleNamespace(labels=("ok", "=cmd|x"), models=models)
+    bundle = SimpleNamespace(labels=("ok", "=cmd|x"), has_unlike=False)
     answers = [(Input(FORMULA), answer), (Input("-x.jpg", problem="@It is no photo."), None)]
     assert predict._print_csv(answers, bundle) == 1
     out = capsys.readouterr().out

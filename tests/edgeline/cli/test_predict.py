@@ -177,6 +177,8 @@ def test_rows_beyond_the_range_of_training_are_clipped_and_counted(push, predict
     )
     answers = predict(table, "--json").json["answers"]
     assert [answer.get("clipped") for answer in answers] == [None, ["celsius"], ["celsius"], None]
+    assert [answer["unlike"] > 0.5 for answer in answers] == [False, True, True, False]
+    assert result.out.count("unlike what it was trained on (0.87)") == 2
     # Both z-scores are 1, as 99 is read as 30; with two marks of missing values, both 0, the mean is 0.5.
     assert answers[1]["probabilities"]["bright"] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
 
