@@ -273,8 +273,8 @@ class ColumnProfile:
             fitting = tuple(form for form in self.forms if form in forms and NUMBER in self.forms)
             if is_here.any():
                 place = int(plain.places[is_here.argmax()])
-                first = AlikeCells(texts[place].as_py(), rows.places[place])
-                self.by_forms.setdefault(fitting, first).count += int(is_here.sum())
+                cells = AlikeCells(texts[place].as_py(), rows.places[place])
+                self.by_forms.setdefault(fitting, cells).count += int(is_here.sum())
                 # The point of a number with a decimal comma is at thousands.
                 scale = 1000 if is_here is plain.is_group else 1
                 self._add_ranges(fitting, plain.values[is_here], codes[is_here], rows.names, scale)

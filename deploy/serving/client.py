@@ -30,6 +30,8 @@ from edgeline.records.rejection import RowRejected, check_text, repair_text
 from edgeline.tables.unpacking import decode_text
 
 _SECONDS = 30
+# Raised for a file that is no photo, no text that a model reads, or no row.
+_UNUSABLE: tuple[type[Exception], ...] = (EdgelineError, RowRejected, *READER_ERRORS)
 
 
 def make_request(file: Path, contract: Mapping[str, Any]) -> tuple[str, dict[str, list[Any]]]:
@@ -129,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"{options.bundle} is not a bundle, PUSH/edge/MODEL/VERSION: {error}")
     try:
         signature, inputs = make_request(options.file, contract)
-    except (EdgelineError, RowRejected, *READER_ERRORS) as error:
+    except _UNUSABLE as error:
         sys.exit(
             f"{options.file} is not a photo that Pillow reads, a text, or a row as a JSON object: {error}"
         )
