@@ -119,6 +119,11 @@ def judge_regressions():
     dead = test_bounds.sessions(20, 50, dead=2)
     yield "A large drop in 2 of 20 sessions", judge_drop(dead, max_drop=0.02)
     yield "A drop in them that counts as small", judge_drop(dead, max_drop=0.03)
+    limits = (ANY, Bound(slice="overall", max_drop=0.02))
+    yield (
+        "A drop of less than 5 times the limit, where that is large",
+        judge(judge_drops, dead, first=False, bounds=limits, large_drop=5),
+    )
 
     def judge_old_file(evidence):
         return judges.judge_file(evidence.answers, evidence.settings, "machine")
@@ -294,7 +299,7 @@ WINDOWS = {
         lose(100, "photo", duplicate=7),
     ],
     "severity.missing_value": [{}, {"drifts": [replace(DRIFT, distance=0.0, gone=("m-03", "m-07"))]}],
-    "severity.unknown_tokens": [
+    "max_unknown_token_fraction": [
         {"drifts": [replace(DRIFT, distance=0.0, unseen=0.15, expected_unseen=0.1, new=("qzx", "vvw"))]},
         {"drifts": [replace(DRIFT, distance=0.0, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"))]},
     ],
