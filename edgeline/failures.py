@@ -103,13 +103,6 @@ def describe_error(error: BaseException, step: str | None = None) -> Problem:
         if isinstance(link, EdgelineError):
             return link.problem
 
-    if step is None and isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        name = os.fsdecode(error.filename or "A path")
-        return UsageError(
-            f"{name[:60]}... has {len(os.fsencode(name)):,} bytes.",
-            "A name of a file may have 255 bytes, and a path 4,096.",
-            "Pass a shorter one.",
-        ).problem
     if step is None and isinstance(error, OSError):
         return _describe_file_error(error)
 
