@@ -227,17 +227,9 @@ def rollback(
 ) -> Release:
     """Goes back to an earlier release; takes milliseconds.
 
-    While a canary is open, it withdraws the candidate: all phones go back to the release in production.
-
-    Args:
-        root: The store.
-        model: Its name there.
-        reason: For the log; not empty.
-        to: The version; None for the release in production before the current one, which is never one that
-            was itself rolled back.
-        key: As for `promote`.
-        seen: As for `promote`.
-        trusted: As for `promote`.
+    While a canary is open, it withdraws the candidate: all phones go back to the release in production. Else
+    it goes to the version `to`, if None to the release in production before the current one, but never to one
+    that was itself rolled back. The other arguments are as for `promote`.
 
     Raises:
         UsageError: As for `promote`.
@@ -258,14 +250,8 @@ def rollout(
 ) -> Release:
     """Opens a canary: a share of phones runs an existing release until `promote` or `rollback` ends it.
 
-    Args:
-        root: The store.
-        model: Its name there.
-        version: Of the release.
-        percent: Of the phones, 0.01 to 99.99; an open canary of the same version can be widened.
-        reason: For the log; not empty.
-        key: As for `promote`.
-        trusted: As for `promote`.
+    The open canary can be widened, to a larger `percent` (0.01 to 99.99) of the same version. The other
+    arguments are as for `promote`.
 
     Raises:
         UsageError: As for `promote`; also if `percent` is out of its bounds.
