@@ -471,7 +471,8 @@ def test_rows_and_texts_are_columns_to_mlflow(push, tmp_path, kind, examples, ex
     model = mlflow.pyfunc.load_model(tmp_path / "model")
     signature = model.metadata.signature
     assert set(signature.inputs.input_names()) <= set(examples)
-    assert signature.outputs.input_names() == ["label", "probability", *LABELS]
+    unlike = ["unlike"] if kind == "row" else []
+    assert signature.outputs.input_names() == ["label", "probability", *LABELS, *unlike]
     table = model.predict(pandas.DataFrame(examples))
     assert table["label"].to_dict() == expected
     assert table["probability"].tolist() == pytest.approx(table[list(LABELS)].max(axis=1).tolist())

@@ -260,6 +260,7 @@ SPAN, OLDER = Span("span-00002", 2, 50, 50), Span("span-00001", 1, 50, 50)
 WINDOW = Ingest({"train": 80, "eval": 20}, {"ok": 60, "leak": 40}, (OLDER, SPAN), noun="reading")
 DRIFT = Drift("light", 0.2, 0.1, "mean 5", "mean 3", span="span-00002")
 CONSTANT = replace(DRIFT, turned_constant=True)
+NEW_WORDS = replace(DRIFT, distance=0.0, expected_unseen=0.1, new=("qzx", "vvw"))
 PAIRS = tuple(Twin(f"span-00002/{n}.jpg", f"span-00001/{n}.jpg") for n in range(4))
 
 
@@ -299,9 +300,9 @@ WINDOWS = {
         lose(100, "photo", duplicate=7),
     ],
     "severity.missing_value": [{}, {"drifts": [replace(DRIFT, distance=0.0, gone=("m-03", "m-07"))]}],
-    "max_unknown_token_fraction": [
-        {"drifts": [replace(DRIFT, distance=0.0, unseen=0.15, expected_unseen=0.1, new=("qzx", "vvw"))]},
-        {"drifts": [replace(DRIFT, distance=0.0, unseen=0.16, expected_unseen=0.1, new=("qzx", "vvw"))]},
+    "severity.unknown_tokens": [
+        {"drifts": [replace(NEW_WORDS, unseen=0.1 + GateSettings().max_unknown_token_fraction)]},
+        {"drifts": [replace(NEW_WORDS, unseen=0.16)]},
     ],
     "severity.row_count": [
         count_rows(90, 90, 9),

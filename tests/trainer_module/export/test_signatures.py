@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deploy.serving import client
+from tests.edgeline.edge.contracts.test_image import contract
 from tests.serving import read_warm_up_requests, send_warm_up, serve_model, write_bundle
 from tests.trainer_module.samples import LABELS, SIZE, example, render
 from trainer_module.export import warm_up
@@ -117,7 +118,7 @@ def test_a_signature_that_refuses_neutral_values_is_named_and_gets_no_request(tm
 
 
 def test_the_client_of_tf_serving_gets_the_label_of_a_photo_turned_by_its_exif(servable, tmp_path, capsys):
-    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, {"kind": "image", "max_side": 512})
+    bundle = write_bundle(tmp_path / "bundle", "shelf", LABELS, contract(image_size=SIZE, max_side=512))
     photos = {label: render(label, 5) for label in LABELS}
     for label, photo in photos.items():
         (tmp_path / label).write_bytes(photo)

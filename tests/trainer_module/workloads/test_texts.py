@@ -184,7 +184,7 @@ def test_the_edge_file_needs_only_builtin_operations_and_answers_as_the_model(
 
 
 @pytest.mark.parametrize("model", [MODEL], indirect=True)
-def test_a_text_is_served_to_a_client_with_plain_python(model, transform, tmp_path):
+def test_a_text_is_served_to_a_client_as_training_reads_it(model, transform, tmp_path):
     export(model, transform, str(tmp_path / "model"), with_features(find_workload("text")))
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     assert send_warm_up(tmp_path / "model", loaded) == {
@@ -192,12 +192,14 @@ def test_a_text_is_served_to_a_client_with_plain_python(model, transform, tmp_pa
         "transform_features": {"tokens": (1, 64), "label": (1,)},
     }
 
-    bundle = write_bundle(tmp_path / "bundle", "text", LABELS, {"kind": "tokens", "input": "text"})
-    (tmp_path / "text.txt").write_text("Great staff 👍", encoding="utf-8")
-    answer = loaded.signatures["serve_raw"](text=tf.constant(["Great staff 👍"]))
+    contract = {"kind": "tokens", "input": "text", "normalization": "NFC"}
+    bundle = write_bundle(tmp_path / "bundle", "text", LABELS, contract)
+    # It was decoded twice.
+    (tmp_path / "text.txt").write_text("It doesn\u00e2\u0080\u0099t help 👍", encoding="utf-8")
+    answer = loaded.signatures["serve_raw"](text=tf.constant(["It doesn\u2019t help 👍"]))
     expected = answer["probabilities"].numpy()[0]
     with serve_model(loaded, "text", 3) as (rest, _):
         arguments = [str(bundle), str(tmp_path / "text.txt"), "--server", rest]
-        command = [sys.executable, "-I", "-S", client.__file__, *arguments]
+        command = [sys.executable, client.__file__, *arguments]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert output.split() == [LABELS[expected.argmax()], f"{expected.max():.4f}"]
