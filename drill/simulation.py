@@ -134,6 +134,7 @@ class Simulation:
             tuple(find_effect(item, rates, year, number) for item in faults),
             tuple(item.fault.cause for item in faults),
         )
+
         phones = self._fork(partial(follow, self._push, WORKLOAD, self._phones, self._scratch), "phones", at)
         later = at + timedelta(hours=6)
         if "missed" in rates:  # No run renews the pointer, so a person does, as an alert asks.
@@ -146,12 +147,14 @@ class Simulation:
             self._call(later, "rollback", "--reason", "drill")
             if self._find_versions() == before_it:
                 week = replace(week, idle=(*week.idle, "rollback"))
+
         self._call(later, "gc", "--keep", str(KEPT))
         assert phones.stdin is not None
         phones.stdin.close()
         phones.wait()
         observed = SEEN.read(self._scratch)
         week = replace(week, ran=observed.ran, phone=observed.wrong)
+
         week = self._look(week, later)
         week = self._score(year, week)
         year = replace(year, weeks=(*year.weeks, replace(week, seconds=time.monotonic() - started)))
@@ -164,11 +167,13 @@ class Simulation:
         overrides = tuple(chain.from_iterable(item.fault.settings for item in faults))
         overrides = tuple(word.replace(_LOGIN, self._login) for word in overrides)
         overrides += _CANARY if CANARIES & set(names) or self._find_candidate() else ()
+
         rng = random.Random(f"instant {self._options.seed} {week.number}")
         instant = rng.random() * self._usual_s
         folder = self._workspace / "runs"
         harms = {name: harm for name in names if (harm := make_harm(name, folder, instant))}
         clock = at - _BACK if "clock-back" in names else at
+
         for count in range(_MOST_ATTEMPTS):
             attempts = self._start(week, overrides, clock, () if count else tuple(harms.values()))
             week = replace(week, attempts=(*week.attempts, *attempts))
@@ -179,6 +184,7 @@ class Simulation:
             if attempts[-1].exit_code in (0, 3):
                 break
             clock = max(clock, at) + timedelta(hours=1)
+
         excluded = {d.span: d.reason for d in find_excluded_spans(self._data).values()}
         idle = tuple(name for name, harm in harms.items() if not harm.has_struck)
         return replace(week, excluded=excluded, idle=idle)

@@ -278,6 +278,7 @@ class MergeShard(_Worker):
         # Concatenated messages of protocol buffers are read as one merged message, see "Last One Wins" on
         # https://protobuf.dev/programming-guides/encoding/.
         newest = {value: _serialize({"newest_span": int(value)}) for value in (True, False)}
+
         paths = sorted(plan.scratch.glob(f"part-{shard:05d}-*"))
         blobs = chain.from_iterable(map(_read_blobs, paths))
         all_parts = [_PARTS.decode(content) for _, content in blobs]
@@ -289,9 +290,11 @@ class MergeShard(_Worker):
             if part.place in plan.checked and part.digest in labels
         }
         _write_json(plan.scratch, TRUTHS.replace("*", f"{shard:05d}"), truths)
+
         with write_atomically(plan.scratch / f"quarantined-{shard:05d}.jsonl") as quarantined:
             for line in rejected:
                 quarantined.write(line)
+
         counts: Counter[tuple[str, str, str]] = Counter()
         looks = []
         in_eval: dict[tuple[str, str], list[Named]] = {}
@@ -311,6 +314,7 @@ class MergeShard(_Worker):
                             if len(names) < MOST_OF_LABEL:
                                 names.append((part.label, part.span, part.id))
             os.replace(scratch, target)
+
         all_names = list(chain.from_iterable(in_eval.values()))
         _write_json(plan.scratch, IN_EVAL.replace("*", f"{shard:05d}"), all_names)
         _write_json(plan.scratch, LOOKS.replace("*", f"{shard:05d}"), looks)

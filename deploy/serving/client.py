@@ -123,6 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--server", default="http://localhost:8501", help="address of the server: http:// for REST, else gRPC"
     )
     options = parser.parse_args(arguments)
+
     try:
         manifest = json.loads((options.bundle / "manifest.json").read_bytes())
         contract = json.loads((options.bundle / "preprocessing.json").read_bytes())
@@ -135,6 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(
             f"{options.file} is not a photo that Pillow reads, a text, or a row as a JSON object: {error}"
         )
+
     ask = ask_rest if options.server.startswith(("http://", "https://")) else ask_grpc
     scores = ask(options.server, manifest["model"], manifest["version"], signature, inputs)
     score, label = max(zip(scores, labels, strict=True))

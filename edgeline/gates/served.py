@@ -121,6 +121,7 @@ def _judge_slices(
     """Yields a judgement for each slice with enough answers, or one that says that none has enough."""
     tallies: Mapping[str, Tally] = served.kinds.get(bound.slice, {}) if served else {}
     most, is_judged, is_limited = 0, False, True
+
     for name, tally in tallies.items():
         checked = tally.checked
         most = max(most, checked.examples if checked else 0)
@@ -145,6 +146,7 @@ def _judge_slices(
             yield Judgement("good", (text,))
         else:
             yield Judgement("too_few", (f"{text} It may be chance.",))
+
     if is_judged:
         return
     what = f"a {bound.slice}" if bound.slice != "overall" else "it"

@@ -109,6 +109,7 @@ def _make_comparable(rows: Sequence[Row]) -> list[dict[str, object]]:
                 texts.setdefault((section, what), Counter())[text] += 1
     runs_with = Counter(chain.from_iterable(row.said for row in rows))
     alike = {key for key, counts in texts.items() if max(counts.values()) == runs_with[key[0]]}
+
     return [
         {
             "name": row.name,

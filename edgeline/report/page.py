@@ -156,6 +156,7 @@ class View:
                 yield Figure("False alarms", words.percent(false), note)
             if worst := evaluation.worst("class", judged=True):
                 yield Figure("Weakest class", words.percent(worst.accuracy), worst.name)
+
         if facts.edge and (measured := facts.edge.default_measured):
             note = f"{facts.edge.default_variant}, {words.latency(measured)}"
             yield Figure("Edge file", words.megabytes(measured.size_bytes), note)

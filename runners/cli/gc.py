@@ -43,6 +43,7 @@ def gc(keep: int, place: Place, key: str | None, dry_run: bool, as_json: bool) -
         last, root, _ = resolve_known_place(known, "There is nothing to remove.")
         keys = load_keys(last, root, place.workspace, key)
         waste = collect_garbage(place.workspace.absolute(), root, keep, place.workload, dry_run, keys=keys)
+
     if as_json:
         sizes_by_part = {
             name: {str(item): size for item, size in sizes.items()} for name, sizes in waste.parts.items()
@@ -50,6 +51,7 @@ def gc(keep: int, place: Place, key: str | None, dry_run: bool, as_json: bool) -
         return print_json(
             {"dry_run": dry_run, "freed_bytes": waste.size, "rows": waste.rows, **sizes_by_part}
         )
+
     for name, sizes in waste.parts.items():
         listed = f"  {', '.join(map(str, sizes))}" if name.startswith("releases") else ""
         say(f"{name:<20} {len(sizes):>6} {sum(sizes.values()) / 1e6:>10.1f} MB{listed}")

@@ -57,12 +57,14 @@ def schedule(
             "Edgeline does not change your crontab.",
             "Add or remove the line with `crontab -e`; --cron alone prints it.",
         )
+
     check_options(wanted, importing)
     imports = importing.list_words()
     if wanted.source is not None:
         # The timer starts in another folder.
         imports.insert(0, wanted.source if is_url(wanted.source) else os.path.abspath(wanted.source))
     on_imported = _find_imported(wanted, shlex.join(imports))
+
     if remove:
         return _remove(on_imported.named.workload, wanted.workspace)
     run = _plan_run(parse_weekly_time(at), on_imported, imports, systemd)

@@ -143,6 +143,7 @@ def write_vectors(
     tensors = np.stack([e.tensor for e in examples])
     answers = {name: EdgeModel(path).answer(tensors) for name, path in models.items()}
     golden_examples: list[GoldenExample] = []
+
     for number, item in enumerate(examples):
         file = ""
         if isinstance(item.content, bytes):
@@ -164,6 +165,7 @@ def write_vectors(
             file=file,
         )
         golden_examples.append(example)
+
     kind = contract["kind"]
     golden = Golden(
         kind=kind,
