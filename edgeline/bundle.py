@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeline.edge.interpreter import EdgeModel, measure_unlike, preprocess, silence_stderr
+from edgeline.edge.interpreter import EdgeModel, has_unlike, measure_unlike, preprocess, silence_stderr
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import parse_labels
 from edgeline.records.edge import UNLIKE_FROM
@@ -59,7 +59,7 @@ class Bundle:
     @property
     def has_unlike(self) -> bool:
         """Returns whether its answers tell how unlike an example is to those of training."""
-        return self.contract.get("kind") == "row" or next(iter(self.models.values())).has_unlike
+        return has_unlike(next(iter(self.models.values())), self.contract)
 
     def predict(self, content: Any) -> Answer:
         """Answers to a raw input, as `preprocess` takes it, and to no text that a run would reject.

@@ -166,7 +166,7 @@ class ColumnProfile:
     label_of: dict[str, str] | None = field(default_factory=dict)  # of each value; None if one has two
     sampled: Counter[str] = field(default_factory=Counter)  # cells of one value in 64, of the whole column
     longest: int = 0
-    by_forms: dict[tuple[str, ...], "AlikeCells"] = field(default_factory=dict)
+    by_forms: dict[tuple[str, ...], AlikeCells] = field(default_factory=dict)
     # For each form and label, the lowest and the highest number, and the number of cells.
     ranges: dict[tuple[str, str], tuple[float, float, int]] = field(default_factory=dict)
     # For each number of digits, the whole numbers without a sign.

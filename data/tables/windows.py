@@ -70,17 +70,16 @@ class _Machine:
         self.count += 1
         beyond = self.count - settings.readings
         if beyond >= 0 and beyond % settings.stride == 0:
-            label = _label_window([*self.labels], settings.window_label, normal)
+            label = _label_window(self.labels, settings.window_label, normal)
             yield reading._replace(label=label, numbers=b"".join(self.recent))
 
 
 def _label_window(labels: Sequence[str], rule: str, normal: str) -> str:
     """Returns the label of a window with the labels of its readings, the oldest first."""
-    newest_first = labels[::-1]
     if rule == "commonest":
-        return max(newest_first, key=labels.count)
+        return Counter(reversed(labels)).most_common(1)[0][0]  # of equal counts, the one that came first
     if rule == "event":
-        return next((label for label in newest_first if label != normal), normal)
+        return next((label for label in reversed(labels) if label != normal), normal)
     return labels[-1]
 
 

@@ -53,6 +53,11 @@ def preprocess(content: Any, contract: Mapping[str, Any]) -> NDArray[Any]:
     return tensor
 
 
+def has_unlike(model: "EdgeModel", contract: Mapping[str, Any]) -> bool:
+    """Returns whether a file, or its contract, tells how unlike an input is to those of training."""
+    return model.has_unlike or contract.get("kind") == "row"
+
+
 def measure_unlike(content: Any, contract: Mapping[str, Any]) -> float | None:
     """Returns how unlike a raw input is to those of training, 0..1, as far as its contract tells it.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeline.edge.contracts import row
-from edgeline.edge.interpreter import EdgeModel, measure_unlike, preprocess
+from edgeline.edge.interpreter import EdgeModel, has_unlike, measure_unlike, preprocess
 from edgeline.labels import parse_labels
 
 
@@ -49,8 +49,7 @@ class Model:
             index.append(key)
             also = () if unlike is None else (unlike,)
             rows.append((self._labels[best], float(scores[best]), *map(float, (*scores, *also))))
-        has_unlike = self._model.has_unlike or self._contract.get("kind") == "row"
-        names = ["unlike"] if has_unlike else []
+        names = ["unlike"] if has_unlike(self._model, self._contract) else []
         return pd.DataFrame(rows, index, ["label", "probability", *self._labels, *names])
 
     def _iterate_contents(self, examples: Any) -> Iterator[tuple[Any, Any]]:

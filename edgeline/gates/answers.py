@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class Answers:
         """Returns True if any group has more than one example."""
         return len(np.unique(self.groups)) < len(self.groups)
 
-    @property
+    @cached_property
     def has_made_sessions(self) -> bool:
         """Returns True if most groups have the name of one of their photos: the source named no sessions."""
         photos = [example.partition("/")[2] for example in self.ids]
