@@ -43,7 +43,8 @@ def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
     from trainer_module import workload_module
 
     workload = with_features(find_workload(run.facts.run.workload_source))
-    examples, graph = Examples(), run.step("Transform").artifacts["transform_graph"]
+    examples = Examples()
+    graph = run.step("Transform").artifacts["transform_graph"]
     examples.uri = run.step("ExampleGen").artifacts["examples"]
     examples.split_names = '["train", "eval"]'
     sample = read_examples(examples, graph, "eval", _MOST_EXAMPLES, workload)

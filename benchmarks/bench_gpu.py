@@ -117,13 +117,15 @@ def main() -> None:
     parser.add_argument("--cpu", action="store_true", help="use the CPU even if there is a GPU")
     arguments = parser.parse_args()
     gpus = [] if arguments.cpu else tf.config.list_physical_devices("GPU")
+
     if not (gpus or arguments.cpu):
         sys.exit("TensorFlow sees no GPU on this machine. Look at nvidia-smi, or try it out with --cpu.")
     if arguments.cpu:
         tf.config.set_visible_devices([], "GPU")
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     run = Run.of(arguments.workspace, arguments.backbone)
-    model, examples = run.settings.model, len(run.task.training.labels)
+    model = run.settings.model
+    examples = len(run.task.training.labels)
     print(f"{', '.join(names[:1]) or 'CPU'}; TensorFlow {tf.__version__}; {examples} examples")
     print(f"batches of {arguments.batch_size}, {model.backbone}, photos of {model.image_size} pixels\n")
     compare(run, "/device:GPU:0" if gpus else "/cpu:0", arguments.batch_size, arguments.steps)

@@ -111,7 +111,8 @@ def _list_decisions(workspace: Path) -> dict[str, Any]:
     decisions: dict[str, Any] = {}
     for output in ("DataValidator/verdict", "ModelValidator/blessing", "EdgeValidator/verdict"):
         decisions |= {f"{output}: {name}": value for name, value in vars(VERDICT.read(find(output))).items()}
-    evaluation, training = find("ModelValidator/evaluation"), TRAINING.read(find("Trainer/model_run"))
+    evaluation = find("ModelValidator/evaluation")
+    training = TRAINING.read(find("Trainer/model_run"))
     files, issues = EDGE_FILES.read(find("EdgeValidator/verdict")), LABEL_ISSUES.read(evaluation)
     metrics = METRICS.read(evaluation)
     return decisions | {

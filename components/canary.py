@@ -31,7 +31,8 @@ def judge_canary(
 ) -> tuple[Change, Judgement] | None:
     """Returns the change that opened the open canary, and the judgement on it; None if none is open."""
     history = read_history(PushFolder(locate(push)), model)
-    rollout, earlier = history.rollout, list(history.changes)
+    rollout = history.rollout
+    earlier = list(history.changes)
     if rollout is None:
         return None
     version = rollout.versions[1]
@@ -59,7 +60,8 @@ def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, Pus
     """
     folder = PushFolder(locate(push))
     collected = store.find_collected(push, model)
-    released, digests = list_released_versions(folder, model), read_history(folder, model).manifests
+    released = list_released_versions(folder, model)
+    digests = read_history(folder, model).manifests
     pushed = {}
     for version in versions:
         try:
@@ -89,9 +91,11 @@ def end_canary(
     try:
         if (judged := judge_canary(push, model, served, settings.evaluation.served)) is None:
             return None
-        (rollout, judgement), keys = judged, settings.push.load_keys()
+        rollout, judgement = judged
+        keys = settings.push.load_keys()
         production, candidate = rollout.versions
-        why, ended = " ".join(judgement.sentences), None
+        why = " ".join(judgement.sentences)
+        ended = None
         reason = f"run {run}: {why}"
         if judgement.result == "bad":
             store.rollback(push, model, reason, production, seen=rollout, **keys)

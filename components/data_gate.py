@@ -55,7 +55,8 @@ def DataGate(
         UsageError: Phones run a release of a higher rollback epoch or a signed one, the key is not a key, or
             the source is not a commit as it is, which the settings require.
     """
-    verdict, served = VERDICT.read(Path(data_verdict.uri)), SERVED.find(Path(quarantine.uri))
+    verdict = VERDICT.read(Path(data_verdict.uri))
+    served = SERVED.find(Path(quarantine.uri))
     settings = ReleaseSettings.model_validate_json(recorded)
     ended = end_canary(push, model_name, run, settings, served, may_promote=verdict.passed)
     reasons = (*verdict.reasons, ended.sentence) if ended else verdict.reasons
@@ -70,7 +71,8 @@ def DataGate(
     # On one machine the runner makes the page of every run when it has ended. On a cluster, a run that never
     # ends keeps the record of this step.
     if records:
-        made_with, commit = json.loads(recorded), Source.parse(source)
+        made_with = json.loads(recorded)
+        commit = Source.parse(source)
         record = Run(id=run, workload=model_name, data=data, settings=made_with, source=commit)
         if not verdict.passed:
             record = replace(record, outcome="refused", reasons=reasons)
@@ -81,7 +83,8 @@ def DataGate(
         do = f"The run's report says what to do next: {details}."
         raise DataRefused(" ".join(reasons), "Nothing was trained.", do)
     if records:  # On one machine, the runner checks this before the first step.
-        rules, key = settings.push, load_signing_key(None)
+        rules = settings.push
+        key = load_signing_key(None)
         if rules.require_clean:
             commit.check_clean()
         warning = check_push_early(

@@ -358,7 +358,8 @@ def _read_raw_examples(
     examples: str, sample: TransformedExamples, reference: NDArray[np.float32], labels: Sequence[str]
 ) -> list[RawExample]:
     """Reads the examples of a sample whose raw inputs lie in the folder of the Examples."""
-    folder, numbers = Path(examples, ORIGINALS_FOLDER), {id: number for number, id in enumerate(sample.ids)}
+    folder = Path(examples, ORIGINALS_FOLDER)
+    numbers = {id: number for number, id in enumerate(sample.ids)}
     return [
         RawExample(
             id=original.example_id,

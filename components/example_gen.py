@@ -131,7 +131,8 @@ def SpanExampleGen(
     for directory in (scratch, *map(Path, folders.values())):
         directory.mkdir(parents=True, exist_ok=True)
 
-    about, limits = Workload.from_json(workload), _Settings.model_validate_json(settings).data
+    about = Workload.from_json(workload)
+    limits = _Settings.model_validate_json(settings).data
     opened = _open_window(data, about, limits, workspace, code, scratch)
     _run(beam_pipeline, _make_plan(opened, folders), opened)
 
@@ -168,7 +169,8 @@ def _open_window(
     data: str, workload: Workload, limits: DataSettings, workspace: str, code: str, scratch: Path
 ) -> _Window:
     """Finds the newest spans, takes what earlier runs kept of them, and lists the rows of the others."""
-    module, place = load_source(workload.source), locate(data)
+    module = load_source(workload.source)
+    place = locate(data)
     spans = find_newest_spans(place, limits.window, limits.until)
     cache = KeptSpans.of(Path(workspace), workload, limits, code) if workspace else None
     contents: dict[str, str] = {}
@@ -341,7 +343,9 @@ def _refuse_empty_split(
     where: str, assigned: Collection[str], rejected: Counter[tuple[str, str]], window: _Window
 ) -> DataRefused:
     """Returns the refusal of a window without examples for a split."""
-    workload, limits, rows = window.workload, window.limits, sum(window.listed.values())
+    workload = window.workload
+    limits = window.limits
+    rows = sum(window.listed.values())
     names = [span.name for span in window.spans]
     shown = " to ".join(dict.fromkeys((names[0], names[-1])))
 
@@ -364,7 +368,8 @@ def _refuse_empty_split(
             f"Check the content of {shown}.",
         )
 
-    hours, owner = limits.block_hours, f" of a {workload.group_column}" if workload.group_column else ""
+    hours = limits.block_hours
+    owner = f" of a {workload.group_column}" if workload.group_column else ""
     return DataRefused(
         f"No {hours} hours{owner} have {limits.readings} of the {rows:,} rows.",
         f"An example is {limits.readings} rows (data.readings) within {hours} hours (data.block_hours).",

@@ -101,7 +101,8 @@ def ModelValidator(
 
 def _gather(inputs: Mapping[str, Artifact], folder: Path, workload: Workload, settings: _Settings) -> _Given:
     """Reads the answers of the models, and makes those of the simple ones."""
-    examples, quarantine = inputs["examples"], Path(inputs["quarantine"].uri)
+    examples = inputs["examples"]
+    quarantine = Path(inputs["quarantine"].uri)
     splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
     measured = Path(inputs["measured"].uri)
     evidence = _weigh_answers(inputs, measured, workload, settings)
@@ -123,7 +124,8 @@ def _weigh_answers(
     inputs: Mapping[str, Artifact], measured: Path, workload: Workload, settings: _Settings
 ) -> Evidence:
     """Returns the evidence that lies in the answers of both models."""
-    on_eval, baseline = read_answers(measured, workload), inputs["baseline_model"]
+    on_eval = read_answers(measured, workload)
+    baseline = inputs["baseline_model"]
     lines = list(OUT_OF_FOLD.read(Path(inputs["model_run"].uri)))
     out_of_fold = gather_answers(lines, workload) if lines else None
     distinct = _leave_out_twins(on_eval, Path(inputs["quarantine"].uri), settings.gate)
@@ -203,7 +205,8 @@ def _measure_photo_drift(given: _Given) -> PhotoDrift | None:
 
 def _copy_served(given: _Given) -> tuple[Served | None, Mapping[int, PushedVersion], Sequence[Skew]]:
     """Copies the record of what phones answered beside the metrics, and returns it; empty without answers."""
-    served, production = SERVED.find(given.quarantine), Path(given.baseline.uri)
+    served = SERVED.find(given.quarantine)
+    production = Path(given.baseline.uri)
     pushed = PUSHED.find(production) or {}
     if not served:
         return None, pushed, ()
@@ -237,7 +240,8 @@ def _judge_labels(on_eval: Answers, simple: SimpleModels) -> tuple[list[Judged],
 
 def _divide_out_of_fold(out_of_fold: Answers, eval_ids: Sequence[str]) -> list[Judged]:
     """Returns the examples of both splits with the answers of the folds, which did not learn from them."""
-    ids, in_eval = np.array(out_of_fold.ids), np.isin(out_of_fold.ids, eval_ids)
+    ids = np.array(out_of_fold.ids)
+    in_eval = np.isin(out_of_fold.ids, eval_ids)
     return [
         Judged(
             "models like the network that were not trained on them",

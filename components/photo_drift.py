@@ -53,7 +53,8 @@ def write_photo_drift(
         folder, "photo_drift", examples, {name: split_of[name] for name in unlike}, workload
     )
     shown = tuple(UnlikePhoto(name, preview.file) for name, preview in previews.items())
-    share, count = float(is_unlike[is_new].mean()), int(is_new.sum())
+    share = float(is_unlike[is_new].mean())
+    count = int(is_new.sum())
     drift = PhotoDrift(names[-1], count, share, *interval, shown)
     PHOTO_DRIFT.write(folder, drift)
     return drift

@@ -53,7 +53,8 @@ def write_mistakes(
 
     The examples were read from the split `eval` of `artifact`, the Examples.
     """
-    labels, worst = workload.labels, _find_worst(examples.labels, probabilities)
+    labels = workload.labels
+    worst = _find_worst(examples.labels, probabilities)
     split_of = dict.fromkeys((examples.ids[number] for number in worst), "eval")
     previews = write_previews(folder, "mistakes", artifact, split_of, workload)
     mistakes = []
@@ -87,7 +88,8 @@ def write_previews(
     (folder / name).mkdir(parents=True, exist_ok=True)
     previews = {}
     for place, id in enumerate((id for id in split_of if id in raw), start=1):
-        shown, file = source.show(raw[id]), ""
+        shown = source.show(raw[id])
+        file = ""
         if isinstance(shown, bytes):
             file = f"{name}/{place:02d}.jpg"
             (folder / file).write_bytes(shown)

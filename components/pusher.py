@@ -214,7 +214,8 @@ def _read_data(examples: Artifact) -> Data:
 
 
 def _explain_unchanged(version: int, root: str, name: str) -> str:
-    current, rollout = store.current(root, name), store.find_rollout(root, name)
+    current = store.current(root, name)
+    rollout = store.find_rollout(root, name)
     if rollout and version in rollout.versions[1:]:
         return f"This model was tried already: {rollout.tried}"
     if current is not None and current.version == version:
@@ -249,7 +250,9 @@ def _read_bundle(folder: Path, verdict: Path, labels: list[str]) -> dict[str, An
         for item in edge.variants
         if not item.reasons and (file := item.inspected) and item.measured
     )
-    raw, outputs = (folder / LABELS_FILE_NAME).read_bytes(), variants[0].outputs[0].shape[-1]
+
+    raw = (folder / LABELS_FILE_NAME).read_bytes()
+    outputs = variants[0].outputs[0].shape[-1]
     files = [variant.file for variant in variants]
     if "int8" in {variant.name for variant in variants}:  # the same file as C source, if it was written
         files += [name for name in (SOURCE, HEADER) if (folder / name).is_file()]

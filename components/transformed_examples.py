@@ -51,7 +51,8 @@ def read_examples(
     With `each_label`, reads as many of each label as there are of each, as far as `_MOST_READ` records go.
     """
     transform = tft.TFTransformOutput(transform_graph_uri)
-    layer, spec = transform.transform_features_layer(), transform.raw_feature_spec()
+    layer = transform.transform_features_layer()
+    spec = transform.raw_feature_spec()
     name = find_input(transform)
     dtype = find(workload.module, "STORED_AS", {}).get(name)
     features = {kind: feature for kind, feature in workload.slice_features.items() if kind != "span"}
@@ -79,7 +80,8 @@ def read_examples(
 
 def _choose_of_each_label(records: Iterable[bytes], limit: int, labels: Sequence[str]) -> list[bytes]:
     """Returns `limit` records, or all: as many of each label, filled up with others, in file order."""
-    share, counts = -(-limit // len(labels)), dict.fromkeys(labels, 0)
+    share = -(-limit // len(labels))
+    counts = dict.fromkeys(labels, 0)
     early: list[tuple[int, int, bytes]] = []  # with the count of their label so far
     late: list[tuple[int, int, bytes]] = []
     for number, record in enumerate(records):

@@ -96,7 +96,8 @@ def draw(waits: Waits) -> str:
 
 
 def _draw_step(step: str) -> Iterator[str]:
-    info, (left, top) = STEPS[step], _draw_corner(PLACES[step])
+    info = STEPS[step]
+    left, top = _draw_corner(PLACES[step])
     fill, stroke = ("#ffe8cc", "#d9730d") if info.stops_as else ("#e3effb", "#2f6fab")
     dashes = ' stroke-dasharray="5 3"' if info.only_with_search else ""
     yield f"<g><title>{escape(f'{step}: {info.purpose}')}</title>"

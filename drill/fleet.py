@@ -40,7 +40,9 @@ SEEN = JsonFile[Seen]("phone.json", Seen)
 def follow(push: Path, model: str, keep: Path, out: Path) -> int:
     """Updates phones from a store until the standard input is closed; writes what they did into `out`."""
     phones = [_open_phone(push, model, keep, client) for client in CLIENTS]
-    ran, wrong = list[int](), list[str]()
+    ran = list[int]()
+    wrong = list[str]()
+
     while True:
         is_over = bool(select.select([0], [], [], _POLL_S)[0])
         for phone in phones:
@@ -65,7 +67,8 @@ def answer(path: Path, number: int, push: Path, model: str, keep: Path, bad: int
     A span in `path` that has that file stays as it is. The release store is below `push`, the bundle of each
     phone in `keep`. The version `bad`, 0 for none, answers by chance.
     """
-    span, rng = PhotoSpan(number, path), random.Random(f"answers {seed} {number}")
+    span = PhotoSpan(number, path)
+    rng = random.Random(f"answers {seed} {number}")
     if (path / SERVED).exists():
         return 0
     bundles = [_open_phone(push, model, keep, client).bundle for client in CLIENTS]

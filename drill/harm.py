@@ -79,7 +79,9 @@ class _DiskFull:
     """
 
     def __init__(self, step: str, runs: Path) -> None:
-        self._step, self._runs, self._before = step, runs, set(runs.glob("*"))
+        self._step = step
+        self._runs = runs
+        self._before = set(runs.glob("*"))
         self._reader: EventReader | None = None
         self.has_struck = False
 

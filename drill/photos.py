@@ -34,7 +34,8 @@ def deliver(
     """
     rendered = {name: rate for name, rate in rates.items() if name in RENDERED}
     renderer.generate(data, weeks=1, per_week=photos, seed=seed, faults=rendered, roll=_SAG * number)
-    span, rng = PhotoSpan(number, data / name_span(number)), random.Random(f"drill {seed} {number}")
+    span = PhotoSpan(number, data / name_span(number))
+    rng = random.Random(f"drill {seed} {number}")
     for name, rate in sorted(rates.items(), key=lambda item: item[0] not in COPIES):
         match name:
             case "twice" | "wrong-week":
@@ -106,7 +107,8 @@ def _film_again(
         file = Path(str(span.photos), row.photo)
         # Another fault may have damaged it, or taken it away.
         with suppress(OSError), Image.open(file) as photo:
-            changed, scratch = change(photo), io.BytesIO()
+            changed = change(photo)
+            scratch = io.BytesIO()
             changed.save(scratch, "JPEG", quality=95, exif=photo.info["exif"])
             file.write_bytes(scratch.getvalue())
     return filmed

@@ -39,7 +39,8 @@ def no_bad_model_was_in_production(year: Year) -> str:
 
 def every_canary_ends_as_it_served(year: Year) -> str:
     """A candidate that serves badly is withdrawn, and one that serves well not, within four good weeks."""
-    week, before = year.weeks[-1], year.weeks[-2] if len(year.weeks) > 1 else None
+    week = year.weeks[-1]
+    before = year.weeks[-2] if len(year.weeks) > 1 else None
     if before is None or not week.ended:
         return ""
     is_bad = before.candidate == before.bad
@@ -60,7 +61,8 @@ def every_canary_ends_as_it_served(year: Year) -> str:
 
 def no_bad_week_was_trained_on(year: Year) -> str:
     """No release was made from a week that had to be refused."""
-    week, bad = year.weeks[-1], {year.span(w.number) for w in year.weeks if "refused" in w.effects}
+    week = year.weeks[-1]
+    bad = {year.span(w.number) for w in year.weeks if "refused" in w.effects}
     pushed = set().union(*(item.spans for item in week.attempts if item.outcome == "pushed"))
     reached = sorted(bad & {*week.spans, *pushed})
     return f"A release was made from {', '.join(reached)}." if reached else ""
@@ -130,7 +132,8 @@ def false_alarms_are_as_rare_as_set(year: Year) -> str:
     alarms = find_false_alarms(year)
     if not judged or judged[-1] != year.weeks[-1] or judged[-1] not in alarms:
         return ""
-    count, rate = len(judged), 1 - year.limits.confidence
+    count = len(judged)
+    rate = 1 - year.limits.confidence
     chance = sum(comb(count, k) * rate**k * (1 - rate) ** (count - k) for k in range(len(alarms), count + 1))
     numbers = ", ".join(str(week.number) for week in alarms)
     text = f"{len(alarms)} of {count} good weeks were stopped ({numbers}), a chance of {chance:.4f}"

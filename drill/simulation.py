@@ -47,7 +47,8 @@ from runners.local.listeners import make_listeners
 from runners.shared.run_options import NamedSettings, RunOptions
 
 _OURS, _NEVER, _WITHOUT = ARMS
-WORKLOAD, PROFILE = "shelf", str(Path(__file__).parent / "settings.yaml")
+WORKLOAD = "shelf"
+PROFILE = str(Path(__file__).parent / "settings.yaml")
 _HOOK = "EDGELINE_DRILL_HOOK"  # names the address of a webhook, in a setting of faults.yaml
 _BACK = timedelta(days=16)
 _END_S = 60.0
@@ -122,7 +123,8 @@ class Simulation:
 
     def simulate_week(self, year: Year, number: int, plan: Plan) -> Year:
         """Returns the year with one more week: its photos, its runs, and what holds afterwards."""
-        started, faults = time.monotonic(), plan.get(number, ())
+        started = time.monotonic()
+        faults = plan.get(number, ())
         rates = {item.name: item.rate for item in faults}
         self.deliver(year.history + number, rates)
         before = year.weeks[-1] if year.weeks else Week(0)
@@ -223,7 +225,8 @@ class Simulation:
 
         The run that ended one has begun the next, which a person promotes, unless this week is to have one.
         """
-        candidate, ending = self._find_candidate(), ""
+        candidate = self._find_candidate()
+        ending = ""
         has_begun = candidate not in (0, before.candidate)
         if before.candidate and candidate == before.candidate:
             ending = "waits"
@@ -256,9 +259,11 @@ class Simulation:
         named = NamedSettings(WORKLOAD, PROFILE, (*self._options.overrides, *overrides))
         options = RunOptions(named, data or self._data, place)
         before = {run.id for run in runs.read_runs(place)} if place.exists() else set()
-        started, log = time.monotonic(), f"week-{week.number:02d}-{len(week.attempts) + 1}"
+        started = time.monotonic()
+        log = f"week-{week.number:02d}-{len(week.attempts) + 1}"
         log += "-no-gates" if workspace else ""
         process = self._fork(partial(_run_pipeline, options), log, at)
+
         while process.poll() is None:
             for harm in harms:
                 harm(process, time.monotonic() - started)

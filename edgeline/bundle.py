@@ -102,7 +102,8 @@ def load_bundle(
             f"Its variants are {', '.join(names)}.",
             f"Leave it out to use {manifest.default_variant}, which phones run.",
         )
-    contract, models = json.loads(read_file(PREPROCESSING)), {}
+    contract = json.loads(read_file(PREPROCESSING))
+    models = {}
     scratch = tempfile.TemporaryDirectory(prefix="edgeline-models-")
     with scratch as folder, add_path_to_errors(Path(folder)), silence_stderr():
         for name in dict.fromkeys((first, *(names if every else ()))):

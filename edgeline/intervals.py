@@ -48,7 +48,9 @@ def compute_group_interval(right: "NDArray[Any]", groups: "NDArray[Any]") -> tup
     if len(sizes) == 1:
         return 0.0, 1.0
     low, high = _estimate_mean_of_groups(hits, sizes)
-    share, examples, count = float(hits.sum() / sizes.sum()), len(right), len(sizes)
+    share = float(hits.sum() / sizes.sum())
+    examples = len(right)
+    count = len(sizes)
     if not 0 < share < 1:
         return min(low, share), max(high, share)
     # If large groups are worse than small ones, the share is not a mean of groups. Its own variance tells how

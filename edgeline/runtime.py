@@ -116,7 +116,10 @@ class Phone:
                     "Pass the 64 digits, 0-9 and a-f, that `edgeline keys new` printed.",
                 )
 
-        self._place, self._model, self._keep, self._keys = place.rstrip("/"), model, Path(keep), keys
+        self._place = place.rstrip("/")
+        self._model = model
+        self._keep = Path(keep)
+        self._keys = keys
         self._refuses_expired = expired == "refuse"
         self.bundle: Bundle | None = None
         self.warning = ""

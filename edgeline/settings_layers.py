@@ -118,7 +118,8 @@ def merge_layers(
 
     `profiles` is the folder of the profiles that are known by name.
     """
-    tree, mistakes = Tree(), []
+    tree = Tree()
+    mistakes = []
     tree.merge(workload, "the workload")
     for option, source in (("profile", profile), ("settings", platform)):
         if source is not None:

@@ -117,7 +117,8 @@ def _list_mistakes(entries: Mapping[str, Any]) -> Iterator[str]:
         unknown = [key for key in column if key not in _OF_COLUMN] if isinstance(column, Mapping) else []
         yield from (f"columns.{feature}.{key}: not one of {', '.join(_OF_COLUMN)}" for key in unknown)
 
-    kind, kinds = entries.get("kind", "photos"), read_kinds()
+    kind = entries.get("kind", "photos")
+    kinds = read_kinds()
     if not isinstance(kind, str) or kind not in kinds:
         yield f"kind: {kind!r} is not one of {', '.join(kinds)}"
     else:

@@ -81,7 +81,8 @@ def train(fn_args: SimpleNamespace, learning: LearningSettings, began: float) ->
         learning.seed,
         checkpoints,
     )
-    folder, started = Path(fn_args.model_run_dir), time.monotonic()
+    folder = Path(fn_args.model_run_dir)
+    started = time.monotonic()
 
     # The model learns from train, but for what is held out of it.
     find_features = workload_module.find(task.workload.module, "find_features")

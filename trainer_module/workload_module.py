@@ -103,7 +103,8 @@ def check_source(module: str) -> None:
 def _find_names(tree: ast.Module, start: str) -> set[str]:
     """Returns the names that a function of a module reads, also in functions of the module that it names."""
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    names, waiting = set[str](), [start]
+    names = set[str]()
+    waiting = [start]
     while waiting:
         function = functions.pop(waiting.pop(), None)
         if function is None:

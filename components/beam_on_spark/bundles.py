@@ -286,7 +286,8 @@ def group_in_memory(grouping: Grouping, files: Iterable[Spilled], spill: Path) -
     keyed: dict[bytes, list[bytes]] = {}
     for key, value in read_pairs(grouping, (Slice("", file.path) for file in files)):
         keyed.setdefault(key, []).append(value)
-    blobs, path = 0, spill / uuid.uuid4().hex
+    blobs = 0
+    path = spill / uuid.uuid4().hex
     with path.open("wb") as file:
         for _, blob in encode_groups(grouping, keyed.items()):
             file.write(len(blob).to_bytes(4, "little") + blob)

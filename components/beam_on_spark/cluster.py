@@ -63,7 +63,8 @@ def connect(options: PipelineOptions) -> Iterator[tuple[Any, Path]]:
     with _session.lock:
         try:
             _create_spill(spill)
-            spark, master = _session.get(spark_options, spill), spark_options.spark_master
+            spark = _session.get(spark_options, spill)
+            master = spark_options.spark_master
             log.info("Spark at %s runs %d tasks at once.", master, spark.defaultParallelism)
             yield spark, spill
         except BaseException:
@@ -205,7 +206,8 @@ def _await_workers(spark: Any, master: str) -> None:
 
 
 def _check_workers(spark: Any, spill: Path) -> None:
-    driver, count = bundles.describe_worker(str(spill)), spark.defaultParallelism
+    driver = bundles.describe_worker(str(spill))
+    count = spark.defaultParallelism
     for worker in spark.parallelize([str(spill)] * count, count).map(bundles.describe_worker).collect():
         if worker["spill"]:
             raise EdgelineError(

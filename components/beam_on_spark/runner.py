@@ -190,9 +190,11 @@ class _Run:
             return
         kind, name = translations.split_buffer_id(buffer)
         grouping = self._make_grouping(transform, name) if kind == "group" else None
-        size, at_once = sum(file.size for file in files), self.spark.defaultParallelism
+        size = sum(file.size for file in files)
+        at_once = self.spark.defaultParallelism
         tasks = max(at_once, size // _TASK_BYTES + 1)
         least = 1
+
         if grouping and size <= _MOST_GROUPED_BY_DRIVER:
             files, least, grouping = [bundles.group_in_memory(grouping, files, self.spill)], at_once, None
         parts = []

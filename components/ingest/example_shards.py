@@ -121,7 +121,10 @@ class ReadRows(_Worker):
 
     def process(self, span: Span) -> Iterator[Any]:
         """Yields (name of the span, row) for each row that may become an example."""
-        plan, usable, ends, sides = self._plan, 0, Ends(), dict[str, str]()
+        plan = self._plan
+        usable = 0
+        ends = Ends()
+        sides = dict[str, str]()
         folder = plan.scratch / span.name
         done_ids = _read_done_ids(folder)
 
@@ -159,11 +162,15 @@ class MakeExamples(_Worker):
 
     def start_bundle(self) -> None:
         """Begins a bundle."""
-        self._waiting, self._fetched_bytes, self._can_describe = deque[tuple[str, Row]](), 0, True
+        self._waiting = deque[tuple[str, Row]]()
+        self._fetched_bytes = 0
+        self._can_describe = True
         self._begin_files()
 
     def _begin_files(self) -> None:
-        self._bundle, self._files, self._rows = uuid.uuid4().hex, ExitStack(), 0
+        self._bundle = uuid.uuid4().hex
+        self._files = ExitStack()
+        self._rows = 0
         self._files_by_span: dict[str, tuple[BinaryIO, BinaryIO, BinaryIO]] = {}
 
     def _end_files(self) -> None:
@@ -209,6 +216,7 @@ class MakeExamples(_Worker):
                 ),
             )
         examples, quarantined, transient = self._files_by_span[span.name]
+
         try:
             example = plan.source.example(span, row)
         except RowRejected as error:
@@ -222,7 +230,8 @@ class MakeExamples(_Worker):
                 "Its `example` raises RowRejected for a row that cannot be used, and nothing else.",
                 "Correct it as docs/start/own-workload.md shows, or remove the row.",
             ) from error
-        place, look = f"{span.name}/{row.id}", self._describe(example)
+        place = f"{span.name}/{row.id}"
+        look = self._describe(example)
         values: dict[str, Value] = {plan.workload.group: row.group, **example.features}
         encoded = _serialize(values | {plan.workload.id: place, "label": row.label, "span": span.number})
         content = msgspec.msgpack.encode(
@@ -257,7 +266,8 @@ class ShardSpan(_Worker):
 
     def process(self, name: str, examples: Any) -> None:
         """Writes the parts of the span `name`; `examples` has Beam wait for all examples. Yields nothing."""
-        plan, parts = self._plan, dict[int, BinaryIO]()
+        plan = self._plan
+        parts = dict[int, BinaryIO]()
         with ExitStack() as files:
             for path in sorted((plan.scratch / name).glob(_MADE)):
                 for position, content in _read_blobs(path):

@@ -34,7 +34,8 @@ def choose_originals(shards: Iterable[Sequence[Named]], labels: Sequence[str]) -
     for shard in shards:
         for named in shard:
             by_span.setdefault(named[1], []).append(named)
-    counts, chosen = Counter[str](), dict[str, list[Named]]()
+    counts = Counter[str]()
+    chosen = dict[str, list[Named]]()
     for span in sorted(by_span, reverse=True):
         ranked = []
         for named in by_span[span]:
@@ -48,7 +49,8 @@ def choose_originals(shards: Iterable[Sequence[Named]], labels: Sequence[str]) -
 
 def choose_answers(answers: Iterable[Answer]) -> list[Answer]:
     """Chooses answers whose scores are computed again, the last ones of each device with each file."""
-    counts, chosen = Counter[tuple[int, str, str]](), list[Answer]()
+    counts = Counter[tuple[int, str, str]]()
+    chosen = list[Answer]()
     for answer in reversed(dict.fromkeys(answers)):  # a device may send one twice
         key = answer.version, answer.variant, answer.device
         if counts[key] < _MOST_OF_DEVICE and len(chosen) < _MOST:
@@ -72,7 +74,8 @@ def write_originals(
 def _read_originals(
     folder: Path, chosen: Mapping[str, Sequence[Named]], spans: Mapping[str, Span], source: Source
 ) -> Iterator[Original]:
-    seen_labels, size = set[str](), 0
+    seen_labels = set[str]()
+    size = 0
     for name, examples in chosen.items():
         labels = {id: label for label, _, id in examples}
         for number, (id, content) in enumerate(source.originals(spans[name], list(labels))):

@@ -103,7 +103,8 @@ def _check_image(
         luma, stored = image, plain.stripped
     else:
         picture = decode_upright(image, orientation, limits.max_side, limits.levels)
-        luma, stored = picture.convert("L"), _encode_png(picture)
+        luma = picture.convert("L")
+        stored = _encode_png(picture)
     brightness, sharpness = _measure_light(luma)
     digest = hashlib.sha256(stored).hexdigest()
     return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, compute_look(luma))

@@ -100,7 +100,8 @@ def strip_metadata(data: bytes) -> bytes:
 
 
 def _strip_png(data: bytes) -> bytes:
-    parts, position = [_PNG_START], len(_PNG_START)
+    parts = [_PNG_START]
+    position = len(_PNG_START)
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         if kind == b"eXIf" or data.startswith(_PNG_TURNS, position + 8):

@@ -107,7 +107,8 @@ def normalize_looks(looks: Looks) -> _Floats:
 
 
 def _link_looks(unit: _Floats, queries: int, bound: float) -> tuple[_Ints, _Ints]:
-    groups, twins = np.arange(len(unit)), np.full(queries, -1)
+    groups = np.arange(len(unit))
+    twins = np.full(queries, -1)
     nearest = np.full(queries, bound, np.float32)
     for top in range(0, queries, _ROWS):
         rows = slice(top, min(top + _ROWS, queries))

@@ -51,7 +51,9 @@ def find_same(
         return find_alike(looks, queries, neighbours)
     unit = normalize_looks(looks)
     evidence = _Evidence(features, np.sort(neighbours, 1), unit)
-    twins, pairs, strengths = np.full(queries, -1), list[_Ints](), list[_Floats]()
+    twins = np.full(queries, -1)
+    pairs = list[_Ints]()
+    strengths = list[_Floats]()
     for top in range(0, queries, _ROWS):
         rows = np.arange(top, min(top + _ROWS, queries))
         strength = evidence.compare(rows, np.arange(len(features)))
@@ -85,13 +87,15 @@ class _Evidence:
     """The evidence that pairs of photos show one object."""
 
     def __init__(self, features: _Floats, likely: _Ints, looks: _Floats) -> None:
-        self._white, self._likely = _whiten(features), likely
+        self._white = _whiten(features)
+        self._likely = likely
         count = len(features)
         step = -(-count // _REFERENCES)
         references = self._white[::step]
         most = max(1, len(references) // 12)
         self._ranks = sorted({min(rank, most) for rank in _RANKS})
         starts, scales = [], []
+
         for top in range(0, count, _ROWS):
             similar = self._white[top : top + _ROWS] @ references.T
             is_alike = looks[top : top + _ROWS] @ looks[::step].T >= ALIKE
@@ -101,7 +105,8 @@ class _Evidence:
             start = near[:, self._ranks]
             starts.append(start)
             scales.append((start - near[:, [rank * _FOLLOWED for rank in self._ranks]]) / np.log(_FOLLOWED))
-        self._start, self._scale = np.concatenate(starts), np.maximum(np.concatenate(scales), 1e-6)
+        self._start = np.concatenate(starts)
+        self._scale = np.maximum(np.concatenate(scales), 1e-6)
         self._expected = np.log(np.array(self._ranks, np.float32) * step)
 
     def compare(self, rows: _Ints, columns: _Ints) -> _Floats:

@@ -65,7 +65,8 @@ class PhotoSource:
         """Yields the rejected rows of the labels file, then those whose photo may be opened."""
         accepted, rejected = screen_rows(read_labels(span), self._labels)
         yield from rejected
-        in_store, sizes = not isinstance(span.path, Path), PhotoSpan.of(span).sizes()
+        in_store = not isinstance(span.path, Path)
+        sizes = PhotoSpan.of(span).sizes()
         for row in accepted:
             # A photo that is not listed counts as one byte, and is fetched too: it may be there by now.
             size = sizes.get(PurePosixPath(row.photo).as_posix(), 1) if in_store else 0
@@ -156,7 +157,9 @@ def screen_rows(rows: Sequence[LabelRow], labels: Sequence[str]) -> tuple[list[L
     for row in rows:
         if row.label in domain:
             labels_of[posixpath.normpath(row.photo)].add(row.label)
-    accepted, rejected, paths = list[LabelRow](), list[Rejected](), set[str]()
+    accepted = list[LabelRow]()
+    rejected = list[Rejected]()
+    paths = set[str]()
     for row in rows:
         try:
             _check_row(row, labels, labels_of, paths)

@@ -136,7 +136,8 @@ def _simulate_sensors(
     rated, draws, pumped, filled = (
         built.uniform(low, high, MACHINES) for low, high in ((1400, 1600), (11, 15), (110, 130), (5.5, 6.5))
     )
-    warm, worn = built.normal(0, 3, MACHINES), built.permutation(MACHINES) % _SERVICED_EVERY
+    warm = built.normal(0, 3, MACHINES)
+    worn = built.permutation(MACHINES) % _SERVICED_EVERY
     base = built.uniform((1.5, 1.5, 0.9), (2.3, 2.3, 1.5), (MACHINES, 3))
     bearing, leak, imbalance = (severity * (kinds == kind) for kind in (1, 2, 3))
 

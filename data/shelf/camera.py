@@ -41,7 +41,8 @@ class Camera:
 
 def _crop(scene: Image.Image, camera: Camera, rng: random.Random) -> Image.Image:
     """Crops the scene to the frame of a hand that is never quite still."""
-    size, zoom = camera.size, _SCENE_SCALE * rng.uniform(0.92, 1.02)
+    size = camera.size
+    zoom = _SCENE_SCALE * rng.uniform(0.92, 1.02)
     width, height = zoom * size[0], zoom * size[1]
     left = (scene.width - width) / 2 + rng.uniform(-6, 6)
     top = (scene.height - height) / 2 + rng.uniform(-4, 4)

@@ -70,12 +70,14 @@ def make_lane(number: int) -> Lane:
     """Returns the lane with this number: 1 to 40 exist from the start, higher ones are new."""
     rng = random.Random(f"shelf lane {number}")
     pitch = rng.randint(82, 94)
-    height, shapes = rng.randint(44, pitch - 27), rng.sample(SHAPES, 2)
+    height = rng.randint(44, pitch - 27)
+    shapes = rng.sample(SHAPES, 2)
     products = tuple(
         _design_product(rng, shapes[index % 2], height + rng.randint(-5, 5), TONES[number % 2])
         for index in range(rng.randint(4, 6))
     )
     runs = [rng.sample(products, 3) for _ in range(3)]
+
     return Lane(
         number=number,
         pitch=pitch,

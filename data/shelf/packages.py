@@ -21,7 +21,8 @@ _OUTLINES: dict[str, list[tuple[float, float]]] = {
 
 
 def _print_label(draw: ImageDraw.ImageDraw, product: Product, width: int, height: int) -> None:
-    top, bottom = (0.45 if product.shape == "bottle" else 0.28) * height, 0.88 * height
+    top = (0.45 if product.shape == "bottle" else 0.28) * height
+    bottom = 0.88 * height
     match product.pattern:
         case "band":
             draw.rectangle((0, top, width, (top + bottom) / 2), product.label)

@@ -42,7 +42,8 @@ def _misplace(scene: Image.Image, home: Lane, middle: float, board: float, rng: 
 
 def _damage(scene: Image.Image, product: Product, middle: float, board: float, rng: random.Random) -> None:
     """Puts a planned product, crushed or about to fall, in front of the row."""
-    severity, sprite = rng.uniform(0.5, 1), draw_package(product)
+    severity = rng.uniform(0.5, 1)
+    sprite = draw_package(product)
     if rng.random() < 0.3:
         turn = rng.choice((-1, 1)) * (16 + 28 * severity)
         sprite = sprite.rotate(turn, Image.Resampling.BILINEAR, expand=True)
@@ -54,7 +55,9 @@ def _damage(scene: Image.Image, product: Product, middle: float, board: float, r
 def _place_packages(home: Lane, shelf: int, end: float, rng: random.Random) -> list[tuple[float, Product]]:
     """Returns (middle, product) of the packages on a shelf, from one edge of the scene to the other."""
     run = home.shelves[shelf % len(home.shelves)]
-    index, x, placed = rng.randrange(len(run)), -rng.uniform(0, 30), []
+    index = rng.randrange(len(run))
+    x = -rng.uniform(0, 30)
+    placed = []
     while x < end:
         product = run[index % len(run)]
         placed.append((x + product.width / 2, product))

@@ -54,7 +54,8 @@ def decide(
 
     Raises UsageError if that would change nothing, or the reason is empty; else as `append_entries` does.
     """
-    excluded, place = find_excluded_spans(data_dir), shlex.quote(str(data_dir))
+    excluded = find_excluded_spans(data_dir)
+    place = shlex.quote(str(data_dir))
     candidates = sorted(excluded if action == "include" else names)
     words = clean_reason(reason)
     if action == "exclude" and span in excluded:

@@ -75,8 +75,10 @@ def find_newest_spans(data_dir: Location, window: int, until: str | None = None)
 
     Raises UsageError if there is no span at all, or none named `until`, and DataRefused if all are excluded.
     """
-    every, excluded = find_spans(data_dir), find_excluded_spans(data_dir)
-    names, place = [span.name for span in every], shlex.quote(str(data_dir))
+    every = find_spans(data_dir)
+    excluded = find_excluded_spans(data_dir)
+    names = [span.name for span in every]
+    place = shlex.quote(str(data_dir))
     if every and until and until not in names:
         raise UsageError(
             f"data.until is {until}, and {data_dir} has no span of that name.",

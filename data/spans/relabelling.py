@@ -116,7 +116,8 @@ def _check(
     source = load_source(workload.source).open_source(workload, widest)
     labels = {row.id: row.label for row in source.rows(span) if isinstance(row, Row)}
 
-    corrections, digest = read_corrections(span), digest_files_of_rows(span)
+    corrections = read_corrections(span)
+    digest = digest_files_of_rows(span)
     chosen: dict[str, _Decision] = {}
     for decision in decisions:
         original = labels.get(decision.example)

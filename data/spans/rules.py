@@ -82,7 +82,8 @@ def get_cell(cells: Cells, name: str) -> str:
 
 
 def _parse_one_of(match: re.Match[str], forms: Mapping[str, str]) -> Parsed:
-    name, values = _unquote(match["name"]), {"", *_split(match["values"])}
+    name = _unquote(match["name"])
+    values = {"", *_split(match["values"])}
     return Parsed((name,), lambda cells: get_cell(cells, name) in values)
 
 
@@ -104,7 +105,8 @@ def _parse_required(match: re.Match[str], forms: Mapping[str, str]) -> Parsed:
     name = _unquote(match["name"])
     if match["other"] is None:
         return Parsed((name,), lambda cells: get_cell(cells, name) != "")
-    other, values = _unquote(match["other"]), _split(match["values"])
+    other = _unquote(match["other"])
+    values = _split(match["values"])
     return Parsed(
         (name, other), lambda cells: get_cell(cells, name) != "" or get_cell(cells, other) not in values
     )
@@ -137,13 +139,15 @@ def digest_key(cells: Cells, names: Sequence[str]) -> str:
 
 
 def _parse_missing(match: re.Match[str], forms: Mapping[str, str]) -> Parsed:
-    name, share = _unquote(match["name"]), float(match["percent"]) / 100
+    name = _unquote(match["name"])
+    share = float(match["percent"]) / 100
     return Parsed((name,), lambda cells: get_cell(cells, name) != "", "share", share)
 
 
 def _parse_comparison(match: re.Match[str], forms: Mapping[str, str]) -> Parsed:
     first, *rest = _SIGN.split(match["sides"])
-    signs, sides = rest[::2], [_parse_side(side) for side in (first, *rest[1::2])]
+    signs = rest[::2]
+    sides = [_parse_side(side) for side in (first, *rest[1::2])]
     tolerance = float(match["tolerance"] or 0)
     terms = [term for side in sides for _, term in side]
     names = tuple(dict.fromkeys(term for term in terms if isinstance(term, str)))
@@ -181,7 +185,8 @@ def _parse_side(text: str) -> list[tuple[int, str | float]]:
         match = _TERM.match(text, position)
         if match is None or (terms and not match["sign"]):
             raise ValueError(f"{text.strip()!r} is not a sum of columns and numbers")
-        sign, position = -1 if match["sign"] == "-" else 1, match.end()
+        sign = -1 if match["sign"] == "-" else 1
+        position = match.end()
         if match["time"]:
             terms.append((sign, parse_cell(match["time"], ISO)))
         else:

@@ -42,7 +42,8 @@ class Ends:
 
     def merged(self, others: "Iterable[Ends]") -> "Ends":
         """Returns these groups and others."""
-        parts, sides = [self, *others], dict[str, str]()
+        parts = [self, *others]
+        sides = dict[str, str]()
         for part in parts:
             for group, side in part.sides.items():
                 add_side(sides, group, side)

@@ -121,9 +121,11 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     stack, python = find_python(uv, machine, environ)
     yield "Python"
     print(f"Setting up {stack.name} on {python} in .venv", flush=True)
-    before, wanted = read_stamp(root), compute_stamp(root, machine, stack.name, python)
+    before = read_stamp(root)
+    wanted = compute_stamp(root, machine, stack.name, python)
     extras = find_extras(root, wanted.packages, stack.name)
     (root / STAMP).unlink(missing_ok=True)
+
     # A finished environment is updated in place; an interrupted one may hold anything, and uv would not clear
     # it. The folder itself stays: it may be a link to a larger disk.
     if not before or (before.python, before.root) != (wanted.python, wanted.root):
@@ -160,7 +162,9 @@ def _hold_lock(root: Path) -> Iterator[None]:
 
 def set_up(root: Path, environ: Mapping[str, str]) -> None:
     """Sets up `root/.venv` from the lock file and setup.py, and prints the seconds of each phase."""
-    machine, ends, phases = stacks.detect_machine(), [time.monotonic()], []
+    machine = stacks.detect_machine()
+    ends = [time.monotonic()]
+    phases = []
     stacks.find_stacks(machine)
     if not is_current(root, machine):
         with _hold_lock(root):
@@ -183,7 +187,8 @@ def lock(root: Path, search_path: str) -> None:
 
 def add_extra(root: Path, search_path: str, name: str) -> None:
     """Installs the packages of an extra's lock file into the present environment."""
-    uv, stamp = find_uv(root, search_path), read_stamp(root)
+    uv = find_uv(root, search_path)
+    stamp = read_stamp(root)
     if not stamp:
         raise stacks.SetupError("no finished .venv.", "the environment that this is added to.", "make setup")
     into = ("--python", ".venv/bin/python", "--requirement", name_extra(name, stamp.stack))
@@ -206,7 +211,8 @@ def link_cusolver(root: Path) -> None:
 
 def main() -> int:
     """Sets up this checkout, adds an extra to it or writes its lock files, and returns the exit code."""
-    arguments, path = sys.argv[1:], os.environ.get("PATH", "")
+    arguments = sys.argv[1:]
+    path = os.environ.get("PATH", "")
     try:
         if arguments == ["lock"]:
             lock(ROOT, path)

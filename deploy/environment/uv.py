@@ -60,7 +60,8 @@ def _capture(*command: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def _install(root: Path, python: str) -> None:
-    folder, oldest = str(root / ".uv"), format_version(OLDEST_UV)
+    folder = str(root / ".uv")
+    oldest = format_version(OLDEST_UV)
     if _capture(python, "-m", "venv", "--clear", folder).returncode:
         # Debian and Ubuntu ship Python without ensurepip.
         raise SetupError(
@@ -102,7 +103,8 @@ def find_python(uv: str, machine: Machine, environ: Mapping[str, str]) -> tuple[
     Raises:
         SetupError: No Python fits, and uv could not install one; or no stack fits this machine.
     """
-    fitting, pythons = find_stacks(machine), [f"Python {platform.python_version()} ({sys.executable})"]
+    fitting = find_stacks(machine)
+    pythons = [f"Python {platform.python_version()} ({sys.executable})"]
     pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/"), ".pyenv"))
     # uv gives up at a shim of pyenv that does not answer, and does not look for pyenv's versions.
     folders = [
@@ -127,7 +129,8 @@ def find_python(uv: str, machine: Machine, environ: Mapping[str, str]) -> tuple[
     else:
         return fitting[0], result.stdout.strip()
     reason = (result.stderr.strip().splitlines() or ["uv gave no reason"])[-1].rpartition("cause: ")[2]
-    needed, newest = ", or ".join(map(str, fitting)), STACKS[0]
+    needed = ", or ".join(map(str, fitting))
+    newest = STACKS[0]
     if newest not in fitting:
         system = f"a system with glibc {format_version(newest.glibc)} or newer and {newest}"
         needed += f" (or {system}, such as Debian 13 or Ubuntu 24.04)"

@@ -164,7 +164,8 @@ def _post_webhook(settings: AlertSettings, message: Message) -> None:
     import requests
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # Its warnings contain the URL.
-    url, text = _read_secret(settings.webhook, "alerts.webhook"), html.escape(message.text, quote=False)
+    url = _read_secret(settings.webhook, "alerts.webhook")
+    text = html.escape(message.text, quote=False)
     if not url.startswith(("https://", "http://")):
         raise NotSent("alerts.webhook does not name an http(s) URL")
     options = {"timeout": PATIENCE.timeout_s, "allow_redirects": False}
@@ -177,12 +178,17 @@ def _post_webhook(settings: AlertSettings, message: Message) -> None:
 
 def _send_email(settings: AlertSettings, message: Message) -> str | None:
     """Sends a mail; returns which recipients the server refused, if it took the mail for others."""
-    email, mail = settings.email, EmailMessage()
-    mail["Subject"], mail["Date"], mail["Message-ID"] = message.subject, formatdate(), make_msgid()
-    mail["From"], mail["To"] = email.sender or email.to[0], ", ".join(email.to)
+    email = settings.email
+    mail = EmailMessage()
+    mail["Subject"] = message.subject
+    mail["Date"] = formatdate()
+    mail["Message-ID"] = make_msgid()
+    mail["From"] = email.sender or email.to[0]
+    mail["To"] = ", ".join(email.to)
     mail.set_content(message.text)
     names = ("user", "password") if email.user else ()
     login = [_read_secret(getattr(email, name), f"alerts.email.{name}") for name in names]
+
     with smtplib.SMTP(str(email.host), email.port, timeout=PATIENCE.timeout_s) as server:
         server.ehlo()
         if not server.has_extn("starttls"):

@@ -102,9 +102,11 @@ def look_at_store(root: Location, now: Run | None = None) -> Situation:
 
     `now` is the run that ends, in case its record could not be written.
     """
-    records, push = [facts for _, facts in archive.read_all(root)], root.parent.parent
+    records = [facts for _, facts in archive.read_all(root)]
+    push = root.parent.parent
     if now is not None:
-        number, others = archive.choose_number(now.id, records), [f for f in records if f.run.id != now.id]
+        number = archive.choose_number(now.id, records)
+        others = [f for f in records if f.run.id != now.id]
         own = (f for f in records if (f.run.id, f.run.outcome) == (now.id, now.outcome))
         current = next(own, Facts(now))
         records = [*others, replace(current, run=replace(current.run, number=number))]
@@ -137,13 +139,15 @@ def _find_production(push: str, model: str, keys: Sequence[str]) -> dict[str, An
 
 
 def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mapping[str, Trouble], list[str]]:
-    place, state = situation.state, State()
+    place = situation.state
+    state = State()
     try:
         state = decode(read_bytes(place), State)
     except FileNotFoundError:
         pass
     except UNREADABLE as error:
         _log.warning("%s cannot be read, so earlier alerts are sent again: %s", place, error)
+
     number = situation.number or (situation.history[-1].run.number if situation.history else 0)
     troubles = find_troubles(situation, settings, datetime.now(timezone.utc))
     new, over, still_open = compare(state.open, troubles, number)
@@ -169,7 +173,9 @@ def compare(
     `number` is that of the last run. A run that could not begin has no record: its trouble stays open
     until a later run has ended, also one that found nothing new.
     """
-    still_open, new, over = dict(earlier), list[Trouble](), list[str]()
+    still_open = dict(earlier)
+    new = list[Trouble]()
+    over = list[str]()
     for name, trouble in troubles.items():
         before = earlier.get(name)
         if before is not None and name == RUN and number < before.number:

@@ -93,7 +93,8 @@ def _identify(gate: Verdict) -> tuple[str | tuple[str, ...], ...]:
 
 def _check_end(last: Facts, situation: Situation) -> Findings:
     """Checks how the last run ended; an interrupted run tells nothing about the next."""
-    run, problem = last.run, last.run.error or Problem("")
+    run = last.run
+    problem = last.run.error or Problem("")
     if run.outcome in ("pushed", "unchanged"):
         yield RUN, None
     elif run.outcome != "interrupted":
@@ -197,7 +198,8 @@ def _check_releases(situation: Situation, settings: AlertSettings, now: datetime
     manifest = situation.release.manifest if situation.release else None
     since = manifest.created if manifest else situation.begun
     with suppress(ValueError):
-        age, old = (now - parse_time(since)).days, describe_age(since, settings.stale_days, now)
+        age = (now - parse_time(since)).days
+        old = describe_age(since, settings.stale_days, now)
         if not manifest:
             old = old and f"{situation.model}: nothing has been pushed for {age} days."
         do = "Check that new data arrives, and that the timer still starts runs."

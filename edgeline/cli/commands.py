@@ -89,13 +89,17 @@ class Group(Command, click.Group):
 def explain_usage_error(error: click.UsageError) -> UsageError:
     """Returns a usage error of click in three parts, with the closest known name or value."""
     assert error.ctx is not None
-    command, message, hint = error.ctx.command_path, error.format_message(), ""
+    command = error.ctx.command_path
+    message = error.format_message()
+    hint = ""
     if isinstance(error, click.NoSuchCommand):
         assert isinstance(error.ctx.command, click.Group)
-        message, hint = error.message, suggest(error.command_name, error.ctx.command.commands)
+        message = error.message
+        hint = suggest(error.command_name, error.ctx.command.commands)
     elif isinstance(error, click.NoSuchOption):
         options = set().union(*(option.opts for option in error.ctx.command.get_params(error.ctx)))
-        message, hint = error.message, suggest(error.option_name, options)
+        message = error.message
+        hint = suggest(error.option_name, options)
     elif isinstance(error, click.BadParameter) and error.param:
         hint = _suggest_value(error.message.partition(" ")[0].strip("'"), error.param.type)
     return UsageError(f"{command}: {message.rstrip('.')}.", hint, f"See `{command} --help`.")

@@ -190,7 +190,8 @@ def _print_csv(answers: Iterable[Answered], bundle: Bundle) -> int:
 
 
 def _print_json(answers: Sequence[Answered], bundle: Bundle, explain: bool) -> int:
-    entries, pictures = [], set[Path]()
+    entries = []
+    pictures = set[Path]()
     for example, answered in answers:
         entry: dict[str, Any] = {"input": example.place, "problem": example.problem or None}
         if example.clipped:
@@ -207,6 +208,7 @@ def _print_json(answers: Sequence[Answered], bundle: Bundle, explain: bool) -> i
                 path = _write_picture(example, answered, bundle, pictures)
                 entry["picture"] = None if path is None else str(path)
         entries.append(entry)
+
     manifest = bundle.manifest
     about = {"model": manifest.model, "version": manifest.version, "variant": next(iter(bundle.models))}
     print_json(

@@ -34,7 +34,8 @@ _ON_CLUSTER = "kubeflow"
 
 def name_program() -> str:
     """Returns the word or path that starts this `edgeline` in the reader's shell."""
-    own, first = Path(sys.prefix, "bin", "edgeline"), shutil.which("edgeline")
+    own = Path(sys.prefix, "bin", "edgeline")
+    first = shutil.which("edgeline")
     if not own.exists() or (first is not None and os.path.samefile(first, own)):
         return "edgeline"
     if own.is_relative_to(Path.cwd()):
@@ -58,7 +59,8 @@ def make_rewriter(argv: Sequence[str], find: Callable[[str], click.Command | Non
         command = find(name)
         if command is None:
             return match[0]
-        words, rest = [name], match["words"].removeprefix(name) + match["rest"]
+        words = [name]
+        rest = match["words"].removeprefix(name) + match["rest"]
         if isinstance(command, click.Group) and action in command.commands:
             command, words, rest = command.commands[action], [name, action], match["rest"]
         accepted = set().union(*(parameter.opts for parameter in command.params))

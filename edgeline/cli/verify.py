@@ -99,7 +99,8 @@ def _check_store(bundle: str | None, place: Place, own_key: str | None) -> _Chec
     folder = open_snapshot(where)
     problems = find_problems(folder, model, number)
 
-    versions, outlook = [number] if number else store.list_known_versions(folder, model), None
+    versions = [number] if number else store.list_known_versions(folder, model)
+    outlook = None
     if number is None:
         outlook = foresee_phone(folder, model, keys)
         if not problems and outlook.does == "refuses":

@@ -128,11 +128,14 @@ class EdgeModel:
         path = Path(path)
         if not path.is_file():
             raise EdgelineError(f"The edge file {path} does not exist.", do="Check its path.")
-        self._interpreter, self._lock = load_interpreter(path, threads), threading.Lock()
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self._interpreter = load_interpreter(path, threads)
+        self._lock = threading.Lock()
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
         shapes = [tuple(int(size) for size in tensor["shape"]) for tensor in (*inputs, *outputs)]
         # Two labels or more have probabilities; a converter may put the outputs in either order.
         outputs = sorted(outputs, key=lambda tensor: tuple(tensor["shape"]) == (1, 1))
+
         if (
             len(inputs) != 1
             or [tuple(tensor["shape"]) for tensor in outputs[1:]] not in ([], [(1, 1)])
@@ -147,7 +150,8 @@ class EdgeModel:
                 "Convert the model again, from the signature that takes preprocessed inputs.",
             )
         self._input, self._outputs = inputs[0], outputs
-        self.input_shape, self.classes = shapes[0][1:], int(outputs[0]["shape"][1])
+        self.input_shape = shapes[0][1:]
+        self.classes = int(outputs[0]["shape"][1])
         self.has_unlike = len(outputs) == 2
 
     def predict(self, inputs: NDArray[Any]) -> NDArray[np.float32]:

@@ -54,7 +54,8 @@ class Model:
 
     def _iterate_contents(self, examples: Any) -> Iterator[tuple[Any, Any]]:
         """Yields the index and content of each example; a window begins once there are enough readings."""
-        contract, kind = self._contract, self._contract.get("kind", "image")
+        contract = self._contract
+        kind = self._contract.get("kind", "image")
         if kind != "row":
             candidates = (contract.get("column"), contract.get("input"), examples.columns[0])
             name = next(name for name in candidates if name in examples)

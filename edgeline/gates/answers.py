@@ -132,9 +132,11 @@ def build_measure(
 
     `probabilities` are those of one of the models.
     """
-    class_id, mask = None, answers.of(kind, name)
+    class_id = None
+    mask = answers.of(kind, name)
     if kind == "class" and metric in ("recall", "precision", "f1"):
-        class_id, mask = answers.classes.index(name), answers.of("overall", "all")
+        class_id = answers.classes.index(name)
+        mask = answers.of("overall", "all")
     groups, labels, probabilities = answers.groups[mask], answers.labels[mask], probabilities[mask]
     if metric in ALARM_METRICS:
         assert answers.normal is not None

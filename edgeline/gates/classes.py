@@ -40,7 +40,8 @@ def _find_unrecognised(
         count = counts[label]
         if count < settings.min_class_examples:
             continue
-        recall, guessed = row[number] / count, sum(other[number] for other in confusion.rows) / total
+        recall = row[number] / count
+        guessed = sum(other[number] for other in confusion.rows) / total
         if recall > guessed and recall >= settings.min_class_recall:
             continue
 

@@ -37,13 +37,15 @@ def _find_drop_since_push(evidence: Evidence) -> Iterator[Finding]:
     Both are of the spans that both were judged on; where there are none, of all of each.
     """
     version = evidence.metrics.baseline_version
-    pushed, answers = evidence.pushed.get(version), evidence.answers
+    pushed = evidence.pushed.get(version)
+    answers = evidence.answers
     if pushed is None or (before := pushed.accuracy.get("overall", {}).get("all")) is None:
         return
 
     shares = pushed.accuracy.get("span", {})
     common = [name for kind, name in answers.slices if kind == "span" and name in shares]
-    mask, which = answers.of("overall", "all"), "its own eval examples"
+    mask = answers.of("overall", "all")
+    which = "its own eval examples"
     if common:
         masks = {name: answers.of("span", name) for name in common}
         mask = np.logical_or.reduce([*masks.values()])

@@ -156,7 +156,8 @@ def check_row_count(week: Week) -> Iterator[Finding]:
 
 def check_own_rules(week: Week) -> Iterator[Finding]:
     """Yields the rules of the workload's own that the spans broke."""
-    names, nouns = {span.name for span in week.spans}, f"{week.ingest.noun}s"
+    names = {span.name for span in week.spans}
+    nouns = f"{week.ingest.noun}s"
     for item in week.broken:
         if item.span not in names:
             continue

@@ -360,7 +360,8 @@ def _estimate_noise(others: Any, span: Any, group_variance: float, compares_shar
 
 def _find_gone(others: Any, span: Any, ratio: float) -> tuple[str, ...]:
     """Returns the texts that the span lacks, though it should have many by their share in the others."""
-    now, least = _read_counts(span), _LEAST_TO_COMPARE * ratio
+    now = _read_counts(span)
+    least = _LEAST_TO_COMPARE * ratio
     texts = (text for text, count in _read_counts(others).items() if count >= least and text not in now)
     return tuple(sorted(text or _EMPTY for text in texts))
 

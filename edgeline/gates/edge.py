@@ -73,7 +73,9 @@ def judge_accuracy(file: str, limits: EdgeLimits, evidence: Evidence) -> Iterato
     slices = [(kind, name) for kind, names in answers.list_slices().items() for name in names]
     for kind, name in slices:
         mask = answers.of(kind, name)
-        support, accuracy, before = int(mask.sum()), float(right[mask].mean()), float(was_right[mask].mean())
+        support = int(mask.sum())
+        accuracy = float(right[mask].mean())
+        before = float(was_right[mask].mean())
         lost = before - accuracy
         if lost <= most + ROUNDING or (kind != "overall" and support < FEWEST_OF_A_CLASS):
             continue

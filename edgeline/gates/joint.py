@@ -42,7 +42,8 @@ def find_shifts(columns: Mapping[str, Sequence[Any]], others: Mapping[str, Seque
     spans = np.array([name_span(number) for number in columns["span"]])
     names, matrix = _stack_numbers(columns)
     for span, compared in others.items():
-        new, old = matrix[spans == span], [matrix[spans == other] for other in compared]
+        new = matrix[spans == span]
+        old = [matrix[spans == other] for other in compared]
         old = [rows for rows in old if len(rows) >= _LEAST_TO_COMPARE]
         if len(new) < _LEAST_TO_COMPARE or not old:
             continue
@@ -60,7 +61,8 @@ def find_shifts(columns: Mapping[str, Sequence[Any]], others: Mapping[str, Seque
 
 def _stack_numbers(columns: Mapping[str, Sequence[Any]]) -> tuple[list[str], Floats]:
     """Returns the columns of numbers that vary, and their values, float64 [n, columns], NaN where missing."""
-    names, stacked = list[str](), list[Floats]()
+    names = list[str]()
+    stacked = list[Floats]()
     for name, values in columns.items():
         if name == "span" or not all(value is None or isinstance(value, int | float) for value in values):
             continue

@@ -58,5 +58,6 @@ def _measure_majority(judged: Measured) -> tuple[str, float, float]:
     """Returns the most frequent class, the model's accuracy, and that of always predicting the class."""
     candidate = judged.metrics.candidate
     counts = {label: read_value(values, "example_count") for label, values in candidate["class"].items()}
-    label, overall = max(counts, key=counts.__getitem__), candidate["overall"]["all"]
+    label = max(counts, key=counts.__getitem__)
+    overall = candidate["overall"]["all"]
     return label, read_value(overall, "accuracy"), counts[label] / read_value(overall, "example_count")

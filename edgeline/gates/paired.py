@@ -52,7 +52,8 @@ def estimate_no_drop(
         drops = np.concatenate([sign * (baseline(counts) - candidate(counts)) for counts in draws])
         return float((drops <= allowed + ROUNDING).mean())
 
-    alone, together = np.arange(len(groups)), np.unique(groups, return_inverse=True)[1]
+    alone = np.arange(len(groups))
+    together = np.unique(groups, return_inverse=True)[1]
     of_examples = share(alone)
     return NoDrop(of_examples, share(together) if together.max() < alone.max() else of_examples)
 
@@ -96,7 +97,8 @@ def estimate_interval(
 
     if metric == "accuracy" or (kind, metric) == ("class", "recall"):
         mask = answers.of(kind, name)
-        right, groups = answers.find_right(answers.candidate)[mask], answers.groups[mask]
+        right = answers.find_right(answers.candidate)[mask]
+        groups = answers.groups[mask]
         return len(np.unique(groups)), *compute_group_interval(right, groups)
     groups, measure = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
     group_numbers = np.unique(groups, return_inverse=True)[1]
@@ -112,7 +114,8 @@ def estimate_interval(
 
 def _draw_resamples(groups: NDArray[np.int64]) -> Iterator[Floats]:
     """Yields how often each example was drawn with its group, [draws, n], until all resamples are drawn."""
-    random, count = np.random.default_rng(20), groups.max() + 1
+    random = np.random.default_rng(20)
+    count = groups.max() + 1
     at_once = max(1, min(RESAMPLES, _MOST_WEIGHTS // len(groups)))
     for start in range(0, RESAMPLES, at_once):
         draws = min(at_once, RESAMPLES - start)

@@ -86,7 +86,8 @@ def weigh_drop(
         required: The limit in words.
         shown: The opposite of the drop, in words.
     """
-    group, share = evidence.metrics.group, max(shares)
+    group = evidence.metrics.group
+    share = max(shares)
     if share < chance:
         why = f"The drop is real: only {100 * share:.1f} % of {RESAMPLES:,} resamples show {shown}."
     elif is_large and shares.examples < chance:

@@ -80,7 +80,8 @@ def judge_production(evidence: Evidence) -> Iterator[Finding]:
     version = metrics.baseline_version
     if evidence.served is None or not version:
         return
-    answers, release = evidence.served.of(version), evidence.pushed.get(version)
+    answers = evidence.served.of(version)
+    release = evidence.pushed.get(version)
     blocking = select_blocking(bounds)
     judged = judge_served(version, answers, blocking, release, metrics.group)
     if judged.result == "bad":

@@ -57,7 +57,8 @@ def judge_simple_models(evidence: Evidence) -> Iterator[Finding]:
     metrics, settings = evidence.metrics, evidence.settings
     if not metrics.simple_models:
         return
-    best, chance = metrics.simple_models[-1], (1 - settings.confidence) / len(metrics.simple_models)
+    best = metrics.simple_models[-1]
+    chance = (1 - settings.confidence) / len(metrics.simple_models)
     if best.no_better is None or best.no_better >= chance:
         return
     text = (

@@ -104,7 +104,9 @@ def _describe_server(uri: str) -> str:
     from mlflow.utils.rest_utils import http_request
     from requests import RequestException
 
-    own, theirs, login = version("mlflow"), "", get_default_host_creds(uri)
+    own = version("mlflow")
+    theirs = ""
+    login = get_default_host_creds(uri)
     # As a stream, of which only the beginning is read: the server may be anything.
     options = {"timeout": 5, "max_retries": 0, "stream": True}
     with (
@@ -133,7 +135,8 @@ class Registry:
         is_server = uri.startswith("http")
         if not is_server:
             _migrate_own_tables(uri, artifacts.with_suffix(".db"))
-        self._client, self._model = MlflowClient(uri), model
+        self._client = MlflowClient(uri)
+        self._model = model
         stored = self._client.get_experiment_by_name(model)
         if stored and stored.lifecycle_stage == "deleted":
             raise EdgelineError(
@@ -217,7 +220,9 @@ class Registry:
         """
         from mlflow.exceptions import MlflowException
 
-        store, client, model = PushFolder(locate(root)), self._client, self._model
+        store = PushFolder(locate(root))
+        client = self._client
+        model = self._model
         history = read_history(store, model)
         if history.last is None:
             return
@@ -320,10 +325,12 @@ def _migrate_own_tables(uri: str, own: Path) -> None:
     from mlflow.store.db import utils
 
     engine = sqlalchemy.create_engine(uri)
-    revision, is_empty = utils._get_schema_version(engine), utils._is_empty_database(engine)
+    revision = utils._get_schema_version(engine)
+    is_empty = utils._is_empty_database(engine)
     engine.dispose()
     script = ScriptDirectory.from_config(utils._get_alembic_config(""))
-    is_own, revisions = uri == f"sqlite:///{own}", {entry.revision for entry in script.walk_revisions()}
+    is_own = uri == f"sqlite:///{own}"
+    revisions = {entry.revision for entry in script.walk_revisions()}
     if revision == script.get_current_head() or (is_empty and not is_own):
         return
     if not is_empty and (revision not in revisions or not is_own):

@@ -34,20 +34,23 @@ def make_certificate(folder: Path, address: str) -> Certificate:
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    path, local = folder / f"phone-{address}.pem", x509.DNSName("localhost")
+    path = folder / f"phone-{address}.pem"
+    local = x509.DNSName("localhost")
     if not path.is_file():
         key = ec.generate_private_key(ec.SECP256R1())
         only = x509.NameConstraints([x509.IPAddress(ipaddress.ip_network(address)), local], None)
         constraints = x509.BasicConstraints(ca=True, path_length=0)
         # It signs certificates, and nothing else.
         signs = x509.KeyUsage(False, False, False, False, False, True, False, False, False)
-        name, public = f"Edgeline on {address}", key.public_key()
+        name = f"Edgeline on {address}"
+        public = key.public_key()
         authority = _sign(name, public, key, address, _AUTHORITY_DAYS, constraints, only, signs)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with write_atomically(path) as file:
             os.chmod(file.name, 0o600)  # Windows has no fchmod
             file.write(_dump(key) + authority)
-    raw, own = path.read_bytes(), ec.generate_private_key(ec.SECP256R1())
+    raw = path.read_bytes()
+    own = ec.generate_private_key(ec.SECP256R1())
     authority = x509.load_pem_x509_certificate(raw).public_bytes(form.Encoding.PEM)
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address)), local])
     usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])
@@ -73,7 +76,8 @@ def _sign(subject: str, public: Any, signer: Any, address: str, days: int, *exte
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    now, issuer = datetime.now(timezone.utc), f"Edgeline on {address}"
+    now = datetime.now(timezone.utc)
+    issuer = f"Edgeline on {address}"
     of, by = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in (subject, issuer))
     builder = x509.CertificateBuilder(by, of, public, x509.random_serial_number())
     builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=days))

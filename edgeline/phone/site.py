@@ -61,7 +61,8 @@ class Site:
         signer = current.signed.read()[1] if current and current.signed and not keys else None
         self.keys = [*keys] or ([signer] if signer else [])
         self._expired = expired
-        self._place, self._change = folder.edge(model), current and current.change
+        self._place = folder.edge(model)
+        self._change = current and current.change
 
     def find(self, path: str) -> bytes | None:
         """Returns phone.json, or a file below store/; None if there is no such file.

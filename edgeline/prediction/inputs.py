@@ -41,7 +41,8 @@ class Input:
 
 def check_kind(bundle: Bundle) -> None:
     """Refuses a model of a custom kind, whose inputs only its owner can prepare. Raises UsageError."""
-    kind, manifest = bundle.contract.get("kind", "image"), bundle.manifest
+    kind = bundle.contract.get("kind", "image")
+    manifest = bundle.manifest
     if kind not in KINDS:
         raise UsageError(
             f"{manifest.model} {manifest.version} reads inputs of the kind {kind!r}.",

@@ -221,7 +221,8 @@ def _parse_number(text: str, form: str) -> float:
 
     if base in DECIMALS:
         return float(plain.replace("." if base == COMMA else ",", "").replace(",", "."))
-    value, size = 0.0, plain.lstrip("+-")
+    value = 0.0
+    size = plain.lstrip("+-")
     if base == FRACTION:
         for part in size.split():
             over, _, under = part.partition("/")

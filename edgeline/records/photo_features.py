@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 # Channels of the stages 3, 4 and 5 of EfficientNet-Lite0.
 STAGES = (40, 80, 112)
 CELLS = 64
-_CHANNELS, _LEVELS = sum(STAGES), 15
+_CHANNELS = sum(STAGES)
+_LEVELS = 15
 _LIMITS = 2 * 2 * _CHANNELS  # bytes of the smallest and largest values, float16
 SIZE = _LIMITS + CELLS * _CHANNELS // 2
 

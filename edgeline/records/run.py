@@ -137,7 +137,8 @@ class Run:
         if self.new_since is not None and not self.new_spans:
             sentence = f"No new span since run {self.new_since}: {window}."
         elif self.new_since is not None:
-            count, names = format_count(len(self.new_spans), "new span"), describe_spans(self.new_spans)
+            count = format_count(len(self.new_spans), "new span")
+            names = describe_spans(self.new_spans)
             sentence = f"{count} since run {self.new_since}: {names} (read: {window})."
         until = self.settings.get("data", {}).get("until")
         ends = [f"No span after {until} is read (data.until)."] if until else []

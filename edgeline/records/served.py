@@ -166,7 +166,8 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
         truths: By example, those of the examples in the data.
         noun: The noun for an example.
     """
-    answered, faults = list[Answer](), list[str]()
+    answered = list[Answer]()
+    faults = list[str]()
     for row in rows:
         if isinstance(row, str):
             faults.append(row)

@@ -63,7 +63,8 @@ def find_cause(error: Exception) -> Exception:
 
 def move_to_store(folder: Path, place: str) -> None:
     """Moves a split's shards to a place in a store, and leaves a list of their URLs. Raises EdgelineError."""
-    files, target = sorted(folder.glob("*.gz")), _locate_in_store(place)
+    files = sorted(folder.glob("*.gz"))
+    target = _locate_in_store(place)
     with explain_errors(target):
         # Each file is whole in memory while it is copied.
         remote = [(target / file.name).path for file in files]
@@ -107,7 +108,9 @@ def _stream_examples(shard: bytes) -> Iterator["np.ndarray"]:
     """Yields serialized examples, object [<=64]; resumes if a store that did not answer does so again."""
     import numpy as np
 
-    place, count, waits = locate(shard.decode()), 0, iter(_PATIENCE_S)
+    place = locate(shard.decode())
+    count = 0
+    waits = iter(_PATIENCE_S)
     while True:
         try:
             with _explain_errors(place):

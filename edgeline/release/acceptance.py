@@ -110,7 +110,9 @@ def check_switch(root: Store, release: Release) -> list[str]:
 
     Raises EdgelineError if its rollback epoch is lower than one that phones have seen.
     """
-    model, manifest, newest = release.model, release.manifest, read_newest_readable(root, release.model)
+    model = release.model
+    manifest = release.manifest
+    newest = read_newest_readable(root, release.model)
     if manifest.rollback_epoch < (lowest := find_lowest_epoch(newest)):
         accepted = [item for item in releases(root, model) if item.manifest.rollback_epoch >= lowest]
         others = ", ".join(str(item.version) for item in accepted if newest != (item,)) or "none"

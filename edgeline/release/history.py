@@ -194,7 +194,8 @@ def find_current(folder: PushFolder, model: str) -> Current | None:
 
 def _check_current(folder: PushFolder, model: str, current: Current) -> Pointer | None:
     """Returns the signed pointer of current.json. Raises as `read_current` does."""
-    where, change = folder.relative(folder.pointer(model)), current.change
+    where = folder.relative(folder.pointer(model))
+    change = current.change
     if current != _build_current(change, current.signed):
         raise damaged(where, f"version {current.version}", f"version {change.to_version}, as in its 'change'")
     if current.signed is None:
@@ -270,7 +271,9 @@ def read_history(folder: PushFolder, model: str) -> History:
     """Reads all changes of one model. Lines before the first that somebody vouches for are not judged."""
     lines, torn = read_lines(folder, model)
     name = folder.relative(folder.history(model))
-    current, pointer, first = find_current(folder, model), None, 1
+    current = find_current(folder, model)
+    pointer = None
+    first = 1
     with suppress(EdgelineError):
         signed = _check_current(folder, model, current) if current else None
         pointer = current.change if current else None

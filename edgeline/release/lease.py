@@ -39,7 +39,9 @@ class Lease:
     """The lock of one push folder, held by this writer."""
 
     def __init__(self, lock: "UPath") -> None:
-        self._lock, self._token, self._writes = lock, uuid.uuid4().hex, 0
+        self._lock = lock
+        self._token = uuid.uuid4().hex
+        self._writes = 0
         self._mutex = threading.Lock()
 
     def acquire(self, wait_s: float) -> None:
@@ -50,7 +52,8 @@ class Lease:
             EdgelineError: The store cannot be used.
         """
         end = time.monotonic() + wait_s
-        holder, since = self._read(), time.monotonic()
+        holder = self._read()
+        since = time.monotonic()
         while True:
             if holder is None and objects.create(self._lock, self._make_content()) and self._is_only_ours():
                 return
@@ -65,12 +68,14 @@ class Lease:
             time.sleep(min(1.0, LEASE_S / 10))
             content = self._read()
             if content != holder:
-                holder, since = content, time.monotonic()
+                holder = content
+                since = time.monotonic()
 
     def renew(self) -> None:
         """Renews the lease. Raises EdgelineError if another writer took it, or the store cannot be used."""
         with self._mutex:
-            version, content = objects.version_of(self._lock), self._read()
+            version = objects.version_of(self._lock)
+            content = self._read()
             if not self._is_ours(content) or not objects.replace(self._lock, self._make_content(), version):
                 raise EdgelineError(
                     f"The lock {self._lock} was taken over by {_parse_owner(self._read())}.",
@@ -146,7 +151,8 @@ def only_writer(lock: "UPath", wait_s: float) -> Iterator[Lease]:
 
     Raises WorkspaceLocked if another writer held it for `wait_s` seconds.
     """
-    lease, stop = Lease(lock), threading.Event()
+    lease = Lease(lock)
+    stop = threading.Event()
     lease.acquire(wait_s)
     keeper = threading.Thread(target=lease.keep, args=(stop,), daemon=True)
     keeper.start()

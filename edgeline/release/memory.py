@@ -38,7 +38,8 @@ def remember(place: Location, folder: PushFolder, model: str) -> None:
     pointer, _ = current.signed.read()
     signers = [signature.keyid for signature in current.signed.signatures]
     if signers:
-        name, signed = _name(place, model), Signed(signers[-1], pointer.counter, pointer.rollbacks)
+        name = _name(place, model)
+        signed = Signed(signers[-1], pointer.counter, pointer.rollbacks)
         with suppress(OSError, RuntimeError):
             home = _find_home()
             before = _read(home)

@@ -105,7 +105,8 @@ class Mirror:
         self._names, self._documents = files, documents
 
     def _write(self, name: str, content: bytes) -> None:
-        path, is_pointer = self._remote / name, Path(name).name == POINTER
+        path = self._remote / name
+        is_pointer = Path(name).name == POINTER
         if is_pointer:
             self._lease.renew()
         try:
@@ -122,6 +123,7 @@ class Mirror:
                 " release is in production now, and both are complete.",
                 f"Look with `edgeline status --store {self._remote}`, and run this again.",
             ) from error
+
         if not is_written:
             raise self._make_conflict(name)
         if not is_pointer:  # a pointer is written only once

@@ -49,7 +49,8 @@ def sign_files(key: "Ed25519PrivateKey", model: str, digests: Mapping[str, str])
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    derived, statement = derive_key(key), _render_statement(model, digests)
+    derived = derive_key(key)
+    statement = _render_statement(model, digests)
     signature = derived.sign(encode_for_signing(_PAYLOAD_TYPE, statement), ec.ECDSA(SHA256()))
     return _render_bundle(statement, signature, render_public_key(derived.public_key()))
 

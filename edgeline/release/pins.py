@@ -65,7 +65,8 @@ def compute_pins(folder: PushFolder) -> dict[str, tuple[int, ...]]:
 
     If neither can be read, the pin stays as it is.
     """
-    pins, actual = {}, read_pins(folder)
+    pins = {}
+    actual = read_pins(folder)
     for model in folder.models():
         newest = find_pointer(folder, model) or read_history(folder, model).last
         if versions := newest.versions if newest else actual.get(model):
@@ -76,7 +77,8 @@ def compute_pins(folder: PushFolder) -> dict[str, tuple[int, ...]]:
 def find_pins_problem(folder: PushFolder, model: str) -> str:
     """Returns the problem of models.config, seen from one model; empty if there is none."""
     name = folder.relative(folder.pins)
-    wanted, actual = compute_pins(folder), read_pins(folder)
+    wanted = compute_pins(folder)
+    actual = read_pins(folder)
     if actual.get(model) != wanted.get(model):
         was, expected = (
             f"version {' and '.join(map(str, pins[model]))}" if model in pins else "no pin"

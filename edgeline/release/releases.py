@@ -168,7 +168,8 @@ def releases(root: Store, model: str) -> tuple[Release, ...]:
     In a store without a key, those that the log does not name count too.
     """
     folder = open_folder(root)
-    history, readable = read_history(folder, check_name(model, "model name")), []
+    history = read_history(folder, check_name(model, "model name"))
+    readable = []
     for version in sorted(list_released_versions(folder, model)):
         digest = history.manifests.get(version)
         if digest is None and history.is_signed:  # anybody may have put it there

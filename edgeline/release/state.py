@@ -129,7 +129,8 @@ class State:
         before = self.pointer
         if days is None:
             days = before.life / timedelta(days=1) if before else DAYS
-        now, life = _now(), timedelta(days=days)
+        now = _now()
+        life = timedelta(days=days)
         if before and now < parse_time(before.issued) < now + life:
             now = parse_time(before.issued)
         issued, expires = format_utc(now), format_utc(now + life)
@@ -160,10 +161,8 @@ class State:
         now = _now()
         earliest = parse_time(self.last.when) if self.last else None
         if earliest and now < earliest - CLOCKS_APART:
-            where, least = (
-                f"the newest change of {self.model}, by {self.last.who if self.last else ''},",
-                earliest,
-            )
+            where = f"the newest change of {self.model}, by {self.last.who if self.last else ''},"
+            least = earliest
         elif store_clock and abs(now - store_clock) > CLOCKS_APART:
             where, least = "an object that was written to the store just now", store_clock
         else:

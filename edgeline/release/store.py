@@ -112,7 +112,8 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
         released = of_releases(place, folder)
         contract = candidate.preprocessing
         check_push(released, model, candidate.rollback_epoch, key is not None, percent, contract)
-        last, version = state.last, state.choose_next_version(folder)
+        last = state.last
+        version = state.choose_next_version(folder)
         if last and last.candidate:
             raise _make_open_error(model, last.to_version, last.candidate)
         before = candidate.compared_with
@@ -124,7 +125,8 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
                 f"Start a new run, which compares its model with version {last.to_version}.",
             )
         production = _read_production(released, state) if percent and last else None
-        digest, reason = hash_bytes(stage(candidate, folder, model, version)), f"run {candidate.run}"
+        digest = hash_bytes(stage(candidate, folder, model, version))
+        reason = f"run {candidate.run}"
         if production and percent:
             opened = Canary(version, digest, float(percent))
             change = state.make_change("rollout", production.named, reason, candidate=opened)
@@ -495,7 +497,8 @@ def put_in_production(
 
     `days` and `also` are as in `State.seal`, whose envelope is returned.
     """
-    model, signed = state.model, state.seal(change, days, also)
+    model = state.model
+    signed = state.seal(change, days, also)
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
     pins = {**compute_pins(folder), model: change.versions}

@@ -64,7 +64,8 @@ def make_claim(
     current = find_current(folder, model)
     pointer, signer = _find_signed(current, key, trusted)
     last = _find_last(folder, model, current, pointer)
-    number, signed = last.number, recall(files.root, model)
+    number = last.number
+    signed = recall(files.root, model)
     if pointer:
         number = max(number, pointer.counter)
     if pointer and signed and is_older(pointer, signer, signed):
@@ -126,7 +127,8 @@ def _find_signed(
 
 def _find_last(folder: PushFolder, model: str, current: Current | None, pointer: Pointer | None) -> Change:
     """Returns the newest change: the one that a trusted key signed, else that of current.json or the log."""
-    name, changes = folder.relative(folder.history(model)), []
+    name = folder.relative(folder.history(model))
+    changes = []
     for line in read_lines(folder, model)[0]:
         try:
             changes.append(parse(line, Change, name))
@@ -147,7 +149,8 @@ def _follow_back(folder: PushFolder, model: str, last: Change) -> tuple[Change, 
     lines = read_lines(folder, model)[0]
     if lines and lines[-1] == last.to_line():
         lines.pop()
-    name, changes = folder.relative(folder.history(model)), [last]
+    name = folder.relative(folder.history(model))
+    changes = [last]
     while lines and hash_bytes(lines[-1]) == changes[-1].previous_sha256:
         changes.append(parse(lines.pop(), Change, name))
     return tuple(reversed(changes))

@@ -39,7 +39,8 @@ def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] 
     Returns the pointer, None if nothing is in production. Raises as `renew` does.
     """
     assert old is not None and new is not None
-    place, own = locate(root), format_public_key(old.public_key())
+    place = locate(root)
+    own = format_public_key(old.public_key())
     if open_state(PushFolder(place), model, old, trusted).last is None:
         return None
     with open_for_writing(place, f"Changing the key of {model}", model, new, (*trusted, own)) as (
@@ -135,7 +136,8 @@ def _measure_removable(folder: PushFolder, model: str, keep: int) -> dict[int, i
     """Returns the size in bytes of each version that `collect_releases` removes, by rising version."""
     if model not in folder.models():
         return {}
-    history, pointer = read_history(folder, model), read_pointer(folder, model)
+    history = read_history(folder, model)
+    pointer = read_pointer(folder, model)
     changes = [change for change in history.changes if change.number >= history.first]
     numbers = [change.number for change in changes]
     if pointer is None or numbers != list(range(history.first, pointer.number + 1)):

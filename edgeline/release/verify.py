@@ -110,8 +110,10 @@ def foresee_phone(root: Store, model: str, keys: Sequence[str] = ()) -> Outlook:
     Without keys it trusts the one that the release in production names, where nobody signed the pointer.
     A pointer that is older than what was signed from here is refused, as by phones that have seen that.
     """
-    folder, now = open_folder(root), datetime.now(timezone.utc)
-    outlook, signed = foresee(folder, model, keys, now), recall(folder.root, model)
+    folder = open_folder(root)
+    now = datetime.now(timezone.utc)
+    outlook = foresee(folder, model, keys, now)
+    signed = recall(folder.root, model)
     if signed and outlook.pointer and is_older(outlook.pointer, outlook.key, signed):
         return refuse_replay(outlook.pointer.counter, signed.counter)
     if not keys and outlook.version is not None and outlook.key is None:
@@ -137,7 +139,8 @@ def find_release_problems(folder: PushFolder, model: str, version: int, history:
         return [f"{error.found} {error.why}"]
     parts = folder.parts(model, version)
     home = f"serving/{model}/{version}"
-    problems, served = _check_part(parts["serving"], home, manifest), select_entries(manifest.files, home)
+    problems = _check_part(parts["serving"], home, manifest)
+    served = select_entries(manifest.files, home)
     if "saved_model.pb" not in {entry.path for entry in served}:
         problems.append(f"{home}: no saved_model.pb in the manifest, so no server can load it.")
     if digest_of(served) != manifest.model_digest:

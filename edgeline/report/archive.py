@@ -110,7 +110,8 @@ def make(
     It is compared with the model's newest earlier run that got as far as its data, and its settings with
     those of the run that made production.
     """
-    facts, before = collect_facts(sources, run), None
+    facts = collect_facts(sources, run)
+    before = None
     production = find_production(facts)
     for earlier in newest_first:
         if earlier.run.workload != run.workload or earlier.run.order >= run.order:

@@ -40,13 +40,15 @@ def draw_weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Mar
         by_class = [[span.classes.get(label, 0) for span in spans] for label in classes]
         others = [span.accepted - sum(span.classes.get(label, 0) for label in classes) for span in spans]
         bottom = [0] * len(spans)
-        labels, colours = [*classes, "other classes"], [*CLASSES[: len(classes)], BEFORE]
+        labels = [*classes, "other classes"]
+        colours = [*CLASSES[: len(classes)], BEFORE]
         for label, counts, colour in zip(labels, [*by_class, others], colours, strict=True):
             for span, bar in zip(
                 spans, axes.bar(places, counts, 0.68, bottom=bottom, color=colour), strict=True
             ):
                 add_tooltip(bar, f"{span.name}: {bar.get_height():,.0f} {label}")
             bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
+
         quarantined = [span.quarantined for span in spans]
         bars = axes.bar(places, quarantined, 0.68, bottom=bottom, color=SURFACE, edgecolor=WARN, hatch="////")
         for span, bar in zip(spans, bars, strict=True):
@@ -86,13 +88,15 @@ def _draw_bins(axes: "Axes", of: Feature) -> None:
 
 def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
     """Draws the values that rose and fell most, or the commonest where there are no spans before."""
-    now, before = dict(of.now.values), dict(of.before.values) if of.before else {}
+    now = dict(of.now.values)
+    before = dict(of.before.values) if of.before else {}
     names = {**now, **before}
     if before:
         risen = sorted(names, key=lambda v: before.get(v, 0.0) - now.get(v, 0.0))
         values = risen if len(risen) <= most else [*risen[: most // 2], *risen[-(most // 2) :]]
     else:
         values = list(now)[:most]
+
     for place, value in enumerate(values):
         shares = ((before, 0.76, BEFORE, "earlier spans"), (now, 0.30, ACCENT, "newest span"))
         for of_value, height, colour, spans in shares:

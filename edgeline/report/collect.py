@@ -51,7 +51,8 @@ class _Reader:
 
 def collect_facts(sources: Sources, run: Run) -> facts.Facts:
     """Reads the outputs of a run's steps, and joins them with its record."""
-    read, at = _Reader(), sources
+    read = _Reader()
+    at = sources
     search = read("The trials", lambda: SEARCH.find(at.search), None)
     data = read("The data of the window", lambda: _read_data(at, read), None)
     if data is not None and run.spans:
@@ -134,7 +135,8 @@ def _read_data(sources: Sources, reader: _Reader) -> facts.Data | None:
 
 
 def _read_training(sources: Sources) -> facts.Training | None:
-    summary, epochs = TRAINING.find(sources.model_run), tuple(EPOCHS.read(sources.model_run))
+    summary = TRAINING.find(sources.model_run)
+    epochs = tuple(EPOCHS.read(sources.model_run))
     if not (summary or epochs):
         return None
     cross_validation = CROSS_VALIDATION.find(sources.model_run)
@@ -160,7 +162,8 @@ def _make_slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
     baseline, result = metrics.baseline or {}, []
     for kind, named in metrics.candidate.items():
         for name, values in named.items():
-            examples, accuracy = round(values.get("example_count") or 0), values.get("accuracy")
+            examples = round(values.get("example_count") or 0)
+            accuracy = values.get("accuracy")
             interval, groups = (0.0, 1.0), None
             if (estimate := metrics.estimates.get(kind, {}).get(name)) is not None:
                 interval = estimate.low, estimate.high
@@ -170,6 +173,7 @@ def _make_slices(metrics: Metrics) -> tuple[facts.Slice, ...]:
             before = baseline.get(kind, {}).get(name, {}).get("accuracy")
             measures = {key: value for key in _MEASURES if (value := values.get(key)) is not None}
             result.append(facts.Slice(kind, name, examples, accuracy, *interval, before, measures, groups))
+
     # Groups that are slices already are not shown twice.
     if metrics.group not in metrics.candidate:
         for group in metrics.worst_groups:

@@ -93,7 +93,8 @@ def draw_decay(aged: Sequence[Aged]) -> "Markup":
             axes.plot(weeks, means, color=colour, linewidth=1.5)
             for week, mean in zip(weeks, means, strict=True):
                 (point,) = axes.plot([week], [mean], "o", color=colour, markersize=4.5)
-                when, count = format_count(week, "week"), len(by_week[week])
+                when = format_count(week, "week")
+                count = len(by_week[week])
                 add_tooltip(point, f"{name} after {when}: {mean:.1%}, mean of {count}")
         axes.set_xticks(weeks)
         axes.set_xlabel("weeks since the newest span of the release")

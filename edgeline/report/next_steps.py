@@ -115,7 +115,8 @@ def _compare_settings(ending: _Ending) -> Iterator[str]:
 def _end_canary(ending: _Ending) -> Iterator[str]:
     if ending.failed:
         return
-    place, candidate = ending.place, ending.facts.run.inputs.get("candidate")
+    place = ending.place
+    candidate = ending.facts.run.inputs.get("candidate")
     if candidate and ending.is_here:
         yield (
             f"End the canary, if it is still open: `edgeline promote {candidate} --reason R {place}`, or"

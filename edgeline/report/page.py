@@ -102,12 +102,14 @@ class View:
 
     def __init__(self, facts: Facts, pictures: Mapping[str, bytes], before: Facts | None = None) -> None:
         self.facts, self.before, self._pictures = facts, before, pictures
-        self.run, self.data = facts.run, facts.data or Data()
+        self.run = facts.run
+        self.data = facts.data or Data()
         self.evaluation = facts.evaluation or Evaluation()
         self.badge, self.tone = verdict.BADGES[facts.run.outcome]
         self.sentence = verdict.describe_outcome(facts)
         self.problem = verdict.find_problem(facts)
-        self.reasons, self.warnings = verdict.list_other_reasons(facts), verdict.list_other_warnings(facts)
+        self.reasons = verdict.list_other_reasons(facts)
+        self.warnings = verdict.list_other_warnings(facts)
         self.next_steps = list_next_steps(facts)
         self.notes = verdict.list_notes(facts, before)
         self.changes = find_changes(facts, before) if before else ()

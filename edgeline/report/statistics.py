@@ -126,7 +126,8 @@ def _compare_ranges(schema: Any, statistics: Path) -> Iterator[Difference]:
         is_bounded = kind in ("int_domain", "float_domain") and feature.name in ranges
         if not is_bounded or feature.name in _BOOKKEEPING:
             continue
-        domain, (low, high) = getattr(feature, kind), ranges[feature.name]
+        domain = getattr(feature, kind)
+        low, high = ranges[feature.name]
         least = domain.min if domain.HasField("min") else None
         most = domain.max if domain.HasField("max") else None
         breaks = (least is not None and low < least) or (most is not None and high > most)

@@ -73,8 +73,10 @@ def _measure_data(facts: Facts, sources: Sources) -> dict[str, Any]:
 
 
 def _measure_run(facts: Facts) -> dict[str, Any]:
-    evaluation, training = facts.evaluation or Evaluation(), facts.training
-    overall, file = evaluation.overall, facts.edge.default_measured if facts.edge else None
+    evaluation = facts.evaluation or Evaluation()
+    training = facts.training
+    overall = evaluation.overall
+    file = facts.edge.default_measured if facts.edge else None
     worst = [(kind, evaluation.worst(kind)) for kind in evaluation.kinds if kind not in ("overall", "span")]
     return {
         "pushed": facts.run.outcome == "pushed",

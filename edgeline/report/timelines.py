@@ -79,7 +79,8 @@ class Row(Struct, frozen=True):
 
 def make_row(facts: Facts, link: str | None) -> Row:
     """Makes the row of a run; `link` is that of its page."""
-    run, data = facts.run, facts.data or Data()
+    run = facts.run
+    data = facts.data or Data()
     last = data.spans[-1] if data.spans else None
     has_pushed = run.outcome == "pushed" or run.has_pushed
     variants = facts.edge.variants if facts.edge else ()
@@ -108,7 +109,8 @@ def make_row(facts: Facts, link: str | None) -> Row:
 
 def _list_scores(evaluation: Evaluation, newest: int) -> dict[str, Any]:
     """Returns the fields of a row that say how good its model is; `newest` is the number of a span."""
-    overall, worst = evaluation.overall, evaluation.worst("class")
+    overall = evaluation.overall
+    worst = evaluation.worst("class")
     kept = (item for item in evaluation.slices if item.kind in ("overall", "class"))
     return {
         "accuracy": overall.accuracy if overall else None,
@@ -190,7 +192,8 @@ def _draw_accuracy(axes: "Axes", places: Sequence[float], rows: Sequence[Row]) -
     compared = [(at, row.before) for at, row in zip(places, rows, strict=True) if row.before is not None]
     axes.plot([at for at, _ in compared], [value for _, value in compared], color=BEFORE, linewidth=2)
     values = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
-    low, high = min(values, default=0.0), max(values, default=1.0)
+    low = min(values, default=0.0)
+    high = max(values, default=1.0)
     # A run without a model has no accuracy: it is drawn at the foot.
     foot = low - max(0.01, 0.15 * (high - low))
     for at, row in zip(places, rows, strict=True):

@@ -22,7 +22,8 @@ _HELD_BY = {"evaluation": "by its evaluation", "edge": "because no file for phon
 def describe_outcome(facts: Facts) -> str:
     """Returns the outcome of the run in one sentence."""
     run = facts.run
-    production, where = _describe_production(facts), _name_last_step(facts)
+    production = _describe_production(facts)
+    where = _name_last_step(facts)
     after = f", after version {run.version} was pushed" if run.has_pushed else ""
     return {
         "running": "The run is in progress.",

@@ -36,7 +36,8 @@ def fetch(place: "UPath", name: str, size: int) -> Callable[[], bytes]:
     store = get_filesystem(place)
     path = f"{place.path.rstrip('/')}/{name}"
     bucket, _, key = path.partition("/")
-    client, quick = _find_bucket(store, bucket), None
+    client = _find_bucket(store, bucket)
+    quick = None
     if client and client.answers:
         with suppress(Exception):  # s3fs fails in the same way, with a clear error
             quick = client.get(key, size)
@@ -105,7 +106,8 @@ class _Bucket:
         from botocore.session import get_session
 
         self.answers = True  # False once the first request has failed
-        self._address, self._answered = urlsplit(address), False
+        self._address = urlsplit(address)
+        self._answered = False
         freeze_keys = get_session().get_credentials().get_frozen_credentials
         is_secure = self._address.scheme == "https"
 

@@ -105,7 +105,8 @@ def measure_file(path: Location, listed: int | None = None) -> tuple[int, str]:
 
     With the size that a listing has, a store is not asked for it.
     """
-    size, digest = 0, hashlib.sha256()
+    size = 0
+    digest = hashlib.sha256()
     with explain_errors(path):
         for piece in _read_pieces(path, listed):
             size += len(piece)

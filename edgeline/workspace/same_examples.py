@@ -80,7 +80,8 @@ def _list_slices(prediction: Prediction) -> list[tuple[str, str]]:
 
 def _compare(kind: str, name: str, right: NDArray[np.bool_], groups: NDArray[np.int64]) -> SlicePair:
     """Compares both models on one slice; `right` is [2, n], the correct answers of the first and second."""
-    examples, counted = right.shape[1], len(np.unique(groups))
+    examples = right.shape[1]
+    counted = len(np.unique(groups))
     shown = counted if counted < examples else None
     shares = [
         Slice(kind, name, examples, float(side.mean()), *compute_group_interval(side, groups), groups=shown)

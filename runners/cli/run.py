@@ -94,7 +94,8 @@ def _check_settings(named: NamedSettings, workload: Path) -> None:
     if workload.is_file():
         inputs.check_settings(*replace(named, workload=str(workload)).load())
         return
-    errors, kinds = [], read_kinds().values()
+    errors = []
+    kinds = read_kinds().values()
     for kind in kinds:
         try:
             load_settings(kind.get("settings", {}), named.profile, named.overrides).push.load_keys()

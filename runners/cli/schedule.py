@@ -94,7 +94,9 @@ def _plan_run(at: WeeklyTime, wanted: RunOptions, imports: list[str], systemd: b
     from pipeline.settings import PROFILES
     from runners.shared import inputs
 
-    named, data, workspace = wanted.named.with_whole_path(), wanted.data, wanted.workspace.absolute()
+    named = wanted.named.with_whole_path()
+    data = wanted.data
+    workspace = wanted.workspace.absolute()
     workload, settings = named.load()
     inputs.check_settings(workload, settings)
     # A source has the workload of its data.

@@ -91,7 +91,8 @@ def check_source(source: str, workspace: Path) -> None:
     """Refuses what is no source but may be the value of an option. Raises UsageError."""
     from pipeline.workloads import BUILT_IN
 
-    path, quoted = Path(source), shlex.quote(source)
+    path = Path(source)
+    quoted = shlex.quote(source)
     if path.is_file() and path.suffix.lower() in YAML:
         raise UsageError(
             f"{source} is a workload or a profile.",

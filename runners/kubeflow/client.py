@@ -277,7 +277,8 @@ class Cluster:
 
     def find_last_ended(self, workload: "Workload", experiment: str) -> str | None:
         """Returns the id of the newest ended run of a workload in an experiment, which is given by name."""
-        experiment_id, pipeline_id = self.find_experiment(experiment), self._find_pipeline(workload.pipeline)
+        experiment_id = self.find_experiment(experiment)
+        pipeline_id = self._find_pipeline(workload.pipeline)
         if experiment_id is None:
             return None
         for run in self._list_all("runs", self._client.list_runs, experiment_id=experiment_id):

@@ -53,8 +53,10 @@ def compile_pipeline(workload: Workload, settings: Settings, output: Path) -> di
     # The file is opened first, so that a folder that cannot be written to is reported before the wait.
     # TensorFlow 2.21 has no setting that hides the messages of its import, on which nobody can act.
     with write_atomically(output) as file, silence_stderr():
-        compiled, meeting = _compile(workload, settings), f"{_locate_checkpoints(settings.kubeflow)}/meetings"
-        workers, description = _count_workers(settings), _describe_pipeline(workload, settings)
+        compiled = _compile(workload, settings)
+        meeting = f"{_locate_checkpoints(settings.kubeflow)}/meetings"
+        workers = _count_workers(settings)
+        description = _describe_pipeline(workload, settings)
         spec, platform = finish(
             compiled, settings.kubeflow, settings.recorded(), workers, meeting, description
         )
@@ -135,7 +137,8 @@ def _describe_pipeline(workload: Workload, settings: Settings) -> str:
 
 def require_gpus(settings: Settings) -> Settings:
     """Sets `trainer.require_gpu` if each pod that trains asks for a GPU, unless the setting is given."""
-    trainer, steps = settings.trainer, ("Tuner", "Trainer") if settings.tune.max_trials else ("Trainer",)
+    trainer = settings.trainer
+    steps = ("Tuner", "Trainer") if settings.tune.max_trials else ("Trainer",)
     has_gpus = all(settings.kubeflow.placement(step).gpu for step in steps)
     if not has_gpus or trainer.strategy == "tpu" or "require_gpu" in trainer.model_fields_set:
         return settings

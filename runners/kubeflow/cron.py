@@ -44,7 +44,8 @@ class Cron:
         start = after.replace(microsecond=0) + timedelta(seconds=1)
         for ahead in range(_MOST_DAYS):
             date = start + timedelta(days=ahead)
-            day, weekday = date.day in days, date.isoweekday() % 7 in weekdays
+            day = date.day in days
+            weekday = date.isoweekday() % 7 in weekdays
             # If both days are restricted, cron fires on a day that matches either.
             if date.month in months and (day and weekday if self.any_day else day or weekday):
                 least = (0, 0, 0) if ahead else (start.hour, start.minute, start.second)

@@ -27,7 +27,8 @@ def group_tasks(spec: Spec, order: Sequence[str]) -> None:
 
     for name, task in tasks.items():
         group = owners[name]
-        inputs, declared = task.get("inputs", {}), components[task["componentRef"]["name"]]
+        inputs = task.get("inputs", {})
+        declared = components[task["componentRef"]["name"]]
 
         for argument, source in inputs.get("artifacts", {}).items():
             output = source["taskOutputArtifact"]

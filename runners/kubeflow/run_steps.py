@@ -80,7 +80,8 @@ def _find_pipeline(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _read_tasks(pipeline: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the tasks of a pipeline by name, in place of a group those in it."""
-    components, tasks = pipeline.get("components", {}), {}
+    components = pipeline.get("components", {})
+    tasks = {}
     for name, task in pipeline.get("root", {}).get("dag", {}).get("tasks", {}).items():
         component = components.get(task.get("componentRef", {}).get("name"), {})
         tasks.update(component.get("dag", {}).get("tasks", {name: task}))

@@ -154,7 +154,8 @@ def _watch(target: Target, run_id: str, names: list[str], following: Following) 
 
     patience = replace(PATIENCE, timeout_s=following.timeout)
     console = Console(stderr=following.as_json, highlight=False)
-    cluster, began = target.cluster, time.monotonic()
+    cluster = target.cluster
+    began = time.monotonic()
     with Progress(console, "waiting for the cluster") as progress:
         progress.say(f"run {run_id}: {target.workload.name} on {cluster.host}", "bold")
         progress.say(cluster.describe_page(run_id))

@@ -31,7 +31,8 @@ def add_spans(
     judged = [run for run in earlier if run.spans and run.data == str(data) and run.has_verdict]
     if not judged:
         return run
-    judged_spans, last = set().union(*(before.spans for before in judged)), judged[-1]
+    judged_spans = set().union(*(before.spans for before in judged))
+    last = judged[-1]
     # Numbers in span names have leading zeros, so the names sort like the numbers.
     usable = (span.name for span in find_usable_spans(data))
     return replace(

@@ -96,7 +96,8 @@ class Inventory:
 
     def _find_runs_in_use(self, model: str) -> list[str]:
         """Returns the ids of the runs that pushed the release in production and the candidate of a canary."""
-        release, rollout = store.current(self._root, model), store.find_rollout(self._root, model)
+        release = store.current(self._root, model)
+        rollout = store.find_rollout(self._root, model)
         versions = {*(rollout.versions if rollout else ()), release.version if release else 0}
         return [item.manifest.run for item in self._releases[model] if item.version in versions]
 
@@ -188,7 +189,8 @@ def collect_garbage(
         OSError: A folder cannot be removed.
     """
     inventory = Inventory(workspace, root, model)
-    kept, waste = inventory.find_kept_runs(keep), inventory.find_waste(keep, in_store or keep)
+    kept = inventory.find_kept_runs(keep)
+    waste = inventory.find_waste(keep, in_store or keep)
     for name, releases in waste.releases.items():
         if releases and not dry_run:  # before anything is removed
             open_state(PushFolder(locate(root)), name, **keys)

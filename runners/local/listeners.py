@@ -58,7 +58,8 @@ def exclude_refused(moment: Moment, session: Session) -> None:
     run = session.record
     if run.outcome not in ("refused", "held"):
         return
-    data, others = locate(run.data), ""
+    data = locate(run.data)
+    others = ""
     findings = [*chain(*(verdict.blocking for verdict in read_verdicts(Sources.of(run))))]
     try:
         names = [span.name for span in find_usable_spans(data)]

@@ -106,7 +106,8 @@ def plan(options: RunOptions) -> int:
 
 def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[PlannedStep]:
     """Plans the steps of a run in the world `now`, given the earlier runs of its model, oldest first."""
-    wanted, finished = now.make_keys(), set[str]()
+    wanted = now.make_keys()
+    finished = set[str]()
     last: dict[str, World] = {}
     for folder, run in earlier:
         code = CODE.find_readable(folder.path) or {}
@@ -117,6 +118,7 @@ def make_plan(now: World, earlier: Sequence[tuple[RunFolder, Run]]) -> list[Plan
                 last[step] = world
                 if step not in finished and keys[step] == wanted[step] and _is_complete(run, step):
                     finished.add(step)
+
     planned: dict[str, PlannedStep] = {}
     for name, info in now.steps.items():
         after = [before for before in info.after if not planned[before].cached]

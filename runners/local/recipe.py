@@ -129,7 +129,8 @@ def _list_overrides(workload: str, run: Run | None, settings: Mapping[str, Any])
     """Returns the settings that a person set, and those that keep a run away from others' places."""
     from pipeline.settings import Settings, find_changed
 
-    usual, own = flatten(Settings().model_dump(mode="json")), {}
+    usual = flatten(Settings().model_dump(mode="json"))
+    own = {}
     changed = run.changed if run else ()
     with suppress(UsageError):  # the workload's file may be that of another commit
         about, values = NamedSettings(workload, None, ()).load()

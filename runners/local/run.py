@@ -193,7 +193,8 @@ class Session:
         last = earlier[-1] if earlier else None
         inputs.check_settings(self.workload, self.settings)
 
-        data, limits = self._find_data(progress), self.settings.data
+        data = self._find_data(progress)
+        limits = self.settings.data
         run = self._make_record(data)
         if self.settings.push.require_clean:
             run.source.check_clean()

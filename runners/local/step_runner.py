@@ -61,7 +61,8 @@ class StepRunner(LocalDagRunner):
             self.step = node.node_info.id
             self._tell(StepChanged(Step(self.step, "running")))
             started = time.monotonic()
-            step, artifacts = Step(self.step, "failed"), tuple[Artifact, ...]()
+            step = Step(self.step, "failed")
+            artifacts = tuple[Artifact, ...]()
             try:
                 super().run_with_ir(alone, run_options)
                 remove_finished(self._checkpoints)

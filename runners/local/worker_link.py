@@ -80,7 +80,9 @@ def run_worker(
     Raises:
         KeyboardInterrupt: This process was asked to end; the worker has ended by then.
     """
-    reader, problem, current = EventReader(folder.events), None, None
+    reader = EventReader(folder.events)
+    problem = None
+    current = None
     # The worker starts in another folder.
     python_path = os.pathsep.join(filter(None, (str(ROOT), resolve_python_path())))
     # TensorFlow would take all memory of a GPU at once, but other processes here need a part of it.

@@ -110,7 +110,8 @@ def _read_module(module: str, places: Iterable[Place]) -> _Read:
     file = next((path for place in places if (path := place.find(module)) is not None), None)
     if file is None:
         return None
-    content, parts = file.read_bytes(), module.split(".")
+    content = file.read_bytes()
+    parts = module.split(".")
     package = parts if file.name == "__init__.py" else parts[:-1]
     return hashlib.sha256(content).hexdigest(), _read_imports(content, file, tuple(package))
 

@@ -53,7 +53,8 @@ def digest_inputs(
     `push` is the root of the release store, `code` has the digests of the files that each step runs, and
     `earlier` are the model's runs, oldest first.
     """
-    production, canary = store.current(push, workload.name), store.find_rollout(push, workload.name)
+    production = store.current(push, workload.name)
+    canary = store.find_rollout(push, workload.name)
     contents = compute_span_digests(spans, cache)
     from edgeline.gates.data import select_spans  # imports pydantic, which a pod's light steps lack
 
@@ -117,7 +118,8 @@ def check_inputs(spans: tuple[Span, ...], workload: "Workload", settings: "Setti
         UsageError: Phones would refuse the release.
         DataRefused: A span cannot be read.
     """
-    rules, keys = settings.push, settings.push.load_keys()
+    rules = settings.push
+    keys = settings.push.load_keys()
     store.check_push(push, workload.name, rules.rollback_epoch, keys["key"] is not None, rules.canary_percent)
     check_writer(push, workload.name, keys)
     check_spans(spans, workload)

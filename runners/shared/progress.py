@@ -167,7 +167,9 @@ class Progress:
 
     def _show_step(self, step: Step) -> None:
         if step.state == "running":
-            self._step, self._started_at, self._latest = step.name, time.monotonic(), None
+            self._step = step.name
+            self._started_at = time.monotonic()
+            self._latest = None
             if self._live:
                 return
         line = Text(self._format_prefix(step.name))

@@ -54,7 +54,8 @@ def parse_weekly_time(text: str) -> WeeklyTime:
     days: set[int] = set()
     for part in match["days"].split(","):
         first, dots, last = part.partition("..")
-        start, end = _parse_day(first, text), _parse_day(last, text) if dots else None
+        start = _parse_day(first, text)
+        end = _parse_day(last, text) if dots else None
         # A range such as Sat..Mon goes past the end of the week.
         length = 1 if end is None else (end - start) % len(_DAYS) + 1
         days |= {(start + offset) % len(_DAYS) for offset in range(length)}

@@ -114,7 +114,7 @@ def test_a_run_killed_within_an_epoch_ends_with_the_weights_of_an_unbroken_one(
 def test_two_replicas_learn_the_same_from_the_same_batches_as_one_device(replicas):
     """Dropout is off: each replica would draw the same numbers, for other examples.
 
-    Sums of float32 in another order differ by 1e-7, and each step makes more of it: over the 33 steps here the
+    Sums of float32 in another order differ by 1e-7, and each step makes more of it: over 33 steps the
     loss has differed by a share of 1e-8 to 2.3e-3, by processor. Without averages over both replicas (batch
     normalization that is not synchronised) it differs by 0.26 in the first epoch.
     """

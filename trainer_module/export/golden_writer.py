@@ -72,7 +72,8 @@ def check_contract(
             len(examples), 0, problems=(" ".join((summary, *shorten(problems, "examples"))),)
         )
     actual = np.concatenate([preprocess(e.content, contract) for e in examples])
-    answers, expected = predict(actual), np.stack([e.answer for e in examples])
+    answers = predict(actual)
+    expected = np.stack([e.answer for e in examples])
     apart = np.abs(answers - expected).max(axis=1)
     worst = int(np.argmax(apart))
     if not apart[worst] <= _ANSWERS_APART:
@@ -99,7 +100,8 @@ def choose_examples(examples: Sequence[RawExample], count: int) -> list[RawExamp
     support = Counter(facet for e in examples for facet in e.facets)
     classes = sorted({e.facets[0] for e in examples}, key=lambda facet: (support[facet], facet))
     chosen = [min((e for e in examples if e.facets[0] == name), key=lambda e: e.size) for name in classes]
-    covered, total = Counter(f for e in chosen for f in e.facets), sum(e.size for e in chosen)
+    covered = Counter(f for e in chosen for f in e.facets)
+    total = sum(e.size for e in chosen)
     while len(chosen) < count:
         ids = {e.id for e in chosen}
         remaining = [e for e in examples if e.id not in ids and total + e.size <= _MOST_BYTES]

@@ -78,7 +78,8 @@ def _make_endpoints(
     spec = transform.raw_feature_spec()
     feature = find_input(transform)
     stored = find(workload.module, "STORED_AS", {}).get(feature)
-    shape, dtype = model.input_shape, tf.as_dtype(model.inputs[0].dtype)
+    shape = model.input_shape
+    dtype = tf.as_dtype(model.inputs[0].dtype)
     raw_name, arguments = find_raw_signature(workload.module, {name: name for name in workload.reads})
 
     def predict(inputs: tf.Tensor, network: keras.Model = model) -> dict[str, tf.Tensor]:

@@ -37,7 +37,8 @@ class BidirectionalLSTM(keras.layers.Layer):
     def call(self, sequence: tf.Tensor, mask: Any = None, training: bool = False) -> tf.Tensor:
         """Maps float32 [N, length, E] to [N, 2 * units]."""
         length = sequence.shape[1]
-        steps, present = tf.transpose(sequence, (1, 0, 2)), tf.transpose(mask)[:, :, tf.newaxis]
+        steps = tf.transpose(sequence, (1, 0, 2))
+        present = tf.transpose(mask)[:, :, tf.newaxis]
         if training:
             # The gradient of a look-up is as large as all steps together; a TensorArray has a smaller one.
             read_step = tf.TensorArray(steps.dtype, length, clear_after_read=False).unstack(steps).read

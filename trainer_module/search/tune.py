@@ -42,7 +42,8 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     Raises:
         EdgelineError: The settings, the machine or the data do not allow training.
     """
-    config, began = fn_args.custom_config, time.monotonic()
+    config = fn_args.custom_config
+    began = time.monotonic()
     settings = _Settings.model_validate_json(config["settings"])
     replicas = make_strategy(settings.trainer)
     key = checkpoint.compute_training_key(
@@ -212,7 +213,9 @@ class TrialSearch(BaseTuner):
 
     def _train(self, trial: Trial) -> Trial | None:
         """Trains with the settings of a trial; returns None if too little of the budget is left for it."""
-        began, folder, left_s = time.monotonic(), self._locate_trial(trial.number), self._left_s
+        began = time.monotonic()
+        folder = self._locate_trial(trial.number)
+        left_s = self._left_s
         is_short = left_s < self._trainer.budget_s
         values = ", ".join(f"{name}={_format_value(value)}" for name, value in trial.values.items())
         report(TrialReported(f"{self._name(trial)}: {values}"))
@@ -225,6 +228,7 @@ class TrialSearch(BaseTuner):
             limits["budget"] = f"{max(1, int(left_s))}s"
         trainer = settings.trainer.model_copy(update=limits)
         checkpoints = folder / "checkpoints"
+
         try:
             trained = train_model(
                 self._task, settings.model, trainer, self._replicas, checkpoints, began, exactly=is_short

@@ -134,7 +134,8 @@ class Budget:
         return _PLAN.find_readable(self.folder) or _Plan()
 
     def _write_plan(self, name: str, count: int, note: str) -> int:
-        plan, changes = self._read(), dict[str, Any]({name: self._from_chief(count)})
+        plan = self._read()
+        changes = dict[str, Any]({name: self._from_chief(count)})
         if note:
             _progress.info(note)
             plan = replace(plan, notes=(*plan.notes, note))

@@ -85,7 +85,8 @@ def load_checkpoint(model: keras.Model, folder: Path) -> Checkpoint | None:
         The checkpoint; None, with the model unchanged, if there is none, it is damaged, or it belongs to
         another model.
     """
-    path, targets = folder / NAME, list_training_variables(model)
+    path = folder / NAME
+    targets = list_training_variables(model)
     try:
         checkpoint = _read(path)
     except FileNotFoundError:

@@ -42,7 +42,8 @@ def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
     replicas = _make_strategy(settings, gpus)
     if settings.jit_compile:
         _refuse_compilation(replicas)
-    count, names = replicas.num_replicas_in_sync, ", ".join(replicas.extended.worker_devices)
+    count = replicas.num_replicas_in_sync
+    names = ", ".join(replicas.extended.worker_devices)
     _progress.info("GPUs found by TensorFlow: %d; replicas: %d, here on %s.", len(gpus), count, names)
     if settings.strategy == "mirrored" and count == 1:
         _progress.info("trainer.strategy is mirrored, but there is only one device, which gets every batch.")

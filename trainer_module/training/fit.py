@@ -153,15 +153,15 @@ def train(
     # The beginning, or where an earlier process stopped.
     epochs_done, steps_taken, finished = follow_chief()
     if resumed and not finished:
-        _progress.info(
-            "Continuing after epoch %d of %d and %d steps.", epochs_done, settings.epochs, steps_taken
-        )
+        place = (epochs_done, settings.epochs, steps_taken)
+        _progress.info("Continuing after epoch %d of %d and %d steps.", *place)
     if board_data and is_chief:
         steps_done = epochs_done * steps + steps_taken
         state.board = Board(folder / TENSORBOARD, board_data.labels, epochs_done, steps_done)
 
     # The epochs.
-    epochs_before, started = epochs_done, time.monotonic()
+    epochs_before = epochs_done
+    started = time.monotonic()
     steps_here = -steps_taken
     batches = None if finished else iter(batches_of(range(epochs_done, settings.epochs), steps_taken))
     while batches and not finished:
@@ -180,8 +180,8 @@ def train(
         averaged = state.choose_weights(averaged)
     if board_data:
         state.close_board(board_data)
-    resumed_from = epochs_before if resumed else None
-    return Outcome(state.history, state.best_epoch, resumed_from, steps_here, seconds, averaged)
+    begins = epochs_before if resumed else None
+    return Outcome(state.history, state.best_epoch, begins, steps_here, seconds, averaged)
 
 
 def _copy_from_chief(model: keras.Model, replicas: tf.distribute.Strategy) -> None:
@@ -313,7 +313,8 @@ class _TrainingState:
     def _load_epoch(self, epoch: int) -> None:
         kept = checkpoint.load_epoch(self.loop.model, epoch, self.folder)
         if kept is not None:
-            self.history, self.is_chosen = list(kept.history), True
+            self.history = list(kept.history)
+            self.is_chosen = True
 
     def choose_weights(self, averaged: int) -> int:
         """Gives the model the weights to keep; returns of how many epochs they are the mean."""
@@ -368,6 +369,7 @@ class _TrainingState:
                 raise self.loop.make_divergence_error(name, logs[name])
         seconds = tally.seconds + time.monotonic() - started
         self.history.append({**logs, "seconds": round(seconds, 3)})
+
         if self.averaged > 1:
             self._add_to_average(len(self.history) - self.settings.epochs + self.averaged)
         elif self.best_epoch == len(self.history) - 1:
@@ -378,7 +380,8 @@ class _TrainingState:
             self.board.epoch(len(self.history), values, evaluation.confusion)
         self._save()
         checkpoint.save_epoch(self.loop.model, self.history, self.folder)
-        epoch, epochs = len(self.history), self.settings.epochs
+        epoch = len(self.history)
+        epochs = self.settings.epochs
         loss, accuracy, val_loss, val_accuracy = (
             logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")
         )

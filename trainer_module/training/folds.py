@@ -144,7 +144,8 @@ def answer_out_of_fold(
     Raises:
         HeldBack: A training diverges.
     """
-    training, began = task.training, time.monotonic()
+    training = task.training
+    began = time.monotonic()
     fold_of = _assign_folds(training.labels, training.groups, folds)
     folds = int(fold_of.max()) + 1
     answers = np.empty((len(training.labels), len(task.workload.labels)), np.float32)
@@ -208,7 +209,8 @@ def _make_predictions(
     predictions: list[Prediction] = []
     for batch in input_pipeline.read_records(files).batch(READ_BATCH).as_numpy_iterator():
         for record in batch:
-            number, raw = len(predictions), tf.train.Example.FromString(record).features.feature
+            number = len(predictions)
+            raw = tf.train.Example.FromString(record).features.feature
             predictions.append(
                 Prediction(
                     example_id=first_text(raw[workload.id]),

@@ -105,8 +105,10 @@ def _compute_batches(
         reduce_retracing=True,
         autograph=False,
     )
-    examples, began = len(split.shown), time.monotonic()
+    examples = len(split.shown)
+    began = time.monotonic()
     reported, count = began, 0
+
     for copy in range(copies):
         draws = tf.gather(make_draws(seed, copy, len(split.labels)), split.shown)
         draws = tf.data.Dataset.from_tensor_slices(draws).batch(READ_BATCH)
@@ -141,7 +143,8 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, front: keras.Mo
             break
     inputs, labels, weights = (np.concatenate(parts) for parts in zip(*computed, strict=True))
     inputs = inputs.astype(np.float32)
-    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
+    mean = inputs.mean(axis=0)
+    deviation = inputs.std(axis=0)
     # A feature that hardly varies here must not count as much as others: another photo may have a lot of it.
     deviation += 0.1 * deviation.mean() or 1.0
     fitted = keras.Sequential(

@@ -163,7 +163,8 @@ def hold_out(split: Split, share: float) -> tuple[Split, Split]:
     may be empty.
     """
     shown = split.shown
-    labels, (ids, group) = split.labels[shown], np.unique(split.groups[shown], return_inverse=True)
+    labels = split.labels[shown]
+    ids, group = np.unique(split.groups[shown], return_inverse=True)
     pairs = np.unique(np.stack([group, labels], axis=1), axis=0)
     rank = np.argsort(np.argsort(np.bincount(pairs[:, 1]), kind="stable"))
     rarest = np.full(len(ids), len(rank))

@@ -75,7 +75,8 @@ class Loop:
             EdgelineError: Memory does not suffice for the batch.
             UsageError: XLA cannot compile the step.
         """
-        tally, pending = Tally(), None
+        tally = Tally()
+        pending = None
         for _ in range(steps):
             started = time.perf_counter()
             batch = next(batches)

@@ -118,7 +118,8 @@ def train_model(
     with devices.set_precision(settings):
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
         settings = prepared.settings
-        epochs, notes = settings.count_epochs(prepared.steps), []
+        epochs = settings.count_epochs(prepared.steps)
+        notes = []
         if epochs != settings.epochs:
             limit = "min_steps" if epochs > settings.epochs else "max_steps"
             notes.append(
@@ -212,7 +213,10 @@ def prepare(
     if settings.balanced_groups:
         weights *= input_pipeline.weigh_groups(training)
 
-    trained, batch_front, variations, parts = model, None, None, front.split_model(model)
+    trained = model
+    batch_front = None
+    variations = None
+    parts = front.split_model(model)
     if parts:
         frozen, trained = parts
         variations = min(settings.variations, settings.epochs)
@@ -222,7 +226,8 @@ def prepare(
             variations = budget.plan_variations(variations, len(training.labels), others, measure)
         settings = settings.model_copy(update={"variations": variations})
         # Features are of all examples, so that batches have the same order as without stored features.
-        everything, only = replace(training, only=None), training.only
+        everything = replace(training, only=None)
+        only = training.only
         needed = front.count_feature_bytes(frozen, everything, variations)
         needed += sum(front.count_feature_bytes(frozen, split) for split in measured)
         if needed <= input_pipeline.compute_storage_limit(scratch):

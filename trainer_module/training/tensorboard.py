@@ -106,7 +106,8 @@ def draw_confusion(confusion: NDArray[np.integer[Any]], labels: Sequence[str]) -
     import matplotlib
     from matplotlib.figure import Figure
 
-    count, file = len(labels), io.BytesIO()
+    count = len(labels)
+    file = io.BytesIO()
     names = [label if len(label) <= 24 else f"{label[:23]}…" for label in labels]
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(1)
     with matplotlib.rc_context({"text.parse_math": False}):  # a label may contain $

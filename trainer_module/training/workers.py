@@ -162,7 +162,8 @@ class _ToParent(logging.Handler):
 
 def main() -> None:
     """Runs the function that the parent process sends; ends when the parent ends."""
-    pipe, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
+    pipe = Connection(int(sys.argv[1]))
+    parent = int(sys.argv[2])
     # A watching thread would hang: TensorFlow holds the interpreter's lock while it waits for other workers.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before that
@@ -172,6 +173,7 @@ def main() -> None:
     progress = logging.getLogger("edgeline.progress")
     progress.setLevel(logging.INFO)
     progress.propagate = False  # the parent logs it
+
     if json.loads(os.environ[_CONFIG])["task"]["index"] == 0:
         progress.addHandler(_ToParent(pipe))
     try:

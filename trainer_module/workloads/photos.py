@@ -41,7 +41,8 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     """
     import tensorflow as tf
 
-    photos, max_side = one_string_each(inputs[PHOTO]), custom_config["max_side"]
+    photos = one_string_each(inputs[PHOTO])
+    max_side = custom_config["max_side"]
     pixels = decode_photos(photos, custom_config["image_size"], custom_config["channels"], max_side)
     features = {
         IMAGE: tf.cast(pixels, tf.float32),
@@ -134,7 +135,9 @@ def _turn(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
     import tensorflow as tf
 
     angles = (2.0 * draws - 1.0) * most * 2.0 * math.pi
-    sine, cosine, zero = tf.sin(angles), tf.cos(angles), tf.zeros_like(angles)
+    sine = tf.sin(angles)
+    cosine = tf.cos(angles)
+    zero = tf.zeros_like(angles)
     height, width = (side - 1.0 for side in images.shape[1:3])
     # The centre stays where it is.
     right = (width - (cosine * width - sine * height)) / 2.0

@@ -133,7 +133,8 @@ def build_model(
         def embed(size: int) -> keras.KerasTensor:
             return keras.layers.Embedding(FIRST_WORD + len(words), size, mask_zero=True)(ids[:, :length])
 
-        size, dropout = settings.embedding_size, keras.layers.Dropout(settings.embedding_dropout)
+        size = settings.embedding_size
+        dropout = keras.layers.Dropout(settings.embedding_dropout)
         pooled = PooledWords(largest=True)(dropout(drop_words(embed(size))))
         states = BidirectionalLSTM(settings.lstm_units)(dropout(embed(max(size // 4, 2))))
         features = keras.layers.Dropout(0.5)(keras.layers.Concatenate()([pooled, states]))

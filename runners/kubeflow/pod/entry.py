@@ -141,7 +141,8 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
 
 
 def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
-    started, clock = datetime.now(timezone.utc), time.monotonic()
+    started = datetime.now(timezone.utc)
+    clock = time.monotonic()
     foreign = handover.take_foreign_outputs(executor_input)
     step = find_helped_step(options.step)
     fillings = {RUN_ID: run}

@@ -71,7 +71,8 @@ def send_alerts_for_end(
         from edgeline.alerts.settings import AlertSettings
         from edgeline.alerts.telling import look_at_store, send_new_alerts
 
-        root, alerts = locate(place), AlertSettings.model_validate_json(settings)
+        root = locate(place)
+        alerts = AlertSettings.model_validate_json(settings)
         reasons = outcome.reasons
         run_at_end = Run(id=run, workload=root.name, outcome=outcome.outcome, reasons=reasons, error=problem)
         for warning in send_new_alerts(alerts, partial(look_at_store, root, run_at_end))[1]:
