@@ -61,12 +61,11 @@ def find_all_before(waits: Waits, step: str) -> frozenset[str]:
 
 def find_arrows(waits: Waits) -> list[tuple[str, str]]:
     """Returns the waits that do not follow from others."""
-    return [
-        (before, step)
-        for step in waits
-        for before in sorted(waits[step])
-        if not any(before in find_all_before(waits, other) for other in waits[step])
-    ]
+    arrows = []
+    for step, before in waits.items():
+        implied = frozenset[str]().union(*(find_all_before(waits, other) for other in before))
+        arrows += [(other, step) for other in sorted(before - implied)]
+    return arrows
 
 
 def draw(waits: Waits) -> str:

@@ -109,12 +109,10 @@ class _Run:
         self._has_failed = False
         # Each element that a splittable DoFn reads is work of its own.
         splittable = sdf_components.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS.urn
-        self._split_buffers = {
-            buffer
-            for stage in self.stages
-            if splittable in (t.spec.urn for t in stage.transforms)
-            for buffer in _list_buffers(stage, DATA_INPUT_URN).values()
-        }
+        self._split_buffers: set[bytes] = set()
+        for stage in self.stages:
+            if splittable in (transform.spec.urn for transform in stage.transforms):
+                self._split_buffers.update(_list_buffers(stage, DATA_INPUT_URN).values())
 
     def run(self) -> None:
         """Runs all stages."""

@@ -84,12 +84,13 @@ def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) 
     whole = rng.uniform(highest, min(lowest, highest + home.pitch))
     boards = [y for y in (whole + row * home.pitch for row in range(-3, 4)) if 0 < y < height + home.pitch]
     rows = [_place_packages(home, shelf, width, rng) for shelf in range(len(boards))]
-    framed = [
-        (middle, board, product)
-        for board, row in zip(boards, rows, strict=True)
-        for middle, product in row
-        if MARGIN + 24 < middle < width - MARGIN - 24 and board - product.height > MARGIN and board <= lowest
-    ]
+    left = MARGIN + 24
+    framed = []
+    for board, row in zip(boards, rows, strict=True):
+        for middle, product in row:
+            if left < middle < width - left and board - product.height > MARGIN and board <= lowest:
+                framed.append((middle, board, product))
+
     target = rng.choice(framed) if label != "ok" else None
     post = rng.uniform(0, home.post_spacing)
     red, green, blue = (int(0.62 * part) for part in home.wall)

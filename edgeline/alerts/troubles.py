@@ -131,7 +131,8 @@ def _check_accuracy(last: Facts, place: str, max_drop: float) -> Findings:
 
 def _check_quarantine(last: Facts, before: Sequence[Facts], max_rise: float) -> Findings:
     """Compares the newest span with the spans before it, as this run and earlier runs counted them."""
-    spans = [span for facts in (*before, last) if facts.data for span in facts.data.spans if span.rows]
+    data = [facts.data for facts in (*before, last) if facts.data]
+    spans = [span for span in chain.from_iterable(each.spans for each in data) if span.rows]
     newest = spans[-1] if spans and last.data and spans[-1] in last.data.spans else None
     shares = {span.name: span.quarantined_share for span in spans}
     if newest is None or len(shares) <= _FEWEST:
@@ -146,9 +147,8 @@ def _check_quarantine(last: Facts, before: Sequence[Facts], max_rise: float) -> 
 
 def _check_durations(last: Facts, before: Sequence[Facts], factor: float) -> Findings:
     """Compares the time of each step that ran with earlier runs in which it ran; skips cached steps."""
-    ran = [
-        (s.name, s.seconds) for facts in before for s in facts.run.steps if s.state == "done" and s.seconds
-    ]
+    steps = list(chain.from_iterable(facts.run.steps for facts in before))
+    ran = [(step.name, step.seconds) for step in steps if step.state == "done" and step.seconds]
     for step in last.run.steps:
         took = [seconds for name, seconds in ran if name == step.name]
         if step.state == "done" and step.seconds is not None and len(took) >= _FEWEST:

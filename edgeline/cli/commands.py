@@ -29,9 +29,8 @@ class Command(click.Command):
         """
         ctx.meta[_TYPED] = tuple(args)
         try:
-            with_value = {
-                name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts
-            }
+            valued = [option for option in self.params if not getattr(option, "is_flag", True)]
+            with_value = set(itertools.chain.from_iterable(option.opts for option in valued))
             for name, value in itertools.pairwise(args):
                 if name in with_value and _OPTION.fullmatch(value):
                     raise click.BadOptionUsage(name, f"Option {name!r} requires an argument.")

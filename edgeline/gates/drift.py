@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -139,10 +140,10 @@ def measure_group_variances(
 
     def select(name: str, spans: Sequence[str]) -> tuple[list[str], list[Any]]:
         values, groups = columns[name], columns[group]
-        rows = [row for span in spans for row in rows_of.get(span, ()) if values[row] is not None]
-        return ["" if groups[row] is None else str(groups[row]) for row in rows], [
-            values[row] for row in rows
-        ]
+        of_spans = chain.from_iterable(rows_of.get(span, ()) for span in spans)
+        rows = [row for row in of_spans if values[row] is not None]
+        names = ["" if groups[row] is None else str(groups[row]) for row in rows]
+        return names, [values[row] for row in rows]
 
     return GroupVariances(
         {
@@ -162,12 +163,11 @@ def measure_spans(folder: Path, schema: Path) -> tuple[Drift, ...]:
 
     slices = {dataset.name: dataset for dataset in tfdv.load_stats_binary(str(folder / FOR_DRIFT)).datasets}
     variances = (GROUP_VARIANCES.find(folder) or GroupVariances()).spans
-    return tuple(
-        drift
-        for name in sorted(slices)
-        if (others := slices.get(_OTHERS + name))
-        for drift in measure_drift(name, slices[name], others, schema, variances.get(name, {}))
-    )
+    drifts = list[Drift]()
+    for name in sorted(slices):
+        if others := slices.get(_OTHERS + name):
+            drifts += measure_drift(name, slices[name], others, schema, variances.get(name, {}))
+    return tuple(drifts)
 
 
 def place_anomalies(

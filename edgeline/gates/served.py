@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from edgeline.gates.answers import ROUNDING
@@ -45,11 +46,9 @@ def judge_served(
     if not verdicts:
         return Judgement("too_few", ("evaluation.served has no bound that blocks.",))
     result = max((item.result for item in verdicts), key=_RANK.index)
-    return Judgement(
-        result,
-        tuple(sentence for item in verdicts if item.result == result for sentence in item.sentences),
-        tuple(name for item in verdicts for name in item.slices),
-    )
+    deciding = [item for item in verdicts if item.result == result]
+    sentences = chain.from_iterable(item.sentences for item in deciding)
+    return Judgement(result, tuple(sentences), tuple(chain.from_iterable(item.slices for item in verdicts)))
 
 
 def select_blocking(bounds: Sequence[ServedBound]) -> list[ServedBound]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from edgeline.report import words
@@ -112,11 +113,12 @@ def judge_slices(first: Slice | None, second: Slice | None) -> Verdict:
 def render_diff(comparison: Comparison, links: Sequence[str | None]) -> str:
     """Renders the page; `links` are those of the pages of both runs, relative or absolute."""
     pairs = zip((comparison.first, comparison.second), links, strict=True)
-    shares = [side for pair in comparison.slices for side in (pair.first, pair.second) if side]
+    sides = chain.from_iterable((pair.first, pair.second) for pair in comparison.slices)
+    lows = [side.low for side in sides if side]
     return render(
         "diff.html",
         comparison=comparison,
         runs=[(facts, link, *BADGES[facts.run.outcome]) for facts, link in pairs],
         kinds=list(dict.fromkeys(pair.kind for pair in comparison.slices)),
-        floor=min(0.9, math.floor(min((side.low for side in shares), default=0.0) * 10) / 10),
+        floor=min(0.9, math.floor(min(lows, default=0.0) * 10) / 10),
     )

@@ -191,7 +191,8 @@ def _draw_line(axes: "Axes", number: int, points: Sequence[tuple[float, float]])
 def _draw_accuracy(axes: "Axes", places: Sequence[float], rows: Sequence[Row]) -> None:
     compared = [(at, row.before) for at, row in zip(places, rows, strict=True) if row.before is not None]
     axes.plot([at for at, _ in compared], [value for _, value in compared], color=BEFORE, linewidth=2)
-    values = [value for row in rows for value in (row.accuracy, row.before) if value is not None]
+    values = [row.accuracy for row in rows if row.accuracy is not None]
+    values += [value for _, value in compared]
     low = min(values, default=0.0)
     high = max(values, default=1.0)
     # A run without a model has no accuracy: it is drawn at the foot.
@@ -248,8 +249,10 @@ def draw_sizes(name: str, runs: Sequence[Dated], variants: Sequence[str]) -> "Ma
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} MB")
         _label_runs(axes, runs)
 
-    last = {variant: row.sizes[variant] for _, row in runs for variant in variants if variant in row.sizes}
-    latest = ", ".join(f"{variant} {megabytes(size)}" for variant, size in last.items())
+    last: dict[str, int] = {}
+    for _, row in runs:
+        last |= row.sizes
+    latest = ", ".join(f"{variant} {megabytes(last[variant])}" for variant in variants if variant in last)
     return render_svg(
         name, f"Sizes of edge files over {format_count(len(runs), 'run')}; last: {latest}", draw
     )

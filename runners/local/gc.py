@@ -265,11 +265,14 @@ def _shrink(workspace: Path, limit: float, push: str, keys: Keys) -> int:
 
 def _select_needed(own: Sequence[Run], keep: int) -> set[str]:
     """Returns the ids of the runs of one model, given oldest first, that must be kept."""
-    dag = next((run.steps for run in reversed(own) if run.steps), ())
-    names = {step.name for step in dag}
-    finished = {step: run.id for run in own for step in run.finished_steps if step in names}
+    newest = {run.id for run in own[-keep:]}
     pushed = [run.id for run in own if run.outcome == "pushed"]
-    return {*(run.id for run in own[-keep:]), *finished.values(), *pushed[-1:]}
+    finished: dict[str, str] = {}
+    for run in own:
+        finished |= dict.fromkeys(run.finished_steps, run.id)
+    dag = next((run.steps for run in reversed(own) if run.steps), ())
+    last = {finished[step.name] for step in dag if step.name in finished}
+    return newest | last | set(pushed[-1:])
 
 
 def _collect_keys(kept: Sequence[tuple[RunFolder, Run]]) -> set[str]:

@@ -1,6 +1,7 @@
 """Turns a row, or a window of rows, into the model's input on a device; needs only numpy."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ def list_columns(contract: Mapping[str, Any]) -> list[str]:
 
 
 def _list_cell_names(columns: Sequence[Column]) -> list[str]:
-    return list(dict.fromkeys(name for column in columns for name in (column.name, column.until) if name))
+    names = chain.from_iterable((column.name, column.until) for column in columns)
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _read_columns(contract: Mapping[str, Any]) -> list[Column]:
