@@ -328,6 +328,8 @@ def _check_searched(name: str, values: Values, tree: Tree) -> Iterator[str]:
 
 
 def _try_value(group: str, leaf: str, value: Any, tree: Tree) -> list[str]:
-    current = tree.values.get(group)
-    changed = {**(current if isinstance(current, Mapping) else {}), leaf: value} if leaf else value
+    changed = value
+    if leaf:
+        current = tree.values.get(group)
+        changed = {**current, leaf: value} if isinstance(current, Mapping) else {leaf: value}
     return _validate({**tree.values, group: changed}, tree)[1]

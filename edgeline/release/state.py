@@ -101,13 +101,19 @@ class State:
     ) -> Change:
         """Returns a change by this user, now, numbered after the last one; nothing is written."""
         last = self.last
-        withdrawn = last.candidate if last and action == "rollback" else None
+        number = self.seen.counter if self.seen else 0
+        before = None
+        if last:
+            number, before = last.number, last.to_version
+        if last and last.candidate and action == "rollback":
+            before = last.candidate.version
+
         return Change(
-            number=1 + (last.number if last else self.seen.counter if self.seen else 0),
+            number=number + 1,
             action=action,
             when=format_utc(_now()),
             who=get_user_and_host(),
-            from_version=withdrawn.version if withdrawn else last.to_version if last else None,
+            from_version=before,
             to_version=production.version,
             manifest_sha256=production.manifest_sha256,
             # A terminal that is not in UTF-8 gives lone surrogates, for which many readers refuse the file.

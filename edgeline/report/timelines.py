@@ -210,7 +210,9 @@ def _label_days(axes: "Axes", width: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     days = axes.get_xlim()[1] - axes.get_xlim()[0]
-    form = "%H:%M" if days < 2 else "%d %b" if days < 300 else "%b %Y"
+    form = "%d %b" if days < 300 else "%b %Y"
+    if days < 2:
+        form = "%H:%M"
     axes.xaxis.set_major_locator(MaxNLocator(max(2, width // 110), integer=days >= 2))
     axes.xaxis.set_major_formatter(lambda value, _: num2date(value).strftime(form))
     axes.margins(x=0.03)

@@ -57,7 +57,9 @@ def select_for_step(step: str) -> tuple[str, ...]:
 def _find_places(step: str) -> dict[str, list[str]]:
     """Returns the parameters of the run that a step uses, and the path of keys to each in its constants."""
     is_recording = step in _RECORDING
-    above = [_RECORDED] if is_recording else [_CUSTOM, "settings"] if step in _TFX else ["settings"]
+    above = [_CUSTOM, "settings"] if step in _TFX else ["settings"]
+    if is_recording:
+        above = [_RECORDED]
     return {
         name: [*above, *parameter.setting.split(".")]
         for name, parameter in PARAMETERS.items()
