@@ -59,6 +59,7 @@ def past(tmp_path):
     return past
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_database_is_named_put_aside_by_the_command_of_the_message_and_the_run_goes_on(
     past, tmp_path, capsys, damage

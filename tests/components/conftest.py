@@ -1,7 +1,7 @@
 """One small model, trained once on photos that are easy to tell apart."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 
 from components.import_schema_gen import ImportSchemaGen
 from data.photos.labels_file import LabelRow, write_span
-from tests.components.steps import LABELS, SHELF, artifact, execute, ingest
+from tests.components.steps import LABELS, SHELF, artifact, execute, ingest, measure_models
 from tests.data.sample_photos import encode, phone_exif
 from tests.shared import make_once
 from trainer_module.settings import LearningSettings, ModelSettings, TrainerSettings
@@ -61,6 +61,16 @@ def always_rarest(trained: Trained, tmp_path_factory: pytest.TempPathFactory) ->
     bias.assign([0.0, 0.0, 30.0])
     tf.saved_model.save(loaded, str(folder / "Format-Serving"), signatures=loaded.signatures)
     return folder
+
+
+@pytest.fixture(scope="session")
+def rarest_beside_trained(trained: Trained, always_rarest: Path, tmp_path_factory) -> Artifact:
+    """Measures the changed model as a candidate, and the trained one as that in production."""
+    production = artifact(Model, Path(trained.model.uri), has_model=1, version=7)
+    candidate = replace(trained, model=artifact(Model, always_rarest))
+    return make_once(
+        tmp_path_factory, "measured", lambda folder: measure_models(candidate, production, folder)
+    )
 
 
 def _train(folder: Path) -> Trained:

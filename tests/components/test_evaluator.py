@@ -8,18 +8,16 @@ from tfx.types.standard_artifacts import Model
 
 from components.answers import read_answers
 from edgeline.gates.figures import compute_metrics
-from tests.components.steps import SHELF, artifact, measure_models, predict_eval
+from tests.components.steps import SHELF, artifact, predict_eval
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def measured(trained, always_rarest, tmp_path_factory):
+def measured(trained, always_rarest, rarest_beside_trained):
     """Returns the folder of the Evaluator, and the two models that it measured: one is always wrong."""
     candidate = replace(trained, model=artifact(Model, always_rarest))
-    production = artifact(Model, Path(trained.model.uri), has_model=1, version=7)
-    folder = tmp_path_factory.mktemp("measured")
-    return Path(measure_models(candidate, production, folder).uri), candidate, trained
+    return Path(rarest_beside_trained.uri), candidate, trained
 
 
 def test_both_models_answer_each_eval_example_once(measured):

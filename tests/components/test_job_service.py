@@ -67,36 +67,35 @@ def flags(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def both(flags, tmp_path_factory):
-    """Runs ingest and statistics in memory and on the job service."""
+    """Runs ingest in memory and on the job service."""
     folder = tmp_path_factory.mktemp("steps")
     first = [*walk(range(15), "walk-1"), *walk(range(15, 30), "walk-2"), (row("missing.jpg"), None)]
     for week in (first, walk(range(30, 45), "walk-3")):
         write_span(folder / "data", week)
-    outputs = []
-    for name, beam_flags in {"memory": IN_MEMORY, "service": flags}.items():
-        ingested = ingest(folder / "data", folder / name, beam_flags)
-        statistics = count_statistics(ingested.examples, folder / name, beam_flags=beam_flags)
-        outputs.append((ingested, Path(statistics.uri)))
-    return outputs
+    places = {"memory": IN_MEMORY, "service": flags}
+    return [ingest(folder / "data", folder / name, beam_flags) for name, beam_flags in places.items()]
 
 
 def test_ingest_writes_the_same_examples_in_the_same_order(both):
-    in_memory, on_service = (ingested for ingested, _ in both)
+    in_memory, on_service = both
     for split in SPLITS:
         assert on_service.read_files(split) == in_memory.read_files(split) and on_service.read_records(split)
     assert on_service.read_quarantine() == in_memory.read_quarantine() and on_service.read_quarantine()
     assert on_service.summary == in_memory.summary
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_statistics_are_the_same_of_every_slice_and_feature(both, split):
-    def read(folder):
-        datasets = tfdv.load_stats_binary(str(folder / f"Split-{split}" / "FeatureStats.pb")).datasets
+@pytest.mark.exhaustive
+def test_statistics_are_the_same_of_every_slice_and_feature(both, flags, tmp_path):
+    def count(ingested, beam_flags, folder):
+        statistics = count_statistics(ingested.examples, folder, beam_flags=beam_flags)
+        files = [Path(statistics.uri, f"Split-{split}", "FeatureStats.pb") for split in SPLITS]
         return {
-            (dataset.name, feature.path.step[0]): feature
-            for dataset in datasets
+            (file.parent.name, dataset.name, feature.path.step[0]): feature
+            for file in files
+            for dataset in tfdv.load_stats_binary(str(file)).datasets
             for feature in dataset.features
         }
 
-    in_memory, on_service = (read(folder) for _, folder in both)
+    in_memory = count(both[0], IN_MEMORY, tmp_path / "memory")
+    on_service = count(both[1], flags, tmp_path / "service")
     assert on_service == in_memory and len(in_memory) > 20

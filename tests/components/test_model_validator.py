@@ -28,9 +28,18 @@ SERVED_BOUNDS = (ServedBound(lower=0.5),)
 
 
 def evaluate(
-    trained, baseline, folder, bounds=(), out_of_fold=(), twins=None, reviewed=(), served=(), workload=SHELF
+    trained,
+    baseline,
+    folder,
+    bounds=(),
+    measured=None,
+    out_of_fold=(),
+    twins=None,
+    reviewed=(),
+    served=(),
+    workload=SHELF,
 ):
-    """Runs the Evaluator and the ModelValidator; returns the outputs of the latter."""
+    """Runs the Evaluator, unless it has measured, and ModelValidator; returns the outputs of the latter."""
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
     model_run = artifact(ModelRun, folder / "run")
     if out_of_fold:
@@ -43,7 +52,6 @@ def evaluate(
     settings = EvaluationSettings(
         bounds=bounds, served=SERVED_BOUNDS, beat_majority=False, min_class_examples=1000
     )
-    measured = measure_models(trained, baseline, folder, workload)
     execute(
         ModelValidator,
         {
@@ -52,7 +60,7 @@ def evaluate(
             "model_run": model_run,
             "quarantine": quarantine,
             "baseline_model": baseline,
-            "measured": measured,
+            "measured": measured or measure_models(trained, baseline, folder, workload),
         },
         {"evaluation": evaluation, "blessing": blessing},
         folder,
@@ -68,6 +76,14 @@ def example_ids(files):
 
     for raw in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
         yield tf.train.Example.FromString(raw).features.feature[SHELF.id].bytes_list.value[0].decode()
+
+
+@pytest.fixture(scope="module")
+def alone(trained, tmp_path_factory):
+    """Measures the model beside one in production that cannot answer."""
+    folder = tmp_path_factory.mktemp("alone")
+    older = artifact(Model, folder / "older", has_model=1, version=7, mismatch="Feature: size is required.")
+    return measure_models(trained, older, folder)
 
 
 @pytest.fixture(scope="module")
@@ -126,19 +142,16 @@ def test_a_model_that_breaks_a_bound_is_not_blessed(comparison):
     assert {path.name for path in Path(blessing.uri).iterdir()} == {"verdict.json", "NOT_BLESSED"}
 
 
-@pytest.fixture(scope="module")
-def worse_model(trained, always_rarest, tmp_path_factory):
-    """Compares a model that always predicts the rarest class with one in production."""
+def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(
+    trained, always_rarest, rarest_beside_trained, tmp_path
+):
+    """The model always predicts the rarest class."""
     candidate = replace(trained, model=artifact(Model, always_rarest))
     production = artifact(Model, Path(trained.model.uri), has_model=1, version=7)
     bounds = [
         Bound(slice=kind, metric="loss", max_drop=0.02) for kind in ("overall", "class", "span", "lane")
     ]
-    return evaluate(candidate, production, tmp_path_factory.mktemp("worse"), bounds), candidate
-
-
-def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(worse_model):
-    (_, blessing), _ = worse_model
+    _, blessing = evaluate(candidate, production, tmp_path, bounds, rarest_beside_trained)
     verdict = VERDICT.read(Path(blessing.uri))
     assert verdict.result == "fail" and verdict.slices[0] == "overall"
     assert " above the model in production (" in verdict.reasons[0]
@@ -148,13 +161,13 @@ def test_a_model_that_is_surely_worse_than_production_is_held_and_says_how_sure(
 
 
 def test_a_model_is_blessed_without_a_comparable_baseline_and_judged_without_its_many_near_twins(
-    trained, tmp_path
+    trained, alone, tmp_path
 ):
     older = artifact(Model, tmp_path / "older", has_model=1, version=7, mismatch="Feature: size is required.")
     ids = sorted(example_ids(sorted(map(str, Path(trained.examples.uri, "Split-eval").iterdir()))))
     pairs = tuple(Twin(name, "span-00001/other.jpg") for name in ids[: len(ids) // 2])
     bounds, twins = [Bound(slice="overall", max_drop=0.01)], Twins(len(ids), pairs, len(ids))
-    evaluation, blessing = evaluate(trained, older, tmp_path, bounds, twins=twins)
+    evaluation, blessing = evaluate(trained, older, tmp_path, bounds, alone, twins=twins)
     metrics = json.loads(Path(evaluation.uri, "metrics.json").read_text())
     (session,), overall = metrics["worst_groups"], metrics["candidate"]["overall"]["all"]
     assert session["examples"] == overall["example_count"] and session["before"] is None
@@ -173,7 +186,7 @@ def test_a_model_is_blessed_without_a_comparable_baseline_and_judged_without_its
 
 
 @pytest.fixture(scope="module")
-def out_of_fold(trained, tmp_path_factory):
+def out_of_fold(trained, alone, tmp_path_factory):
     """Evaluates beside answers out of fold; those of the first two eval examples are wrong.
 
     Somebody has reviewed the first one.
@@ -192,7 +205,7 @@ def out_of_fold(trained, tmp_path_factory):
         for n, (name, label) in enumerate(predictions.items())
     ]
     bounds = [Bound(slice="overall", lower=1.0)]
-    outputs = evaluate(trained, nothing, folder, bounds, lines, reviewed=wrong[:1])
+    outputs = evaluate(trained, nothing, folder, bounds, alone, lines, reviewed=wrong[:1])
     return *outputs, label_of, predictions, wrong[1]
 
 

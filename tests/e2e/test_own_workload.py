@@ -32,8 +32,8 @@ def write_files(folder: Path) -> list[str]:
     return [name for name, _ in files]
 
 
-def write_span(folder: Path, seed: int) -> None:
-    """Writes a span of gestures: a tap has one peak, a shake oscillates."""
+def write_span(folder: Path, seed: int, broken: int = 1) -> None:
+    """Writes a span of gestures, and broken lines: a tap has one peak, a shake oscillates."""
     rng = random.Random(seed)
     lines = []
     for number in range(240):
@@ -45,7 +45,7 @@ def write_span(folder: Path, seed: int) -> None:
         ]
         lines.append(json.dumps({"device": f"d-{number % 11:02d}", "label": label, "samples": samples}))
     short = json.dumps({"device": "d-01", "label": "tap", "samples": [1.0]})
-    lines += ["{", lines[0].replace("[", "[NaN, "), short]
+    lines += [*["{"] * broken, lines[0].replace("[", "[NaN, "), short]
     folder.mkdir(parents=True)
     (folder / "gestures.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -129,26 +129,30 @@ def test_the_plan_has_a_custom_step_and_runs_it_again_when_its_code_changed(worl
     assert changed["Trainer"]["why"] == ["after Transform, Limit"] and changed["ExampleGen"]["cached"]
 
 
-def test_the_runner_of_tfx_runs_the_same_dag(world: Path) -> None:
+@pytest.mark.parametrize("workspace", ["workspace", pytest.param("stock", marks=pytest.mark.exhaustive)])
+def test_the_runner_of_tfx_runs_the_same_dag_and_trains_no_model_again(world: Path, workspace: str) -> None:
+    """In the workspace of the run before, what that did comes from the cache; a new one has nothing of it."""
     script = """
 import os, sys
 sys.path.insert(0, os.path.abspath("gestures"))
 from tfx.v1.orchestration import LocalDagRunner
 import edgeline
 
-workload, profile, *settings = sys.argv[1:]
+workspace, workload, profile, *settings = sys.argv[1:]
 LocalDagRunner().run(
-    edgeline.pipeline(workload, data="spans", workspace="stock", profile=profile, settings=settings)
+    edgeline.pipeline(workload, data="spans", workspace=workspace, profile=profile, settings=settings)
 )
 """
     files = [str(world / "gestures" / name) for name in ("workload.yaml", "limit.yaml")]
 
-    # The workspace is a new one, so that no step comes from the cache.
-    result = run_warm([script, *files, *QUICK, "evaluation.bounds=[]"], world, "python")
+    result = run_warm([script, workspace, *files, *QUICK, "evaluation.bounds=[]"], world, "python")
 
     assert result.code == 0, result.stderr
-    assert (world / "stock" / "push" / "edge" / "gestures" / "1" / "model_int8.tflite").is_file()
-    status = run_in(world, "-m", "runners.cli", "status", "--workspace", "stock")
+    (release,) = (world / workspace / "push" / "edge" / "gestures").glob("[0-9]*")
+    assert (release / "model_int8.tflite").is_file()
+    artifacts = world / workspace / "artifacts"
+    assert len([*artifacts.glob("Trainer/model/*")]) == len([*artifacts.glob("Limit/limited/*")]) == 1
+    status = run_in(world, "-m", "runners.cli", "status", "--workspace", workspace)
     assert status.code == 0, status.stderr
 
 

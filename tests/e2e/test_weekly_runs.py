@@ -409,15 +409,3 @@ def test_failed_runs_leave_nothing_in_the_temporary_folder(
     result = run_dag(workspace, "--data", str(data), "--set", "trainer.require_gpu=true", settings=REPAIRED)
     assert result.code == 1, result.stderr
     assert list(temporary.iterdir()) == []
-
-
-def test_the_files_of_a_release_are_timed_and_the_times_stored(first_run: Ended, workspace: Path) -> None:
-    result = edgeline(workspace, "edge", "bench", "--json", "--workspace", str(workspace))
-    assert result.code == 0, result.stderr
-    assert (result.json["model"], result.json["version"]) == ("shelf", 1)
-    for speed in result.json["files"].values():
-        assert 0 < speed["latency"]["p50_ms"] <= speed["latency"]["p99_ms"] and speed["cold_start_ms"] > 0
-        assert set(speed["preparation_ms"]) == {"decode", "resize"}
-    (benchmark,) = (workspace / "push/edge/shelf/benchmarks").iterdir()
-    assert json.loads(benchmark.read_text()) == result.json
-    assert edgeline(workspace, "verify", "--workspace", str(workspace)).code == 0

@@ -161,6 +161,7 @@ def test_a_whole_run_has_nothing_that_cannot_be_read(edgeline, workspace, caplog
     assert "be read" not in text + caplog.text
 
 
+@pytest.mark.drawn(8)
 @pytest.mark.parametrize(
     ("file", "name"),
     [(file, name) for file in FILES for name in DAMAGE if file in READERS or name in OUTLINES],
@@ -179,6 +180,7 @@ def test_a_damaged_file_hides_nothing_else(edgeline, workspace, file, name):
             assert "0.875" in out
 
 
+@pytest.mark.drawn(6)
 @pytest.mark.parametrize(
     ("file", "how"),
     [
@@ -239,7 +241,7 @@ def test_random_damage_of_the_files_of_a_run_breaks_no_command(edgeline, workspa
     slowest = 0.0
     edgeline("report", RUN)
     wholes = {file: (workspace / "runs" / RUN / file).read_bytes() for file in FILES}
-    for _ in range(ROUNDS // 10 if page else ROUNDS // 3):
+    for _ in range(ROUNDS // 30 if page else ROUNDS // 3):
         file, whole = chance.choice(list(wholes.items()))
         path = workspace / "runs" / RUN / file
         path.write_bytes(damage_content(chance, whole))

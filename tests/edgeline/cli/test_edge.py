@@ -15,7 +15,8 @@ def test_times_are_kept_beside_the_releases_of_a_bucket_too(bucket, tmp_path, ca
     document = json.loads(out)
     assert set(document["files"]) == {"fp32", "int8"} and document["machine"]["cpu"]
     for speed in document["files"].values():
-        assert 0 < speed["latency"]["p50_ms"] <= speed["latency"]["p99_ms"]
+        assert 0 < speed["latency"]["p50_ms"] <= speed["latency"]["p99_ms"] and speed["cold_start_ms"] > 0
+        assert set(speed["preparation_ms"]) == {"preprocess"}
     (file,) = locate(f"{bucket}/push/edge/row/benchmarks").iterdir()
     assert json.loads(file.read_bytes()) == document
     assert store.verify(f"{bucket}/push", "row") == []

@@ -140,6 +140,7 @@ def test_a_writer_that_ends_before_the_pointer_leaves_the_old_release_and_the_ne
 
 
 # Before the first file, between two files, before the pointer, and after it.
+@pytest.mark.drawn(1)
 @pytest.mark.parametrize(
     "at", ["unfinished", "serving/shelf/2/saved_model.pb", "current.json", "history.jsonl"]
 )

@@ -56,12 +56,6 @@ class Cluster:
     def push(self) -> Path:
         return self.folder / "claims" / "releases" / "push"
 
-    def add_weeks(self, weeks: int, **faults: float) -> None:
-        rates = {name.replace("_", "-"): rate for name, rate in faults.items()}
-        renderer.generate(
-            self.data, weeks=weeks, per_week=120, seed=20, faults=rates, workers=os.cpu_count() or 1
-        )
-
     def run(self, name: str, *settings: str, version: str = "2.0.5", **parameters: float) -> Backend:
         workload = with_features(find_workload("shelf"))
         pipeline = self.folder / f"{name}.yaml"
@@ -76,7 +70,8 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    cluster.add_weeks(2)
+    workers = os.cpu_count() or 1
+    renderer.generate(cluster.data, weeks=2, per_week=120, seed=20, faults={}, workers=workers)
     with pytest.MonkeyPatch.context() as patch:
         # One process for each file, not five: the median is not tested here.
         patch.setattr(first_run, "_PROCESSES", 1)
@@ -151,17 +146,6 @@ def test_a_worse_model_is_held_back_at_the_last_step_with_a_reason(cluster, firs
     assert store.current(cluster.push, "shelf").version == 1
 
 
-def test_a_bad_week_ends_at_its_gate_before_anything_is_trained(cluster, first):
-    cluster.add_weeks(1, corrupt=0.3)
-    run = cluster.run("run-3", version="2.17")
-    assert set(get_errors(run)) == {"DataGate"}
-    assert run.results["DataGate"].code == 4
-    assert run.results["DataGate"].sentence.startswith("Data refused: ")
-    assert run.outputs["DataValidator", "metrics"]["metadata"]["passed"] == 0
-    assert not {"Transform", "Trainer", "Pusher"} & set(run.results)
-    assert store.current(cluster.push, "shelf").version == 1
-
-
 def test_a_parameter_that_no_setting_allows_ends_the_first_step_with_a_reason(first):
     wrong = Backend(first.pipeline, first.folder, "run-4", "2.17", {"epochs": 0})
     result = wrong.run_step("ExampleGen")
@@ -197,7 +181,9 @@ def test_a_step_as_its_container_starts_it(first, tmp_path):
     assert "executor_class_path" not in result.stderr
 
 
-def test_a_workload_and_a_component_of_ones_own_lie_in_no_room_of_the_project(tmp_path, monkeypatch):
+def test_a_workload_and_a_component_of_ones_own_lie_in_no_room_of_the_project_and_a_bad_week_is_refused(
+    tmp_path, monkeypatch
+):
     """Both modules are found by their names alone, as in an image on the project's; up to Transform."""
     write_files(tmp_path / "gestures")
     monkeypatch.syspath_prepend(tmp_path / "gestures")
@@ -221,3 +207,13 @@ def test_a_workload_and_a_component_of_ones_own_lie_in_no_room_of_the_project(tm
         for step, name in (("Limit", "limited"), ("ExampleGen", "examples"))
     )
     assert limited == 8.0 < whole
+
+    # A bad week ends at its gate.
+    write_span(cluster.data / "span-00003", 3, broken=200)
+    run = Backend(pipeline, cluster.folder, "run-2", "2.17")
+    run.go_on()
+    assert set(get_errors(run)) == {"DataGate"}
+    assert run.results["DataGate"].code == 4
+    assert run.results["DataGate"].sentence.startswith("Data refused: ")
+    assert run.outputs["DataValidator", "metrics"]["metadata"]["passed"] == 0
+    assert not {"Limit", "Transform", "Trainer", "Pusher"} & set(run.results)

@@ -12,6 +12,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.flo
 
 
 # Lite0 is built in the same way as its cut version and Lite2.
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("backbone", sorted({*backbones.BACKBONES} - {"efficientnet_lite0"}))
 def test_pixels_become_probabilities_and_every_gradient_is_finite_and_reaches_every_weight(backbone):
     model = backbones.build_classifier(ModelSettings(backbone=backbone, image_size=32), 3)

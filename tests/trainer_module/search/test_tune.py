@@ -9,12 +9,13 @@ import pytest
 from edgeline.errors import HeldBack, UsageError
 from edgeline.records.training import TRIAL, Search, Trial, remove_finished
 from pipeline.workloads import find_workload
-from tests.trainer_module.samples import TRAIN_EXAMPLES, run_and_die, run_arguments
+from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, run_and_die, run_arguments
 from tests.trainer_module.training.test_input_pipeline import make_split
 from trainer_module.search import tune as search_module
 from trainer_module.search.tune import make_oracle, tuner_fn
 from trainer_module.search.tune_settings import TuneSettings, count_trials
 from trainer_module.settings import TrainerSettings
+from trainer_module.training.input_pipeline import open_split
 from trainer_module.training.task import Task
 
 pytestmark = pytest.mark.e2e
@@ -46,9 +47,21 @@ def search(files, transform_output, tmp_path_factory):
     return run_search(search_arguments(files, transform_output, tmp_path_factory.mktemp("search")))
 
 
+@pytest.fixture(scope="module")
+def task(files, transform) -> Task:
+    splits = [open_split([files[name]], transform, name, SHELF) for name in ("train", "eval")]
+    return Task(SHELF, transform, *splits, 20)
+
+
 @pytest.fixture
-def arguments(files, transform_output, tmp_path):
-    """Returns a function for the arguments of a search in a folder of its own."""
+def arguments(files, transform_output, task, tmp_path, monkeypatch):
+    """Returns a function for the arguments of a search in a folder of its own; its examples are open."""
+
+    def open_task(*arguments):
+        arguments[-1].mkdir(parents=True, exist_ok=True)
+        return task
+
+    monkeypatch.setattr(search_module, "open_task", open_task)
     return partial(search_arguments, files, transform_output, tmp_path)
 
 

@@ -108,6 +108,7 @@ def test_training_stops_if_held_out_examples_do_not_improve_for_the_patience(tmp
     assert len(outcome.history) == outcome.best_epoch + 3 < 40
 
 
+@pytest.mark.drawn(3)
 @pytest.mark.parametrize("name", ["loss", "held_out_loss"])
 @pytest.mark.parametrize(
     ("losses", "reductions"),
