@@ -29,6 +29,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_line_imports_photos_and_trains_on_them_and_then_says_that_nothing_is_new(photos: Path) -> None:
     workspace = photos.parent / "workspace"
     settings = (
+        "model.backbone=efficientnet_lite0_cut",
         "model.image_size=64",
         "trainer.epochs=2",
         "trainer.folds=0",

@@ -16,7 +16,6 @@ SETTINGS = (
     *QUICK,
     "model.hidden=16",
     "trainer.epochs=2",
-    "trainer.folds=2",
     "edge.variants=[fp32]",
     "evaluation.bounds=[{slice: overall, metric: accuracy, lower: 0.1}]",
 )
@@ -54,9 +53,9 @@ def import_table(folder: Path, src: Path) -> dict[str, object]:
     return report
 
 
-def predict(folder: Path, src: Path) -> list[dict[str, float]]:
+def predict(folder: Path, *tables: Path) -> list[dict[str, float]]:
     options = ("--workspace", str(folder / "workspace"), "--json")
-    result = edgeline(folder / "workspace", "predict", str(src), *options)
+    result = edgeline(folder / "workspace", "predict", *map(str, tables), *options)
     assert result.code == 0, result.stderr
     return [answer["probabilities"] for answer in result.json["answers"]]
 
@@ -79,9 +78,7 @@ def test_weeks_have_one_form_and_files_have_the_predictions_of_their_span(tmp_pa
     result = run_dag(tmp_path / "workspace", *options, settings=SETTINGS)
     assert result.code == 0, result.stderr + result.stdout
 
-    of_file = predict(tmp_path, first)
-    of_span = predict(tmp_path, tmp_path / "data" / "span-00001" / "table.csv")
-    assert len(of_file) == 300
+    answers = predict(tmp_path, first, second, third, tmp_path / "data" / "span-00001" / "table.csv")
+    of_file, of_span = answers[:300], answers[900:]
     assert [answer for number, answer in enumerate(of_file) if number % 50 != 7] == of_span
     assert len({answer["ja"] for answer in of_span}) > 200
-    assert {len(predict(tmp_path, src)) for src in (second, third)} == {300}

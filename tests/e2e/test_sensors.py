@@ -104,6 +104,7 @@ def test_the_readings_of_a_machine_are_answered_from_the_sixteenth_on(
     )
 
 
+@pytest.mark.exhaustive
 def test_a_week_in_another_unit_is_refused_before_anything_is_trained(
     first_run: Ended, data: Path, workspace: Path
 ) -> None:

@@ -161,7 +161,6 @@ def test_a_whole_run_has_nothing_that_cannot_be_read(edgeline, workspace, caplog
     assert "be read" not in text + caplog.text
 
 
-@pytest.mark.drawn(8)
 @pytest.mark.parametrize(
     ("file", "name"),
     [(file, name) for file in FILES for name in DAMAGE if file in READERS or name in OUTLINES],
@@ -180,7 +179,7 @@ def test_a_damaged_file_hides_nothing_else(edgeline, workspace, file, name):
             assert "0.875" in out
 
 
-@pytest.mark.drawn(6)
+@pytest.mark.drawn(8)
 @pytest.mark.parametrize(
     ("file", "how"),
     [

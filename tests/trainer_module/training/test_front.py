@@ -1,5 +1,6 @@
 import shutil
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,44 +82,59 @@ def task(files, transform) -> Task:
     return Task(SHELF, transform, *splits, 20)
 
 
-def train_whole(task: Task, folder: Path, **changes: str) -> Trained:
-    """Trains for two epochs with two variations."""
-    settings = TrainerSettings(epochs=2, batch_size=8, learning_rate=1e-4, crop=0.3, variations=2, **changes)
-    one = tf.distribute.OneDeviceStrategy("/cpu:0")
-    return train_model(task, MODEL, settings, one, folder, time.monotonic())
+Train = Callable[..., Trained]
 
 
 @pytest.fixture(scope="module")
-def reference(task, tmp_path_factory) -> Trained:
+def train_whole(task, tmp_path_factory) -> Train:
+    """Returns a function that trains the last layer for two epochs with two variations."""
+    path, size = tmp_path_factory.mktemp("own") / "own.weights.h5", {"backbone": "compact", "image_size": 32}
+    keras.utils.set_random_seed(5)
+    backbones.build_body(ModelSettings(**size)).save_weights(path)
+    model = ModelSettings(**size, weights=str(path), frozen_stages="all")
+
+    def train(folder: Path, **changes: str) -> Trained:
+        varied = {"crop": 0.3, "variations": 2, **changes}
+        settings = TrainerSettings(epochs=2, batch_size=8, learning_rate=1e-3, **varied)
+        one = tf.distribute.OneDeviceStrategy("/cpu:0")
+        return train_model(task, model, settings, one, folder, time.monotonic())
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def reference(train_whole, tmp_path_factory) -> Trained:
     """Trains without a break and with enough memory."""
-    return train_whole(task, tmp_path_factory.mktemp("reference"))
+    return train_whole(tmp_path_factory.mktemp("reference"))
 
 
 def test_features_too_large_for_memory_and_disk_are_computed_again_and_give_the_same_model(
-    task, reference, tmp_path, monkeypatch
+    train_whole, reference, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(input_pipeline, "free_memory", lambda: 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     assert not input_pipeline.compute_storage_limit()
-    recomputed = train_whole(task, tmp_path)
+    recomputed = train_whole(tmp_path)
     for ours, theirs in zip(get_logs(recomputed), get_logs(reference), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
     for ours, theirs in zip(recomputed.model.get_weights(), reference.model.get_weights(), strict=True):
-        # Batches of another size are summed in another order.
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        # Batches of another size are summed in another order; weights are some tens.
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=0.1)
 
 
-def test_a_front_trains_in_half_precision_to_a_model_in_single_precision(task, reference, tmp_path):
-    half = train_whole(task, tmp_path, precision="mixed_float16")
+def test_a_front_trains_in_half_precision_to_a_model_in_single_precision(train_whole, reference, tmp_path):
+    half = train_whole(tmp_path, precision="mixed_float16")
     # float16 has three digits.
     assert get_logs(half)[-1]["val_loss"] == pytest.approx(get_logs(reference)[-1]["val_loss"], abs=0.01)
     assert half.model.compute_dtype == "float32"
 
 
-def test_an_interrupted_training_with_a_front_and_a_budget_ends_as_an_unbroken_one(task, reference, tmp_path):
+def test_an_interrupted_training_with_a_front_and_a_budget_ends_as_an_unbroken_one(
+    train_whole, reference, tmp_path
+):
     with die_after(epochs=1):
-        train_whole(task, tmp_path, budget="9m")
-    resumed = train_whole(task, tmp_path, budget="9m")
+        train_whole(tmp_path, budget="9m")
+    resumed = train_whole(tmp_path, budget="9m")
     assert resumed.outcome.resumed_from_epoch == 1
     assert get_logs(resumed) == get_logs(reference)
     assert_same(resumed.model.get_weights(), reference.model.get_weights())

@@ -43,24 +43,6 @@ run_fn.run_fn(types.SimpleNamespace(**json.loads(sys.argv[1])))
 TWO_WORKERS = {"strategy": "multi_worker", "batch_size": 4, **CALM}
 
 
-@pytest.fixture(scope="module")
-def two_workers(files, transform_output, tmp_path_factory) -> Path:
-    """Trains with two workers."""
-    folder = tmp_path_factory.mktemp("workers")
-    finish(run_arguments(files, transform_output, folder, **TWO_WORKERS))
-    return folder
-
-
-def test_two_workers_learn_the_same_as_two_replicas_of_one_process(two_workers, replicas):
-    """The tolerance is that of two replicas beside one device."""
-    mirrored = read_history(replicas.folder / "mirrored")
-    for ours, theirs in zip(read_history(two_workers), mirrored, strict=True):
-        assert ours == pytest.approx(theirs, rel=2e-2)
-    training = json.loads((two_workers / "run" / "training.json").read_text())
-    assert training["devices"] == ["CPU:0", "CPU:0"]
-    assert training["global_batch_size"] == 8
-
-
 def start(arguments: SimpleNamespace, config: str = "") -> WarmRun:
     """Starts a training in a forked process, which forks its workers."""
     with mock.patch.dict(os.environ, TF_CONFIG=config):
@@ -75,13 +57,14 @@ def finish(arguments: SimpleNamespace) -> None:
     assert start(arguments).wait() == 0, get_log(arguments).read_text()
 
 
-def test_the_death_of_a_worker_ends_the_other_and_the_next_run_goes_on(
-    two_workers, files, transform_output, tmp_path
-):
-    arguments = run_arguments(files, transform_output, tmp_path, **TWO_WORKERS)
+@pytest.fixture(scope="module")
+def resumed(files, transform_output, tmp_path_factory) -> Path:
+    """Trains with two workers, one of which dies, and then goes on from there."""
+    folder = tmp_path_factory.mktemp("workers")
+    arguments = run_arguments(files, transform_output, folder, **TWO_WORKERS)
     training = start(arguments)
     deadline = time.monotonic() + 200
-    while not list(tmp_path.glob("checkpoints/*/checkpoint.npz")):
+    while not list(folder.glob("checkpoints/*/checkpoint.npz")):
         assert training.poll() is None, get_log(arguments).read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -93,10 +76,27 @@ def test_the_death_of_a_worker_ends_the_other_and_the_next_run_goes_on(
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
     finish(arguments)
-    resumed = json.loads((tmp_path / "run" / "training.json").read_text())["resumed_from_epoch"]
-    assert 1 <= resumed <= 3
-    assert read_history(tmp_path) == read_history(two_workers)
-    assert_same(read_weights(tmp_path), read_weights(two_workers))
+    return folder
+
+
+def test_after_the_death_of_a_worker_ended_the_other_the_next_run_goes_on_as_two_replicas_do(
+    resumed, replicas
+):
+    """The tolerance is that of two replicas beside one device."""
+    mirrored = read_history(replicas.folder / "mirrored")
+    for ours, theirs in zip(read_history(resumed), mirrored, strict=True):
+        assert ours == pytest.approx(theirs, rel=2e-2)
+    training = json.loads((resumed / "run" / "training.json").read_text())
+    assert 1 <= training["resumed_from_epoch"] <= 3
+    assert training["devices"] == ["CPU:0", "CPU:0"]
+    assert training["global_batch_size"] == 8
+
+
+@pytest.mark.exhaustive
+def test_a_training_that_went_on_ends_as_an_unbroken_one(resumed, files, transform_output, tmp_path):
+    finish(run_arguments(files, transform_output, tmp_path, **TWO_WORKERS))
+    assert read_history(resumed) == read_history(tmp_path)
+    assert_same(read_weights(resumed), read_weights(tmp_path))
 
 
 @pytest.mark.exhaustive
