@@ -134,15 +134,13 @@ def ingest(
     return ingested
 
 
-def count_statistics(
-    examples: Artifact, folder: Path, push: Path | None = None, beam_flags: tuple[str, ...] = IN_MEMORY
-) -> Artifact:
+def count_statistics(examples: Artifact, folder: Path, push: Path | None = None) -> Artifact:
     """Runs StatisticsGen; `push` is a release store, by default an empty one."""
     statistics = artifact(standard_artifacts.ExampleStatistics, folder / "statistics")
     features = select_features(read_schema(SHELF), SHELF.unmeasured, SHELF.group)
     properties = {"features": json.dumps(features), "push": str(push or folder / "push"), "code": ""}
     inputs, outputs = {"examples": examples}, {"statistics": statistics}
-    execute(StatisticsGen, inputs, outputs, folder, beam_flags, **properties, model_name="shelf", unjudged="")
+    execute(StatisticsGen, inputs, outputs, folder, **properties, model_name="shelf", unjudged="")
     return statistics
 
 

@@ -27,28 +27,16 @@ NO_DROP = [Bound(slice="overall", max_drop=0.0), Bound(slice="class", metric="re
 SERVED_BOUNDS = (ServedBound(lower=0.5),)
 
 
-def evaluate(
-    trained,
-    baseline,
-    folder,
-    bounds=(),
-    measured=None,
-    out_of_fold=(),
-    twins=None,
-    reviewed=(),
-    served=(),
-    workload=SHELF,
-):
+def evaluate(trained, baseline, folder, bounds=(), measured=None, workload=SHELF, **records):
     """Runs the Evaluator, unless it has measured, and ModelValidator; returns the outputs of the latter."""
     evaluation, blessing = artifact(ModelEvaluation, folder / "e"), artifact(ModelBlessing, folder / "b")
-    model_run = artifact(ModelRun, folder / "run")
-    if out_of_fold:
-        OUT_OF_FOLD.write(folder / "run", out_of_fold)
-    quarantine = artifact(Quarantine, folder / "q")
-    TWINS.write(folder / "q", twins or Twins())
-    REVIEWED.write(folder / "q", reviewed)
-    if served:
-        SERVED.write(folder / "q", Served(served))
+    model_run, quarantine = artifact(ModelRun, folder / "run"), artifact(Quarantine, folder / "q")
+    TWINS.write(folder / "q", records.get("twins", Twins()))
+    REVIEWED.write(folder / "q", records.get("reviewed", ()))
+    if "out_of_fold" in records:
+        OUT_OF_FOLD.write(folder / "run", records["out_of_fold"])
+    if "served" in records:
+        SERVED.write(folder / "q", Served(records["served"]))
     settings = EvaluationSettings(
         bounds=bounds, served=SERVED_BOUNDS, beat_majority=False, min_class_examples=1000
     )
@@ -205,7 +193,7 @@ def out_of_fold(trained, alone, tmp_path_factory):
         for n, (name, label) in enumerate(predictions.items())
     ]
     bounds = [Bound(slice="overall", lower=1.0)]
-    outputs = evaluate(trained, nothing, folder, bounds, alone, lines, reviewed=wrong[:1])
+    outputs = evaluate(trained, nothing, folder, bounds, alone, out_of_fold=lines, reviewed=wrong[:1])
     return *outputs, label_of, predictions, wrong[1]
 
 

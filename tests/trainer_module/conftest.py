@@ -10,6 +10,7 @@ from tests.shared import make_once
 from tests.trainer_module.samples import (
     EVAL_EXAMPLES,
     LABELS,
+    SHELF,
     SIZE,
     TRAIN_EXAMPLES,
     Replicas,
@@ -19,6 +20,7 @@ from tests.trainer_module.samples import (
     train_on_two_devices,
 )
 from tests.warm import fork_conversions
+from trainer_module.settings import ModelSettings
 
 SCHEMA = """
 feature { name: "photo" type: BYTES value_count { min: 1 max: 1 } }
@@ -69,6 +71,28 @@ def transform(transform_output):
     import tensorflow_transform as tft
 
     return tft.TFTransformOutput(transform_output)
+
+
+@pytest.fixture(scope="session")
+def task(files, transform_output, tmp_path_factory):
+    """Opens the examples for a training."""
+    from trainer_module.training.task import open_task
+
+    patterns = [[files[split]] for split in ("train", "eval")]
+    return open_task(SHELF, transform_output, *patterns, 20, tmp_path_factory.mktemp("task"))
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory) -> ModelSettings:
+    """Returns the settings of a small network that begins with weights, all of whose stages are frozen."""
+    import keras
+
+    from trainer_module.networks import backbones
+
+    path, compact = tmp_path_factory.mktemp("weights") / "own.weights.h5", ModelSettings(image_size=SIZE)
+    keras.utils.set_random_seed(5)
+    backbones.build_body(compact).save_weights(path)
+    return compact.model_copy(update={"weights": str(path), "frozen_stages": "all"})
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,12 @@ import pytest
 from edgeline.errors import HeldBack, UsageError
 from edgeline.records.training import TRIAL, Search, Trial, remove_finished
 from pipeline.workloads import find_workload
-from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, run_and_die, run_arguments
+from tests.trainer_module.samples import TRAIN_EXAMPLES, run_and_die, run_arguments
 from tests.trainer_module.training.test_input_pipeline import make_split
 from trainer_module.search import tune as search_module
 from trainer_module.search.tune import make_oracle, tuner_fn
 from trainer_module.search.tune_settings import TuneSettings, count_trials
 from trainer_module.settings import TrainerSettings
-from trainer_module.training.input_pipeline import open_split
 from trainer_module.training.task import Task
 
 pytestmark = pytest.mark.e2e
@@ -45,12 +44,6 @@ def run_search(arguments):
 @pytest.fixture(scope="module")
 def search(files, transform_output, tmp_path_factory):
     return run_search(search_arguments(files, transform_output, tmp_path_factory.mktemp("search")))
-
-
-@pytest.fixture(scope="module")
-def task(files, transform) -> Task:
-    splits = [open_split([files[name]], transform, name, SHELF) for name in ("train", "eval")]
-    return Task(SHELF, transform, *splits, 20)
 
 
 @pytest.fixture

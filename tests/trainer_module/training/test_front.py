@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.trainer_module.samples import SHELF, TRAIN_EXAMPLES, assert_same, die_after, drop_times
+from tests.trainer_module.samples import TRAIN_EXAMPLES, assert_same, die_after, drop_times
 from trainer_module.networks import backbones
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import front, input_pipeline
-from trainer_module.training.task import Task, Trained, train_model
+from trainer_module.training.task import Trained, train_model
 from trainer_module.workloads import photos
 
 pytestmark = pytest.mark.e2e
@@ -59,15 +59,12 @@ def test_a_model_that_begins_with_random_weights_has_no_front(backbone):
     assert all(layer.trainable for layer in model.layers)
 
 
-@pytest.mark.parametrize("backbone", ["compact", "efficientnet_lite0_cut"])
-def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task, tmp_path, backbone):
-    path, size = tmp_path / "own.weights.h5", {"backbone": backbone, "image_size": 32}
-    weights = "imagenet" if backbone in backbones.SIZES else "none"
-    own = backbones.build_body(ModelSettings(**size, weights=weights))
+def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task, tmp_path):
+    path, own = tmp_path / "own.weights.h5", backbones.build_body(MODEL)
     random = np.random.default_rng(3)
     own.set_weights([weight + random.uniform(0, 0.01, weight.shape) for weight in own.get_weights()])
     own.save_weights(path)
-    settings = ModelSettings(**size, weights=str(path), frozen_stages="all")
+    settings = MODEL.model_copy(update={"weights": str(path), "frozen_stages": "all"})
     training = TrainerSettings(epochs=1, batch_size=8, learning_rate=0.01)
     replicas = tf.distribute.OneDeviceStrategy("/cpu:0")
     trained = train_model(task, settings, training, replicas, tmp_path, time.monotonic()).model
@@ -77,27 +74,14 @@ def test_with_all_stages_frozen_training_changes_nothing_but_the_last_layer(task
 
 
 @pytest.fixture(scope="module")
-def task(files, transform) -> Task:
-    splits = [input_pipeline.open_split([files[name]], transform, name, SHELF) for name in ("train", "eval")]
-    return Task(SHELF, transform, *splits, 20)
-
-
-Train = Callable[..., Trained]
-
-
-@pytest.fixture(scope="module")
-def train_whole(task, tmp_path_factory) -> Train:
+def train_whole(task, pretrained) -> Callable[..., Trained]:
     """Returns a function that trains the last layer for two epochs with two variations."""
-    path, size = tmp_path_factory.mktemp("own") / "own.weights.h5", {"backbone": "compact", "image_size": 32}
-    keras.utils.set_random_seed(5)
-    backbones.build_body(ModelSettings(**size)).save_weights(path)
-    model = ModelSettings(**size, weights=str(path), frozen_stages="all")
 
     def train(folder: Path, **changes: str) -> Trained:
         varied = {"crop": 0.3, "variations": 2, **changes}
         settings = TrainerSettings(epochs=2, batch_size=8, learning_rate=1e-3, **varied)
         one = tf.distribute.OneDeviceStrategy("/cpu:0")
-        return train_model(task, model, settings, one, folder, time.monotonic())
+        return train_model(task, pretrained, settings, one, folder, time.monotonic())
 
     return train
 
@@ -142,13 +126,6 @@ def test_an_interrupted_training_with_a_front_and_a_budget_ends_as_an_unbroken_o
 
 def get_logs(trained: Trained) -> list[dict]:
     return drop_times(trained.outcome.history)
-
-
-def test_the_time_of_features_is_known_after_the_first_photos(train, parts):
-    augment = partial(photos.augment, settings=TrainerSettings(crop=0.5))
-    began = time.monotonic()
-    each = front.measure_seconds_each(train, parts[0], augment)
-    assert 0 < each * TRAIN_EXAMPLES < time.monotonic() - began
 
 
 def test_epochs_use_one_variation_of_every_example_after_the_other(train, parts):

@@ -134,15 +134,6 @@ def prepare_here(task: Task, model: ModelSettings, settings: TrainerSettings) ->
 COMPACT = ModelSettings(backbone="compact", image_size=32)
 
 
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory) -> ModelSettings:
-    """Returns the settings of a small network that begins with weights, all of whose stages are frozen."""
-    path = tmp_path_factory.mktemp("weights") / "own.weights.h5"
-    keras.utils.set_random_seed(5)
-    backbones.build_body(COMPACT).save_weights(path)
-    return COMPACT.model_copy(update={"weights": str(path), "frozen_stages": "all"})
-
-
 def test_a_seed_of_zero_is_a_seed():
     prepared = prepare_here(replace(make_task(make_photos()), seed=0), COMPACT, settings())
     first, again = (next(iter(prepared.batches_of(range(1), 0)))[1] for _ in range(2))
