@@ -19,16 +19,7 @@ import pytest
 
 from drill.harm import list_children
 from edgeline.records.verdict import VERDICT
-from tests.e2e.conftest import (
-    ROOT,
-    SMALL,
-    Ended,
-    edgeline,
-    plan,
-    run_arguments,
-    run_dag,
-    run_warm,
-)
+from tests.e2e.conftest import ROOT, SMALL, Ended, edgeline, plan, run_arguments, run_dag, run_warm
 from tests.edgeline.alerts.servers import SECRET, Hook
 from tests.warm import WarmRun
 
