@@ -70,7 +70,7 @@ def read_as_before(table: Table, named: "Named", file: TableFile | None) -> Tabl
             )
     check_columns(table, list(named.renamed.values()))
     own = {name: entry.now for name, entry in entries.items() if entry.now in table.header and entry.now}
-    gone = [name for name, entry in entries.items() if entry.until and not entry.now]
+    gone = [name for name, entry in entries.items() if entry.is_gone]
     own |= named.renamed
     return ReadTable.of(table, named.roles.time, own, [*gone, *named.dropped])
 

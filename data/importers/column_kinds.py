@@ -66,7 +66,7 @@ def check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
                 "Write all its cells in one format, dates preferably as 2026-01-05, or leave it out.",
             )
     if time and table.forms[time] not in (*TIMES, *CLOCKS):
-        some = table.columns[time].first_cell or "it is empty"
+        some = table.columns[time].unreadable
         raise UsageError(
             f"The column {time} of {table.shown} has no readable times: {some}.",
             "Times are ISO 8601, such as 2026-01-05T06:00:00Z, dates with an unambiguous day and month,"
@@ -85,6 +85,12 @@ class Described:
     added: Mapping[str, ColumnEntry] = field(default_factory=dict)  # those that earlier spans do not have
     changed: Mapping[str, ColumnEntry] = field(default_factory=dict)  # those that were renamed or dropped
     lacking: int = 0  # rows of earlier spans without them
+
+    @property
+    def read(self) -> TableFile:
+        """The columns without those that the table lacks."""
+        columns = {**self.file.columns, **self.changed}
+        return replace(self.file, columns={n: entry for n, entry in columns.items() if not entry.is_gone})
 
 
 def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Described:
@@ -106,10 +112,7 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
     guessed, left_out = list[tuple[str, str]](), list[tuple[str, str]]()
     for name in table.columns:
         if role := _find_named_role(name, roles):
-            form, reason = table.forms[name] if role == TIME else "", f"was named with --{role}"
-            if form in CLOCKS:  # the span has it in ISO 8601
-                form, reason = ISO, f"{reason}, and has {form}"
-            entries[name] = ColumnEntry(role, form, reason=reason)
+            entries[name] = _describe_role(role, table.columns[name], table.forms[name])
             continue
         case, rule, verdict = _judge(_make_case(table, named, name), ask)
         if rule.verdict == ASK:
@@ -127,6 +130,18 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
             "Pass a table with numbers or categories, or name a column of texts with --text.",
         )
     return Described(file, tuple(guessed), tuple(left_out))
+
+
+def _describe_role(role: str, column: ColumnProfile, form: str) -> ColumnEntry:
+    """Returns how a column is read that a person named for a role."""
+    reason = f"was named with --{role}"
+    if role != TIME:
+        return ColumnEntry(role, reason=reason)
+    if form in CLOCKS:  # the span has it in ISO 8601
+        form, reason = ISO, f"{reason}, and has {form}"
+    if none := column.without_value:
+        reason += f"; {none.count:,} of its cells stand for no time, such as {none.first}"
+    return ColumnEntry(role, form, missing=column.missing, reason=reason)
 
 
 def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
@@ -149,9 +164,16 @@ def _ask_for_kind(column: ColumnProfile, guess: str, ask: Ask) -> str:
     )
 
 
-def ask_for_missing(table: TableProfile, roles: Roles, ask: Ask) -> Mapping[str, tuple[str, ...]]:
-    """Asks about numbers and dates that may stand for no reading; returns those that do, by column."""
+def find_missing(table: TableProfile, roles: Roles, ask: Ask | None) -> Mapping[str, tuple[str, ...]]:
+    """Returns the texts that stand for no reading, by column, where more are found than are known.
+
+    These are times that are none, and, if a person can be asked, numbers and dates far from all others.
+    """
     missing = dict[str, tuple[str, ...]]()
+    if roles.time and (cells := table.columns[roles.time].find_no_times()):
+        missing[roles.time] = (*table.columns[roles.time].missing, *cells)
+    if ask is None:
+        return missing
     for name, column in table.columns.items():
         if not table.forms[name] or name in roles.columns:
             continue
@@ -221,7 +243,7 @@ def check_week(table: TableProfile, file: TableFile) -> Described:
     check_changes(table, file)
     entries = {name: ColumnEntry(reason=_UNREAD.format(name)) for name in table.columns} | {**file.columns}
     left_out = [(name, entries[name].reason) for name in table.columns if entries[name].role == LEAVE_OUT]
-    left_out += [(name, _GONE.format(e.until)) for name, e in file.columns.items() if e.until and not e.now]
+    left_out += [(name, _GONE.format(e.until)) for name, e in file.columns.items() if e.is_gone]
     return Described(file, left_out=tuple(left_out))
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data.importers.clocks import HALVES, find_count, parse_source_cell
+from data.importers.clocks import HALVES, find_count, find_no_times, parse_source_cell
 from data.importers.plain_numbers import OddCells, PlainNumbers, find_plain_numbers
 from edgeline.records.columns import (
     AGE,
@@ -183,6 +183,7 @@ class ColumnProfile:
     source_type: str = ""  # the type that its source has for it if no cell has that, such as lists
     merged: int = 0  # plain numbers that are another one as float32
     missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
+    without_value: AlikeCells | None = None  # the cells that have these texts
     # The lowest and the highest of the numbers or dates, each with its count, and the first cell of each.
     extremes: tuple[Counter[float], Counter[float]] = field(default_factory=lambda: (Counter(), Counter()))
     extreme_cells: dict[float, str] = field(default_factory=dict)
@@ -194,6 +195,11 @@ class ColumnProfile:
         if self.missing:
             is_filled = pc.invert(pc.is_in(texts, value_set=pa.array(self.missing)))
             kept = is_filled.to_numpy(zero_copy_only=False)
+            if not kept.all():
+                place = int(kept.argmin())
+                first = AlikeCells(texts[place].as_py(), rows.places[place])
+                self.without_value = self.without_value or first
+                self.without_value.count += int((~kept).sum())
             texts, rows = texts.filter(is_filled), rows.take(np.flatnonzero(kept).tolist())
         plain = find_plain_numbers(texts if self.forms else texts.slice(0, 0))
         odd = OddCells.of(texts, plain.list_others(len(texts)))
@@ -523,6 +529,15 @@ class ColumnProfile:
             for number, distance, counts in ends
             if distance > gap and counts[number] >= least
         ]
+
+    def find_no_times(self) -> tuple[str, ...]:
+        """Returns the cells of a column of times that stand for none, such as 0 and 1970-01-01."""
+        lows, highs = self.extremes
+        are_dates = 2 * self._count_cells((*TIMES, *HALVES)) > self.cells
+        none = find_no_times({*lows, *highs}, are_dates)
+        if {*none} >= lows.keys():  # the lowest of the others is not known
+            return ()
+        return tuple(self.extreme_cells[number] for number in sorted(none))
 
     def names_photos(self) -> bool:
         """Returns whether its cells are names of photos."""

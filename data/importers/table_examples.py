@@ -80,7 +80,7 @@ def check_cells(table: Table, profile: TableProfile, file: TableFile, noun: str,
     names = list(dict.fromkeys((file.roles.label, *readers)))
     faults, first = Counter[str](), dict[str, str]()
     rows = 0
-    for place, row in read_labelled(table, file.roles.label, names):
+    for place, row in read_labelled(table, profile, file.roles, names):
         cells = dict(zip(names, row, strict=True))
         count = faults.total()
         for name, read in readers.items():
@@ -146,7 +146,7 @@ def _check_clock(name: str, form: str, cells: Mapping[str, str]) -> None:
 def _read_readings(table: Table, profile: TableProfile, roles: Roles) -> Iterator[Reading]:
     """Yields the rows without their numbers; those that a run quarantines for their cells are left out."""
     form = profile.forms[roles.time]
-    for place, cells in read_labelled(table, roles.label, roles.columns):
+    for place, cells in read_labelled(table, profile, roles, roles.columns):
         cell_of = dict(zip(roles.columns, cells, strict=True))
         with suppress(ValueError):
             seconds = parse_source_cell(cell_of[roles.time], form)

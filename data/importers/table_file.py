@@ -41,7 +41,7 @@ _HEADER = """\
 #   (with `in` and the unit that each cell has, as in: number in kg)
 #   of a date: {times}; cells without a form are names
 # - features, of a date: the part of it that each one has ({parts})
-# - missing: texts of the column that stand for a missing cell, beside the usual ones such as NA and -
+# - missing: texts of the column that stand for a missing cell or time, beside the usual ones, such as NA
 # - until: the last span whose table has the column; later ones have it as `now`, or no longer
 """
 
@@ -72,10 +72,13 @@ class ColumnEntry:
     missing: tuple[str, ...] = ()  # texts that stand for a missing cell, beside the usual ones
     reason: str = ""  # why it has this role, after its name, with the cells that show it
     since: str = ""  # the span that first has it; empty where all have it
-    until: str = (
-        ""  # the last span of a table that has it under its name; later ones have it empty, or as `now`
-    )
-    now: str = ""
+    until: str = ""  # the last span whose table has it under its name; empty where all have it
+    now: str = ""  # its name in the tables after that; empty if they lack it
+
+    @property
+    def is_gone(self) -> bool:
+        """Tells whether later tables lack it: its cells are missing there."""
+        return bool(self.until) and not self.now
 
 
 @dataclass(frozen=True)
@@ -391,7 +394,7 @@ def _list_faults(entry: ColumnEntry, roles: Collection[str]) -> Iterator[str]:
         yield f"a {entry.role} needs one of the forms {', '.join(TIMES)}"
     if (entry.role == AS_DATE) != bool(entry.features):
         yield "a date needs features" if entry.role == AS_DATE else f"a {entry.role} has no features"
-    if entry.missing and entry.role not in (AS_NUMBER, AS_DATE, LEAVE_OUT):
+    if entry.missing and entry.role not in (AS_NUMBER, AS_DATE, TIME, LEAVE_OUT):
         yield f"a {entry.role} has no texts that stand for a missing cell"
     if entry.now and not entry.until:
         yield "a column with `now` needs `until`, the last span that has it under its name"

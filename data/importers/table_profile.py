@@ -109,11 +109,20 @@ def profile_table(table: Table, roles: Roles, missing: Mapping[str, tuple[str, .
     return TableProfile(table.shown, columns, columns[roles.label].labels, tuple(unlabelled), tuple(refused))
 
 
-def read_labelled(table: Table, label: str, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yields the rows that have a label and are not damaged: place, and the cells of these columns."""
-    of_label = names.index(label)
+def read_labelled(
+    table: Table, profile: TableProfile, roles: Roles, names: Sequence[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yields the rows that have a label and are not damaged: place, and the cells of these columns.
+
+    A cell that stands for no time is empty.
+    """
+    of_label = names.index(roles.label)
+    of_time = names.index(roles.time) if roles.time in names else of_label
+    no_times = profile.columns[roles.time].missing if roles.time in names else ()
     for item in table.lists(names):
         if not isinstance(item, Rejected) and item[1][of_label].lower() not in NO_LABEL:
+            if item[1][of_time] in no_times:
+                item[1][of_time] = ""
             yield item
 
 

@@ -7,6 +7,7 @@ from data.importers.clocks import CLOCKS
 from data.importers.columns import MOST_CATEGORIES
 from data.importers.table_file import AS_DATE, AS_NUMBER, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
+from edgeline.labels import format_count
 from edgeline.records.columns import DECIMALS, TIMES
 
 _MERGED = 0.01  # share of the cells
@@ -51,6 +52,11 @@ def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
     """Yields sentences about times, and odd labels and groups."""
     if roles.time and table.forms[roles.time] in CLOCKS:
         yield f"{roles.time} has {table.forms[roles.time]}, which the span has in ISO 8601."
+    if roles.time and (none := table.columns[roles.time].without_value):
+        yield (
+            f"{roles.time} is {none.first}, which stands for no time, as years lie between it and all others:"
+            f" the span has no time in {format_count(none.count, 'row')}, which a run quarantines."
+        )
     clocks = [name for name, column in table.columns.items() if column.have_all(_CLOCK)]
     if roles.time and clocks and not table.columns[roles.time].with_clock:
         both = f"{roles.time}+{clocks[0]}"

@@ -125,8 +125,8 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
         unlabelled=len(profile.unlabelled),
         labels=labels,
         new_labels=new_labels,
-        numbers=() if roles.text else tuple(file.numbers),
-        categories=file.categories,
+        numbers=() if roles.text else tuple(described.read.numbers),
+        categories=described.read.categories,
         left_out=described.left_out,
         guessed=described.guessed,
         refused=profile.refused,
@@ -203,7 +203,7 @@ def _read_cells(table: Table, profile: TableProfile, plan: Plan, names: Sequence
         for number, name in enumerate(names)
         if profile.forms.get(name) and profile.forms[name] != plan.file.forms.get(name, profile.forms[name])
     }
-    for _, cells in read_labelled(table, plan.file.roles.label, names):
+    for _, cells in read_labelled(table, profile, plan.file.roles, names):
         for number, (form, target) in forms.items():
             missing = plan.file.columns[names[number]].missing
             cells[number] = _rewrite_cell(cells[number], form, target, missing)

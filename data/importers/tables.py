@@ -15,7 +15,6 @@ from data.importers.column_kinds import (
     Ask,
     Described,
     add_columns,
-    ask_for_missing,
     ask_for_new,
     check_first,
     check_label,
@@ -23,6 +22,7 @@ from data.importers.column_kinds import (
     check_week,
     describe_table,
     explain_column,
+    find_missing,
 )
 from data.importers.import_report import (
     TableReport,
@@ -126,7 +126,8 @@ def inspect_table(
     else:
         yield f"{data_dir / TABLE} is there, and is not changed: {src} would be read as it says."
     described = week.described
-    yield from describe_columns([*file.numbers], file.categories, described.guessed, described.left_out)
+    read = described.read
+    yield from describe_columns([*read.numbers], read.categories, described.guessed, described.left_out)
     yield from explain_columns(week.profile, file, named.chosen)
     warnings = [*week.shape, *warn_of_numbers(week.profile, file, bool(ask))]
     yield from (f"Warning: {warning}" for warning in warnings)
@@ -163,16 +164,19 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
             f"The readings of {table.shown} are one to a row.", shape[0], "Turn it, and import the result."
         )
     table = add_endings(table, roles, data_dir)
-    profile = profile_table(table, roles, {name: entry.missing for name, entry in entries.items()})
+    missing = {name: entry.missing for name, entry in entries.items()}
+    profile = profile_table(table, roles, missing)
 
     # The label, the group, and the other columns.
     check_label(profile, roles.label, earlier, are_codes)
     if earlier.is_first:
         check_first(profile, roles, noun, least)
-    profile = profile.with_forms(named.decimal, earlier.file.forms if earlier.file else {}, roles.time)
+    forms = earlier.file.forms if earlier.file else {}
+    profile = profile.with_forms(named.decimal, forms, roles.time)
     is_open = earlier.file is None and not roles.text
-    if is_open and ask and (missing := ask_for_missing(profile, roles, ask)):
-        profile = profile_table(table, roles, missing).with_forms(named.decimal, {}, roles.time)
+    if more := find_missing(profile, roles, ask if is_open else None):
+        profile = profile_table(table, roles, {**missing, **more})
+        profile = profile.with_forms(named.decimal, forms, roles.time)
     if earlier.file is None or roles.text:
         described = describe_table(profile, named, ask)
     else:

@@ -46,6 +46,7 @@ def test_a_column_that_is_gone_is_missing_from_then_on(folder):
     assert (change.column, change.cell, change.guess) == ("size", "", "")
     report = load(folder, without("size", make_week(1)), name="b.csv", dropped=("size",))
     assert "size is missing in tables after span-00001, as table.yaml says." in report.remarks
+    assert (report.numbers, report.categories) == (("age",), ("town",))
     assert read_entry(folder, "size") == ("span-00001", "")
     assert {row["size"] for row in read_cells(folder / "data")} == {""}
 

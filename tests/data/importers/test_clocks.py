@@ -3,7 +3,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from data.importers.clocks import find_count, parse_source_cell
+from data.importers.clocks import find_count, find_no_times, parse_source_cell
 from data.importers.table_file import read_table_file
 from edgeline.errors import UsageError
 from tests.data.importers.named import import_table
@@ -60,6 +60,53 @@ def test_times_in_other_forms_are_written_in_iso_8601(tmp_path, form, shown):
     assert (later.known, read_times(later)) == (0, expected)
     entry = read_table_file(tmp_path / "data").columns["at"]
     assert (entry.form, entry.reason) == ("year-month-day", f"was named with --time, and has {shown}")
+
+
+@pytest.mark.parametrize(
+    ("form", "none"),
+    [
+        (lambda time: int(time.timestamp()), "0"),
+        (lambda time: int(time.timestamp()) * 1000, "-1"),
+        (lambda time: int(time.timestamp()) * 10**9, "-9223372036854775808"),
+        (lambda time: repr((time - EXCEL) / timedelta(days=1)), "0"),
+        (lambda time: time.isoformat(), "1970-01-01T01:00:00"),
+        (lambda time: time.strftime("%d.%m.%Y %I:%M:%S%p").lower(), "01.01.1900 12:00:00am"),
+        (lambda time: f"{time:%Y-%m-%d}", "9999-12-31"),
+    ],
+    ids=["s", "ms", "ns", "Excel", "ISO", "day first", "days"],
+)
+def test_cells_that_stand_for_no_time_are_empty_in_the_span(tmp_path, form, none):
+    report = load(tmp_path, lambda time: none if time in TIMES[7:299:40] else form(time))
+    assert [number for number, cell in enumerate(read_times(report), 2) if not cell] == [*range(9, 301, 40)]
+    assert (
+        f"at is {none!r} in week.csv:9, which stands for no time, as years lie between it and all others: the"
+        " span has no time in 8 rows, which a run quarantines." in report.remarks
+    )
+    assert "Rows that a run will quarantine for their cells: 8 of 300." in report.warnings[0]
+    entry = read_table_file(tmp_path / "data").columns["at"]
+    assert (entry.form, entry.missing) == ("year-month-day", (none,))
+    assert entry.reason.endswith(f"; 8 of its cells stand for no time, such as {none!r} in week.csv:9")
+
+    # So they are in later weeks, where another one may come too.
+    later = load(tmp_path, lambda time: {7: none, 9: "-1"}.get(TIMES.index(time), form(time)), "week two")
+    assert [number for number, cell in enumerate(read_times(later), 2) if not cell] == [9, 11]
+
+
+@pytest.mark.parametrize(
+    ("ends", "are_dates", "none"),
+    [
+        ([0, -1, 10**9], False, [-1, 0]),
+        ([0, 10**9, 2**31 - 1], False, [0, 2**31 - 1]),
+        ([0, 5 * 10**7, 10**9], False, []),  # the other one is of 1971
+        ([0, -2 * 10**8, 10**9], False, []),  # times before and after it
+        ([0, 1, 2], False, []),
+        ([0, -1], False, []),
+        ([0, 86_400, 10**9], True, [0, 86_400]),
+        ([0, 10**8, 10**9], True, []),
+    ],
+)
+def test_a_time_is_none_if_years_lie_between_it_and_all_others(ends, are_dates, none):
+    assert sorted(find_no_times(ends, are_dates)) == none
 
 
 @pytest.mark.parametrize(
