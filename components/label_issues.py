@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from components.predictions import write_previews
 from components.serving import ServedModel
 from components.transformed_examples import open_records
-from edgeline.gates.label_issues import describe_bad_spans, find_suspects
+from edgeline.gates.label_issues import describe_bad_spans, find_suspects, limit_suspects
 from edgeline.records.evaluation import (
     CORRECTED,
     EXAMPLE,
@@ -40,6 +40,11 @@ class Judged:
     ids: Sequence[str]
     labels: NDArray[np.int64]  # [n]
     probabilities: NDArray[Any]  # [n, classes]
+
+    @property
+    def error(self) -> float:
+        """The share of examples with another label than the most probable class, 0..1."""
+        return float((self.probabilities.argmax(1) != self.labels).mean()) if self.ids else 0.0
 
     def find_issues(self, labels: Sequence[str]) -> Iterator[LabelIssue]:
         """Yields the suspects among the examples; `labels` are the names of the classes."""
@@ -91,17 +96,23 @@ def write_label_issues(
 
     Returns the spans whose labels look wrong, with a sentence each.
 
-    `examples` is the artifact with the examples; those in `cleared` are no suspects. `unjudged` is a sentence
-    why some of them are not judged.
+    `examples` is the artifact with the examples; those in `cleared` are no suspects. The first of `judged` is
+    eval. `unjudged` is a sentence why some examples are not judged.
     """
     issues = [issue for part in judged for issue in part.find_issues(workload.labels)]
     issues = [issue for issue in issues if issue.example not in cleared]
     issues.sort(key=lambda issue: issue.probability_of_label - issue.probability)
+    ids = [name for part in judged for name in part.ids]
+    bad_spans = describe_bad_spans(ids, (issue.example for issue in issues), workload.nouns)
+
+    # The list, which is short where the judges are weak.
+    listed, why = limit_suspects(len(issues), len(ids), judged[0].error)
+    issues = issues[:listed]
     shown = issues[:_MOST_SHOWN]
     split_of = {issue.example: issue.split for issue in shown}
     previews = write_previews(folder, "label_issues", examples, split_of, workload)
     record = LabelIssues(
-        judged=sum(len(part.ids) for part in judged),
+        judged=len(ids),
         judges=tuple(dict.fromkeys(part.judge for part in judged)),
         total=len(issues),
         shown=tuple(
@@ -109,7 +120,7 @@ def write_label_issues(
             for issue in shown
             if (preview := previews.get(issue.example))
         ),
-        unjudged=unjudged,
+        unjudged=" ".join(filter(None, (why, unjudged))),
     )
     LABEL_ISSUES.write(folder, record)
     with (folder / LABEL_ISSUES_CSV).open("w", encoding="utf-8", newline="") as file:
@@ -118,5 +129,4 @@ def write_label_issues(
             figures = f"{issue.probability}", f"{issue.probability_of_label}"
             rows.append((issue.example, issue.label, issue.suggested, *figures, ""))
         write_rows(file, rows)
-    ids = (name for part in judged for name in part.ids)
-    return describe_bad_spans(ids, (issue.example for issue in issues), workload.nouns)
+    return bad_spans

@@ -117,9 +117,9 @@ class LabelIssues:
 
     judged: int  # number of examples
     judges: tuple[str, ...]  # the models that did not learn from the examples that they judged
-    total: int  # number of suspects
+    total: int  # number of suspects that are listed
     shown: tuple[LabelIssue, ...]  # the first of them
-    unjudged: str = ""  # a sentence why a split is not judged
+    unjudged: str = ""  # sentences why a split is not judged, or why not all suspects are listed
 
 
 LABEL_ISSUES = JsonFile[LabelIssues]("label_issues.json", LabelIssues)

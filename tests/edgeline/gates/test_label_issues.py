@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.shelf.renderer import plan_week
-from edgeline.gates.label_issues import describe_bad_spans, find_suspects
+from edgeline.gates.label_issues import describe_bad_spans, find_suspects, limit_suspects
 
 
 def test_flipped_labels_of_handwritten_digits_are_found():
@@ -98,3 +98,25 @@ def test_most_suspects_of_the_sample_have_a_label_that_is_wrong_on_purpose():
     right = (shown != labels)[found]
     # Measured: 14 of 15 are right, of 24 wrong labels. Without the network's word it is 14 of 35.
     assert right.mean() >= 0.8 and right.sum() >= 12
+
+
+@pytest.mark.parametrize(
+    ("suspects", "judged", "error", "listed"),
+    [
+        pytest.param(2_117, 7_000, 0.2, 2_117, id="a model that is not weak"),
+        pytest.param(2_117, 7_000, 0.201, 70, id="a weak one"),
+        pytest.param(70, 7_000, 0.5, 70, id="few suspects"),
+        pytest.param(2, 30, 0.5, 1, id="few examples"),
+        pytest.param(0, 0, 0.0, 0, id="nothing"),
+    ],
+)
+def test_a_weak_model_lists_its_surest_suspects_alone(suspects, judged, error, listed):
+    number, why = limit_suspects(suspects, judged, error)
+    assert number == listed and bool(why) == (listed < suspects)
+
+
+def test_a_short_list_says_why():
+    assert limit_suspects(2_117, 7_000, 0.5)[1] == (
+        "The model differs from 50% of the labels in eval, so most of the 2,117 suspects may be its own"
+        " mistakes: only the surest 70 are listed."
+    )
