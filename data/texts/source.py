@@ -5,7 +5,6 @@ DIR/span-00042/*.jsonl    an object a line with the same names
 """
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from edgeline.errors import DataRefused
 from edgeline.labels import find_fault
 from edgeline.records.edge import Content
 from edgeline.records.rejection import RowRejected, check_label, check_text, repair_text
+from edgeline.records.words import split_words
 from edgeline.records.workload import Workload
 from edgeline.store.locations import Location
 from edgeline.tables.rows import Cells, check_once, read_header, read_rows
@@ -31,7 +31,6 @@ LONGEST_BAND = "long"
 _SHOWN = 300
 # Enough words to show a change of vocabulary; without a limit a long text would be stored twice.
 _MOST_WORDS = 200
-_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 
 
 def open_source(workload: Workload, settings: DataSettings) -> "TextSource":
@@ -102,7 +101,7 @@ class TextSource(Source):
             "source": source,
             "length": words,
             "length_band": next((band for band, most in LENGTH_BANDS.items() if words <= most), LONGEST_BAND),
-            "words": _WORD.findall(text.lower())[:_MOST_WORDS],
+            "words": split_words(text)[:_MOST_WORDS],
         }
         return Example(features, digest_text(text))
 

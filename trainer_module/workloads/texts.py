@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgeline.records.words import RULES
 from trainer_module.raw_features import label_ids, one_string_each
 from trainer_module.workload_module import LABEL
 from trainer_module.workloads import tokens
@@ -211,5 +212,5 @@ def edge_contract(
         "unknown": UNKNOWN,
         "first": FIRST_WORD,
         "vocabulary": words + pairs,
-        "tokenizer": tokens.RULES,
+        "tokenizer": RULES,
     }

@@ -1,12 +1,11 @@
-"""Turns a text into token ids on a phone; needs only numpy and `re`, no TensorFlow.
+"""Turns a text into token ids on a phone; needs only numpy, no TensorFlow.
 
-This runs a preprocessing.json of the kind `tokens`; `trainer_module/workloads/tokens.py` explains the rules.
+This runs a preprocessing.json of the kind `tokens`; `edgeline/records/words.py` explains the rules.
 The ids equal those of the Transform graph. It also repairs marks that were decoded twice and normalises the
 text, as ingest does: a phone that leaves this out splits an `é` that was typed as two characters. After the
 ids of the words come as many of the pairs that begin with these, 0 for one outside the vocabulary.
 """
 
-import re
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgeline.edge.contracts import find_mismatches, make_contract_error
 from edgeline.records.rejection import repair_text
+from edgeline.records.words import split_words
 
 
 def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.int32]:
@@ -38,14 +38,6 @@ def preprocess(content: str | bytes, contract: Mapping[str, Any]) -> NDArray[np.
         if pair in positions:
             ids[0, length + column] = first + positions[pair]
     return ids
-
-
-def split_words(text: str, tokenizer: Mapping[str, str]) -> list[str]:
-    """Splits a text into words by the rules of a contract."""
-    plain = text.translate(str.maketrans(tokenizer["fold_from"], tokenizer["fold_to"]))
-    for rule, replacement in (("separators", " "), ("alone", r" \1 "), ("leading", " "), ("trailing", " ")):
-        plain = re.sub(tokenizer[rule], replacement, plain)
-    return [word for word in plain.split(" ") if word]
 
 
 @lru_cache(maxsize=4)

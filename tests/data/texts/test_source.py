@@ -53,7 +53,7 @@ def test_an_example_has_the_text_its_source_and_its_length(span):
     write_csv(span, ("mail", "positive", text, "anna"), header=header)
     (row,) = read(span)
     assert (row.label, row.group) == ("positive", "anna")
-    words = ["très", "bien", "isn't", "it"]
+    words = ["très", "bien", "isn't", "it", "?", "👍"]
     expected = {"text": text, "source": "mail", "length": 5, "length_band": "short", "words": words}
     assert read_example(span, row).features == expected
 

@@ -19,13 +19,13 @@ import edgeline
 from edgeline.edge.pyfunc import Model
 from edgeline.errors import UsageError
 from edgeline.mlflow.registry import Registry, _save_model
+from edgeline.records.words import RULES
 from edgeline.release import store
 from runners.cli.main import main
 from tests.edgeline.edge.contracts.test_image import contract as image_contract
 from tests.edgeline.release.candidates import make_candidate
 from tests.runners.cli.process import ROOT
 from tests.runners.kubeflow.commands_run import Ended
-from trainer_module.workloads import tokens
 
 LABELS = ("dark", "bright")
 WIDE = {"low": -1e6, "high": 1e6}
@@ -51,7 +51,7 @@ TOKENS = {
     "unknown": 1,
     "first": 2,
     "vocabulary": ["sun", "lamp"],
-    "tokenizer": tokens.RULES,
+    "tokenizer": RULES,
 }
 SHAPES = {"image": (1, 16, 16, 1), "row": (1, 2, 2), "tokens": (1, 8)}
 

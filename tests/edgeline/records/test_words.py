@@ -3,8 +3,7 @@
 import pytest
 import regex
 
-from edgeline.edge.contracts.tokens import split_words
-from trainer_module.workloads.tokens import RULES
+from edgeline.records.words import split_words
 
 # Wide Latin letters make words, as do Korean ones. A few letters of Tulu have the class too.
 IDEOGRAPHIC = r"[[\p{lb=ID}\p{lb=CJ}]&&\p{L}--[\p{Latin}\p{Hangul}\p{Common}\U00011380-\U000113FF]]"
@@ -21,7 +20,7 @@ def find_matches(pattern: str) -> set[str]:
 def find_joined(characters: set[str], before: str = "", behind: str = "") -> set[str]:
     """Returns the characters that are one word with those around them, between two Latin letters."""
     words = {character: f"{before}{character}{behind}" for character in characters}
-    split = set(split_words(" ".join(f"a{words[character]}b" for character in sorted(words)), RULES))
+    split = set(split_words(" ".join(f"a{words[character]}b" for character in sorted(words))))
     return {character for character, word in words.items() if word in split}
 
 
@@ -63,4 +62,4 @@ def test_vowels_and_marks_of_these_scripts_stay_with_their_consonant():
     ],
 )
 def test_blanks_part_words_where_a_script_has_them_and_syllables_are_words_elsewhere(text, words):
-    assert split_words(text, RULES) == words.split()
+    assert split_words(text) == words.split()
