@@ -177,7 +177,7 @@ def _make_models(rows: Rows) -> Iterator[tuple[str, Any]]:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     from components.log_count_ratios import LogCountRatios
-    from edgeline.records.words import SYLLABLE
+    from edgeline.records.syllables import SYLLABLE
 
     if rows.kind == "texts":
         pairs = {"ngram_range": (1, 2), "max_features": _MOST_WORDS}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.importers.read_table import ReadTable
-from data.importers.table_file import GROUP, LABEL, LEAVE_OUT, TEXT, TIME, ColumnEntry, TableFile
+from data.importers.table_file import ColumnEntry, Role, TableFile
 from data.importers.table_profile import TableProfile
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from data.importers.table_roles import Named
 
 _READ = {*NUMBERS, *TIMES}
-_KEPT = (LABEL, GROUP, TIME, TEXT)  # roles of columns that are never missing
+_KEPT = (Role.LABEL, Role.GROUP, Role.TIME, Role.TEXT)  # roles of columns that are never missing
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def read_as_before(table: Table, named: "Named", file: TableFile | None) -> Tabl
     """
     entries = file.columns if file else {}
     for option, name in [("rename", name) for name in named.renamed] + [("drop", n) for n in named.dropped]:
-        role = entries[name].role if name in entries else LEAVE_OUT
-        if role == LEAVE_OUT or (option == "drop" and role in _KEPT):
-            why = "no model reads that column" if role == LEAVE_OUT else f"it is the {role}"
+        role = entries[name].role if name in entries else Role.LEAVE_OUT
+        if role == Role.LEAVE_OUT or (option == "drop" and role in _KEPT):
+            why = "no model reads that column" if role == Role.LEAVE_OUT else f"it is the {role}"
             raise UsageError(
                 f"--{option} {name}: {why}.",
                 "The option is for a column that earlier spans have, and that this week's table lacks.",
@@ -87,7 +87,7 @@ def check_changes(table: TableProfile, file: TableFile) -> None:
 
 def _find_missing(table: TableProfile, file: TableFile) -> Iterator[Change]:
     """Yields the columns of a file that a table lacks, each with what it may be called there."""
-    entries = {name: entry for name, entry in file.columns.items() if entry.role != LEAVE_OUT}
+    entries = {name: entry for name, entry in file.columns.items() if entry.role != Role.LEAVE_OUT}
     new = [name for name in table.columns if name and name not in entries]
     missing = sorted(entries.keys() - table.columns.keys())
     near = {name: find_near([name], new) for name in missing}

@@ -11,21 +11,7 @@ from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
 from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
 from data.importers.read_table import is_joined
-from data.importers.table_file import (
-    AS_CATEGORY,
-    AS_DATE,
-    AS_NUMBER,
-    GROUP,
-    LABEL,
-    LEAVE_OUT,
-    TABLE,
-    TEXT,
-    TIME,
-    ColumnEntry,
-    Roles,
-    TableFile,
-    list_reserved,
-)
+from data.importers.table_file import TABLE, ColumnEntry, Role, Roles, TableFile, list_reserved
 from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
@@ -39,7 +25,7 @@ _UNREAD = f"{TABLE} does not have: --add {{}} takes it from now on"
 _GONE = "is missing after {}: remove `until` to read it again"
 # Returns a person's answer to a question, one of these, given a guess.
 Ask = Callable[[str, Collection[str], str], str]
-_KINDS, _READINGS = (AS_NUMBER, AS_CATEGORY, LEAVE_OUT), ("missing", "a reading")
+_KINDS, _READINGS = (Role.NUMBER, Role.CATEGORY, Role.LEAVE_OUT), ("missing", "a reading")
 
 
 def check_names(shown: str, names: Collection[str], reserved: Collection[str]) -> None:
@@ -106,7 +92,7 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
     """
     roles = named.roles
     if not roles.text:
-        readable = {name for name in table.columns if named.chosen.get(name, AS_NUMBER) == AS_NUMBER}
+        readable = {name for name in table.columns if named.chosen.get(name, Role.NUMBER) == Role.NUMBER}
         check_forms(table, roles.time, readable)
     entries = dict[str, ColumnEntry]()
     guessed, left_out = list[tuple[str, str]](), list[tuple[str, str]]()
@@ -117,7 +103,7 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
         case, rule, verdict = _judge(_make_case(table, named, name), ask)
         if rule.verdict == ASK:
             guessed.append((name, verdict))
-        if verdict == LEAVE_OUT:
+        if verdict == Role.LEAVE_OUT:
             left_out.append((name, rule.explain(case)))
         entries[name] = _make_entry(table, case, verdict, rule.explain_with_cells(case))
 
@@ -135,7 +121,7 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
 def _describe_role(role: str, column: ColumnProfile, form: str) -> ColumnEntry:
     """Returns how a column is read that a person named for a role."""
     reason = f"was named with --{role}"
-    if role != TIME:
+    if role != Role.TIME:
         return ColumnEntry(role, reason=reason)
     if form in CLOCKS:  # the span has it in ISO 8601
         form, reason = ISO, f"{reason}, and has {form}"
@@ -187,7 +173,9 @@ def find_missing(table: TableProfile, roles: Roles, ask: Ask | None) -> Mapping[
 
 
 def _find_named_role(name: str, roles: Roles) -> str:
-    return next((role for role in (TEXT, LABEL, GROUP, TIME) if getattr(roles, role) == name), "")
+    return next(
+        (role for role in (Role.TEXT, Role.LABEL, Role.GROUP, Role.TIME) if getattr(roles, role) == name), ""
+    )
 
 
 def _make_case(table: TableProfile, named: Named, name: str) -> Case:
@@ -214,7 +202,7 @@ def explain_column(table: TableProfile, named: Named, name: str) -> Iterator[str
 
 def _make_entry(table: TableProfile, case: Case, verdict: str, why: str) -> ColumnEntry:
     """Returns how a column is read. Raises UsageError if it was chosen as a number and holds none."""
-    if verdict == AS_NUMBER and not case.form:
+    if verdict == Role.NUMBER and not case.form:
         raise UsageError(
             f"The column {case.column.name} of {table.shown} was chosen as a number, but cannot be read as"
             " one.",
@@ -222,13 +210,13 @@ def _make_entry(table: TableProfile, case: Case, verdict: str, why: str) -> Colu
             "Remove --number, or write its cells in one format.",
         )
     features = dict[str, str]()
-    if verdict == AS_DATE:
+    if verdict == Role.DATE:
         for part in case.date_parts:
             feature = f"{case.column.name}_{part}"
             while feature in table.columns:
                 feature += "_"
             features[feature] = part
-    missing = case.column.missing if verdict != AS_CATEGORY else ()
+    missing = case.column.missing if verdict != Role.CATEGORY else ()
     return ColumnEntry(verdict, case.form, features, missing, why)
 
 
@@ -238,11 +226,13 @@ def check_week(table: TableProfile, file: TableFile) -> Described:
     Returns the columns that are left out. Raises ColumnsChanged if a column is missing, or one of numbers or
     times holds none, and DataRefused if one has several forms.
     """
-    formed = {name for name, entry in file.columns.items() if entry.form and entry.role != LEAVE_OUT}
+    formed = {name for name, entry in file.columns.items() if entry.form and entry.role != Role.LEAVE_OUT}
     check_forms(table, file.roles.time, formed)
     check_changes(table, file)
     entries = {name: ColumnEntry(reason=_UNREAD.format(name)) for name in table.columns} | {**file.columns}
-    left_out = [(name, entries[name].reason) for name in table.columns if entries[name].role == LEAVE_OUT]
+    left_out = [
+        (name, entries[name].reason) for name in table.columns if entries[name].role == Role.LEAVE_OUT
+    ]
     left_out += [(name, _GONE.format(e.until)) for name, e in file.columns.items() if e.is_gone]
     return Described(file, left_out=tuple(left_out))
 
@@ -255,7 +245,7 @@ def add_columns(
     Raises UsageError for a column that is read already, or that no model should see.
     """
     file, names = described.file, named.add
-    if known := [name for name in names if file.columns.get(name, ColumnEntry()).role != LEAVE_OUT]:
+    if known := [name for name in names if file.columns.get(name, ColumnEntry()).role != Role.LEAVE_OUT]:
         raise UsageError(
             f"--add {known[0]}: earlier spans have that column.",
             "It is read already.",
@@ -264,7 +254,7 @@ def add_columns(
     for name in names:
         case = _make_case(table, named, name)
         rule = judge_column(case)
-        if rule.verdict == LEAVE_OUT:
+        if rule.verdict == Role.LEAVE_OUT:
             raise UsageError(
                 f"--add {name}: it {rule.explain(case)}.",
                 "No model should see such a column.",
@@ -286,8 +276,8 @@ def ask_for_new(
     answers = dict[str, str]()
     for name in left_out:
         if name and name not in known:
-            answers[name] = _ask_for_kind(table.columns[name], LEAVE_OUT, ask)
-    return {name: answer for name, answer in answers.items() if answer != LEAVE_OUT}
+            answers[name] = _ask_for_kind(table.columns[name], Role.LEAVE_OUT, ask)
+    return {name: answer for name, answer in answers.items() if answer != Role.LEAVE_OUT}
 
 
 def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from data.importers.columns import MOST_CATEGORIES, MOST_SIZES, MOSTLY, ColumnProfile
-from data.importers.table_file import AS_CATEGORY, AS_DATE, AS_NUMBER, LEAVE_OUT
+from data.importers.table_file import Role
 from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES
 
 ASK = "ask"  # the verdict on whole numbers that may be codes; the others are roles
@@ -118,8 +118,8 @@ class Rule:
 
     name: str
     test: Callable[[Case], object]
-    verdict: str
     sentence: str  # why, after the name of the column, with fields of the case
+    verdict: str = Role.LEAVE_OUT
     shows_cells: bool = False  # whether the sentence names cells of the column
 
     def explain(self, case: Case) -> str:
@@ -148,160 +148,121 @@ def _are_unread_numbers(case: Case, form: re.Pattern[str], may_be_unique: bool) 
 
 RULES: Sequence[Rule] = (
     # The choice of a person.
-    Rule("chosen to be left out", lambda c: c.chosen == LEAVE_OUT, LEAVE_OUT, "was chosen to be left out"),
-    Rule("chosen as a number", lambda c: c.chosen == AS_NUMBER, AS_NUMBER, "was chosen as a number"),
-    Rule("chosen as a category", lambda c: c.chosen == AS_CATEGORY, AS_CATEGORY, "was chosen as a category"),
+    Rule("chosen to be left out", lambda c: c.chosen == Role.LEAVE_OUT, "was chosen to be left out"),
+    Rule("chosen as a number", lambda c: c.chosen == Role.NUMBER, "was chosen as a number", Role.NUMBER),
+    Rule(
+        "chosen as a category", lambda c: c.chosen == Role.CATEGORY, "was chosen as a category", Role.CATEGORY
+    ),
     # Columns from which nothing can be learned.
-    Rule(
-        "type of no cell",
-        lambda c: c.column.source_type,
-        LEAVE_OUT,
-        "has {c.column.source_type} in its cells",
-    ),
-    Rule("empty", lambda c: c.column.cells == 0, LEAVE_OUT, "is empty in all rows"),
-    Rule("one value", lambda c: c.column.has_one_value() and not c.is_mark, LEAVE_OUT, "has one value"),
-    Rule(
-        "no name",
-        lambda c: _PANDAS_INDEX.fullmatch(c.column.name) or not c.column.name,
-        LEAVE_OUT,
-        "has no name",
-    ),
+    Rule("type of no cell", lambda c: c.column.source_type, "has {c.column.source_type} in its cells"),
+    Rule("empty", lambda c: c.column.cells == 0, "is empty in all rows"),
+    Rule("one value", lambda c: c.column.has_one_value() and not c.is_mark, "has one value"),
+    Rule("no name", lambda c: _PANDAS_INDEX.fullmatch(c.column.name) or not c.column.name, "has no name"),
     Rule(
         "name of two columns",
         lambda c: c.column.is_repeated,
-        LEAVE_OUT,
         "is the name of two columns (rename one to learn from them)",
     ),
     Rule(
         "reserved name",
         lambda c: c.column.name in c.reserved,
-        LEAVE_OUT,
         "is called like another feature of examples (rename it to learn from it)",
     ),
     # Columns that give the label away; a spelling of the label has a value for each.
     Rule(
         "another spelling of the label",
         lambda c: c.column.gives_label_away() and not c.column.has_over(len(c.column.labels)),
-        LEAVE_OUT,
         "gives the label away",
     ),
     Rule(
         "names with one label each",
         lambda c: c.column.gives_label_away(),
-        LEAVE_OUT,
         "gives the label away ({c.if_group}--number or --category keeps it)",
     ),
-    Rule(
-        "empty or filled for one label",
-        lambda c: c.one_label,
-        LEAVE_OUT,
-        "gives the label away: it is {c.one_label}",
-    ),
+    Rule("empty or filled for one label", lambda c: c.one_label, "gives the label away: it is {c.one_label}"),
     # Numbers and dates.
-    Rule(
-        "row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), LEAVE_OUT, "numbers the rows"
-    ),
+    Rule("row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), "numbers the rows"),
     Rule(
         "called like names of rows",
         lambda c: c.is_readable and c.column.is_called_row_name(),
-        LEAVE_OUT,
         "is called like the names of rows (--number if it measures something)",
     ),
     Rule(
         "identifiers of rows",
         lambda c: c.is_readable and c.column.identifies_rows(c.form),
-        LEAVE_OUT,
         "is different in nearly every row, like an identifier",
     ),
     Rule(
         "named like an identifier",
         lambda c: c.is_readable and c.column.values is None and c.column.is_called_identifier(),
-        LEAVE_OUT,
         f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({{c.if_group}}--number if they"
         " measure something, --category keeps the most frequent)",
     ),
     Rule(
         "named like an identifier of groups",
         lambda c: c.is_readable and c.has_many_values and c.column.is_called_identifier(by_ending=False),
-        LEAVE_OUT,
         "is called like an identifier, with few rows of each value ({c.if_group}--number if they measure"
         " something)",
     ),
     Rule(
         "a range for each label",
         lambda c: c.is_readable and c.column.separates_labels(c.form),
-        LEAVE_OUT,
         "gives the label away: each label has a range of its own",
     ),
     Rule(
         "dates without marks",
         lambda c: c.is_readable and c.form in NUMBERS and c.column.have_all(_COMPACT_DATE),
-        LEAVE_OUT,
         _UNREAD,
         shows_cells=True,
     ),
     Rule(
         "dates without a year or a day",
         lambda c: c.form == FRACTION and c.column.has_over(MOST_SIZES) and c.column.have_all(_PART_OF_DATE),
-        LEAVE_OUT,
         _UNREAD,
         shows_cells=True,
     ),
     Rule(
         "dates that do not recur",
         lambda c: c.is_readable and c.form in TIMES and not c.date_parts,
-        LEAVE_OUT,
         "is a date of which no part varies and repeats in these rows (to keep it as a number: --number)",
     ),
-    Rule("dates", lambda c: c.is_readable and c.form in TIMES, AS_DATE, "has dates"),
+    Rule("dates", lambda c: c.is_readable and c.form in TIMES, "has dates", Role.DATE),
     Rule(
         "codes of many digits",
         lambda c: c.is_readable and c.column.has_long_numbers() and c.column.values is not None,
-        AS_CATEGORY,
         "has whole numbers of 16 digits or more, which no model tells apart as numbers",
+        Role.CATEGORY,
     ),
     Rule(
         "many codes of many digits",
         lambda c: c.is_readable and c.column.has_long_numbers(),
-        LEAVE_OUT,
         f"has over {MOST_CATEGORIES:,} whole numbers of 16 digits or more, which no model tells apart"
         " ({c.if_group}--category keeps the most frequent)",
     ),
     Rule(
-        "codes",
-        lambda c: c.is_readable and c.column.guess_kind(),
-        ASK,
-        "has whole numbers that may be codes",
+        "codes", lambda c: c.is_readable and c.column.guess_kind(), "has whole numbers that may be codes", ASK
     ),
-    Rule("numbers", lambda c: c.is_readable, AS_NUMBER, "has numbers"),
+    Rule("numbers", lambda c: c.is_readable, "has numbers", Role.NUMBER),
     # Numbers and dates that cannot be read.
-    Rule(
-        "day or month",
-        lambda c: c.column.has_mostly(TIMES),
-        LEAVE_OUT,
-        "has dates with an ambiguous day and month",
-    ),
+    Rule("day or month", lambda c: c.column.has_mostly(TIMES), "has dates with an ambiguous day and month"),
     Rule(
         "point or thousands",
         lambda c: not c.is_code and c.column.has_mostly(DECIMALS) and c.column.by_point[0],
-        LEAVE_OUT,
         f"has numbers with an ambiguous decimal point, such as {{c.column.by_point[1]}} {_PASS_SIGN}",
         shows_cells=True,
     ),
     Rule(
         "comma or thousands",
         lambda c: not c.is_code and c.column.has_mostly(DECIMALS),
-        LEAVE_OUT,
         f"has numbers with an ambiguous decimal comma {_PASS_SIGN}",
     ),
     Rule(
         "numbers in several forms",
         lambda c: not c.is_code and c.column.has_over(MOST_SIZES) and c.column.several_forms,
-        LEAVE_OUT,
         "has numbers in several forms, {c.column.several_forms}: write all in one",
         shows_cells=True,
     ),
-    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), LEAVE_OUT, _UNREAD, shows_cells=True),
+    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), _UNREAD, shows_cells=True),
     *(
         Rule(
             f"unread numbers: {name}",
@@ -311,7 +272,6 @@ RULES: Sequence[Rule] = (
                 form=re.compile(form, re.ASCII | re.IGNORECASE),
                 may_be_unique=name != "ranges",
             ),
-            LEAVE_OUT,
             f"has numbers in a form that is not read, {name}, such as {{c.column.unreadable}}: {do}"
             " (--category keeps them as names)",
             shows_cells=True,
@@ -322,41 +282,31 @@ RULES: Sequence[Rule] = (
     Rule(
         "a few cells that are no numbers",
         lambda c: c.has_many_values and not c.is_code and c.column.others,
-        LEAVE_OUT,
         "{c.column.others}",
         shows_cells=True,
     ),
     Rule(
         "photos",
         lambda c: c.has_many_values and c.column.names_photos(),
-        LEAVE_OUT,
         "names photos, which are read without --label",
     ),
     Rule(
         "too many names",
         lambda c: c.column.values is None and not c.column.has_unique_cells(),
-        LEAVE_OUT,
         f"has over {MOST_CATEGORIES:,} values ({{c.if_group}}--category keeps the most frequent)",
     ),
-    Rule(
-        "text",
-        lambda c: c.has_many_values and c.column.longest > _LONGEST_NAME,
-        LEAVE_OUT,
-        "is text of many words",
-    ),
+    Rule("text", lambda c: c.has_many_values and c.column.longest > _LONGEST_NAME, "is text of many words"),
     Rule(
         "a name for each row",
         lambda c: c.has_many_values and c.column.has_unique_cells(),
-        LEAVE_OUT,
         "is different in nearly every row",
     ),
     Rule(
         "rare names",
         lambda c: c.has_many_values,
-        LEAVE_OUT,
         "has few rows of each value ({c.if_group}--category keeps the most frequent)",
     ),
-    Rule("names", lambda c: True, AS_CATEGORY, "has few names"),
+    Rule("names", lambda c: True, "has few names", Role.CATEGORY),
 )
 
 

@@ -91,11 +91,7 @@ def add_features(
 
 
 def _format_columns(
-    numbers: Sequence[str],
-    categories: Sequence[str],
-    passing: Collection[str],
-    readings: int,
-    *more: str,
+    numbers: Sequence[str], categories: Sequence[str], passing: Collection[str], readings: int, *more: str
 ) -> Iterator[str]:
     for name in numbers:
         drift = [] if name in passing else [_DRIFT]

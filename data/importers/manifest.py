@@ -9,20 +9,7 @@ from typing import Any
 
 from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
-from data.importers.table_file import (
-    GROUP,
-    LABEL,
-    LANE,
-    LEAVE_OUT,
-    PHOTO,
-    SPLIT,
-    TABLE,
-    TIME,
-    ColumnEntry,
-    TableFile,
-    read_table_file,
-    write_table_file,
-)
+from data.importers.table_file import TABLE, ColumnEntry, Role, TableFile, read_table_file, write_table_file
 from edgeline.errors import DataRefused
 from edgeline.labels import NO_LABEL, format_count
 from edgeline.records.columns import ISO
@@ -40,12 +27,12 @@ _COLUMN_NAMES = {
     "split": ("split",),
 }
 _ROLES = {
-    "photo": PHOTO,
-    "label": LABEL,
-    "lane_id": LANE,
-    "session_id": GROUP,
-    "captured_at": TIME,
-    "split": SPLIT,
+    "photo": Role.PHOTO,
+    "label": Role.LABEL,
+    "lane_id": Role.LANE,
+    "session_id": Role.GROUP,
+    "captured_at": Role.TIME,
+    "split": Role.SPLIT,
 }
 _KINDS: Mapping[type, str] = {list: "a list", tuple: "an object"}
 _KNOWN_NAMES = frozenset(name for names in _COLUMN_NAMES.values() for name in names)
@@ -104,7 +91,7 @@ def _list_names(records: Sequence[Record]) -> dict[str, None]:
 def _describe_columns(records: Sequence[Record], columns: Mapping[str, str]) -> dict[str, ColumnEntry]:
     """Returns what each column of a manifest is; `columns` are its own names by ours."""
     entries = {
-        name: ColumnEntry(LEAVE_OUT, reason="is not read beside photos") for name in _list_names(records)
+        name: ColumnEntry(Role.LEAVE_OUT, reason="is not read beside photos") for name in _list_names(records)
     }
     for column, own in columns.items():
         reason = "is called so" if own in _COLUMN_NAMES[column] else "was named, or names photos"
@@ -180,7 +167,7 @@ def _find_columns(
         columns.setdefault("photo", photos[0])
     _check_columns(manifest, present, columns)
 
-    if LABEL not in named:
+    if Role.LABEL not in named:
         labels = (name for name in _COLUMN_NAMES["label"] if _has_label(records, name, domain))
         columns["label"] = next(labels, columns["label"])
     return columns

@@ -23,14 +23,6 @@ from edgeline.store.locations import read_bytes
 
 TABLE = "table.yaml"
 VERSION = 1
-# The roles of a column. A model reads numbers, dates (by their parts) and categories, or else one text or
-# photo alone. The group of a photo is its session.
-ROLES = (LABEL, GROUP, TIME, TEXT, PHOTO, LANE, SPLIT, AS_NUMBER, AS_DATE, AS_CATEGORY, LEAVE_OUT) = (
-    *("label", "group", "time", "text"),
-    *("photo", "lane", "split"),
-    *("number", "date", "category", "leave out"),
-)
-_ONCE = (LABEL, GROUP, TIME, TEXT, PHOTO, LANE, SPLIT)
 _TOP = ("version", "source", "readings", "columns")
 _MOST_BYTES, _MOST_READINGS, _MOST_MISTAKES = 2**25, 4096, 50
 _HEADER = """\
@@ -44,6 +36,22 @@ _HEADER = """\
 # - missing: texts of the column that stand for a missing cell or time, beside the usual ones, such as NA
 # - until: the last span whose table has the column; later ones have it as `now`, or no longer
 """
+
+
+class Role:
+    """The roles of a column.
+
+    A model reads numbers, dates (by their parts) and categories, or else one text or photo alone. The group
+    of a photo is its session.
+    """
+
+    LABEL, GROUP, TIME, TEXT = "label", "group", "time", "text"
+    PHOTO, LANE, SPLIT = "photo", "lane", "split"
+    NUMBER, DATE, CATEGORY, LEAVE_OUT = "number", "date", "category", "leave out"
+
+
+ROLES = tuple(role for name, role in vars(Role).items() if name.isupper())
+_ONCE = ROLES[:7]  # those that one column has at most
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Roles:
 class ColumnEntry:
     """A column of the table, as a model and the split of examples read it."""
 
-    role: str = LEAVE_OUT  # one of `ROLES`
+    role: str = Role.LEAVE_OUT  # one of `ROLES`
     form: str = ""  # of its cells, see `is_form`; empty for names and texts
     # The part of a date, one of `PARTS`, that each feature has; none for a column of another role.
     features: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +100,7 @@ class TableFile:
     @cached_property
     def roles(self) -> Roles:
         """The columns that are neither learned from as they are nor left out."""
-        return Roles(*map(self._find, (LABEL, GROUP, TIME, TEXT)))
+        return Roles(*map(self._find, (Role.LABEL, Role.GROUP, Role.TIME, Role.TEXT)))
 
     def _find(self, role: str) -> str:
         return next((name for name, entry in self.columns.items() if entry.role == role), "")
@@ -100,14 +108,14 @@ class TableFile:
     @property
     def names_photos(self) -> bool:
         """Tells whether it is of a manifest, which names photos."""
-        return bool(self._find(PHOTO))
+        return bool(self._find(Role.PHOTO))
 
     @cached_property
     def numbers(self) -> Mapping[str, Column]:
         """The numbers that a model reads, by feature, each with the column that it comes from."""
         numbers, time = dict[str, Column](), self.roles.time
         for name, entry in self.columns.items():
-            if entry.role == AS_NUMBER:
+            if entry.role == Role.NUMBER:
                 part = DAYS if entry.form in TIMES else ""
                 numbers[name] = Column(name, entry.form, part, missing=entry.missing)
             for feature, part in entry.features.items():
@@ -132,7 +140,7 @@ class TableFile:
     @cached_property
     def categories(self) -> tuple[str, ...]:
         """The columns of names that a model reads."""
-        return tuple(name for name, entry in self.columns.items() if entry.role == AS_CATEGORY)
+        return tuple(name for name, entry in self.columns.items() if entry.role == Role.CATEGORY)
 
 
 def list_reserved(readings: int) -> Sequence[str]:
@@ -364,9 +372,9 @@ class _Reader:
                 (self._lines[name], f"{name} is the {role} too, beside {names[0]}") for name in names[1:]
             ]
         roles = {entry.role for entry in file.columns.values()}
-        if LABEL not in roles:
+        if Role.LABEL not in roles:
             self._mistakes.append((1, "no column has the role label"))
-        if not roles & {TEXT, PHOTO, AS_NUMBER, AS_DATE, AS_CATEGORY}:
+        if not roles & {Role.TEXT, Role.PHOTO, Role.NUMBER, Role.DATE, Role.CATEGORY}:
             self._mistakes.append((1, "no column has a role from which a model learns"))
         for name, entry in file.columns.items():
             faults = _list_faults(entry, roles)
@@ -377,7 +385,8 @@ class _Reader:
         used = {name: name for name in (file.roles.time, file.roles.group) if name}
         used |= {} if file.roles.text else dict.fromkeys(list_reserved(file.readings), "examples")
         for name, entry in file.columns.items():
-            is_read = entry.role in (AS_NUMBER, AS_CATEGORY, TIME) or (entry.role == GROUP and name != GROUP)
+            is_group = entry.role == Role.GROUP and name != Role.GROUP
+            is_read = is_group or entry.role in (Role.NUMBER, Role.CATEGORY, Role.TIME)
             own = [*entry.features, *([name] if is_read else [])]
             for feature in own:
                 if used.setdefault(feature, name) != name:
@@ -388,21 +397,21 @@ class _Reader:
 
 def _list_faults(entry: ColumnEntry, roles: Collection[str]) -> Iterator[str]:
     """Yields what does not fit together in a column."""
-    if entry.role == AS_NUMBER and not entry.form:
+    if entry.role == Role.NUMBER and not entry.form:
         yield f"a number needs a form, such as {NUMBER}"
-    if entry.role in (TIME, AS_DATE) and entry.form not in TIMES:
+    if entry.role in (Role.TIME, Role.DATE) and entry.form not in TIMES:
         yield f"a {entry.role} needs one of the forms {', '.join(TIMES)}"
-    if (entry.role == AS_DATE) != bool(entry.features):
-        yield "a date needs features" if entry.role == AS_DATE else f"a {entry.role} has no features"
-    if entry.missing and entry.role not in (AS_NUMBER, AS_DATE, TIME, LEAVE_OUT):
+    if (entry.role == Role.DATE) != bool(entry.features):
+        yield "a date needs features" if entry.role == Role.DATE else f"a {entry.role} has no features"
+    if entry.missing and entry.role not in (Role.NUMBER, Role.DATE, Role.TIME, Role.LEAVE_OUT):
         yield f"a {entry.role} has no texts that stand for a missing cell"
     if entry.now and not entry.until:
         yield "a column with `now` needs `until`, the last span that has it under its name"
-    if AGE in entry.features.values() and TIME not in roles:
+    if AGE in entry.features.values() and Role.TIME not in roles:
         yield "an age needs a column with the role time"
-    if TEXT in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TIME):
+    if Role.TEXT in roles and entry.role in (Role.NUMBER, Role.DATE, Role.CATEGORY, Role.TIME):
         yield f"a {entry.role} is not read beside texts"
-    if PHOTO in roles and entry.role in (AS_NUMBER, AS_DATE, AS_CATEGORY, TEXT):
+    if Role.PHOTO in roles and entry.role in (Role.NUMBER, Role.DATE, Role.CATEGORY, Role.TEXT):
         yield f"a {entry.role} is not read beside photos"
-    if PHOTO not in roles and entry.role in (LANE, SPLIT):
+    if Role.PHOTO not in roles and entry.role in (Role.LANE, Role.SPLIT):
         yield f"a {entry.role} is one of photos"

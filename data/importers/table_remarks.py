@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 from data.importers.clocks import CLOCKS
 from data.importers.columns import MOST_CATEGORIES
-from data.importers.table_file import AS_DATE, AS_NUMBER, Roles, TableFile
+from data.importers.table_file import Role, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
 from edgeline.labels import format_count
 from edgeline.records.columns import DECIMALS, TIMES
@@ -31,7 +31,7 @@ def warn_of_numbers(table: TableProfile, file: TableFile, are_asked: bool) -> It
 
     A person was asked about the latter if `are_asked`.
     """
-    for name in (name for name, entry in file.columns.items() if entry.role in (AS_NUMBER, AS_DATE)):
+    for name in (name for name, entry in file.columns.items() if entry.role in (Role.NUMBER, Role.DATE)):
         column = table.columns[name]
         if column.merged > _MERGED * column.cells:
             yield (
@@ -102,7 +102,7 @@ def explain_columns(table: TableProfile, file: TableFile, chosen: Collection[str
     if odd := [
         f"{name} as {entry.form}"
         for name, entry in entries
-        if entry.role == AS_NUMBER and entry.form not in ("", *DECIMALS, *TIMES)
+        if entry.role == Role.NUMBER and entry.form not in ("", *DECIMALS, *TIMES)
     ]:
         yield f"Read by their form: {', '.join(odd)}."
     for name in file.categories:

@@ -7,21 +7,7 @@ from pathlib import Path
 from data.importers.changed_columns import Change, ColumnsChanged
 from data.importers.curated_schema import build_table_schema, build_text_schema, read_extra_columns
 from data.importers.known_rows import list_columns
-from data.importers.table_file import (
-    AS_CATEGORY,
-    AS_DATE,
-    AS_NUMBER,
-    GROUP,
-    LABEL,
-    LEAVE_OUT,
-    TABLE,
-    TEXT,
-    TIME,
-    ColumnEntry,
-    Roles,
-    TableFile,
-    read_table_file,
-)
+from data.importers.table_file import TABLE, ColumnEntry, Role, Roles, TableFile, read_table_file
 from data.importers.workload_files import (
     SCHEMA,
     WORKLOAD,
@@ -46,7 +32,7 @@ class Named:
     roles: Roles
     readings: int = 0  # rows of a group, in the order of time, that make an example
     decimal: str = ""  # the decimal sign, `,` or `.`, where cells are ambiguous
-    # The kind of columns: `number` (days since 1970 for a date), `category` or `LEAVE_OUT`.
+    # The kind of columns: `number` (days since 1970 for a date), `category` or `Role.LEAVE_OUT`.
     chosen: Mapping[str, str] = field(default_factory=dict)
     query: str = ""  # as in `open_table`, like the next two
     sheet: str = ""
@@ -128,7 +114,7 @@ def read_roles(data_dir: Path) -> Roles | None:
 def _find_earlier_roles(data_dir: Path, file: TableFile | None) -> Roles | None:
     if file:
         return None if file.names_photos else file.roles
-    columns = {f"{role}_column": str for role in (LABEL, GROUP, TIME, TEXT)}
+    columns = {f"{role}_column": str for role in (Role.LABEL, Role.GROUP, Role.TIME, Role.TEXT)}
     own = read_workload(data_dir, **columns)
     return Roles(*(own.get(name, "") for name in columns)) if own else None
 
@@ -143,7 +129,7 @@ def _check_roles(roles: Roles, readings: int) -> None:
             "--readings is given with --text.", "An example of texts is one text.", "Remove one of them."
         )
 
-    for role in (TEXT, GROUP, TIME):
+    for role in (Role.TEXT, Role.GROUP, Role.TIME):
         if getattr(roles, role) == roles.label:
             raise UsageError(
                 f"--label and --{role} are both {roles.label}.",
@@ -162,9 +148,9 @@ def _check_roles(roles: Roles, readings: int) -> None:
 def _keep_roles(data_dir: Path, roles: Roles, own: Roles) -> Roles:
     """Returns the roles with those of `own` for those that are not named; refuses others."""
     roles = replace(roles, group=roles.group or own.group, time=roles.time or own.time)
-    for role in (LABEL, GROUP, TIME):
+    for role in (Role.LABEL, Role.GROUP, Role.TIME):
         column, earlier = getattr(roles, role), getattr(own, role)
-        if earlier == column or (role == LABEL and not earlier):
+        if earlier == column or (role == Role.LABEL and not earlier):
             continue
         has = f"the column {earlier}" if earlier else "no column"
         cure = f"Pass --{role} {earlier}, rename the column," if earlier else f"Leave out --{role},"
@@ -205,26 +191,26 @@ def _derive_file(data_dir: Path, named: Named, kinds: Mapping[str, str]) -> Tabl
     """Returns how an import before there was a `TABLE` read its columns, by its schema and its workload."""
     columns = read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
     entries = dict[str, ColumnEntry]()
-    for role in (TEXT, LABEL, GROUP, TIME):
+    for role in (Role.TEXT, Role.LABEL, Role.GROUP, Role.TIME):
         if name := getattr(named.roles, role):
             time = columns.get(name) or Column(name, ISO)
-            entries[name] = ColumnEntry(role, time.form if role == TIME else "", reason=_EARLIER)
+            entries[name] = ColumnEntry(role, time.form if role == Role.TIME else "", reason=_EARLIER)
     for feature, kind in kinds.items():
         column = columns.get(feature) or Column(feature)
-        if kind == AS_CATEGORY:
-            entries[feature] = ColumnEntry(AS_CATEGORY, reason=_EARLIER)
+        if kind == Role.CATEGORY:
+            entries[feature] = ColumnEntry(Role.CATEGORY, reason=_EARLIER)
         elif column.form in NUMBERS or column.name == feature:
-            entries[column.name] = ColumnEntry(AS_NUMBER, column.form, reason=_EARLIER)
+            entries[column.name] = ColumnEntry(Role.NUMBER, column.form, reason=_EARLIER)
         else:
             features = entries[column.name].features if column.name in entries else {}
             features = {**features, feature: column.part}
-            entries[column.name] = ColumnEntry(AS_DATE, column.form, features, reason=_EARLIER)
+            entries[column.name] = ColumnEntry(Role.DATE, column.form, features, reason=_EARLIER)
     return TableFile(entries, readings=named.readings)
 
 
 def _check_agreement(data_dir: Path, file: TableFile, kinds: Mapping[str, str]) -> None:
     """Refuses a file whose features are not those of the schema beside it. Raises UsageError."""
-    own = dict.fromkeys(file.numbers, AS_NUMBER) | dict.fromkeys(file.categories, AS_CATEGORY)
+    own = dict.fromkeys(file.numbers, Role.NUMBER) | dict.fromkeys(file.categories, Role.CATEGORY)
     others, beside = {name for name, _ in own.items() ^ kinds.items()}, SCHEMA
     if not others and (data_dir / WORKLOAD).exists():
         columns, beside = read_workload(data_dir, columns=dict[str, Column]).get("columns", {}), WORKLOAD
@@ -242,8 +228,8 @@ def _check_agreement(data_dir: Path, file: TableFile, kinds: Mapping[str, str]) 
 def _check_chosen(data_dir: Path, file: TableFile, chosen: Mapping[str, str]) -> None:
     """Refuses a chosen kind that is not the one in the file. Raises UsageError."""
     roles = {name: entry.role for name, entry in file.columns.items()}
-    roles |= {name: AS_NUMBER for name, role in roles.items() if role == AS_DATE}
-    others = sorted(name for name, kind in chosen.items() if kind != roles.get(name, LEAVE_OUT))
+    roles |= {name: Role.NUMBER for name, role in roles.items() if role == Role.DATE}
+    others = sorted(name for name, kind in chosen.items() if kind != roles.get(name, Role.LEAVE_OUT))
     if others:
         raise UsageError(
             f"{data_dir / TABLE} fixes the kind of {', '.join(others)}.",
@@ -260,10 +246,10 @@ def find_roles(table: Table, roles: Roles, earlier: Roles | None) -> Roles:
     own = earlier or Roles("")
     if roles.text and not roles.group and own.group in table.header:
         roles = replace(roles, group=own.group)
-    for role in (LABEL, GROUP, TIME):
+    for role in (Role.LABEL, Role.GROUP, Role.TIME):
         column = getattr(own, role)
         # A span has the group of a text under one name, whatever column it came from.
-        is_read = not roles.text or (role == GROUP and not roles.group)
+        is_read = not roles.text or (role == Role.GROUP and not roles.group)
         if is_read and column and column not in table.header:
             near = find_near([column], table.header)
             others = [name for name in table.header if name not in near]

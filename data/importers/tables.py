@@ -34,7 +34,7 @@ from data.importers.import_report import (
 from data.importers.known_rows import count_lacking, list_columns
 from data.importers.long_tables import warn_of_long
 from data.importers.table_examples import check_cells, plan_examples
-from data.importers.table_file import AS_CATEGORY, LEAVE_OUT, TABLE, list_reserved, write_table_file
+from data.importers.table_file import TABLE, Role, list_reserved, write_table_file
 from data.importers.table_profile import TableProfile, add_endings, profile_table
 from data.importers.table_remarks import (
     explain_columns,
@@ -141,7 +141,7 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     named, earlier = settle_named(src, data_dir, named)
     noun = "text" if named.roles.text else "reading" if named.readings > 1 else "row"
     chosen = dict(named.chosen)
-    are_codes = chosen.pop(named.roles.label, "") == AS_CATEGORY
+    are_codes = chosen.pop(named.roles.label, "") == Role.CATEGORY
     named = replace(named, chosen=chosen)
 
     # The source, and the first pass over its rows.
@@ -226,9 +226,9 @@ def _check_names(table: Table, named: Named, earlier: Earlier) -> None:
     roles = named.roles
     check_columns(table, [*roles.columns, *named.chosen, *named.add])
     if not roles.text:
-        used = [name for name, kind in named.chosen.items() if kind != LEAVE_OUT]
+        used = [name for name, kind in named.chosen.items() if kind != Role.LEAVE_OUT]
         used += [*named.add, roles.time, "" if roles.group == "group" else roles.group]
         check_names(table.shown, used, list_reserved(named.readings))
     read = earlier.file.columns if earlier.file else {}
-    names = [name for name, entry in read.items() if entry.role != LEAVE_OUT]
+    names = [name for name, entry in read.items() if entry.role != Role.LEAVE_OUT]
     check_once(table.shown, table.header, [*roles.columns, *named.chosen, *named.add, *names], ())

@@ -305,10 +305,7 @@ def _write_csv(
     check_once(where, names, [name for name in names if name], ())
 
     types_seen = [set[type]() for _ in names]
-    with (
-        add_path_to_errors(target),
-        target.open("w", encoding="utf-8", errors="replace", newline="") as file,
-    ):
+    with add_path_to_errors(target), target.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
         for values in rows:
