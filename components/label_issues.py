@@ -41,11 +41,6 @@ class Judged:
     labels: NDArray[np.int64]  # [n]
     probabilities: NDArray[Any]  # [n, classes]
 
-    @property
-    def error(self) -> float:
-        """The share of examples with another label than the most probable class, 0..1."""
-        return float((self.probabilities.argmax(1) != self.labels).mean()) if self.ids else 0.0
-
     def find_issues(self, labels: Sequence[str]) -> Iterator[LabelIssue]:
         """Yields the suspects among the examples; `labels` are the names of the classes."""
         for number, suggested in zip(*find_suspects(self.labels, self.probabilities), strict=True):
@@ -106,7 +101,8 @@ def write_label_issues(
     bad_spans = describe_bad_spans(ids, (issue.example for issue in issues), workload.nouns)
 
     # The list, which is short where the judges are weak.
-    listed, why = limit_suspects(len(issues), len(ids), judged[0].error)
+    error = float((judged[0].probabilities.argmax(1) != judged[0].labels).mean())
+    listed, why = limit_suspects(len(issues), len(ids), error)
     issues = issues[:listed]
     shown = issues[:_MOST_SHOWN]
     split_of = {issue.example: issue.split for issue in shown}

@@ -15,6 +15,7 @@ from edgeline.prediction.inputs import answer, check_kind, read_inputs
 from edgeline.project import import_from_project
 from edgeline.python_errors import speak_python
 from edgeline.records.evaluation import LABEL_ISSUES_CSV, PROBABILITIES
+from edgeline.records.rejection import Rejected
 from edgeline.release import store
 from edgeline.release.verify import foresee_phone
 from edgeline.report.collect import read_answers, read_labels
@@ -22,7 +23,7 @@ from edgeline.report.decay import find_aged
 from edgeline.report.facts import Facts, list_served
 from edgeline.report.timelines import make_row
 from edgeline.store.locations import is_url, locate_folder
-from edgeline.tables.sheets import read_rows
+from edgeline.tables.rows import read_rows
 from edgeline.workspace.known_runs import KnownRun, find_known_run, find_known_runs, resolve_place
 from edgeline.workspace.place import Place
 from edgeline.workspace.runs import find_push
@@ -219,7 +220,8 @@ class PastRun:
         folder = self.known.sources.evaluation
         if folder is None or not (folder / LABEL_ISSUES_CSV).is_file():
             raise self._make_missing_error("list of labels", "ModelValidator")
-        rows = read_rows(folder / LABEL_ISSUES_CSV)
+        items = read_rows(folder / LABEL_ISSUES_CSV, ())
+        rows = [item[1] for item in items if not isinstance(item, Rejected)]
         return [{**row, **{name: float(row[name]) for name in PROBABILITIES}} for row in rows]
 
     def _make_missing_error(self, what: str, step: str) -> UsageError:

@@ -5,7 +5,6 @@ its own reaches the mean probability that this class has among the examples with
 probability of the own label (Northcutt, Jiang and Chuang, 2021: Confident Learning, JAIR 70, 1373-1411).
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -23,7 +22,7 @@ _MUCH, _TIMES, _DEVIATIONS = 0.15, 3, 4
 # A model that differs from a larger share of labels than this mostly suspects its own mistakes. With 3 % of
 # the labels of twelve sets changed, 0.11 to 0.22 of the suspects were changed ones where the judge differed
 # from 21 to 32 % of the labels, but 0.25 to 0.82 of the surest, as many as 1 % of the examples.
-_WEAK, _SUREST = 0.2, 0.01
+_WEAK, _SUREST, _FEW = 0.2, 0.01, 10
 
 
 def find_suspects(
@@ -54,12 +53,9 @@ def find_suspects(
 def limit_suspects(suspects: int, judged: int, error: float) -> tuple[int, str]:
     """Returns how many of the surest suspects to list, and a sentence why, if those are not all.
 
-    Args:
-        suspects: The number of suspects.
-        judged: The number of examples that were judged.
-        error: The share of labels in eval from which the judge differs, 0..1.
+    They are found among so many `judged` examples, by a judge that differs from a share, `error`, of labels.
     """
-    listed = math.ceil(_SUREST * judged)
+    listed = max(_FEW, round(_SUREST * judged))
     if error <= _WEAK or suspects <= listed:
         return suspects, ""
     return listed, (

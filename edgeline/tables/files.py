@@ -14,7 +14,7 @@ from edgeline.errors import DataRefused, EdgelineError, UsageError, find_nearest
 from edgeline.labels import join_names
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import is_url
-from edgeline.tables.rows import is_json, read_csv_rows, read_header, read_lines, read_lists
+from edgeline.tables.rows import is_json, open_csv, read_csv_rows, read_header, read_json_rows, read_lines
 from edgeline.tables.typed_rows import write_parquet, write_query, write_records, write_workbook
 from edgeline.tables.unpacking import convert_to_utf8, unpack_table
 
@@ -66,7 +66,7 @@ class Table:
         endings = [(number, self.endings[name]) for number, name in enumerate(names) if name in self.endings]
         own = [self.names.get(name, name) for name in names]
         with _name_source(self.shown, self.path):
-            for number, item in enumerate(read_lists(self.path, own, self.separator, any_json), 1):
+            for number, item in enumerate(_read_lists(self.path, own, self.separator, any_json), 1):
                 if isinstance(item, Rejected):
                     yield item
                     continue
@@ -80,6 +80,21 @@ class Table:
                     if WHOLE.fullmatch(cells[column]):
                         cells[column] = cells[column].removesuffix(".0") + ending
                 yield f"row {number}" if self.typed else item[0], cells
+
+
+def _read_lists(
+    path: Path, names: Sequence[str], separator: str, any_json: bool
+) -> Iterator[tuple[str, list[str]] | Rejected]:
+    """Yields the rows as `read_rows` does, each as the list of its cells `names`, which the header has."""
+    if is_json(path):
+        for row in read_json_rows(path, names, (), any_json):
+            yield row if isinstance(row, Rejected) else (row[0], [*row[1].values()])
+        return
+    header, rows = open_csv(path, (), separator)
+    column_of = {name: number for number, name in enumerate(header)}
+    columns = [column_of[name] for name in names]
+    for item in rows:
+        yield item if isinstance(item, Rejected) else (item[0], [item[1][column] for column in columns])
 
 
 def find_endings(cells: Iterable[tuple[str, str]]) -> dict[str, str]:

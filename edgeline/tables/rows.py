@@ -86,42 +86,22 @@ def read_rows(
     names: Sequence[str],
     spans: tuple[str, ...] = (),
     separator: str = ",",
-    any_json: bool = False,
 ) -> Iterator[Cells | Rejected]:
     """Yields the rows below the header; with the cells `names` from JSON, and all cells from CSV.
 
-    In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `True` or `False`. With `any_json`,
-    another value is written as JSON. Raises DataRefused if the file cannot be read to its end, is not UTF-8
-    or not CSV, or repeats its header, and as `check_column_count` does.
+    In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `True` or `False`. Raises DataRefused if
+    the file cannot be read to its end, is not UTF-8 or not CSV, or repeats its header, and as
+    `check_column_count` does.
     """
     if is_json(path):
-        yield from _read_json_rows(path, names, spans, any_json)
+        yield from read_json_rows(path, names, spans)
         return
-    header, rows = _read_csv(path, spans, separator)
+    header, rows = open_csv(path, spans, separator)
     for item in rows:
         yield item if isinstance(item, Rejected) else (item[0], dict(zip(header, item[1], strict=True)))
 
 
-def read_lists(
-    path: Location, names: Sequence[str], separator: str = ",", any_json: bool = False
-) -> Iterator[tuple[str, list[str]] | Rejected]:
-    """Yields the rows as `read_rows` does, each as the list of its cells `names`, which the header has."""
-    if is_json(path):
-        for row in _read_json_rows(path, names, (), any_json):
-            yield row if isinstance(row, Rejected) else (row[0], [*row[1].values()])
-        return
-    header, rows = _read_csv(path, (), separator)
-    column_of = {name: number for number, name in enumerate(header)}
-    columns = [column_of[name] for name in names]
-    for item in rows:
-        if isinstance(item, Rejected):
-            yield item
-        else:
-            place, cells = item
-            yield place, [cells[column] for column in columns]
-
-
-def _read_csv(
+def open_csv(
     path: Location, spans: tuple[str, ...], separator: str
 ) -> tuple[list[str], Iterator[tuple[str, list[str]] | Rejected]]:
     """Returns the header of a CSV file and its rows, each with its place. Raises as `read_rows` does."""
@@ -268,9 +248,10 @@ def _swallows_rows(cells: Sequence[str], first_rows: Sequence[Sequence[str]], se
     return False
 
 
-def _read_json_rows(
-    path: Location, names: Sequence[str], spans: tuple[str, ...], any_json: bool
+def read_json_rows(
+    path: Location, names: Sequence[str], spans: tuple[str, ...], any_json: bool = False
 ) -> Iterator[Cells | Rejected]:
+    """Yields the rows of JSON lines as `read_rows` does; with `any_json`, other values are cells of JSON."""
     for number, line, row in _read_json_objects(path, spans):
         place, problem = f"{path.name}:{number}", row
         if isinstance(row, dict):

@@ -7,7 +7,6 @@ CSV Injection). So `'` is written before such a cell, and before one that begins
 import csv
 import re
 from collections.abc import Collection, Iterable
-from pathlib import Path
 from typing import TextIO
 
 # Also in full width, which spreadsheets in East Asian languages read as the plain ones.
@@ -38,19 +37,6 @@ def is_sheet(header: Collection[str]) -> bool:
 def write_rows(file: TextIO, rows: Iterable[Iterable[object]]) -> None:
     """Writes rows of a sheet, the header first, into a file that was opened with `newline=""`."""
     csv.writer(_LineFeeds(file)).writerows([mark_cell(cell) for cell in row] for row in rows)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Reads all rows of a sheet by column. Raises ValueError if it is no CSV, or cells lack or are left."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            rows = [[unmark_cell(cell) for cell in row] for row in csv.reader(file) if row]
-        except csv.Error as error:
-            raise ValueError(f"{path.name} is not CSV ({error})") from None
-    header, *below = rows or [[]]
-    if any(len(row) != len(header) for row in below):
-        raise ValueError(f"a row of {path.name} has not as many cells as its header")
-    return [dict(zip(header, row, strict=True)) for row in below]
 
 
 class _LineFeeds:

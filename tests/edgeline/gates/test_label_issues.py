@@ -106,7 +106,7 @@ def test_most_suspects_of_the_sample_have_a_label_that_is_wrong_on_purpose():
         pytest.param(2_117, 7_000, 0.2, 2_117, id="a model that is not weak"),
         pytest.param(2_117, 7_000, 0.201, 70, id="a weak one"),
         pytest.param(70, 7_000, 0.5, 70, id="few suspects"),
-        pytest.param(2, 30, 0.5, 1, id="few examples"),
+        pytest.param(11, 30, 0.5, 10, id="few examples"),
         pytest.param(0, 0, 0.0, 0, id="nothing"),
     ],
 )
