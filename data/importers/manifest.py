@@ -9,7 +9,7 @@ from typing import Any
 
 from data.importers.bands import ONE_LABEL
 from data.importers.source import Offers, RefusedPhoto, Source, check_split, clean_text, read_photo_within
-from data.importers.table_file import TABLE, ColumnEntry, Role, TableFile, read_table_file, write_table_file
+from data.importers.table_file import TABLE, ColumnEntry, Role, TableFile, keep_table_file, read_table_file
 from edgeline.errors import DataRefused
 from edgeline.labels import NO_LABEL, format_count
 from edgeline.records.columns import ISO
@@ -70,11 +70,7 @@ def inspect_manifest(manifest: Path, data_dir: Path) -> Iterator[str]:
     """
     file = read_table_file(data_dir)
     source = open_manifest(manifest, (), file)
-    if file is None:
-        write_table_file(data_dir, TableFile(source.columns, str(manifest)))
-        yield f"{data_dir / TABLE} says what each column of {manifest} is: edit it before the import."
-    else:
-        yield f"{data_dir / TABLE} is there, and is not changed: {manifest} would be read as it says."
+    yield keep_table_file(data_dir, TableFile(source.columns, str(manifest)), file is None)
     for name, entry in source.columns.items():
         yield f"{name}: {entry.role}, as it {entry.reason}."
 

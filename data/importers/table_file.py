@@ -155,10 +155,18 @@ def write_table_file(data_dir: Path, file: TableFile) -> Path:
         head["readings"] = file.readings
     names = {"roles": ROLES, "numbers": NUMBERS, "times": TIMES, "parts": PARTS}
     text = _HEADER.format(**{key: ", ".join(values) for key, values in names.items()})
-    text += _format_yaml({**head, "columns": _to_plain(file.columns)})
+    text += format_yaml({**head, "columns": _to_plain(file.columns)})
     data_dir.mkdir(parents=True, exist_ok=True)
     replace_file(data_dir / TABLE, text.encode())
     return data_dir / TABLE
+
+
+def keep_table_file(data_dir: Path, file: TableFile, is_new: bool) -> str:
+    """Writes the file of a data folder if it is new, and returns what was done, as a sentence."""
+    if not is_new:
+        return f"{data_dir / TABLE} is there, and is not changed: {file.source} would be read as it says."
+    path = write_table_file(data_dir, file)
+    return f"{path} says how each column of {file.source} is read, and why: edit it before the import."
 
 
 def write_columns(data_dir: Path, columns: Mapping[str, ColumnEntry]) -> None:
@@ -178,7 +186,7 @@ def write_columns(data_dir: Path, columns: Mapping[str, ColumnEntry]) -> None:
     # From the last line to the first, so that the numbers of lines before stay.
     for name in sorted(reversed([*columns]), key=lambda name: places.get(name, (end, end)), reverse=True):
         begin, behind = places.get(name, (end, end))
-        written = _format_yaml(_to_plain({name: columns[name]})).splitlines()
+        written = format_yaml(_to_plain({name: columns[name]})).splitlines()
         lines[begin:behind] = [f"{indent}{line}\n" for line in written]
     replace_file(data_dir / TABLE, "".join(lines).encode())
 
@@ -203,11 +211,14 @@ def _to_plain(columns: Mapping[str, ColumnEntry]) -> dict[str, dict[str, Any]]:
     return plain
 
 
-def _format_yaml(value: object) -> str:
+def format_yaml(value: object, is_flat: bool = False) -> str:
+    """Formats a value as YAML; if it `is_flat`, mappings of texts are written on one line."""
     import yaml
 
+    options = {"allow_unicode": True, "width": 2**31 - 1, "sort_keys": False}
+    style = None if is_flat else False
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C, of 2,000 columns in a fifth of the time
-    text: str = yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, width=2**31 - 1)
+    text: str = yaml.dump(value, Dumper=dumper, default_flow_style=style, **options)
     return text
 
 

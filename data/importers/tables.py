@@ -34,7 +34,7 @@ from data.importers.import_report import (
 from data.importers.known_rows import count_lacking, list_columns
 from data.importers.long_tables import warn_of_long
 from data.importers.table_examples import check_cells, plan_examples
-from data.importers.table_file import TABLE, Role, list_reserved, write_table_file
+from data.importers.table_file import Role, keep_table_file, list_reserved
 from data.importers.table_profile import TableProfile, add_endings, profile_table
 from data.importers.table_remarks import (
     explain_columns,
@@ -120,11 +120,7 @@ def inspect_table(
         yield from explain_column(week.profile, week.named, explain)
         return
     file = week.described.file
-    if week.earlier.file is None:
-        write_table_file(data_dir, file)
-        yield f"{data_dir / TABLE} says how each column of {src} is read, and why: edit it before the import."
-    else:
-        yield f"{data_dir / TABLE} is there, and is not changed: {src} would be read as it says."
+    yield keep_table_file(data_dir, replace(file, source=week.profile.shown), week.earlier.file is None)
     described = week.described
     read = described.read
     yield from describe_columns([*read.numbers], read.categories, described.guessed, described.left_out)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.importers.curated_schema import add_features, add_labels, read_label_domain
+from data.importers.table_file import format_yaml
 from data.settings import DataSettings
 from data.spans.layout import MOST_TEXT_BYTES, replace_file
 from edgeline.errors import DataRefused, UsageError
@@ -22,8 +23,8 @@ _TEMPLATE = """\
 #   .venv/bin/edgeline run --data FOLDER
 name: {name}
 schema: {schema}
-kind: {kind}{own}
-# Settings here override those of the kind; `.venv/bin/edgeline settings` lists all of them.
+kind: {kind}
+{own}# Settings here override those of the kind; `.venv/bin/edgeline settings` lists all of them.
 settings:
   data:
     window: 8{more}
@@ -101,8 +102,10 @@ def add_files(
         replace_file(data_dir / SCHEMA, schema.encode())
         files.append(data_dir / SCHEMA)
     if not workload.exists():
+        texts = {key: value for key, value in columns.items() if isinstance(value, str)}
+        numbers = {key: _list_own(value) for key, value in columns.items() if not isinstance(value, str)}
+        own = (format_yaml(texts) if texts else "") + (format_yaml(numbers, is_flat=True) if numbers else "")
         # JSON strings are valid YAML, in which a folder named `no` or `2026` stays a text.
-        own = "".join(f"\n{key}:{_format_yaml(value)}" for key, value in columns.items() if value != {})
         name = json.dumps(make_name(data_dir.resolve().name) or "photos")
         more = _WINDOWS.format(data=windows) if windows and windows.readings > 1 else ""
         more += _LEVELS.format(*levels) if levels else ""
@@ -128,12 +131,13 @@ def write_features(
     schema, _ = read_schema(data_dir)
     schema = add_features(schema, [*numbers], categories, list_passing(numbers), readings, since)
     text = read_bytes(data_dir / WORKLOAD, MOST_TEXT_BYTES).decode()
-    if lines := _format_yaml(numbers).removesuffix(" {}"):
+    if own := _list_own(numbers):
         # An empty mapping is written in braces.
         before, key, after = re.sub(r"(?m)^columns: *\{\} *$", "columns:", text).partition("\ncolumns:")
         if not key:
             before, after = before.rstrip("\n"), "\n"
-        replace_file(data_dir / WORKLOAD, f"{before}\ncolumns:{lines}{after}".encode())
+        lines = format_yaml({"columns": own}, is_flat=True).rstrip()
+        replace_file(data_dir / WORKLOAD, f"{before}\n{lines}{after}".encode())
     replace_file(data_dir / SCHEMA, schema.encode())
 
 
@@ -187,26 +191,14 @@ def read_workload(data_dir: Path, **kinds: Any) -> dict[str, Any]:
         ) from None
 
 
-def _format_yaml(value: str | Mapping[str, Column]) -> str:
-    """Formats a text, or columns one a line without the defaults of `Column`; plain numbers are left out."""
-    if isinstance(value, str):
-        return f" {_quote(value)}"
-    lines = []
-    for feature, column in value.items():
+def _list_own(numbers: Mapping[str, Column]) -> dict[str, dict[str, Any]]:
+    """Returns the columns without the defaults of `Column`; plain numbers are left out."""
+    columns = dict[str, dict[str, Any]]()
+    for feature, column in numbers.items():
         own = {key: part for key, part in vars(column).items() if part != getattr(Column, key, None)}
         if own != {"name": feature}:
-            lines.append(f"\n  {_quote(feature)}: {_quote(own)}")
-    return "".join(lines) or " {}"
-
-
-def _quote(value: str | Mapping[str, str]) -> str:
-    """Formats texts in YAML's quotes: JSON writes an emoji as two halves, which YAML does not join."""
-    import yaml
-
-    text: str = yaml.safe_dump(
-        value, default_style='"', default_flow_style=True, width=float("inf"), sort_keys=False
-    )
-    return text.strip()
+            columns[feature] = own
+    return columns
 
 
 def make_name(name: str) -> str:

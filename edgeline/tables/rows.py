@@ -82,10 +82,7 @@ def check_once(where: object, header: Sequence[str], names: Sequence[str], spans
 
 
 def read_rows(
-    path: Location,
-    names: Sequence[str],
-    spans: tuple[str, ...] = (),
-    separator: str = ",",
+    path: Location, names: Sequence[str], spans: tuple[str, ...] = ()
 ) -> Iterator[Cells | Rejected]:
     """Yields the rows below the header; with the cells `names` from JSON, and all cells from CSV.
 
@@ -96,7 +93,7 @@ def read_rows(
     if is_json(path):
         yield from read_json_rows(path, names, spans)
         return
-    header, rows = open_csv(path, spans, separator)
+    header, rows = open_csv(path, spans, ",")
     for item in rows:
         yield item if isinstance(item, Rejected) else (item[0], dict(zip(header, item[1], strict=True)))
 
