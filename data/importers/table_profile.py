@@ -24,7 +24,7 @@ from edgeline.tables.typed_rows import NO_CELLS
 
 _ROWS_A_MESSAGE = 1_000
 _CELLS_A_BLOCK = 200_000  # of rows that are no arrays yet, some 20 MB
-_MOST_BYTES = 2**26  # of arrays
+_MOST_BYTES, _MOST_ROWS = 2**26, 100_000  # of arrays, and of the rows in them
 # Number of damaged rows, and of rows without a label, that a message names.
 EXAMPLES = 3
 _Item = tuple[str, list[str]] | Rejected  # a row of a table: its place and cells
@@ -169,7 +169,7 @@ class _Blocks:
         self._places.append(place)
         if len(self._rows) * len(cells) >= _CELLS_A_BLOCK:
             self._pack()
-            if self._bytes >= _MOST_BYTES:
+            if self._bytes >= _MOST_BYTES or len(self._places) >= _MOST_ROWS:
                 self.flush()
 
     def _pack(self) -> None:
