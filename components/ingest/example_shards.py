@@ -411,7 +411,7 @@ def _serialize(values: Mapping[str, Value]) -> bytes:
 
 def _make_feature(value: Value) -> Any:
     values = [value] if isinstance(value, bytes | str | int | float) else list(value)
-    if not values:  # a list of no texts, such as the words of emoji, is read as a list of numbers otherwise
+    if not values:  # a list of no texts, such as the words of "...", is read as a list of numbers otherwise
         return tf.train.Feature()
     if isinstance(values[0], bytes | str):
         texts = [text.encode() if isinstance(text, str) else text for text in values]

@@ -120,16 +120,15 @@ class Rule:
     test: Callable[[Case], object]
     sentence: str  # why, after the name of the column, with fields of the case
     verdict: str = Role.LEAVE_OUT
-    shows_cells: bool = False  # whether the sentence names cells of the column
 
     def explain(self, case: Case) -> str:
         """Returns why the column of a case is what it is."""
         return self.sentence.format(c=case)
 
     def explain_with_cells(self, case: Case) -> str:
-        """Returns why the column of a case is what it is, with its first cell."""
+        """Returns why the column of a case is what it is, with a cell of it."""
         sentence, column = self.explain(case), case.column
-        if self.shows_cells or not column.cells:
+        if "{c.column." in self.sentence or not column.cells:  # it names cells
             return sentence
         return f"{sentence}: {column.cells:,} cells, such as {column.first_cell}"
 
@@ -213,13 +212,11 @@ RULES: Sequence[Rule] = (
         "dates without marks",
         lambda c: c.is_readable and c.form in NUMBERS and c.column.have_all(_COMPACT_DATE),
         _UNREAD,
-        shows_cells=True,
     ),
     Rule(
         "dates without a year or a day",
         lambda c: c.form == FRACTION and c.column.has_over(MOST_SIZES) and c.column.have_all(_PART_OF_DATE),
         _UNREAD,
-        shows_cells=True,
     ),
     Rule(
         "dates that do not recur",
@@ -249,7 +246,6 @@ RULES: Sequence[Rule] = (
         "point or thousands",
         lambda c: not c.is_code and c.column.has_mostly(DECIMALS) and c.column.by_point[0],
         f"has numbers with an ambiguous decimal point, such as {{c.column.by_point[1]}} {_PASS_SIGN}",
-        shows_cells=True,
     ),
     Rule(
         "comma or thousands",
@@ -260,9 +256,8 @@ RULES: Sequence[Rule] = (
         "numbers in several forms",
         lambda c: not c.is_code and c.column.has_over(MOST_SIZES) and c.column.several_forms,
         "has numbers in several forms, {c.column.several_forms}: write all in one",
-        shows_cells=True,
     ),
-    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), _UNREAD, shows_cells=True),
+    Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), _UNREAD),
     *(
         Rule(
             f"unread numbers: {name}",
@@ -274,7 +269,6 @@ RULES: Sequence[Rule] = (
             ),
             f"has numbers in a form that is not read, {name}, such as {{c.column.unreadable}}: {do}"
             " (--category keeps them as names)",
-            shows_cells=True,
         )
         for name, form, do in _UNREAD_NUMBERS
     ),
@@ -283,7 +277,6 @@ RULES: Sequence[Rule] = (
         "a few cells that are no numbers",
         lambda c: c.has_many_values and not c.is_code and c.column.others,
         "{c.column.others}",
-        shows_cells=True,
     ),
     Rule(
         "photos",

@@ -571,14 +571,14 @@ class ColumnProfile:
 
     def counts_rows(self, form: str) -> bool:
         """Returns whether its whole numbers in this form count the rows, and measure nothing."""
-        if not self._are_numbers_of_rows():
+        if not (self._is_whole() and self.is_nearly_unique()):
             return False
         low, high = self._find_bounds(form)
         return self.is_rising or high - low < _COUNT_LIKE * self.cells
 
     def identifies_rows(self, form: str) -> bool:
         """Returns whether its whole numbers in this form name the rows, and measure nothing."""
-        if not self._are_numbers_of_rows():
+        if not (self._is_whole() and self.is_nearly_unique()):
             return False
         if self._has_identifier_name():
             return True
@@ -594,9 +594,6 @@ class ColumnProfile:
     def is_called_row_name(self) -> bool:
         """Returns whether it has more whole numbers than a few, and the name of names of rows."""
         return bool(_ROW_NAMES.fullmatch(self.name)) and self._is_whole() and self.has_over(MOST_SIZES)
-
-    def _are_numbers_of_rows(self) -> bool:
-        return self.cells >= _MANY_ROWS and self._is_whole() and self.has_unique_cells()
 
     def _find_bounds(self, form: str) -> tuple[float, float]:
         ranges = self._list_ranges(form)

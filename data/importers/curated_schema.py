@@ -110,7 +110,7 @@ def build_text_schema(labels: Sequence[str]) -> str:
         _format_block("feature", ['name: "text"', "type: BYTES", _ONE_VALUE]),
         _format_feature("source", "BYTES", _SHARE_DRIFT),
         *(_format_feature(name, "BYTES") for name in ("group", "example_id", "length_band")),
-        "# The length of the text in words, and the first ones in lower case; a text of only emoji has none.",
+        "# The number of words between blanks, and the first that the network sees; some texts have none.",
         _format_feature("length", "INT", "int_domain { min: 1 }", _DRIFT),
         _format_block("feature", ['name: "words"', "type: BYTES", "value_count { min: 0 }", _DRIFT]),
     )

@@ -16,6 +16,7 @@ from data.importers.known_rows import count_relabelled, digest_row, find_known_r
 from data.importers.table_file import TABLE, ColumnEntry, TableFile, write_columns, write_table_file
 from data.importers.table_profile import TableProfile, read_labelled
 from data.importers.table_remarks import remark_on_rows
+from data.importers.table_roles import Earlier, Named
 from data.importers.workload_files import WORKLOAD, add_files, list_passing, write_features
 from data.settings import DataSettings
 from data.spans.layout import add_span
@@ -35,12 +36,16 @@ _FEW_REPEATED, _MOST_QUARANTINED = 0.01, 0.9
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Holds how rows become examples and columns are read, as settled before the span is written."""
+class Week:
+    """A table as it was read once, and how its columns are read."""
 
-    noun: str  # of an example
-    settings: DataSettings  # by which rows become examples
+    table: Table
+    profile: TableProfile
+    named: Named
+    earlier: Earlier
     described: Described
+    noun: str  # of an example
+    shape: tuple[str, ...]  # a warning of a long table, at the first import
 
     @property
     def file(self) -> TableFile:
@@ -59,18 +64,21 @@ class _Layout:
     settings: Mapping[str, str | Mapping[str, Column]]  # of the workload
 
 
-def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: Path) -> TableReport:
+def write_table_span(week: Week, settings: DataSettings, data_dir: Path) -> TableReport:
     """Writes the rows that no span has as a new one, if there are any, and its workload's files.
+
+    By `settings`, rows become examples.
 
     Raises DataRefused if an earlier span cannot be read, and as `add_span` does.
     """
-    file, roles, described = plan.file, plan.file.roles, plan.described
-    layout = _lay_out_texts(profile, plan) if roles.text else _lay_out_rows(profile, plan, table.header)
+    table, profile, described = week.table, week.profile, week.described
+    roles = week.file.roles
+    layout = _lay_out_texts(week) if roles.text else _lay_out_rows(week, settings.readings)
     labels = tuple(sorted(profile.labels))
     new_labels: tuple[str, ...] = ()
     written: Path | None = None
     remarks = [*remark_on_rows(profile, roles)]
-    read_cells = partial(_read_cells, table, profile, plan, list(layout.cell_of.values()))
+    read_cells = partial(_read_cells, week, list(layout.cell_of.values()))
 
     # The rows that earlier spans have, also under other labels.
     known = find_known_rows(data_dir, layout.compared, read_cells())
@@ -99,9 +107,9 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
 
         # The files come first: a span left without them would be added again by the next attempt.
         if not (data_dir / TABLE).exists():
-            written = write_table_file(data_dir, file)
+            written = write_table_file(data_dir, week.file)
         files, new_labels = add_files(
-            data_dir, layout.schema, labels, plan.noun, allowed, plan.settings, (), **layout.settings
+            data_dir, layout.schema, labels, week.noun, allowed, settings, (), **layout.settings
         )
         if allowed and data_dir / WORKLOAD in files:
             remarks.append(
@@ -111,7 +119,7 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
 
     # The new columns, and the new rows.
     if described.added:
-        remarks.append(_add_columns(data_dir, plan))
+        remarks.append(_add_columns(data_dir, week, settings.readings))
     if described.changed:
         write_columns(data_dir, described.changed)
         remarks += _describe_changed(described.changed)
@@ -119,13 +127,13 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
     return TableReport(
         source=table.shown,
         span=span,
-        noun=plan.noun,
+        noun=week.noun,
         rows=profile.rows - count,
         known=count,
         unlabelled=len(profile.unlabelled),
         labels=labels,
         new_labels=new_labels,
-        numbers=() if roles.text else tuple(described.read.numbers),
+        numbers=tuple(described.read.numbers),
         categories=described.read.categories,
         left_out=described.left_out,
         guessed=described.guessed,
@@ -136,16 +144,16 @@ def write_table_span(table: Table, profile: TableProfile, plan: Plan, data_dir: 
     )
 
 
-def _add_columns(data_dir: Path, plan: Plan) -> str:
+def _add_columns(data_dir: Path, week: Week, readings: int) -> str:
     """Adds columns to the files of the workload; returns a sentence on the earlier spans, which lack them."""
-    file, added = plan.file, plan.described.added
+    file, added = week.file, week.described.added
     since = next(iter(added.values())).since
     numbers = {name: column for name, column in file.numbers.items() if column.name in added}
     categories = [name for name in file.categories if name in added]
-    write_features(data_dir, numbers, categories, plan.settings.readings, since)
+    write_features(data_dir, numbers, categories, readings, since)
     write_columns(data_dir, added)
     names = join_names(sorted(added))
-    rows = format_count(plan.described.lacking, "row")
+    rows = format_count(week.described.lacking, "row")
     return f"A model reads {names} from {since} on; {rows} of the spans before are without."
 
 
@@ -156,8 +164,8 @@ def _describe_changed(changed: Mapping[str, ColumnEntry]) -> Iterator[str]:
         yield f"{name} {what} in tables after {entry.until}, as {TABLE} says."
 
 
-def _lay_out_texts(profile: TableProfile, plan: Plan) -> _Layout:
-    roles = plan.file.roles
+def _lay_out_texts(week: Week) -> _Layout:
+    profile, roles = week.profile, week.file.roles
     cell_of = {"text": roles.text, "label": roles.label}
     if roles.group:
         cell_of["group"] = roles.group
@@ -170,16 +178,15 @@ def _lay_out_texts(profile: TableProfile, plan: Plan) -> _Layout:
     return _Layout(_TEXTS, cell_of, compared, schema, settings)
 
 
-def _lay_out_rows(profile: TableProfile, plan: Plan, header: Sequence[str]) -> _Layout:
-    file, roles = plan.file, plan.file.roles
+def _lay_out_rows(week: Week, readings: int) -> _Layout:
+    file, roles = week.file, week.file.roles
     used = [name for column in file.numbers.values() for name in (column.name, column.until)]
     names = dict.fromkeys((roles.time, roles.group, *used, *file.categories, roles.label))
     # The cells that no model reads stay, for rules and for the models of later weeks.
-    kept = [name for name, times in Counter(header).items() if times == 1 and name not in names]
+    kept = [name for name, times in Counter(week.table.header).items() if times == 1 and name not in names]
     passing = list_passing(file.numbers)
-    labels = sorted(profile.labels)
+    labels = sorted(week.profile.labels)
     numbers = tuple(file.numbers)
-    readings = plan.settings.readings
     schema = build_table_schema(labels, numbers, file.categories, roles.group, roles.time, passing, readings)
 
     return _Layout(
@@ -196,16 +203,17 @@ def _lay_out_rows(profile: TableProfile, plan: Plan, header: Sequence[str]) -> _
     )
 
 
-def _read_cells(table: Table, profile: TableProfile, plan: Plan, names: Sequence[str]) -> Iterator[list[str]]:
+def _read_cells(week: Week, names: Sequence[str]) -> Iterator[list[str]]:
     """Yields the cells of these columns in the labelled rows, as the span has them."""
+    profile, file = week.profile, week.file
     forms = {
-        number: (profile.forms[name], plan.file.forms[name])
+        number: (profile.forms[name], file.forms[name])
         for number, name in enumerate(names)
-        if profile.forms.get(name) and profile.forms[name] != plan.file.forms.get(name, profile.forms[name])
+        if profile.forms.get(name) and profile.forms[name] != file.forms.get(name, profile.forms[name])
     }
-    for _, cells in read_labelled(table, profile, plan.file.roles, names):
+    for _, cells in read_labelled(week.table, profile, file.roles, names):
         for number, (form, target) in forms.items():
-            missing = plan.file.columns[names[number]].missing
+            missing = file.columns[names[number]].missing
             cells[number] = _rewrite_cell(cells[number], form, target, missing)
         yield cells
 

@@ -6,7 +6,7 @@ that give the label away, and text of many words.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,25 +43,12 @@ from data.importers.table_remarks import (
     warn_of_photos,
 )
 from data.importers.table_roles import Earlier, Named, find_roles, settle_named
-from data.importers.table_span import Plan, write_table_span
+from data.importers.table_span import Week, write_table_span
 from edgeline.errors import DataRefused, UsageError
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import name_span
 from edgeline.tables.files import Table, align_names, check_columns, find_names_below, open_table
 from edgeline.tables.rows import check_once, is_json
-
-
-@dataclass(frozen=True)
-class Week:
-    """A table as it was read once, and how its columns are read."""
-
-    table: Table
-    profile: TableProfile
-    named: Named
-    earlier: Earlier
-    described: Described
-    noun: str  # of an example
-    shape: tuple[str, ...]  # a warning of a long table, at the first import
 
 
 def import_table(
@@ -93,8 +80,7 @@ def import_table(
 
         # The second pass, which writes the examples that rows become.
         examples = plan_examples(week.table, profile, roles, week.named.readings, earlier.is_first)
-        plan = Plan(week.noun, examples.settings, week.described)
-        imported = write_table_span(week.table, profile, plan, data_dir)
+        imported = write_table_span(week, examples.settings, data_dir)
         new = {name: count for name, count in examples.counts.items() if name not in earlier.labels}
         warnings = [*cells, *examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_spellings(new)]
         remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
