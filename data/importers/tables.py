@@ -32,13 +32,13 @@ from data.importers.import_report import (
     warn_of_spellings,
 )
 from data.importers.known_rows import count_lacking, list_columns
-from data.importers.long_tables import warn_of_long
 from data.importers.table_examples import check_cells, plan_examples
 from data.importers.table_file import Role, keep_table_file, list_reserved
 from data.importers.table_profile import TableProfile, add_endings, profile_table
 from data.importers.table_remarks import (
     explain_columns,
     remark_on_categories,
+    warn_of_long,
     warn_of_numbers,
     warn_of_photos,
 )
