@@ -20,7 +20,9 @@ _SCRIPT = (
 
 def suggest_bands(shown: str, column: ColumnProfile) -> str:
     """Returns how to add a column of bands, of about as many rows each, to the table `shown`."""
-    form, path, name = column.find_form(), Path(shown), column.name
+    form = column.find_form()
+    path = Path(shown)
+    name = column.name
     counts = column.sampled if column.values is None else column.values
     numbers = Counter[float]()
     for cell, count in counts.items():
@@ -51,7 +53,8 @@ def suggest_bands(shown: str, column: ColumnProfile) -> str:
 
 def _find_bounds(numbers: Counter[float]) -> list[str]:
     """Returns the lowest number of the second third of the rows, and that of the last third if it differs."""
-    bounds, below = list[float](), 0
+    bounds = list[float]()
+    below = 0
     for number, count in sorted(numbers.items()):
         if len(bounds) < 2 and 0 < below >= numbers.total() * (len(bounds) + 1) / 3:
             bounds.append(number)

@@ -102,7 +102,8 @@ def _find_missing(table: TableProfile, file: TableFile) -> Iterator[Change]:
 def _find_other_types(table: TableProfile, file: TableFile) -> Iterator[Change]:
     """Yields the columns of numbers and times that are none of the kind of the file, each with a cell."""
     for name, column in {column.name: column for column in file.numbers.values()}.items():
-        profile, kind = table.columns.get(name), _name_kind(column.form)
+        profile = table.columns.get(name)
+        kind = _name_kind(column.form)
         if profile is None or not profile.cells or _name_kind(table.forms[name]) == kind:
             continue
         unread = (cells.first for forms, cells in profile.by_forms.items() if not {*forms} & _READ)

@@ -48,7 +48,8 @@ def find_no_times(ends: Collection[float], are_dates: bool) -> Collection[float]
     if not none or not others:
         return ()
 
-    low, high = min(others), max(others)
+    low = min(others)
+    high = max(others)
     form = "" if are_dates else find_count(low, high)
     if not form and not are_dates:
         return ()

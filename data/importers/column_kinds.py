@@ -132,7 +132,8 @@ def _describe_role(role: str, column: ColumnProfile, form: str) -> ColumnEntry:
 
 def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
     """Returns the rule that decides on a column, and its verdict: where it asks, the answer or a guess."""
-    rule, column = judge_column(case), case.column
+    rule = judge_column(case)
+    column = case.column
     if rule.verdict != ASK:
         return case, rule, rule.verdict
     guess = column.guess_kind()
@@ -180,7 +181,8 @@ def _find_named_role(name: str, roles: Roles) -> str:
 
 def _make_case(table: TableProfile, named: Named, name: str) -> Case:
     """Returns the case of a column, about which the rules are asked."""
-    reserved, chosen = list_reserved(named.readings), named.chosen.get(name, "")
+    reserved = list_reserved(named.readings)
+    chosen = named.chosen.get(name, "")
     time = named.roles.time
     if time and (table.forms[time] not in TIMES or is_joined(time, table.columns)):
         time = ""  # a phone, which computes ages, does not read it

@@ -91,7 +91,8 @@ class Case:
     @property
     def one_label(self) -> str:
         """The one label for which it is empty or filled, as the end of a sentence; else nothing."""
-        cells, total = self.column.cells, sum(self.rows.values())
+        cells = self.column.cells
+        total = sum(self.rows.values())
         if label := self.column.find_empty_label(self.rows):
             others = total - self.rows[label] - cells
             return f"empty in all rows labelled {label}, and in {others or 'no'} others"
@@ -127,7 +128,8 @@ class Rule:
 
     def explain_with_cells(self, case: Case) -> str:
         """Returns why the column of a case is what it is, with a cell of it."""
-        sentence, column = self.explain(case), case.column
+        sentence = self.explain(case)
+        column = case.column
         if "{c.column." in self.sentence or not column.cells:  # it names cells
             return sentence
         return f"{sentence}: {column.cells:,} cells, such as {column.first_cell}"
@@ -179,6 +181,12 @@ RULES: Sequence[Rule] = (
         "gives the label away ({c.if_group}--number or --category keeps it)",
     ),
     Rule("empty or filled for one label", lambda c: c.one_label, "gives the label away: it is {c.one_label}"),
+    Rule(
+        "another value in each group",
+        lambda c: c.column.tells_groups_apart(),
+        "has one value in each group, and another in nearly each, so a model would learn the groups by it"
+        " (--number or --category keeps it)",
+    ),
     # Numbers and dates.
     Rule("row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), "numbers the rows"),
     Rule(

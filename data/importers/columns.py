@@ -73,7 +73,9 @@ _IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|k
 _ROW_NAMES = re.compile(r"row[._ ]?(names?|ids?|index|num(ber)?|nr|no)|level_0|index", re.IGNORECASE)
 _YEARS = range(1800, 2201)
 # Few groups, of at least so many rows in the mean, are told apart by values of which so many are different.
-_GROUPS, _ROWS_OF_A_GROUP, _MOSTLY_APART = range(5, 50), 3, 0.8
+_GROUPS = range(5, 50)
+_ROWS_OF_A_GROUP = 3
+_MOSTLY_APART = 0.8
 # A number stands for no reading if it is at least this share of the cells, and further from all others than
 # this many times their range; of fewer values than these, which are codes or counts, nothing is far.
 _FREQUENT, _FAR, _EXTREMES_OF_MORE = 0.002, 3, 10
@@ -227,10 +229,8 @@ class ColumnProfile:
         if len(encoded.dictionary) > MOST_CATEGORIES:
             self.values = self.label_of = self.by_group = None
             return
-        cells, numbers = (
-            encoded.dictionary.to_numpy(zero_copy_only=False).tolist(),
-            encoded.indices.to_numpy(),
-        )
+        cells = encoded.dictionary.to_numpy(zero_copy_only=False).tolist()
+        numbers = encoded.indices.to_numpy()
         for cell, count in zip(cells, np.bincount(numbers).tolist(), strict=True):
             values[cell] = values.get(cell, 0) + count
 
@@ -340,7 +340,8 @@ class ColumnProfile:
         # The values in all forms of the cells that the same forms fit, by label.
         values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
         rows_of = Counter[tuple[tuple[str, ...], str]]()
-        sizes, cell_of = Counter[float](), dict[float, str]()
+        sizes = Counter[float]()
+        cell_of = dict[float, str]()
         for cell, code, place, count in odd.list_pairs(rows.codes):
             if crc32(cell.encode(errors="replace")) % 64 == 0:
                 self.sampled[cell] += count

@@ -213,7 +213,9 @@ def _find_block(text: str, kind: str, name: str) -> tuple[int, int]:
     # Comments and values come first, so that text that looks like a block is skipped in them.
     starts = re.compile(rf"{_TOKENS.pattern} | (?P<start>\b{kind}\s*:?\s*\{{)", re.VERBOSE)
     for match in (start for start in starts.finditer(text) if start["start"]):
-        tokens, depth, end = _TOKENS.finditer(text, match.end()), 1, len(text)
+        tokens = _TOKENS.finditer(text, match.end())
+        depth = 1
+        end = len(text)
         while depth and (token := next(tokens, None)):
             depth += {"{": 1, "}": -1}.get(token[0], 0)
             end = token.end()

@@ -220,8 +220,10 @@ def _open_class_folders(root: Path, folders: Mapping[str, Sequence[Path]], domai
 
     # The folders of a class may be classes themselves.
     inners = [_find_inner(folder, paths) for folder, paths in photos.items()]
-    inner, shared = set[str]().union(*inners), set.intersection(*inners)
-    is_known, outer = bool(filled & {*domain}), join_names(sorted(filled))
+    inner = set[str]().union(*inners)
+    shared = set.intersection(*inners)
+    is_known = bool(filled & {*domain})
+    outer = join_names(sorted(filled))
     if (inner & {*domain} and not is_known) or (len(filled) == 1 < len(inner) and not domain):
         raise DataRefused(
             f"{root} has {outer}, with folders of photos in them: {join_names(sorted(inner))}.",

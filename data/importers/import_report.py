@@ -40,7 +40,8 @@ def check_spelling(shown: str, labels: Collection[str], earlier: Collection[str]
 
     Raises DataRefused, since each of them would become a class of its own.
     """
-    by_letters, new = {_fold(label): label for label in earlier}, [n for n in labels if n not in earlier]
+    by_letters = {_fold(label): label for label in earlier}
+    new = [n for n in labels if n not in earlier]
     cure = "Write labels as in earlier spans, or import into a folder of its own."
     for label in new:
         if (other := by_letters.get(_fold(label))) is not None:

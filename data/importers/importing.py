@@ -87,12 +87,11 @@ def import_photos(
 
     # The photos, which are written as they are read.
     settings = limits or DataSettings()
-    read_one = partial(read_look, limits=settings)
     in_use = sorted((label for label in earlier.labels if not find_fault(label)), key=_make_natural_key)
     try:
         with (
             closing(DecoderProcess(read_time_taken, _SECONDS, _GIGABYTES)) as when_taken,
-            closing(DecoderProcess(read_one, _SECONDS, _LOOK_GIGABYTES)) as decode,
+            closing(DecoderProcess(partial(read_look, limits=settings), _SECONDS, _LOOK_GIGABYTES)) as decode,
         ):
             importer = _Importer(report, source, earlier, when_taken, _LookMaker(decode, describe))
 
@@ -113,8 +112,9 @@ def import_photos(
         raise _make_empty_error(source, report)
 
     # A new schema also gets the labels of earlier spans; an existing one has them already.
-    schema = build_photo_schema(list(dict.fromkeys([*in_use, *importer.list_labels()])))
-    names, levels = importer.list_labels(), importer.make_look.find_levels()
+    names = importer.list_labels()
+    schema = build_photo_schema(list(dict.fromkeys([*in_use, *names])))
+    levels = importer.make_look.find_levels()
     report.written, report.new_labels = add_files(data_dir, schema, names, "photo", levels=levels)
     if source.columns and file is None:
         report.written += (write_table_file(data_dir, TableFile(source.columns, str(src))),)
@@ -190,12 +190,15 @@ def _assign_sessions_and_splits(
     importer: "_Importer",
 ) -> list[LabelRow]:
     """Returns the new span's rows with their sessions and splits; `labels` are the usable spans' rows."""
-    looks, make_look = list[tuple[LabelRow, bytes]](), importer.make_look
+    looks = list[tuple[LabelRow, bytes]]()
+    make_look = importer.make_look
     if any(photo.look for photo in importer.photos):
         looks = list(read_known_looks(data_dir, labels, make_look, described=make_look.describe is not None))
     report = importer.report
     grouped, report.groups, report.joined = group_photos(importer.photos, looks)
-    earlier, splits = list(chain(*labels.values())), dict[str, str]()
+
+    earlier = list(chain(*labels.values()))
+    splits = dict[str, str]()
     for span in map(PhotoSpan.of, find_spans(data_dir)):
         with suppress(DataRefused):  # an excluded span may be damaged
             rows_of_span = labels[span] if span in labels else read_labels(span)

@@ -34,7 +34,8 @@ def hash_photo(photo: bytes) -> str:
 
 def read_corrected(span: Span) -> list[LabelRow]:
     """Reads the rows of a span with the labels that people corrected. Raises as `read_labels` does."""
-    corrections, rows = read_corrections(span), read_labels(span)
+    corrections = read_corrections(span)
+    rows = read_labels(span)
     changes = [find_correction(corrections, row.photo, row.label) for row in rows]
     return [replace(row, label=new.label) if new else row for row, new in zip(rows, changes, strict=True)]
 
@@ -92,7 +93,8 @@ def read_known_looks(
                 if key in saved:
                     fresh[key] = saved[key]
                 else:
-                    photo, fresh[key] = span.read(row.photo), None  # stays None where a run rejects the photo
+                    photo = span.read(row.photo)
+                    fresh[key] = None  # stays None where a run rejects the photo
                     fresh[key] = look(photo)
                 if photo_look := fresh[key]:
                     yield row, photo_look

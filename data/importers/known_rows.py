@@ -34,7 +34,8 @@ def find_known_rows(
     spans = find_usable_spans(data_dir)
     if not spans:
         return Counter()
-    digests, earlier = [digest_row(row, forms) for row in rows], list[bytes]()
+    digests = [digest_row(row, forms) for row in rows]
+    earlier = list[bytes]()
     new = Counter(digests)
     for span in spans:
         cells = (row for row in read_span(span, list(forms)) if forms.keys() <= row.keys())
@@ -58,7 +59,8 @@ def count_relabelled(data_dir: Path, labels: Iterable[tuple[str, str]]) -> int:
     alike, different = set[bytes](), set[bytes]()
     for span in spans:
         for row in read_span(span, ["text", "label"]):
-            digest, label = digest_row([row.get("text", "")], _TEXT), row.get("label", "").strip()
+            digest = digest_row([row.get("text", "")], _TEXT)
+            label = row.get("label", "").strip()
             if label and digest in new:
                 (alike if _read_plain(label, "") == new[digest] else different).add(digest)
     return len(different - alike)

@@ -217,7 +217,8 @@ def _read_cells(
 
 def _read_photos(manifest: Path, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Offers:
     for where, cells in rows:
-        photo, others = cells["photo"], {name: cell for name, cell in cells.items() if name != "photo"}
+        photo = cells["photo"]
+        others = {name: cell for name, cell in cells.items() if name != "photo"}
         if cells["label"] and not photo:
             yield RefusedPhoto(where, "missing")
         else:

@@ -144,14 +144,18 @@ def _leave_out_known(
     def make_key(cells: Mapping[str, str]) -> tuple[str, ...]:
         return tuple(cells.get(column, "").strip() for column in columns)
 
-    known_rows, known_answers = set[tuple[str, ...]](), set[Answer]()
+    known_rows = set[tuple[str, ...]]()
+    known_answers = set[Answer]()
     for span in find_usable_spans(data_dir):
         if (path := Path(str(span.path), name)).is_file():
             items = read_rows(path, columns, (span.name,))
             known_rows.update(make_key(item[1]) for item in items if not isinstance(item, Rejected))
             known_answers.update(answer for _, answer in _list_checked(span))
     checked = dict(_list_checked(Span(0, folder)))
-    new, moved, line, waiting = list[dict[str, str]](), dict[str, str](), 2, list[dict[str, str]]()
+    new = list[dict[str, str]]()
+    moved = dict[str, str]()
+    line = 2
+    waiting = list[dict[str, str]]()
     for item, row in zip(read_rows(folder / name, ()), rows, strict=False):
         waiting.append(row)  # the last row of a window names it
         if (place := item.id if isinstance(item, Rejected) else item[0]) not in checked:
@@ -201,7 +205,8 @@ def _check_labels(labels: set[str], workload: Workload) -> None:
 
 def _add_served(source: Path, span: Span) -> str:
     """Adds the answers that a span lacks, of all that a phone holds; returns a sentence."""
-    target, file = Path(str(span.path), SERVED), io.StringIO(newline="")
+    target = Path(str(span.path), SERVED)
+    file = io.StringIO(newline="")
     lines = read_lines(target, (span.name,), "surrogateescape") if target.is_file() else ()
     old_lines = [text for line in lines if (text := line.rstrip("\r\n"))]  # without the `sep=,` of Excel
     old_lines, old_set = old_lines or source.read_text("utf-8").splitlines()[:1], {*old_lines}

@@ -45,7 +45,8 @@ class ReadTable(Table):
 
         for item in super().lists([self.own.get(name, name) for name in read], any_json):
             if not isinstance(item, Rejected):
-                cells, of_clock = item[1], item[1].pop()
+                cells = item[1]
+                of_clock = item[1].pop()
                 for number in empty:
                     cells[number] = ""
                 if both is not None:

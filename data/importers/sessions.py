@@ -44,7 +44,8 @@ def group_photos(
         places of these; and the places of the photos that joined a session of an earlier span.
     """
     rows = [photo.row for photo in photos]
-    groups, joined = list[tuple[str, ...]](), list[str]()
+    groups = list[tuple[str, ...]]()
+    joined = list[str]()
     kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
     for number, photo in enumerate(photos):
         if photo.look is not None:
@@ -93,10 +94,9 @@ def _pair_neighbours(photos: Sequence[NewPhoto]) -> NDArray[np.int64]:
                 timed.append(("", moment.timestamp(), place))
         if match := re.fullmatch(r"(.*?)(\d{1,15})(\D*)", photo.name, re.DOTALL):
             numbered.append((f"{match[1]}\0{match[3]}", float(match[2]), place))
-    pairs = [
-        (first[2], second[2])
-        for ordered, most in ((sorted(timed), _SECONDS), (sorted(numbered), _STEPS))
-        for first, second in pairwise(ordered)
-        if first[0] == second[0] and second[1] - first[1] <= most
-    ]
+    pairs = []
+    for ordered, most in ((sorted(timed), _SECONDS), (sorted(numbered), _STEPS)):
+        for first, second in pairwise(ordered):
+            if first[0] == second[0] and second[1] - first[1] <= most:
+                pairs.append((first[2], second[2]))
     return np.array(pairs, np.int64).reshape(-1, 2)

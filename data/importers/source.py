@@ -90,7 +90,8 @@ def read_photo_within(
         real = os.path.realpath(path)
         if not real.startswith(os.path.realpath(root) + os.sep):
             return RefusedPhoto(where, "outside-source")
-        data, modified = read_bytes(Path(real), MOST_BYTES), os.stat(real).st_mtime
+        data = read_bytes(Path(real), MOST_BYTES)
+        modified = os.stat(real).st_mtime
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
         return RefusedPhoto(where, "missing")
     except OSError as error:

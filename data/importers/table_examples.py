@@ -78,7 +78,8 @@ def check_cells(table: Table, profile: TableProfile, file: TableFile, noun: str,
         return []
 
     names = list(dict.fromkeys((file.roles.label, *readers)))
-    faults, first = Counter[str](), dict[str, str]()
+    faults = Counter[str]()
+    first = dict[str, str]()
     rows = 0
     for place, row in read_labelled(table, profile, file.roles, names):
         cells = dict(zip(names, row, strict=True))

@@ -113,7 +113,8 @@ class TableFile:
     @cached_property
     def numbers(self) -> Mapping[str, Column]:
         """The numbers that a model reads, by feature, each with the column that it comes from."""
-        numbers, time = dict[str, Column](), self.roles.time
+        numbers = dict[str, Column]()
+        time = self.roles.time
         for name, entry in self.columns.items():
             if entry.role == Role.NUMBER:
                 part = DAYS if entry.form in TIMES else ""

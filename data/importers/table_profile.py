@@ -76,7 +76,8 @@ def profile_table(table: Table, roles: Roles, missing: Mapping[str, tuple[str, .
     rows = damaged = 0
     refused, unlabelled = list[str](), list[str]()
     blocks = _Blocks(columns, roles)
-    labels, label = set[str](), list(columns).index(roles.label)
+    labels = set[str]()
+    label = list(columns).index(roles.label)
     for item in _report_rows(table.lists(list(columns))):
         rows += 1
         if isinstance(item, Rejected):

@@ -67,7 +67,8 @@ def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earl
         check_kind(data_dir, f"{src} has rows", "table", "sensor")
     _check_spans(data_dir, named.roles)
     file = read_table_file(data_dir)
-    own, roles = _find_earlier_roles(data_dir, file), named.roles
+    own = _find_earlier_roles(data_dir, file)
+    roles = named.roles
     if own and not roles.text:
         roles = _keep_roles(data_dir, roles, own)
     readings = _keep_readings(data_dir, named.readings, file.readings if file else 0, roles.time)
@@ -211,9 +212,11 @@ def _derive_file(data_dir: Path, named: Named, kinds: Mapping[str, str]) -> Tabl
 def _check_agreement(data_dir: Path, file: TableFile, kinds: Mapping[str, str]) -> None:
     """Refuses a file whose features are not those of the schema beside it. Raises UsageError."""
     own = dict.fromkeys(file.numbers, Role.NUMBER) | dict.fromkeys(file.categories, Role.CATEGORY)
-    others, beside = {name for name, _ in own.items() ^ kinds.items()}, SCHEMA
+    others = {name for name, _ in own.items() ^ kinds.items()}
+    beside = SCHEMA
     if not others and (data_dir / WORKLOAD).exists():
-        columns, beside = read_workload(data_dir, columns=dict[str, Column]).get("columns", {}), WORKLOAD
+        columns = read_workload(data_dir, columns=dict[str, Column]).get("columns", {})
+        beside = WORKLOAD
         read = {**file.times, **file.numbers}
         others = {name for name in read if columns.get(name, Column(name)) != read[name]}
         others -= {name for name in file.times if name not in columns and read[name].form == ISO}

@@ -94,7 +94,8 @@ def add_files(
 
     Returns the files that were written or changed, and the added labels. Raises as `read_schema` does.
     """
-    files, workload = list[Path](), data_dir / WORKLOAD
+    files = list[Path]()
+    workload = data_dir / WORKLOAD
     existing, labels_before = read_schema(data_dir)
     added = tuple(label for label in labels if label not in labels_before) if existing else ()
     if not existing or added:

@@ -19,6 +19,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -173,8 +174,9 @@ class TableSource(Source):
         self._format = f"<{len(workload.numbers)}f"
         self._columns = {name: workload.column(name) for name in (workload.time_column, *workload.numbers)}
         used = [self._columns[name] for name in workload.numbers]
-        names = (name for column in used for name in (column.name, column.until) if name)
-        self._names = list(dict.fromkeys((*names, *workload.categories)))  # of the cells that a model reads
+        names = chain.from_iterable((column.name, column.until) for column in used)
+        # Names of the cells that a model reads.
+        self._names = list(dict.fromkeys((*filter(None, names), *workload.categories)))
 
     def rows(self, span: Span) -> Iterator[Row | Rejected | RuleCounts]:
         """Yields the rows, or windows of them, in the order of the files, in constant memory."""
@@ -250,7 +252,8 @@ class TableSource(Source):
         return msgspec.json.encode([cells[name] for name in self._names]) + b"\n"
 
     def _read_readings(self, span: Span, pack: Pack) -> Iterator[Reading | Rejected | RuleCounts]:
-        columns, checker = list_columns(self._workload), RuleChecker(self._workload)
+        columns = list_columns(self._workload)
+        checker = RuleChecker(self._workload)
         for path in find_files(span, *_SUFFIXES):
             for item in _read_file(span, path, columns, self._workload):
                 if isinstance(item, Rejected):

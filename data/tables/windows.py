@@ -39,7 +39,8 @@ def choose_block_hours(readings: Iterable[tuple[str, float]], count: int) -> int
         readings: The group and the time, in seconds since 1970, of each reading.
         count: The number of readings of a window.
     """
-    last, gaps = dict[str, float](), list[float]()
+    last = dict[str, float]()
+    gaps = list[float]()
     for group, time in readings:
         if time > last.get(group, time):
             gaps.append(time - last[group])
@@ -134,7 +135,8 @@ def count_windows(
     readings: Iterable[Reading], settings: DataSettings
 ) -> tuple[Counter[str], int, Rejected | None]:
     """Counts the windows of each label, and the rejected readings; returns the first of these too."""
-    counts, rejected = Counter[str](), 0
+    counts = Counter[str]()
+    rejected = 0
     first: Rejected | None = None
     for item in make_windows(readings, settings):
         if isinstance(item, Rejected):

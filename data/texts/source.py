@@ -50,7 +50,9 @@ def count(span: Span) -> int:
 
 
 def _read_file(span: Span, file: Location) -> Iterator[Cells | Rejected]:
-    header, names, spans = read_header(file, (span.name,)), (*_REQUIRED, *_OPTIONAL), (span.name,)
+    header = read_header(file, (span.name,))
+    names = (*_REQUIRED, *_OPTIONAL)
+    spans = (span.name,)
     check_once(file, header, names, spans)
     if missing := [name for name in _REQUIRED if name not in header]:
         raise DataRefused(
@@ -117,7 +119,8 @@ class TextSource(Source):
         return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
     def _make_row(self, span: Span, row_id: str, cells: Mapping[str, str]) -> Row:
-        text, label = cells["text"], cells["label"].strip()
+        text = cells["text"]
+        label = cells["label"].strip()
         source, group = (cells.get(name, "").strip() for name in ("source", "group"))
         if len(text) > self._max_characters:  # first, since the other checks read all of it
             limit = f"{self._max_characters:,} are allowed"

@@ -251,7 +251,8 @@ def _name_source(shown: str, path: Path) -> Iterator[None]:
 
 def _read_beginning(path: Path) -> list[str]:
     """Reads the first lines; the last of them may be cut."""
-    lines, left = list[str](), _CHARACTERS
+    lines = list[str]()
+    left = _CHARACTERS
     for line in islice(read_lines(path), _LINES):
         lines.append(line[:left].replace("\0", "\1"))
         left -= len(lines[-1])

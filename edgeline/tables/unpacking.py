@@ -156,7 +156,8 @@ def _find_kind(src: Path, path: Path, head: bytes) -> str:
     if head.startswith((_ZIP, _OLD_OFFICE)):
         return "workbook"
 
-    begin, other = head.decode("utf-8-sig", "replace").lstrip(), None
+    begin = head.decode("utf-8-sig", "replace").lstrip()
+    other = None
     # A damaged cell may hold one or two such bytes.
     if not head.startswith(_UTF_16) and 100 * len(re.findall(rb"[\0-\x08]", head)) > len(head):
         other = next(kind for start, kind in _BINARY.items() if head.startswith(start))
@@ -252,7 +253,8 @@ def _find_word(text: str) -> str:
 
 def decode_text(content: bytes) -> str:
     """Decodes the content of a file in one of the encodings of `convert_to_utf8`. Raises UnicodeError."""
-    encoding, text = _find_encoding(BytesIO(content)), content.decode(errors="replace")
+    encoding = _find_encoding(BytesIO(content))
+    text = content.decode(errors="replace")
     # A long line with more letters of UTF-8 than wrong bytes was cut or damaged, and is in no other encoding.
     if sum(not letter.isascii() for letter in text) > 2 * text.count("\ufffd"):
         encoding = "UTF-8" if encoding == "Windows-1252" else encoding

@@ -120,6 +120,10 @@ CASES = {
             {"third": True},
         ),
     ),
+    "another value in each group": (
+        ([f"{n % 27 * 1.37:.2f}" for n in range(400)], {"groups": 27}),
+        ([f"{n % 27 // 2 * 1.37:.2f}" for n in range(400)], {"groups": 27}),
+    ),
     "codes of many digits": ((LONG_CODES, {}), ([code[:14] + code[-1:] for code in LONG_CODES], {})),
     "numbers in several forms": (
         ([f"{n % 50}:{n % 60:02}.5" if n % 2 else f"{n % 50}/9" for n in range(400)], {}),
