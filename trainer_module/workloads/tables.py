@@ -3,7 +3,8 @@
 Every number becomes two channels, its z-score and whether it is missing, and with `model.buckets` a third,
 its rank among the training data; every category becomes a one-hot of its vocabulary. Means, deviations,
 ranges, quantiles and vocabularies are those of the train split, and are part of the graph. Numbers outside of
-the range are clipped to it, since no training has shown what they mean.
+the range are clipped to it, since no training has shown what they mean. A number with values far from all
+others has the median and the deviation that its quartiles tell in place of its mean and deviation.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 ROW = "row"
 # A spike must not use up the int8 steps of all other values: 256 steps cover 12 deviations.
 CLIP = 6.0
+# The quartiles of a normal distribution are 1.349 deviations apart. A deviation of more than eight times what
+# they tell comes from values far from all others.
+_QUARTERS, _QUARTILES_APART, _FAR = 4, 1.349, 8
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -54,7 +58,9 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
             tf.reshape(_replace_nan(analyzed), [len(numbers)])
             for analyzed in (tft.mean(rows, False), tf.sqrt(tft.var(rows, False)))
         )
-        deviation = tf.where(deviation > 0, deviation, tf.ones_like(deviation))
+        buckets = custom_config["buckets"]
+        boundaries = _compute_quantiles(rows, buckets or _QUARTERS)
+        mean, deviation = _leave_out_far(mean, deviation, boundaries)
         missing = tf.math.is_nan(values)
         # The rows of a day to come may have numbers that no training example had. One analyzer finds both
         # ends: each takes seconds, however few the rows.
@@ -66,8 +72,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
         scores = tf.clip_by_value((clipped - mean) / deviation, -CLIP, CLIP)
         channels += [tf.where(missing, 0.0, scores), tf.cast(missing, tf.float32)]
         learned = {"_means": mean, "_deviations": deviation, "_lows": low, "_highs": high}
-        if buckets := custom_config["buckets"]:
-            boundaries = tf.stack([_compute_quantiles(values[:, :, i], buckets) for i in range(len(numbers))])
+        if buckets:
             above = tf.cast(clipped[..., tf.newaxis] >= boundaries, tf.float32)
             rank = tf.reduce_sum(above, axis=-1) * (2 / (buckets - 1)) - 1
             channels.append(tf.where(missing, 0.0, rank))
@@ -214,12 +219,34 @@ def _replace_nan(value: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.math.is_finite(value), tf.cast(value, tf.float32), 0.0)
 
 
-def _compute_quantiles(values: tf.Tensor, buckets: int) -> tf.Tensor:
+def _compute_quantiles(rows: tf.Tensor, buckets: int) -> tf.Tensor:
+    """Returns quantiles without NaN, float32 [numbers, buckets - 1]; one analyzer finds those of all."""
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    present = tf.boolean_mask(values, tf.logical_not(tf.math.is_nan(values)))
-    return tf.ensure_shape(tft.quantiles(present, buckets, epsilon=0.01)[0], [buckets - 1])
+    # A zero of no weight is added, since the analyzer finds no quantiles of a number that is always missing.
+    numbers = rows.shape[1]
+    weights = tf.concat([tf.ones(tf.shape(rows)[:1]), [1e-6]], 0)
+    rows = tf.concat([rows, tf.zeros([1, numbers], rows.dtype)], 0)
+    quantiles = tft.quantiles(rows, buckets, epsilon=0.01, weights=weights, reduce_instance_dims=False)
+    return tf.reshape(_replace_nan(quantiles), [numbers, buckets - 1])
+
+
+def _leave_out_far(
+    mean: tf.Tensor, deviation: tf.Tensor, quantiles: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns means and deviations, float32 [numbers], by quartiles where values are far from all others.
+
+    By a deviation that is made by the -9999 which a logger writes for no reading, all readings are alike.
+    """
+    import tensorflow as tf
+
+    quarter = (quantiles.shape[1] + 1) // 4
+    low, median, high = (quantiles[:, part * quarter - 1] for part in (1, 2, 3))
+    spread = (high - low) / _QUARTILES_APART
+    has_far = (deviation > _FAR * spread) & (spread > 0)
+    deviation = tf.where(has_far, spread, deviation)
+    return tf.where(has_far, median, mean), tf.where(deviation > 0, deviation, tf.ones_like(deviation))
 
 
 def _name_vocabulary_file(index: int) -> str:
