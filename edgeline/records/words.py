@@ -16,6 +16,7 @@ provide NFC.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from edgeline.records.syllables import SYLLABLE, make_character_class
@@ -34,7 +35,7 @@ def _fold(character: str) -> str:
     return character.lower()[0].replace("\u03c2", "\u03c3")
 
 
-_PAIRS = [(c, _fold(c)) for c in map(chr, range(FOLDED)) if _fold(c) != c]
+_PAIRS = [(c, folded) for c in map(chr, range(FOLDED)) if (folded := _fold(c)) != c]
 # Code points and ranges of them, in hexadecimal.
 _PUNCTUATION = (
     "22-26 28-2F 3A-3E 40 5B-60 7B-7E "  # ASCII
@@ -61,9 +62,14 @@ RULES: dict[str, Any] = {
 REPLACEMENTS = (("separators", " "), ("alone", r" \1 "), ("leading", " "), ("trailing", " "))
 
 
+@lru_cache(maxsize=4)
+def _make_table(old: str, new: str) -> dict[int, int]:
+    return str.maketrans(old, new)
+
+
 def split_words(text: str, rules: Mapping[str, str] = RULES) -> list[str]:
     """Splits a text into words, by the rules of a contract or those of this version."""
-    plain = text.translate(str.maketrans(rules["fold_from"], rules["fold_to"]))
+    plain = text.translate(_make_table(rules["fold_from"], rules["fold_to"]))
     for rule, replacement in REPLACEMENTS:
         plain = re.sub(rules[rule], replacement, plain)
     return [word for word in plain.split(" ") if word]
