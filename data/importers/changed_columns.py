@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.importers.read_table import ReadTable
-from data.importers.table_file import ColumnEntry, Role, TableFile
+from data.importers.table_file import NAMED, ColumnEntry, Role, TableFile
 from data.importers.table_profile import TableProfile
 from data.spans.layout import find_spans
 from edgeline.errors import UsageError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from data.importers.table_roles import Named
 
 _READ = {*NUMBERS, *TIMES}
-_KEPT = (Role.LABEL, Role.GROUP, Role.TIME, Role.TEXT)  # roles of columns that are never missing
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def read_as_before(table: Table, named: "Named", file: TableFile | None) -> Tabl
     entries = file.columns if file else {}
     for option, name in [("rename", name) for name in named.renamed] + [("drop", n) for n in named.dropped]:
         role = entries[name].role if name in entries else Role.LEAVE_OUT
-        if role == Role.LEAVE_OUT or (option == "drop" and role in _KEPT):
+        if role == Role.LEAVE_OUT or (option == "drop" and role in NAMED):
             why = "no model reads that column" if role == Role.LEAVE_OUT else f"it is the {role}"
             raise UsageError(
                 f"--{option} {name}: {why}.",

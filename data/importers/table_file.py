@@ -51,6 +51,7 @@ class Role:
 
 
 ROLES = tuple(role for name, role in vars(Role).items() if name.isupper())
+NAMED = ROLES[:4]  # those that a person names, in the order of `Roles`
 _ONCE = ROLES[:7]  # those that one column has at most
 
 
@@ -100,7 +101,7 @@ class TableFile:
     @cached_property
     def roles(self) -> Roles:
         """The columns that are neither learned from as they are nor left out."""
-        return Roles(*map(self._find, (Role.LABEL, Role.GROUP, Role.TIME, Role.TEXT)))
+        return Roles(*map(self._find, NAMED))
 
     def _find(self, role: str) -> str:
         return next((name for name, entry in self.columns.items() if entry.role == role), "")
