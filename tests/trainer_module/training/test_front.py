@@ -117,8 +117,8 @@ def test_an_interrupted_training_with_a_front_and_a_budget_ends_as_an_unbroken_o
     train_whole, reference, tmp_path
 ):
     with die_after(epochs=1):
-        train_whole(tmp_path, budget="9m")
-    resumed = train_whole(tmp_path, budget="9m")
+        train_whole(tmp_path, budget="9h")
+    resumed = train_whole(tmp_path, budget="9h")
     assert resumed.outcome.resumed_from_epoch == 1
     assert get_logs(resumed) == get_logs(reference)
     assert_same(resumed.model.get_weights(), reference.model.get_weights())
