@@ -102,8 +102,9 @@ def test_features_too_large_for_memory_and_disk_are_computed_again_and_give_the_
     for ours, theirs in zip(get_logs(recomputed), get_logs(reference), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
     for ours, theirs in zip(recomputed.model.get_weights(), reference.model.get_weights(), strict=True):
-        # Batches of another size are summed in another order; weights are some tens.
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=0.1)
+        # Batches of another size are summed in another order. Of the last layer, whose largest weight is 384,
+        # weights then differ by 0.03; all others are equal.
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2.5e-4 * np.abs(theirs).max())
 
 
 def test_a_front_trains_in_half_precision_to_a_model_in_single_precision(train_whole, reference, tmp_path):
