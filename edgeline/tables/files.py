@@ -11,9 +11,10 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 from edgeline.errors import DataRefused, EdgelineError, UsageError, find_nearest
-from edgeline.labels import join_names
+from edgeline.labels import format_count, join_names
 from edgeline.records.rejection import Rejected
 from edgeline.store.locations import is_url
+from edgeline.tables.comments import blank_comments
 from edgeline.tables.rows import is_json, open_csv, read_csv_rows, read_header, read_json_rows, read_lines
 from edgeline.tables.typed_rows import write_parquet, write_query, write_records, write_workbook
 from edgeline.tables.unpacking import convert_to_utf8, unpack_table
@@ -145,11 +146,17 @@ def open_table(
             table = Table(target, src, ",", read_header(target), types, typed=True)
         else:
             text, encoding = convert_to_utf8(path, scratch, encoding)
+            notes = [] if encoding == "UTF-8" else [f"{src} was read as {encoding}."]
+            with _name_source(src, text):
+                text, comments = (text, 0) if is_json(text) else blank_comments(text, scratch)
+            if comments:
+                notes.append(f"{src} begins with {format_count(comments, 'comment')}, which are not read.")
             with _name_source(src, text):
                 lines = [] if is_json(text) else _read_beginning(text)
                 separator = _find_separator(lines, columns)
-                notes = () if encoding == "UTF-8" else (f"{src} was read as {encoding}.",)
-                table = Table(text, src, separator, read_header(text, separator=separator), notes=notes)
+                table = Table(
+                    text, src, separator, read_header(text, separator=separator), notes=tuple(notes)
+                )
                 if lines:
                     _check_first_line(table, lines, columns)
     _check_header(table)

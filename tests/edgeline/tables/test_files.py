@@ -86,6 +86,33 @@ def test_a_first_line_that_tells_excel_the_separator_is_no_header(tmp_path, scra
     assert (list(table.header), rows, next(table.rows(HEADER))[0]) == (HEADER, ROWS, "a.csv:3")
 
 
+@pytest.mark.parametrize(
+    ("lines", "header", "place", "comments"),
+    [
+        (["# logger 7", "#", "# from, to", "time,temp", "1,2", "3,4"], ["time", "temp"], "a.csv:5", 3),
+        (["# logger 7, firmware 2", "time,temp", "1,2", "3,4"], ["time", "temp"], "a.csv:3", 1),
+        (["# a kiln", "# time,temp", "1,2", "3,4"], ["time", "temp"], "a.csv:3", 1),
+        (["#time;temp", "1,5;2", "3;4"], ["time", "temp"], "a.csv:2", 0),
+    ],
+)
+def test_comments_above_the_names_are_not_read(tmp_path, scratch, lines, header, place, comments):
+    (tmp_path / "a.csv").write_text("\ufeff" + "\r\n".join(lines) + "\r\n")
+    table, rows = read(tmp_path / "a.csv", scratch, ())
+    assert (list(table.header), len(rows), next(table.rows(header))[0]) == (header, 2, place)
+    counted = "1 comment" if comments == 1 else f"{comments} comments"
+    note = f"{tmp_path / 'a.csv'} begins with {counted}, which are not read."
+    assert list(table.notes) == ([note] if comments else [])
+
+
+@pytest.mark.parametrize(
+    "lines", [["#,x", "1,2", "2,3"], ["#tag,x", "#a,u", "b,v"], ["# text,x", "a,b", "c,d"]]
+)
+def test_a_mark_that_belongs_to_a_name_or_a_row_stays(tmp_path, scratch, lines):
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    table, rows = read(tmp_path / "a.csv", scratch, ())
+    assert [list(table.header), *rows] == [line.split(",") for line in lines]
+
+
 def test_words_separated_by_blanks_are_a_table(tmp_path, scratch):
     (tmp_path / "a.txt").write_text("x  y z\n1   2 yes\n3  4  no\n")
     assert read(tmp_path / "a.txt", scratch)[1] == [["1", "2", "yes"], ["3", "4", "no"]]
@@ -303,7 +330,7 @@ def test_a_title_above_the_names_is_refused(tmp_path, scratch):
             r"Line 3 of .*a\.csv has the names .*: x, y, paid",
         ),
         (
-            "# at 12:00, by B\nx;y;paid\n1,5;2;no\n3;1;yes\n",
+            "Made at 12:00, by B\nx;y;paid\n1,5;2;no\n3;1;yes\n",
             r"Line 2 of .* has the names of its columns: x, y, paid",
         ),
         # write.table of R writes the first; the second has a separator at the end of each row.
