@@ -40,6 +40,11 @@ _UNREAD_NUMBERS = (
         "write their ends into two columns",
     ),
     ("degrees, minutes and seconds", r"\d{1,3}° ?\d{1,2}['\u2032].*", "write decimal degrees"),
+    (
+        "feet and inches",
+        r"\d{1,2} ?['\u2019\u2032] ?(\d{1,2}(\.\d+)?)? ?(\"|\u2033|\u201d|'')?",
+        "write inches as one number",
+    ),
     ("limits of detection", r"[<>]=? ?\d[\d.,]*", "write the number, and the mark into a column of its own"),
     (
         "several units",

@@ -145,6 +145,10 @@ CASES = {
         ([f"{n % 50}°{n % 60}'3\"N" for n in range(400)], {}),
         ([f"{n % 50}d{n % 60}'3\"N" for n in range(400)], {}),
     ),
+    "unread numbers: feet and inches": (
+        ([f"{n % 3 + 4}'{n % 11}\"" if n % 2 else str(n % 80) for n in range(400)], {}),
+        ([f'{n % 3 + 4}x{n % 11}"' if n % 2 else str(n % 80) for n in range(400)], {}),
+    ),
     "unread numbers: several units": (
         ([f"{n % 50}.5 {'kg' if n % 2 else 'g'}" for n in range(400)], {}),
         ([f"{n % 50}{'AB'[n % 2]}" for n in range(400)], {}),
