@@ -123,6 +123,9 @@ class TrainerSettings(Group):
     it there are; an example counts four times the mean of its class at most."""
     label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of each label that stands for all classes alike, against answers that are too sure."""
+    teacher: Fraction = 0.0
+    """Tables: share of each label that is replaced by the answer of gradient boosting that learned from other
+    groups, which helps with groups never seen; 0 for none. Large tables have none."""
     flip: bool = True
     """Photos: whether training photos are mirrored left to right at random."""
     brightness: Fraction = 0.15

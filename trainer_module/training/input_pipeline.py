@@ -252,6 +252,7 @@ def make_train_batches(
     skip: int = 0,
     context: tf.distribute.InputContext | None = None,
     variations: int | None = None,
+    taught: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Makes the batches of the given epochs in order, `steps_per_epoch` full batches each.
 
@@ -268,12 +269,16 @@ def make_train_batches(
         skip: Number of batches of the first epoch that were taken already.
         context: From `distribute_datasets_from_function`.
         variations: Number per example, which epochs take in turn; None for a new one in each epoch.
+        taught: A teacher's probabilities, float32 [examples, classes].
 
     Returns:
-        (model input [batch, ...], label int64 [batch], sample weight float32 [batch]).
+        (model input [batch, ...], label int64 [batch], sample weight float32 [batch]), and with a teacher its
+        probabilities, float32 [batch, classes].
     """
     examples = len(split.labels)
-    labels, sample_weights = tf.constant(split.labels), tf.constant(weights, tf.float32)
+    of_examples = [tf.constant(split.labels), tf.constant(weights, tf.float32)]
+    if taught is not None:
+        of_examples.append(tf.constant(taught))
     replicas = context.num_replicas_in_sync if context else 1
     part = batch_size // replicas
 
@@ -301,13 +306,10 @@ def make_train_batches(
         shuffled = _shuffle(split, epoch_seed, steps_per_epoch(split, batch_size) * batch_size)
         return shuffled.batch(part, drop_remainder=True).map(add_draws)
 
-    def make_batch(
-        index: tf.Tensor, item: tf.Tensor, draws: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        label = tf.gather(labels, index)
+    def make_batch(index: tf.Tensor, item: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, ...]:
         inputs = _gather_inputs(split, item)
         varied = inputs if augment is None else augment(inputs, draws)
-        return varied, label, tf.gather(sample_weights, index)
+        return varied, *(tf.gather(values, index) for values in of_examples)
 
     batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(make_epoch).skip(skip * replicas)
     parts_here = replicas

@@ -153,16 +153,18 @@ class Loop:
                 break
         return fits
 
-    def _smooth(self, loss: tf.Tensor, probabilities: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Returns the loss for labels of which a share stands for all classes alike.
+    def _soften(self, losses: tf.Tensor, probabilities: tf.Tensor, taught: tf.Tensor | None) -> tf.Tensor:
+        """Returns the losses, [N], for labels of which a share is the teacher's, or for all classes alike.
 
-        Szegedy and others (2016, arXiv:1512.00567). Logs have the loss for the labels themselves.
+        Szegedy and others (2016, arXiv:1512.00567). Logs have the losses for the labels themselves.
         """
-        share = self.settings.label_smoothing
-        if not share:
-            return loss
-        uniform = -tf.reduce_mean(tf.math.log(tf.maximum(probabilities, keras.config.epsilon())), axis=1)
-        return (1.0 - share) * loss + share * tf.reduce_sum(uniform * weights) / self.batch_size
+        share, of_teacher = self.settings.label_smoothing, self.settings.teacher
+        logs = -tf.math.log(tf.maximum(probabilities, keras.config.epsilon()))
+        if logs.shape.rank == 3:
+            logs = tf.reduce_mean(logs, axis=1)
+        if taught is not None:
+            losses = (1.0 - of_teacher) * losses + of_teacher * tf.reduce_sum(taught * logs, axis=1)
+        return (1.0 - share) * losses + share * tf.reduce_mean(logs, axis=1) if share else losses
 
     def _on_replicas(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
         total = tf.distribute.ReduceOp.SUM
@@ -170,7 +172,7 @@ class Loop:
         return self.replicas.reduce(total, loss, None), self.replicas.reduce(total, hits, None)
 
     def _on_replica(
-        self, inputs: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+        self, inputs: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, taught: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs one replica's part of a step; losses are divided by the whole batch, so that parts add up."""
         model, optimizer = self.model, self.model.optimizer
@@ -181,13 +183,13 @@ class Loop:
             if probabilities.shape.rank == 3:  # an ensemble, each member of which learns by itself
                 targets = tf.repeat(labels[:, tf.newaxis], probabilities.shape[1], axis=1)
                 losses = keras.losses.sparse_categorical_crossentropy(targets, probabilities)
-                losses, probabilities = tf.reduce_mean(losses, 1), tf.reduce_mean(probabilities, 1)
+                losses = tf.reduce_mean(losses, axis=1)
             else:
                 losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-            loss = tf.reduce_sum(losses * weights) / self.batch_size
-            if model.losses:
-                loss += tf.add_n(model.losses) / count
-            scaled = optimizer.scale_loss(self._smooth(loss, probabilities, weights))
+            others = tf.add_n(model.losses) / count if model.losses else 0.0
+            loss = tf.reduce_sum(losses * weights) / self.batch_size + others
+            softened = tf.reduce_sum(self._soften(losses, probabilities, taught) * weights) / self.batch_size
+            scaled = optimizer.scale_loss(softened + others)
         variables = [variable.value for variable in model.trainable_variables]
         gradients = tape.gradient(scaled, variables)
         if count > 1:
@@ -196,5 +198,7 @@ class Loop:
             dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
             gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, dense)
         optimizer.apply(gradients, model.trainable_variables)
+        if probabilities.shape.rank == 3:
+            probabilities = tf.reduce_mean(probabilities, axis=1)
         predicted = tf.argmax(probabilities, axis=1, output_type=labels.dtype)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.float32))

@@ -19,6 +19,7 @@ from trainer_module.training import devices, fit, front, input_pipeline
 from trainer_module.training.budget import Budget
 from trainer_module.training.input_pipeline import Split
 from trainer_module.training.loop import Loop
+from trainer_module.training.teacher import teach
 
 _progress = logging.getLogger("edgeline.progress")
 # Fine-tuning ends with the mean of the weights after each of this many epochs, at most half of all: single
@@ -212,6 +213,7 @@ def prepare(
     weights = np.array(settings.sample_weights(labels, counts), np.float32)[training.labels]
     if settings.balanced_groups:
         weights *= input_pipeline.weigh_groups(training)
+    taught = teach(training, len(labels)) if settings.teacher else None
 
     trained = model
     batch_front = None
@@ -248,6 +250,7 @@ def prepare(
         augment=augment,
         weights=weights,
         variations=variations,
+        taught=taught,
     )
     if parts:
         front.fit_last_layer(model, batches(range(1)), batch_front)

@@ -23,6 +23,7 @@ from trainer_module.training import checkpoint, devices, fit, front, input_pipel
 from trainer_module.training.input_pipeline import Split
 from trainer_module.training.loop import Loop
 from trainer_module.training.task import Prepared, Task, Trained, prepare, train_model
+from trainer_module.training.teacher import teach
 from trainer_module.workloads import tables
 
 pytestmark = pytest.mark.e2e
@@ -87,6 +88,49 @@ def test_labels_are_smoothed_for_the_gradients_and_not_for_the_logs():
         _, loss = take_plain_step(plain, optimizer, 0.1, smoothing=0.4)
         assert tally.loss == pytest.approx(loss, rel=1e-5)
     assert_close(ours, plain)
+
+
+@pytest.mark.parametrize("members", [1, 4])
+def test_a_share_of_each_label_is_the_answer_of_the_teacher(members):
+    rows = np.random.default_rng(4).normal(size=(24, 1, 6)).astype(np.float32)
+    taught = np.random.default_rng(5).dirichlet([1, 1, 1], 24).astype(np.float32)
+    moved = []
+    for by_teacher in (True, False):
+        keras.utils.set_random_seed(6)
+        model = tables.build_model(
+            ["a", "b", "c"], ModelSettings(members=members, hidden=8), make_transform(6)
+        )
+        fit.compile_model(model, RATE, CONSTANT_RATE)
+        if by_teacher:
+            loop = Loop(model, ONE_DEVICE, settings(batch_size=24, teacher=0.25))
+            tally = loop.run(iter([(tf.constant(rows), tf.constant(CLASSES), tf.ones(24), taught)]), 1)
+        else:
+            targets = 0.75 * tf.one_hot(CLASSES, 3) + 0.25 * taught
+            with tf.GradientTape() as tape:
+                answers = model(rows, training=True)
+                answers = answers if members > 1 else tf.reshape(answers, [24, 1, 3])
+                logs = -tf.reduce_mean(tf.math.log(answers), axis=1)
+                loss = tf.reduce_mean(tf.reduce_sum(targets * logs, axis=1))
+                of_labels = tf.reduce_mean(tf.reduce_sum(tf.one_hot(CLASSES, 3) * logs, axis=1))
+            variables = [variable.value for variable in model.trainable_variables]
+            model.optimizer.apply(tape.gradient(loss, variables), model.trainable_variables)
+            assert tally.loss == pytest.approx(float(of_labels), rel=1e-5)
+        moved.append(model)
+    assert_close(*moved, tolerance=1e-3)
+
+
+def test_the_teacher_of_a_table_is_in_its_batches():
+    rows = np.random.default_rng(2).normal(size=(60, 1, 5)).astype(np.float32)
+    classes = (rows[:, 0, 0] > 0).astype(np.int64)
+    split = Split((), (60,), 64, classes, tf.constant(rows), lambda records: records, np.arange(60))
+    task = Task(with_features(find_workload("sensor")), make_transform(5), split, split, 20)
+    prepared = prepare_here(task, ModelSettings(), settings(teacher=0.5))
+    taught = teach(split, 2)
+    for inputs, labels, _, answers in prepared.batches_of(range(2), 0):
+        place = [int(np.flatnonzero((rows == row).all(axis=(1, 2)))[0]) for row in inputs.numpy()]
+        np.testing.assert_array_equal(answers[:, :2], taught[place])
+        np.testing.assert_array_equal(labels, classes[place])
+    assert len(next(iter(prepare_here(task, ModelSettings(), settings()).batches_of(range(1), 0)))) == 3
 
 
 def list_moves(steps: int, fine_tuning: bool) -> list[float]:
