@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
-from data.importers.columns import ColumnProfile
+from data.importers.column_profile import ColumnProfile
 from edgeline.records.columns import NUMBER, parse_cell
 from edgeline.store.locations import is_url
 

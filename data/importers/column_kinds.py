@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from data.importers.bands import ONE_LABEL, suggest_bands
 from data.importers.changed_columns import check_changes
 from data.importers.clocks import CLOCKS
+from data.importers.column_profile import ColumnProfile
 from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
-from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
 from data.importers.read_table import is_joined
 from data.importers.table_file import TABLE, ColumnEntry, Role, Roles, TableFile, list_reserved

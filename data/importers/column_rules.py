@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from data.importers.columns import MOST_CATEGORIES, MOST_SIZES, MOSTLY, ColumnProfile
+from data.importers.column_profile import MOST_CATEGORIES, MOST_SIZES, MOSTLY, ColumnProfile
 from data.importers.table_file import Role
 from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES
 

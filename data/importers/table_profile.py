@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from data.importers.bands import ONE_LABEL
 from data.importers.clocks import HALVES
-from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile, Rows
+from data.importers.column_profile import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.known_rows import read_span
+from data.importers.labelled_rows import Rows
 from data.importers.table_file import Roles
 from data.spans.layout import find_usable_spans
 from data.spans.source import Rejected

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from data.importers.clocks import CLOCKS
-from data.importers.columns import MOST_CATEGORIES
+from data.importers.column_profile import MOST_CATEGORIES
 from data.importers.table_file import Role, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
 from data.spans.source import Rejected

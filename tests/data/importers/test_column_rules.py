@@ -4,8 +4,9 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
+from data.importers.column_profile import ColumnProfile
 from data.importers.column_rules import RULES, Case, judge_column
-from data.importers.columns import ColumnProfile, Rows
+from data.importers.labelled_rows import Rows
 from edgeline.records.columns import NUMBERS, TIMES
 
 RANDOM = random.Random(7)

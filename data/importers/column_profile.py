@@ -4,10 +4,8 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property, lru_cache
 from itertools import combinations, pairwise
 from pathlib import PurePath
 from zlib import crc32
@@ -17,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data.importers.clocks import HALVES, find_count, find_no_times, parse_source_cell
+from data.importers.cell_forms import AlikeCells, read_cell
+from data.importers.clocks import HALVES, find_count, find_no_times
+from data.importers.labelled_rows import Rows
 from data.importers.plain_numbers import OddCells, PlainNumbers, find_plain_numbers
 from edgeline.records.columns import (
     AGE,
@@ -54,8 +54,6 @@ _ROWS_A_NAME, _LARGEST_CHANCE = 1.5, 1e-6
 _APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
 # Share of a label's rows that are filled where those of others are all empty: no coincidence either.
 _NEARLY_FILLED = 0.9
-RESERVED = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
-RESERVED_BY_WINDOWS = ("block", "window_id")
 # Whole numbers identify rows, and measure nothing, if there are enough rows, nearly each has another number,
 # and one of these holds: the numbers fill a range like a count (random ones would repeat) or rise from row to
 # row; they have the digits of a phone or an account; or all have the same number of digits and cover its
@@ -82,78 +80,7 @@ _FREQUENT, _FAR, _EXTREMES_OF_MORE = 0.002, 3, 10
 _EXTREMES = 3  # numbers at either end that are counted
 # An odd number that spreads the bits of a float evenly over the highest ones: Knuth's, by the golden ratio.
 _GOLDEN = 0x9E3779B97F4A7C15
-# The beginning of a number or date in any form, and a number with a unit behind it or a currency before it.
-_BEGINS = re.compile(r"[-+\u2212(=.\"]{0,6}([$€£¥]|[A-Z]{3} ?)?[-+\u2212.]{0,6}\d")
-_WITH_UNIT = re.compile(r"[+-]?([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
 MOST_SIZES = 20  # with a unit, which make a good category
-
-
-@lru_cache(maxsize=2**16)
-def read_cell(cell: str, forms: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Returns the forms that fit a cell, and its value in each; dates are seconds since 1970."""
-    values = dict[str, float]()
-    if not _BEGINS.match(cell):
-        return (), ()
-    numbers = [form for form in forms if form in NUMBERS]
-    times = [form for form in forms if form in (*TIMES, *HALVES) and cell[:1].isdecimal()]
-    for fitting in (numbers, _list_unit_forms(cell) if numbers else [], times):
-        for form in fitting:
-            with suppress(ValueError):
-                if math.isfinite(value := parse_source_cell(cell, form)):
-                    values[form] = value
-        if values:
-            break
-    return tuple(values), tuple(values.values())
-
-
-def _list_unit_forms(cell: str) -> list[str]:
-    """Returns the forms of numbers with the unit that a cell has."""
-    match = _WITH_UNIT.fullmatch(normalize_number(cell))
-    units = [unit.strip() for unit in match.groups() if unit] if match else []
-    return [join_unit(form, units[0]) for form in DECIMALS] if len(units) == 1 else []
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a table, each with its label, its place for messages, and its group, empty for none."""
-
-    labels: Sequence[str]
-    places: Sequence[str]
-    groups: Sequence[str]
-
-    def take(self, numbers: Sequence[int]) -> "Rows":
-        """Returns some of the rows."""
-        return Rows(*([texts[n] for n in numbers] for texts in (self.labels, self.places, self.groups)))
-
-    @cached_property
-    def counts(self) -> Counter[str]:
-        """The number of rows of each label."""
-        return Counter(self.labels)
-
-    @cached_property
-    def names(self) -> Sequence[str]:
-        """The labels, each once, in the order of their codes."""
-        return list(dict.fromkeys(self.labels))
-
-    @cached_property
-    def codes(self) -> NDArray[np.int64]:
-        """The number of each row's label in `names`."""
-        codes = {name: code for code, name in enumerate(self.names)}
-        return np.array([codes[label] for label in self.labels], np.int64)
-
-
-@dataclass
-class AlikeCells:
-    """The cells of a column that the same forms fit: the first one, and how many there are."""
-
-    cell: str
-    place: str
-    count: int = 0
-
-    @property
-    def first(self) -> str:
-        """The first cell with its place."""
-        return f"{self.cell[:60]!r} in {self.place}"
 
 
 @dataclass
@@ -192,7 +119,7 @@ class ColumnProfile:
     # The cell of each group; None where rows have no groups, or a group has two.
     by_group: dict[str, str] | None = None
 
-    def add(self, texts: pa.Array, rows: "Rows", missing: Collection[str] = MISSING) -> None:
+    def add(self, texts: pa.Array, rows: Rows, missing: Collection[str] = MISSING) -> None:
         """Adds cells, each with its row; those that are `missing`, in lower case, are passed over."""
         if self.missing:
             is_filled = pc.invert(pc.is_in(texts, value_set=pa.array(self.missing)))
@@ -224,7 +151,7 @@ class ColumnProfile:
         if len(plain.places):
             self._add_plain_numbers(plain, texts, rows)
 
-    def _add_values(self, values: dict[str, int], texts: pa.Array, rows: "Rows") -> None:
+    def _add_values(self, values: dict[str, int], texts: pa.Array, rows: Rows) -> None:
         encoded = texts.dictionary_encode()
         if len(encoded.dictionary) > MOST_CATEGORIES:
             self.values = self.label_of = self.by_group = None
@@ -256,7 +183,7 @@ class ColumnProfile:
         """Tells whether a value had another label before, and keeps the label of a new one."""
         return self.label_of is not None and self.label_of.setdefault(cell, label) != label
 
-    def _add_plain_numbers(self, plain: PlainNumbers, texts: pa.Array, rows: "Rows") -> None:
+    def _add_plain_numbers(self, plain: PlainNumbers, texts: pa.Array, rows: Rows) -> None:
         # One value in 64, by a hash of its bits.
         bits = plain.values.view(np.uint64) * np.uint64(_GOLDEN)
         self.sampled.update(texts.take(pa.array(plain.places[bits >> np.uint64(58) == 0])).to_pylist())
@@ -335,7 +262,7 @@ class ColumnProfile:
         lowest, highest, before = self.ranges.get((form, label), (low, high, 0))
         self.ranges[form, label] = (min(lowest, low), max(highest, high), before + count)
 
-    def _add_odd_cells(self, odd: OddCells, rows: "Rows") -> None:
+    def _add_odd_cells(self, odd: OddCells, rows: Rows) -> None:
         """Adds cells that are no plain numbers, or of a column without forms, value by value."""
         # The values in all forms of the cells that the same forms fit, by label.
         values_of: dict[tuple[tuple[str, ...], str], list[tuple[float, ...]]] = defaultdict(list)
