@@ -12,6 +12,8 @@ from edgeline.records.columns import DECIMALS, NUMBERS, TIMES, join_unit, normal
 # The beginning of a number or date in any form, and a number with a unit behind it or a currency before it.
 _BEGINS = re.compile(r"[-+\u2212(=.\"]{0,6}([$€£¥]|[A-Z]{3} ?)?[-+\u2212.]{0,6}\d")
 _WITH_UNIT = re.compile(r"[+-]?([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
+# Pandas writes .0 if some cells are missing. More digits than a float has are a text.
+_WHOLE = re.compile(r"\+?(\d{1,300})(\.0)?", re.ASCII)
 
 
 @lru_cache(maxsize=2**16)
@@ -37,6 +39,12 @@ def _list_unit_forms(cell: str) -> list[str]:
     match = _WITH_UNIT.fullmatch(normalize_number(cell))
     units = [unit.strip() for unit in match.groups() if unit] if match else []
     return [join_unit(form, units[0]) for form in DECIMALS] if len(units) == 1 else []
+
+
+def find_digits(cell: str) -> str:
+    """Returns the digits of a cell that is a whole number without a minus sign; else nothing."""
+    match = _WHOLE.fullmatch(normalize_number(cell))
+    return match[1] if match else ""
 
 
 @dataclass

@@ -1,12 +1,10 @@
-"""The profile of a column of anyone's table: its cells, and what they and its name show of it."""
+"""The profile of a column of anyone's table, which counts its cells."""
 
-import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import combinations, pairwise
 from pathlib import PurePath
 from zlib import crc32
 
@@ -15,72 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data.importers.cell_forms import AlikeCells, read_cell
-from data.importers.clocks import HALVES, find_count, find_no_times
+from data.importers.cell_forms import AlikeCells, find_digits, read_cell
 from data.importers.labelled_rows import Rows
 from data.importers.plain_numbers import OddCells, PlainNumbers, find_plain_numbers
-from edgeline.records.columns import (
-    AGE,
-    COMMA,
-    DAY_S,
-    DECIMALS,
-    FRACTION,
-    HOUR,
-    LARGEST,
-    MISSING,
-    MONTH,
-    NUMBER,
-    NUMBERS,
-    THOUSANDS,
-    TIMES,
-    WEEKDAY,
-    join_unit,
-    normalize_number,
-    split_unit,
-)
+from edgeline.records.columns import COMMA, DAY_S, DECIMALS, FRACTION, MISSING, NUMBER, THOUSANDS, TIMES
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 # Share of the filled cells: a few typing errors are quarantined later, and do not make a column a text.
 MOSTLY = 0.99
+_NEARLY_EACH = 0.95  # share of the cells, if nearly each has a value of its own
 MOST_CATEGORIES = 1_000
-# Mean number of rows a value. If each value still comes with one label only, that is no coincidence.
-_ROWS_A_VALUE = 5
-# The same for names, of which a panel has few rows each: if that is no coincidence either, by its chance.
-_ROWS_A_NAME, _LARGEST_CHANCE = 1.5, 1e-6
-# Fewest rows for which a column is left out because the labels' ranges of its numbers do not overlap, or
-# because one of two labels has all the empty cells. A strong column separates a few dozen rows honestly (the
-# petals of 50 and 50 irises). One of 20 rows would lie in the other label's range, with 95 % certainty, if
-# every seventh row of its label did (1 - 0.05^(1/20)).
-_APART_ROWS, _APART_ROWS_A_LABEL = 200, 20
-# Share of a label's rows that are filled where those of others are all empty: no coincidence either.
-_NEARLY_FILLED = 0.9
-# Whole numbers identify rows, and measure nothing, if there are enough rows, nearly each has another number,
-# and one of these holds: the numbers fill a range like a count (random ones would repeat) or rise from row to
-# row; they have the digits of a phone or an account; or all have the same number of digits and cover its
-# whole range, at both ends of which no measurement stops.
-_MANY_ROWS, _NEARLY_EACH, _COUNT_LIKE, _IDENTIFIER_DIGITS, _COVERED = 20, 0.95, 1.5, 7, 0.9
-# Pandas writes .0 if some cells are missing. More digits than a float has are a text.
-_WHOLE = re.compile(r"\+?(\d{1,300})(\.0)?", re.ASCII)
-# Words of a column's name that mark an identifier: anywhere in it, or only at its end.
-_IDENTIFIER_WORDS = re.compile(
-    "id|ids|identifier|uuid|zip|zipcode|plz|postcode|postal|postleitzahl|code|sku|ean|isbn|iban|phone|telephone"
-    "|telefon|tel|mobile|mobil"
-)
-_IDENTIFIER_ENDINGS = re.compile("no|num|number|store|branch|filiale|index|idx|key|.*nr|.*nummer")
-# Names that R, pandas and people give to the names of rows.
-_ROW_NAMES = re.compile(r"row[._ ]?(names?|ids?|index|num(ber)?|nr|no)|level_0|index", re.IGNORECASE)
-_YEARS = range(1800, 2201)
-# Few groups, of at least so many rows in the mean, are told apart by values of which so many are different.
-_GROUPS = range(5, 50)
-_ROWS_OF_A_GROUP = 3
-_MOSTLY_APART = 0.8
-# A number stands for no reading if it is at least this share of the cells, and further from all others than
-# this many times their range; of fewer values than these, which are codes or counts, nothing is far.
-_FREQUENT, _FAR, _EXTREMES_OF_MORE = 0.002, 3, 10
-_EXTREMES = 3  # numbers at either end that are counted
+EXTREMES = 3  # numbers at either end that are counted
 # An odd number that spreads the bits of a float evenly over the highest ones: Knuth's, by the golden ratio.
 _GOLDEN = 0x9E3779B97F4A7C15
-MOST_SIZES = 20  # with a unit, which make a good category
 
 
 @dataclass
@@ -165,8 +110,8 @@ class ColumnProfile:
             of_cell = np.zeros(len(cells), np.int64)
             of_cell[numbers] = rows.codes
             labels = [rows.names[code] for code in of_cell.tolist()]
-            is_mixed = (of_cell[numbers] != rows.codes).any()
-            if is_mixed or any(map(self._has_other_label, cells, labels)):
+            known = [*map(self.label_of.setdefault, cells, labels)]
+            if known != labels or (of_cell[numbers] != rows.codes).any():
                 self.label_of = None
         if self.by_group is not None:
             of_group = self.by_group
@@ -178,10 +123,6 @@ class ColumnProfile:
                 self.by_group = None
         if len(values) > MOST_CATEGORIES:
             self.values = self.label_of = self.by_group = None
-
-    def _has_other_label(self, cell: str, label: str) -> bool:
-        """Tells whether a value had another label before, and keeps the label of a new one."""
-        return self.label_of is not None and self.label_of.setdefault(cell, label) != label
 
     def _add_plain_numbers(self, plain: PlainNumbers, texts: pa.Array, rows: Rows) -> None:
         # One value in 64, by a hash of its bits.
@@ -195,7 +136,6 @@ class ColumnProfile:
             self.extreme_cells[number] = texts[place].as_py()
 
         # The forms that numbers of each kind have.
-        codes = rows.codes[plain.places]
         has_point = plain.has_point & ~plain.has_exponent
         for is_here, forms in (
             (~plain.has_point & ~plain.has_exponent, (*DECIMALS, FRACTION)),
@@ -208,9 +148,7 @@ class ColumnProfile:
                 place = int(plain.places[is_here.argmax()])
                 cells = AlikeCells(texts[place].as_py(), rows.places[place])
                 self.by_forms.setdefault(fitting, cells).count += int(is_here.sum())
-                # The point of a number with a decimal comma is at thousands.
-                scale = 1000 if is_here is plain.is_group else 1
-                self._add_ranges(fitting, plain.values[is_here], codes[is_here], rows.names, scale)
+                self._add_ranges(fitting, plain, is_here, rows)
 
         if plain.is_group.any():
             place = int(plain.places[plain.is_group.argmax()])
@@ -223,7 +161,7 @@ class ColumnProfile:
 
     def _count_extremes(self, numbers: NDArray[np.float64], counts: NDArray[np.int64]) -> Collection[float]:
         """Counts the ends of ascending numbers, each there once; returns those that are new."""
-        for extremes, ends in zip(self.extremes, (slice(_EXTREMES), slice(-_EXTREMES, None)), strict=True):
+        for extremes, ends in zip(self.extremes, (slice(EXTREMES), slice(-EXTREMES, None)), strict=True):
             extremes.update(dict(zip(numbers[ends].tolist(), counts[ends].tolist(), strict=True)))
             for number in extremes.keys() - sorted(extremes)[ends]:
                 del extremes[number]
@@ -239,23 +177,21 @@ class ColumnProfile:
         self.leading_zeros += int(plain.has_zero_first.sum())
 
     def _add_ranges(
-        self,
-        forms: Sequence[str],
-        values: NDArray[np.float64],
-        codes: NDArray[np.int64],
-        names: Sequence[str],
-        scale: int,
+        self, forms: Sequence[str], plain: PlainNumbers, is_here: NDArray[np.bool_], rows: Rows
     ) -> None:
-        """Adds numbers to the ranges of their labels, with a decimal comma `scale` times as large."""
+        """Adds some of the plain numbers to the ranges of their labels."""
+        values = plain.values[is_here]
+        codes = rows.codes[plain.places[is_here]]
+        # The point of a number with a decimal comma is at thousands.
+        scale = 1000 if plain.is_group[is_here].all() else 1
         order = np.argsort(codes, kind="stable")
         present, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
         lows, highs = (reduce.reduceat(values[order], starts) for reduce in (np.minimum, np.maximum))
-        for code, low, high, count in zip(
-            *(array.tolist() for array in (present, lows, highs, counts)), strict=True
-        ):
+        arrays = (present, lows, highs, counts)
+        for code, low, high, count in zip(*(array.tolist() for array in arrays), strict=True):
             for form in forms:
                 times = scale if form == COMMA else 1
-                self._widen(form, names[code], low * times, high * times, count)
+                self._widen(form, rows.names[code], low * times, high * times, count)
 
     def _widen(self, form: str, label: str, low: float, high: float, count: int) -> None:
         """Widens the range of the numbers of a label in a form by so many more."""
@@ -284,12 +220,12 @@ class ColumnProfile:
             if forms not in self.by_forms:
                 self.by_forms[forms] = AlikeCells(cell, rows.places[place])
             self.by_forms[forms].count += count
-            if match := _WHOLE.fullmatch(normalize_number(cell)):
-                number = int(match[1])
-                self.whole_digits[len(match[1])] += count
+            if digits := find_digits(cell):
+                number = int(digits)
+                self.whole_digits[len(digits)] += count
                 self.is_rising = self.is_rising and number > self.last and count == 1
                 self.last = number
-                self.leading_zeros += count * (len(match[1]) > len(str(number)))
+                self.leading_zeros += count * (len(digits) > len(str(number)))
             if TIMES.keys() & {*forms}:
                 self.weekdays.update(int(value // DAY_S) % 7 for value in values)
                 times = [datetime.fromtimestamp(value, timezone.utc) for value in values]
@@ -302,68 +238,6 @@ class ColumnProfile:
         for (forms, label), count in rows_of.items():
             for form, numbers in zip(forms, zip(*values_of[forms, label], strict=True), strict=True):
                 self._widen(form, label, min(numbers), max(numbers), count)
-
-    def find_form(self, decimal: str = "", former: str = "") -> str:
-        """Returns the form that fits nearly all cells; empty if none does, or two that disagree do.
-
-        Args:
-            decimal: The decimal sign of the file's other columns, `,` or `.`; empty if they do not show it.
-            former: The form of the column in an earlier span, which is taken if it fits.
-        """
-        counts = self._count_by_form()
-        most = max(counts.values(), default=0)
-        if not 0 < most >= MOSTLY * self.cells:
-            return ""
-        if counts[former] >= MOSTLY * self.cells and (former, decimal) != (NUMBER, ","):
-            return former
-
-        # All of these have the same unit.
-        _, unit = split_unit(max(counts, key=counts.__getitem__))
-        ties = [form for form in (*NUMBERS, *TIMES, *HALVES) if counts[join_unit(form, unit)] == most]
-        if unit and not self.has_over(MOST_SIZES):
-            return ""
-        if decimal and {*ties} <= {*NUMBERS}:
-            ties.sort(key=lambda form: (form == COMMA) != (decimal == ","))
-        elif len(ties) > 1:
-            is_point_open = self.by_point[0] and {NUMBER, COMMA} == {*ties} & {*DECIMALS}
-            if is_point_open or ties[0] in (COMMA, *TIMES, *HALVES):
-                return ""
-        return join_unit(ties[0], unit)
-
-    def _count_by_form(self) -> Counter[str]:
-        counts = Counter[str]()
-        for forms, cells in self.by_forms.items():
-            counts.update(dict.fromkeys(forms, cells.count))
-        return counts
-
-    def find_count(self, form: str) -> str:
-        """Returns what its numbers in this form count, if they are times; else an empty string."""
-        return find_count(*self._find_bounds(form)) if form in NUMBERS else ""
-
-    def find_decimal(self) -> str:
-        """Returns the decimal sign if a cell shows it beyond doubt, else an empty string."""
-        if (form := self.find_form()) not in NUMBERS:
-            return ""
-        plain = {NUMBER, THOUSANDS}
-        if form == COMMA:
-            return "," if any(COMMA in forms and not plain & {*forms} for forms in self.by_forms) else ""
-        return "." if any(COMMA not in forms and plain & {*forms} for forms in self.by_forms) else ""
-
-    def find_mixed_forms(self, forms: Collection[str]) -> str:
-        """Returns two cells without a form in common if nearly all have one of these forms; else nothing."""
-        if not self.cells or not self.has_mostly(forms):
-            return ""
-        pairs = combinations([(forms, cells.first) for forms, cells in self.by_forms.items() if forms], 2)
-        return next((f"{one[1]}, {two[1]}" for one, two in pairs if not {*one[0]} & {*two[0]}), "")
-
-    @property
-    def several_forms(self) -> str:
-        """Two cells of numbers that are written in different ways; empty if they are not."""
-        return self.find_mixed_forms(NUMBERS)
-
-    def has_one_value(self) -> bool:
-        """Returns whether all of its cells are the same."""
-        return self.values is not None and len(self.values) == 1
 
     def has_over(self, count: float) -> bool:
         """Returns whether it has more values than these."""
@@ -380,93 +254,6 @@ class ColumnProfile:
         """The first cell with its place; empty if there is none."""
         return next((cells.first for cells in self.by_forms.values()), "")
 
-    @property
-    def others(self) -> str:
-        """The few cells of numbers or dates that are none; empty if most cells are none."""
-        best = self._find_best_forms()
-        count = self.cells - self._count_cells(best)
-        if not 0 < count < self.cells / 2:
-            return ""
-        other = next(cells for forms, cells in self.by_forms.items() if not {*forms} & {*best})
-        what = f"{count:,} cells that are not numbers or dates, such as"
-        if count == 1:
-            what = "one cell that is not a number or date,"
-        # A cell with a digit in it has a value.
-        has_value = re.search(r"\d", other.cell)
-        do = "write numbers alone" if has_value else "empty " + ("these" if count > 1 else "it")
-        return f"has {what} {other.first}: {do}"
-
-    def _find_best_forms(self) -> Collection[str]:
-        """Returns the forms of numbers, of dates, or the one with a unit, whichever has most cells."""
-        kinds = [NUMBERS, (*TIMES,), *((form,) for form in self._count_by_form())]
-        return max(kinds, key=self._count_cells)
-
-    def guess_kind(self) -> str:
-        """Guesses the kind of whole numbers that may be codes; empty if they clearly are not."""
-        cells = self.values or {}
-        if len(cells) < 3 or self.has_unique_cells() or not self._is_whole():
-            return ""
-
-        is_sparse = False
-        (digits, count), *_ = self.whole_digits.most_common(1)
-        if count == self.cells and digits >= 3:
-            numbers = sorted(int(normalize_number(cell).removesuffix(".0")) for cell in cells)
-            step = math.gcd(*(high - low for low, high in pairwise(numbers)))
-            places = (numbers[-1] - numbers[0]) // step + 1
-            # The expected number of distinct values in as many random draws from that range.
-            expected = places * -math.expm1(-self.cells / places)
-            # Doses and sizes are few on purpose, but round.
-            is_sparse = len(numbers) < expected / 2 and step % 5 != 0 and not {*numbers} <= {*_YEARS}
-
-        is_named = self._has_identifier_name()
-        if not is_named and not is_sparse:
-            return ""
-        return "category" if is_named or digits >= 4 else "number"
-
-    def find_date_parts(self, form: str, time: str) -> tuple[str, ...]:
-        """Returns the parts of a date that vary and repeat here, or that the column `time` gives."""
-        low, high = self._find_bounds(form)
-        days = (high - low) / DAY_S
-        # Years and months are written as their first days, whose weekday says nothing.
-        is_day = any(day > 1 for _, day in self.days)
-        fits = {
-            WEEKDAY: days >= 14 and len(self.weekdays) > 1 and is_day,
-            HOUR: days >= 2 and self.with_clock > (1 - MOSTLY) * self.cells,
-            MONTH: days >= 730 and len({month for month, _ in self.days}) > 1,
-            AGE: bool(time),
-        }
-        return tuple(part for part, fit in fits.items() if fit)
-
-    def show_cells(self) -> str:
-        """Returns its first values, for a question about it."""
-        return ", ".join(list(self.values or self.sampled)[:4])
-
-    def find_sentinels(self) -> list[tuple[str, int]]:
-        """Returns cells like -9999 that are frequent and far from all others, each with its count."""
-        lows, highs = (sorted(extremes) for extremes in self.extremes)
-        if len(lows) < _EXTREMES or not self.has_over(_EXTREMES_OF_MORE):
-            return []
-        least = max(_EXTREMES, _FREQUENT * self.cells)
-        gap = _FAR * (highs[-2] - lows[1])
-        ends = (
-            (lows[0], lows[1] - lows[0], self.extremes[0]),
-            (highs[-1], highs[-1] - highs[-2], self.extremes[1]),
-        )
-        return [
-            (self.extreme_cells[number], counts[number])
-            for number, distance, counts in ends
-            if distance > gap and counts[number] >= least
-        ]
-
-    def find_no_times(self) -> tuple[str, ...]:
-        """Returns the cells of a column of times that stand for none, such as 0 and 1970-01-01."""
-        lows, highs = self.extremes
-        are_dates = 2 * self._count_cells((*TIMES, *HALVES)) > self.cells
-        none = find_no_times({*lows, *highs}, are_dates)
-        if {*none} >= lows.keys():  # the lowest of the others is not known
-            return ()
-        return tuple(self.extreme_cells[number] for number in sorted(none))
-
     def names_photos(self) -> bool:
         """Returns whether its cells are names of photos."""
         cells = self.values or self.sampled
@@ -477,10 +264,6 @@ class ColumnProfile:
         cells = self.values or self.sampled
         return bool(cells) and sum(map(bool, map(form.fullmatch, cells))) >= MOSTLY * len(cells)
 
-    def is_nearly_unique(self) -> bool:
-        """Returns whether nearly every cell has a value of its own."""
-        return self.cells >= _MANY_ROWS and self.has_unique_cells()
-
     def has_unique_cells(self) -> bool:
         """Returns whether nearly every cell has a value of its own, whatever their number."""
         if self.values is not None:
@@ -489,120 +272,25 @@ class ColumnProfile:
 
     def has_long_numbers(self) -> bool:
         """Returns whether its whole numbers have more digits than a float holds."""
-        return self._is_whole() and max(self.whole_digits) > 15
+        return self.is_whole() and max(self.whole_digits) > 15
 
-    def _is_whole(self) -> bool:
+    def is_whole(self) -> bool:
+        """Returns whether all of its cells are whole numbers without a sign."""
         return self.whole_digits.total() == self.cells
 
-    def _list_ranges(self, form: str) -> list[tuple[float, float, int]]:
+    def list_ranges(self, form: str) -> list[tuple[float, float, int]]:
+        """Returns for each label the lowest and the highest number in a form, and how many there are."""
         return [bounds for (own, _), bounds in self.ranges.items() if own == form]
 
-    def counts_rows(self, form: str) -> bool:
-        """Returns whether its whole numbers in this form count the rows, and measure nothing."""
-        if not (self._is_whole() and self.is_nearly_unique()):
-            return False
-        low, high = self._find_bounds(form)
-        return self.is_rising or high - low < _COUNT_LIKE * self.cells
-
-    def identifies_rows(self, form: str) -> bool:
-        """Returns whether its whole numbers in this form name the rows, and measure nothing."""
-        if not (self._is_whole() and self.is_nearly_unique()):
-            return False
-        if self._has_identifier_name():
-            return True
-        low, high = self._find_bounds(form)
-        (digits, count), *_ = self.whole_digits.most_common(1)
-        covered = (high - low) / (10**digits - 10 ** (digits - 1)) >= _COVERED
-        return count == self.cells and (digits >= _IDENTIFIER_DIGITS or (covered and digits >= 4))
-
-    def is_called_identifier(self, by_ending: bool = True) -> bool:
-        """Returns whether it has whole numbers, and the name of an identifier, also by its ending alone."""
-        return self._has_identifier_name(by_ending) and self._is_whole()
-
-    def is_called_row_name(self) -> bool:
-        """Returns whether it has more whole numbers than a few, and the name of names of rows."""
-        return bool(_ROW_NAMES.fullmatch(self.name)) and self._is_whole() and self.has_over(MOST_SIZES)
-
-    def _find_bounds(self, form: str) -> tuple[float, float]:
-        ranges = self._list_ranges(form)
+    def find_bounds(self, form: str) -> tuple[float, float]:
+        """Returns the lowest and the highest number in a form; zeros if there is none."""
+        ranges = self.list_ranges(form) or [(0, 0, 0)]
         return min(low for low, _, _ in ranges), max(high for _, high, _ in ranges)
-
-    def _has_identifier_name(self, by_ending: bool = True) -> bool:
-        words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name).lower())
-        if any(map(_IDENTIFIER_WORDS.fullmatch, words)):
-            return True
-        return by_ending and any(map(_IDENTIFIER_ENDINGS.fullmatch, words[-1:]))
 
     def has_mostly(self, forms: Collection[str]) -> bool:
         """Returns whether nearly all of its cells have one of these forms."""
-        return self._count_cells(forms) >= MOSTLY * self.cells
+        return self.count_cells(forms) >= MOSTLY * self.cells
 
-    def has_all(self, form: str) -> bool:
-        """Returns whether all of its cells have a form, and none is beyond what a model can read."""
-        most = max((max(abs(low), abs(high)) for low, high, _ in self._list_ranges(form)), default=0)
-        return self._count_cells((form,)) == self.cells and most <= LARGEST
-
-    def _count_cells(self, forms: Collection[str]) -> int:
+    def count_cells(self, forms: Collection[str]) -> int:
+        """Returns the number of cells that have one of these forms."""
         return sum(cells.count for fitting, cells in self.by_forms.items() if {*forms} & {*fitting})
-
-    def gives_label_away(self) -> bool:
-        """Returns whether each value comes with one label only, and that is no coincidence."""
-        if not self.values or len(self.labels) < 2 or self.label_of is None:
-            return False
-        # A measurement of a group comes with the label of its group, however many rows that has.
-        is_of_groups = self.by_group is not None and not self._may_be_names()
-        rows = len(self.by_group or ()) if is_of_groups else self.cells
-        if rows >= _ROWS_A_VALUE * len(self.values):
-            return True
-        # Each further row of a value has its label by chance, at best that of the most frequent label.
-        chance = (max(self.labels.values()) / self.cells) ** (self.cells - len(self.values))
-        is_repeated = self.cells >= _ROWS_A_NAME * len(self.values)
-        return is_repeated and chance < _LARGEST_CHANCE and self._may_be_names()
-
-    def tells_groups_apart(self) -> bool:
-        """Returns whether it has one value in each of few groups, and another one in nearly each of them."""
-        groups = len(self.by_group or ())
-        is_repeated = groups in _GROUPS and self.cells >= _ROWS_OF_A_GROUP * groups
-        return is_repeated and len(self.values or ()) >= _MOSTLY_APART * groups
-
-    def _may_be_names(self) -> bool:
-        if not self.has_mostly(self._find_best_forms()) or self.leading_zeros > (1 - MOSTLY) * self.cells:
-            return True
-        # Labels that split the numbers in order are a strong measurement.
-        return bool(self.guess_kind()) and not self._are_apart(self._list_ranges(NUMBER))
-
-    def find_empty_label(self, rows: Mapping[str, int]) -> str:
-        """Returns the label whose rows, and no others, are all empty; else nothing."""
-        empty = [label for label in rows if not self.labels[label]]
-        if len(rows) < 2 or len(empty) != 1:
-            return ""
-        total = sum(rows.values())
-        others = total - rows[empty[0]]
-        is_enough = min(rows.values()) >= _APART_ROWS_A_LABEL and total >= _APART_ROWS
-        # A mark has two values, and one of them is the empty cell.
-        is_mark = self.has_one_value() and total >= 2 * _ROWS_A_VALUE and self.cells == others
-        return empty[0] if is_mark or (is_enough and self.cells >= _NEARLY_FILLED * others) else ""
-
-    def find_filled_label(self, rows: Mapping[str, int]) -> str:
-        """Returns the label of whose rows nearly all, and no others, are filled; else nothing."""
-        if len(rows) < 2 or len(self.labels) != 1 or self.cells < _APART_ROWS_A_LABEL:
-            return ""
-        [filled] = self.labels
-        total = sum(rows.values())
-        # The chance that all rows of the other labels are empty although each row may be filled.
-        chance = (1 - self.cells / total) ** (total - rows[filled])
-        is_nearly = self.cells >= _NEARLY_FILLED * rows[filled] and chance < _LARGEST_CHANCE
-        return filled if self.cells == rows[filled] or is_nearly else ""
-
-    def separates_labels(self, form: str) -> bool:
-        """Returns whether each label has a range of numbers of its own, with enough rows or groups."""
-        if self.by_group is not None and len(self.by_group) < _APART_ROWS:
-            return False
-        ranges = self._list_ranges(form)
-        counts = sorted(count for _, _, count in ranges)
-        is_enough = len(counts) > 1 and counts[-2] >= _APART_ROWS_A_LABEL and sum(counts) >= _APART_ROWS
-        return is_enough and self._are_apart(ranges)
-
-    @staticmethod
-    def _are_apart(ranges: Sequence[tuple[float, float, int]]) -> bool:
-        return all(one[1] < two[0] for one, two in pairwise(sorted(ranges)))
