@@ -5,7 +5,8 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
-from data.importers.columns import ColumnProfile
+from data.importers.column_forms import find_form
+from data.importers.column_profile import ColumnProfile
 from edgeline.records.columns import NUMBER, parse_cell
 from edgeline.store.locations import is_url
 
@@ -20,7 +21,7 @@ _SCRIPT = (
 
 def suggest_bands(shown: str, column: ColumnProfile) -> str:
     """Returns how to add a column of bands, of about as many rows each, to the table `shown`."""
-    form = column.find_form()
+    form = find_form(column)
     path = Path(shown)
     name = column.name
     counts = column.sampled if column.values is None else column.values

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from data.importers.bands import ONE_LABEL, suggest_bands
 from data.importers.changed_columns import check_changes
 from data.importers.clocks import CLOCKS
+from data.importers.codes import guess_kind
+from data.importers.column_forms import find_form, find_mixed_forms
+from data.importers.column_profile import ColumnProfile
 from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
-from data.importers.columns import ColumnProfile
 from data.importers.import_report import check_classes
 from data.importers.read_table import is_joined
+from data.importers.sentinels import find_sentinels, list_no_times
 from data.importers.table_file import TABLE, ColumnEntry, Role, Roles, TableFile, list_reserved
 from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Earlier, Named
@@ -45,7 +48,7 @@ def check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
     """
     for name, column in table.columns.items():
         kinds = () if table.forms[name] or name not in names else (DECIMALS, (*TIMES,))
-        if several := next(filter(None, map(column.find_mixed_forms, kinds)), ""):
+        if several := next(filter(None, (find_mixed_forms(column, forms) for forms in kinds)), ""):
             raise DataRefused(
                 f"The column {name} of {table.shown} mixes formats: {several}.",
                 "The format of each cell is ambiguous.",
@@ -136,7 +139,7 @@ def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
     column = case.column
     if rule.verdict != ASK:
         return case, rule, rule.verdict
-    guess = column.guess_kind()
+    guess = guess_kind(column)
     if not ask:
         return case, rule, guess
     case = replace(case, chosen=_ask_for_kind(column, guess, ask))
@@ -145,7 +148,7 @@ def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
 
 
 def _ask_for_kind(column: ColumnProfile, guess: str, ask: Ask) -> str:
-    cells = column.show_cells()
+    cells = ", ".join(list(column.values or column.sampled)[:4])
     return ask(
         f"{column.name} ({cells}, ...): a number to calculate with, a category, or leave out?", _KINDS, guess
     )
@@ -157,14 +160,14 @@ def find_missing(table: TableProfile, roles: Roles, ask: Ask | None) -> Mapping[
     These are times that are none, and, if a person can be asked, numbers and dates far from all others.
     """
     missing = dict[str, tuple[str, ...]]()
-    if roles.time and (cells := table.columns[roles.time].find_no_times()):
+    if roles.time and (cells := list_no_times(table.columns[roles.time])):
         missing[roles.time] = (*table.columns[roles.time].missing, *cells)
     if ask is None:
         return missing
     for name, column in table.columns.items():
         if not table.forms[name] or name in roles.columns:
             continue
-        for text, count in column.find_sentinels():
+        for text, count in find_sentinels(column):
             question = (
                 f"{name} is {text} in {count:,} of {column.cells:,} cells, far from all others: which is it?"
             )
@@ -293,7 +296,7 @@ def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bo
         why = "A model needs at least two classes."
         _check_not_constant(shown, column, why, "Name another column, or import rows of other classes too.")
     are_many = values is None or len(values.keys() - earlier.labels) > _MOST_NUMBERED_CLASSES
-    if column.find_form() in NUMBERS and are_many and not are_codes:
+    if find_form(column) in NUMBERS and are_many and not are_codes:
         count = f"over {_MOST_LABELS:,}" if values is None else f"{len(values):,}"
         bands = suggest_bands(shown, column)
         raise UsageError(

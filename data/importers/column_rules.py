@@ -5,9 +5,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from data.importers.columns import MOST_CATEGORIES, MOST_SIZES, MOSTLY, ColumnProfile
+from data.importers.codes import counts_rows, guess_kind, has_row_names, identifies_rows, is_called_identifier
+from data.importers.column_forms import MOST_SIZES, describe_others, find_mixed_forms
+from data.importers.column_profile import MOST_CATEGORIES, MOSTLY, ColumnProfile
+from data.importers.leaks import describe_one_label, gives_label_away, separates_labels, tells_groups_apart
 from data.importers.table_file import Role
-from edgeline.records.columns import DECIMALS, FRACTION, NUMBERS, TIMES
+from edgeline.records.columns import AGE, DAY_S, DECIMALS, FRACTION, HOUR, MONTH, NUMBERS, TIMES, WEEKDAY
 
 ASK = "ask"  # the verdict on whole numbers that may be codes; the others are roles
 _LONGEST_NAME = 40
@@ -91,26 +94,28 @@ class Case:
     def is_mark(self) -> bool:
         """Tells whether it has one value or nothing, and enough rows of both."""
         share = self.column.cells / sum(self.rows.values())
-        return self.column.has_one_value() and 1 - MOSTLY <= share <= MOSTLY
+        return not self.column.has_over(1) and 1 - MOSTLY <= share <= MOSTLY
 
     @property
     def one_label(self) -> str:
         """The one label for which it is empty or filled, as the end of a sentence; else nothing."""
-        cells = self.column.cells
-        total = sum(self.rows.values())
-        if label := self.column.find_empty_label(self.rows):
-            others = total - self.rows[label] - cells
-            return f"empty in all rows labelled {label}, and in {others or 'no'} others"
-        if label := self.column.find_filled_label(self.rows):
-            rows = self.rows[label]
-            count = "all" if cells == rows else f"{cells:,} of {rows:,}"
-            return f"filled in {count} rows labelled {label}, and in no others"
-        return ""
+        return describe_one_label(self.column, self.rows)
 
     @property
     def date_parts(self) -> Sequence[str]:
-        """The parts of its dates that a model reads."""
-        return self.column.find_date_parts(self.form, self.time)
+        """The parts of its dates that vary and repeat in these rows, or that the column of times gives."""
+        column = self.column
+        low, high = column.find_bounds(self.form)
+        days = (high - low) / DAY_S
+        # Years and months are written as their first days, whose weekday says nothing.
+        is_day = any(day > 1 for _, day in column.days)
+        fits = {
+            WEEKDAY: days >= 14 and len(column.weekdays) > 1 and is_day,
+            HOUR: days >= 2 and column.with_clock > (1 - MOSTLY) * column.cells,
+            MONTH: days >= 730 and len({month for month, _ in column.days}) > 1,
+            AGE: bool(self.time),
+        }
+        return tuple(part for part, fit in fits.items() if fit)
 
     @property
     def if_group(self) -> str:
@@ -124,18 +129,18 @@ class Rule:
 
     name: str
     test: Callable[[Case], object]
-    sentence: str  # why, after the name of the column, with fields of the case
+    sentence: str  # why, after the name of the column, with fields of the case and what the test `found`
     verdict: str = Role.LEAVE_OUT
 
     def explain(self, case: Case) -> str:
         """Returns why the column of a case is what it is."""
-        return self.sentence.format(c=case)
+        return self.sentence.format(c=case, found=self.test(case))
 
     def explain_with_cells(self, case: Case) -> str:
         """Returns why the column of a case is what it is, with a cell of it."""
         sentence = self.explain(case)
         column = case.column
-        if "{c.column." in self.sentence or not column.cells:  # it names cells
+        if "{c.column." in self.sentence or "{found}" in self.sentence or not column.cells:  # it names cells
             return sentence
         return f"{sentence}: {column.cells:,} cells, such as {column.first_cell}"
 
@@ -162,7 +167,7 @@ RULES: Sequence[Rule] = (
     # Columns from which nothing can be learned.
     Rule("type of no cell", lambda c: c.column.source_type, "has {c.column.source_type} in its cells"),
     Rule("empty", lambda c: c.column.cells == 0, "is empty in all rows"),
-    Rule("one value", lambda c: c.column.has_one_value() and not c.is_mark, "has one value"),
+    Rule("one value", lambda c: not (c.column.has_over(1) or c.is_mark), "has one value"),
     Rule("no name", lambda c: _PANDAS_INDEX.fullmatch(c.column.name) or not c.column.name, "has no name"),
     Rule(
         "name of two columns",
@@ -177,48 +182,48 @@ RULES: Sequence[Rule] = (
     # Columns that give the label away; a spelling of the label has a value for each.
     Rule(
         "another spelling of the label",
-        lambda c: c.column.gives_label_away() and not c.column.has_over(len(c.column.labels)),
+        lambda c: gives_label_away(c.column) and not c.column.has_over(len(c.column.labels)),
         "gives the label away",
     ),
     Rule(
         "names with one label each",
-        lambda c: c.column.gives_label_away(),
+        lambda c: gives_label_away(c.column),
         "gives the label away ({c.if_group}--number or --category keeps it)",
     ),
     Rule("empty or filled for one label", lambda c: c.one_label, "gives the label away: it is {c.one_label}"),
     Rule(
         "another value in each group",
-        lambda c: c.column.tells_groups_apart(),
+        lambda c: tells_groups_apart(c.column),
         "has one value in each group, and another in nearly each, so a model would learn the groups by it"
         " (--number or --category keeps it)",
     ),
     # Numbers and dates.
-    Rule("row numbers", lambda c: c.is_readable and c.column.counts_rows(c.form), "numbers the rows"),
+    Rule("row numbers", lambda c: c.is_readable and counts_rows(c.column, c.form), "numbers the rows"),
     Rule(
         "called like names of rows",
-        lambda c: c.is_readable and c.column.is_called_row_name(),
+        lambda c: c.is_readable and has_row_names(c.column),
         "is called like the names of rows (--number if it measures something)",
     ),
     Rule(
         "identifiers of rows",
-        lambda c: c.is_readable and c.column.identifies_rows(c.form),
+        lambda c: c.is_readable and identifies_rows(c.column, c.form),
         "is different in nearly every row, like an identifier",
     ),
     Rule(
         "named like an identifier",
-        lambda c: c.is_readable and c.column.values is None and c.column.is_called_identifier(),
+        lambda c: c.is_readable and c.column.values is None and is_called_identifier(c.column),
         f"is called like an identifier, with over {MOST_CATEGORIES:,} values ({{c.if_group}}--number if they"
         " measure something, --category keeps the most frequent)",
     ),
     Rule(
         "named like an identifier of groups",
-        lambda c: c.is_readable and c.has_many_values and c.column.is_called_identifier(by_ending=False),
+        lambda c: c.is_readable and c.has_many_values and is_called_identifier(c.column, by_ending=False),
         "is called like an identifier, with few rows of each value ({c.if_group}--number if they measure"
         " something)",
     ),
     Rule(
         "a range for each label",
-        lambda c: c.is_readable and c.column.separates_labels(c.form),
+        lambda c: c.is_readable and separates_labels(c.column, c.form),
         "gives the label away: each label has a range of its own",
     ),
     Rule(
@@ -250,7 +255,7 @@ RULES: Sequence[Rule] = (
         " ({c.if_group}--category keeps the most frequent)",
     ),
     Rule(
-        "codes", lambda c: c.is_readable and c.column.guess_kind(), "has whole numbers that may be codes", ASK
+        "codes", lambda c: c.is_readable and guess_kind(c.column), "has whole numbers that may be codes", ASK
     ),
     Rule("numbers", lambda c: c.is_readable, "has numbers", Role.NUMBER),
     # Numbers and dates that cannot be read.
@@ -267,8 +272,8 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         "numbers in several forms",
-        lambda c: not c.is_code and c.column.has_over(MOST_SIZES) and c.column.several_forms,
-        "has numbers in several forms, {c.column.several_forms}: write all in one",
+        lambda c: not c.is_code and c.column.has_over(MOST_SIZES) and find_mixed_forms(c.column, NUMBERS),
+        "has numbers in several forms, {found}: write all in one",
     ),
     Rule("unread dates", lambda c: c.column.have_all(_UNREAD_DATE), _UNREAD),
     *(
@@ -288,8 +293,8 @@ RULES: Sequence[Rule] = (
     # Names.
     Rule(
         "a few cells that are no numbers",
-        lambda c: c.has_many_values and not c.is_code and c.column.others,
-        "{c.column.others}",
+        lambda c: c.has_many_values and not c.is_code and describe_others(c.column),
+        "{found}",
     ),
     Rule(
         "photos",

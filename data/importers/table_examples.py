@@ -14,7 +14,7 @@ from data.tables.windows import Reading, choose_block_hours, count_windows
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import GateSettings
 from edgeline.labels import join_names
-from edgeline.records.columns import CellError
+from edgeline.records.columns import LARGEST, CellError
 from edgeline.records.rejection import RowRejected, check_text
 from edgeline.tables.files import Table
 
@@ -114,18 +114,22 @@ def _list_readers(profile: TableProfile, file: TableFile) -> Mapping[str, _Read]
     def is_filled(name: str) -> bool:
         return columns[name].cells == columns[roles.label].cells
 
+    def can_be_read(name: str, form: str) -> bool:
+        most = max(map(abs, columns[name].find_bounds(form)))
+        return columns[name].count_cells((form,)) == columns[name].cells and most <= LARGEST
+
     readers = dict[str, _Read]()
     if roles.text:
         readers[roles.text] = lambda cells: check_text(cells[roles.text])
         return readers
     for column in file.numbers.values():
         own = replace(column, form=forms[column.name] or column.form)
-        if not columns[column.name].has_all(own.form):
+        if not can_be_read(column.name, own.form):
             readers[column.name] = replace(own, part="", until="").number
     for name, column in file.times.items():
         if forms[name] in CLOCKS:
             readers[name] = partial(_check_clock, name, forms[name])
-        elif not (is_filled(name) and columns[name].has_all(forms[name])):
+        elif not (is_filled(name) and can_be_read(name, forms[name])):
             readers[name] = replace(column, form=forms[name]).seconds
     if roles.group and not is_filled(roles.group):
         readers[roles.group] = lambda cells: _check_group(roles.group, cells)

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.importers.columns import RESERVED, RESERVED_BY_WINDOWS
 from data.spans.layout import replace_file
 from edgeline.errors import UsageError, find_nearest
 from edgeline.records.columns import AGE, DAYS, NUMBER, NUMBERS, PARTS, TIMES, Column, is_form
@@ -24,6 +23,8 @@ from edgeline.store.locations import read_bytes
 TABLE = "table.yaml"
 VERSION = 1
 _TOP = ("version", "source", "readings", "columns")
+_RESERVED = ("", "label", "group", "span", "newest_span", "example_id", "missing_share", "stuck_share")
+_RESERVED_BY_WINDOWS = ("block", "window_id")
 _MOST_BYTES, _MOST_READINGS, _MOST_MISTAKES = 2**25, 4096, 50
 _HEADER = """\
 # How each column of the table is read, and why. `edgeline data inspect` and the first import write this file,
@@ -147,7 +148,7 @@ class TableFile:
 
 def list_reserved(readings: int) -> Sequence[str]:
     """Returns the names that examples have for other features, by the number of readings of an example."""
-    return (*RESERVED, *(RESERVED_BY_WINDOWS if readings > 1 else ()))
+    return (*_RESERVED, *(_RESERVED_BY_WINDOWS if readings > 1 else ()))
 
 
 def write_table_file(data_dir: Path, file: TableFile) -> Path:

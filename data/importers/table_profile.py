@@ -8,9 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.importers.bands import ONE_LABEL
-from data.importers.clocks import HALVES
-from data.importers.columns import MOST_CATEGORIES, MOSTLY, ColumnProfile, Rows
+from data.importers.clocks import HALVES, find_count
+from data.importers.column_forms import find_decimal, find_form
+from data.importers.column_profile import MOST_CATEGORIES, MOSTLY, ColumnProfile
 from data.importers.known_rows import read_span
+from data.importers.labelled_rows import Rows
 from data.importers.table_file import Roles
 from data.spans.layout import find_usable_spans
 from data.spans.source import Rejected
@@ -54,11 +56,11 @@ class TableProfile:
             former: The form that each column had in an earlier span.
             time: The column of times, whose numbers count seconds or days; empty for none.
         """
-        signs = {column.find_decimal() for column in self.columns.values()} - {""}
+        signs = {find_decimal(column) for column in self.columns.values()} - {""}
         sign = decimal or (signs.pop() if len(signs) == 1 else "")
-        forms = {name: column.find_form(sign, former.get(name, "")) for name, column in self.columns.items()}
-        if time:
-            forms[time] = self.columns[time].find_count(forms[time]) or forms[time]
+        forms = {name: find_form(column, sign, former.get(name, "")) for name, column in self.columns.items()}
+        if time and forms[time] in NUMBERS:
+            forms[time] = find_count(*self.columns[time].find_bounds(forms[time])) or forms[time]
         return replace(self, forms=forms)
 
 

@@ -6,7 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from data.importers.clocks import CLOCKS
-from data.importers.columns import MOST_CATEGORIES
+from data.importers.codes import is_nearly_unique
+from data.importers.column_forms import describe_others
+from data.importers.column_profile import MOST_CATEGORIES
+from data.importers.leaks import gives_label_away
+from data.importers.sentinels import find_sentinels
 from data.importers.table_file import Role, Roles, TableFile
 from data.importers.table_profile import EXAMPLES, TableProfile
 from data.spans.source import Rejected
@@ -48,7 +52,7 @@ def warn_of_numbers(table: TableProfile, file: TableFile, are_asked: bool) -> It
             )
         if are_asked:
             continue
-        for text, count in column.find_sentinels():
+        for text, count in find_sentinels(column):
             yield (
                 f"{name} is {text} in {count:,} of {column.cells:,} cells, far from all others. If that"
                 f" stands for no reading, write missing: ['{text}'] below {name} in table.yaml, which"
@@ -80,9 +84,9 @@ def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
     if not roles.group:
         return
     column = table.columns[roles.group]
-    if column.is_nearly_unique():
+    if is_nearly_unique(column):
         yield f"The group {roles.group} differs in nearly every row, so it keeps no rows together."
-    elif column.gives_label_away():
+    elif gives_label_away(column):
         yield (
             f"Each of the {len(column.values or ())} groups of {roles.group} has one label, so a model may"
             " learn the groups instead of the labels; only its answers for unseen groups show that."
@@ -114,7 +118,7 @@ def explain_columns(table: TableProfile, file: TableFile, chosen: Collection[str
     ]:
         yield f"Read by their form: {', '.join(odd)}."
     for name in file.categories:
-        if name not in chosen and (why := table.columns[name].others):
+        if name not in chosen and (why := describe_others(table.columns[name])):
             yield f"{name}, a category, {why}."
 
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from data.importers.bands import suggest_bands
-from data.importers.columns import ColumnProfile, Rows
+from data.importers.column_profile import ColumnProfile
+from data.importers.labelled_rows import Rows
 from edgeline.records.columns import NUMBERS
 from edgeline.tables.rows import read_rows
 

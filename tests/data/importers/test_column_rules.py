@@ -4,8 +4,10 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
+from data.importers.column_forms import find_form
+from data.importers.column_profile import ColumnProfile
 from data.importers.column_rules import RULES, Case, judge_column
-from data.importers.columns import ColumnProfile, Rows
+from data.importers.labelled_rows import Rows
 from edgeline.records.columns import NUMBERS, TIMES
 
 RANDOM = random.Random(7)
@@ -14,20 +16,12 @@ SIZES = [f"{RANDOM.gauss(5, 1):.2f}" for _ in range(400)]
 NAMES = ["".join(RANDOM.choices("abcdefgh", k=6)) for _ in range(400)]
 CODES = [RANDOM.choice(("1000", "1071", "1203", "1999")) for _ in range(400)]
 LONG_CODES = [f"3401234500000{code}" for code in CODES]
-FOR_YES = [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)]
+OF_YES = [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)]
 DAYS = [f"2026-0{n % 4 + 1}-{n * 7 % 28 + 1:02}" for n in range(400)]
 
 
 def judge(
-    cells,
-    labels=LABELS,
-    name="x",
-    form=None,
-    repeated=False,
-    source_type="",
-    third=False,
-    groups=0,
-    **more,
+    cells, labels=LABELS, name="x", form=None, repeated=False, source_type="", third=False, groups=0, **more
 ):
     """Returns the name of the rule that decides a column of these cells; an empty one is missing."""
     column = ColumnProfile(name, (*NUMBERS, *TIMES), is_repeated=repeated, source_type=source_type)
@@ -44,8 +38,14 @@ def judge(
     if rows:
         filled, *of_rows = zip(*rows, strict=True)
         column.add(pa.array(filled), Rows(*of_rows))
-    case = Case(column, Counter(labels[: len(cells)]), column.find_form() if form is None else form, **more)
+    case = Case(column, Counter(labels[: len(cells)]), find_form(column) if form is None else form, **more)
     return judge_column(case)
+
+
+def profile(cells):
+    column = ColumnProfile("x", (*NUMBERS, *TIMES))
+    column.add(pa.array(cells), Rows(LABELS[: len(cells)], [f"row {n}" for n in range(400)], [""] * 400))
+    return column
 
 
 def repeat(*cells):
@@ -107,19 +107,7 @@ CASES = {
     "comma or thousands": (([f"{n % 90 + 1},125" for n in range(400)], {}), (swap(SIZES, "1,125"), {})),
     "name of two columns": ((SIZES, {"repeated": True}), (SIZES, {})),
     "type of no cell": (([""] * 400, {"source_type": "lists"}), ([""] * 400, {})),
-    "empty or filled for one label": (
-        (
-            [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)],
-            {"third": True},
-        ),
-        (
-            swap(
-                [size if label == "yes" else "" for size, label in zip(SIZES, LABELS, strict=True)],
-                *[""] * 90,
-            ),
-            {"third": True},
-        ),
-    ),
+    "empty or filled for one label": ((OF_YES, {"third": True}), (swap(OF_YES, *[""] * 90), {"third": True})),
     "another value in each group": (
         ([f"{n % 27 * 1.37:.2f}" for n in range(400)], {"groups": 27}),
         ([f"{n % 27 // 2 * 1.37:.2f}" for n in range(400)], {"groups": 27}),
@@ -161,10 +149,7 @@ CASES = {
         ([f"{n % 28 + 1} Jan 2026" for n in range(400)], {}),
         (repeat("1 Jam 2026", "2 Jab 2026"), {}),
     ),
-    "a few cells that are no numbers": (
-        (swap(SIZES, *["broken"] * 20), {}),
-        (swap(SIZES, "broken"), {}),
-    ),
+    "a few cells that are no numbers": ((swap(SIZES, *["broken"] * 20), {}), (swap(SIZES, "broken"), {})),
     "photos": (([f"{name}.jpg" for name in NAMES], {}), ([f"{name}.doc" for name in NAMES], {})),
     "text": (([f"{name} " * 8 for name in NAMES], {}), (NAMES, {})),
     "a name for each row": ((NAMES, {}), (swap(NAMES, *NAMES[300:350]), {})),
@@ -195,53 +180,9 @@ def test_each_rule_decides_its_cells_and_not_those_that_are_nearly_so(name):
         assert (judge(cells, labels, **options).name == name) == is_decided
 
 
-@pytest.mark.parametrize(
-    ("cells", "form"),
-    [
-        ([f"{size} kg" for size in SIZES], "number in kg"),
-        ([f"{size.replace('.', ',')} %" for size in SIZES], "number with decimal comma in %"),
-        ([f"${size}" for size in SIZES], "number in $"),
-        ([f"{n} EUR" for n in range(400)], "number in EUR"),
-        ([f"{n % 50}.5{'-' * (n % 2)}" for n in range(400)], "number"),
-        ([f"\u2212{size}" for size in SIZES], "number"),
-        ([f"({size})" if n % 3 else size for n, size in enumerate(SIZES)], "number"),
-        ([f'="{size}"' for size in SIZES], "number"),
-        ([f"{n % 50},5E+02" for n in range(400)], "number with decimal comma"),
-        ([f"{n % 9 + 1} {n % 700 + 200}" for n in range(400)], "number"),
-        ([f"{n % 50}:{n % 60:02}.5" for n in range(400)], "minutes:seconds or hours:minutes"),
-        ([f"{n % 24:02}:{n % 60:02}" for n in range(400)], "minutes:seconds or hours:minutes"),
-        ([f"00:{n % 60:02}:07" for n in range(400)], "hours:minutes:seconds"),
-        ([f"{n % 50}:{n % 60:02}{':07' * (n % 2)}" for n in range(10, 400)], "hours:minutes:seconds"),
-        ([f"{n % 50}/{n % 9 + 1}" for n in range(400)], "fraction"),
-        ([f"{n % 9 + 1} 1/2" if n % 2 else str(n % 9) for n in range(400)], "fraction"),
-        ([f"{n % 50}/{n % 9}th" for n in range(400)], ""),
-        ([f"{n % 50}{'ABCD'[n % 4]}" for n in range(400)], ""),
-        (swap([f"{size} kg" for size in SIZES], *[f"{size} g" for size in SIZES[:20]]), ""),
-        (swap([f"{size} kg" for size in SIZES], *SIZES[:20]), ""),
-        ([f"{n % 24:02}:{n % 60:02}{':07' * (n % 2)}" for n in range(400)], ""),
-    ],
-)
-def test_numbers_as_people_write_them_are_read_where_nearly_all_cells_have_the_form(cells, form):
-    column = ColumnProfile("x", (*NUMBERS, *TIMES))
-    column.add(pa.array(cells), Rows(LABELS[: len(cells)], [f"row {n}" for n in range(400)], [""] * 400))
-    assert column.find_form() == form
-
-
-@pytest.mark.parametrize(
-    ("odd", "do"),
-    [("broken", "empty these"), ("ca. 5", "write numbers alone"), ("1OT", "write numbers alone")],
-)
-def test_a_cell_with_a_digit_has_a_value_which_nobody_is_told_to_empty(odd, do):
-    column = ColumnProfile("x", (*NUMBERS, *TIMES))
-    cells = swap(SIZES, odd, odd)
-    column.add(pa.array(cells), Rows(LABELS, [f"row {n}" for n in range(400)], [""] * 400))
-    assert column.others == f"has 2 cells that are not numbers or dates, such as '{odd}' in row 0: {do}"
-
-
 def test_a_rule_says_why_with_the_cells_that_it_saw():
-    column = ColumnProfile("x", (*NUMBERS, *TIMES))
     cells = [f"{size} kg" if n % 2 else f"{size} g" for n, size in enumerate(SIZES)]
-    column.add(pa.array(cells), Rows(LABELS, [f"row {n}" for n in range(400)], [""] * 400))
+    column = profile(cells)
     assert judge_column(Case(column, Counter(LABELS), "")).explain(Case(column, Counter(LABELS), "")) == (
         f"has numbers in a form that is not read, several units, such as '{SIZES[0]} g' in row 0: write the"
         " numbers in one unit (--category keeps them as names)"
@@ -258,6 +199,4 @@ def test_a_rule_says_why_with_the_cells_that_it_saw():
     ids=["years", "months", "days of January"],
 )
 def test_parts_of_dates_that_are_one_or_that_nobody_wrote_are_not_read(days, parts):
-    column = ColumnProfile("x", (*NUMBERS, *TIMES))
-    column.add(pa.array(days), Rows(LABELS, days, [""] * 400))
-    assert column.find_date_parts("year-month-day", "") == parts
+    assert Case(profile(days), Counter(LABELS), "year-month-day").date_parts == parts
