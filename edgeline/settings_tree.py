@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # A layer that sets the number of epochs means it: limits of steps from below would make it another one.
-_REPLACED = {"trainer.epochs": ("trainer.min_steps", "trainer.max_steps")}
+_REPLACED = {"trainer.epochs": ("trainer.min_steps", "trainer.max_steps", "trainer.max_steps_a_group")}
 
 
 @dataclass

@@ -98,6 +98,9 @@ class TrainerSettings(Group):
     """Least number of steps: more epochs, up to three times `epochs`, where few examples make few steps."""
     max_steps: int | None = Field(None, ge=1)
     """Largest number of steps: fewer epochs where not all fit, at least one. Null for no limit."""
+    max_steps_a_group: int | None = Field(None, ge=1)
+    """Largest number of steps for each group (session, machine, author) of train, as `max_steps`: what few
+    groups have in common is learned soon, and then what tells them apart. Null for no limit."""
     budget: Duration | None = None
     """Time for the training (`300s`, `5m`, `2h`): fewer epochs where not all fit. Null for no limit."""
     batch_size: int = Field(64, ge=1, le=65_536)
@@ -176,12 +179,21 @@ class TrainerSettings(Group):
         """Returns the budget in seconds; infinite if there is none."""
         return parse_seconds(self.budget)
 
-    def count_epochs(self, steps: int) -> int:
-        """Returns the number of epochs, each of `steps` steps, that the limits of steps allow."""
-        epochs = self.epochs
-        if self.min_steps:
-            epochs = max(epochs, min(3 * epochs, math.ceil(self.min_steps / steps)))
-        return min(epochs, max(1, self.max_steps // steps)) if self.max_steps else epochs
+    def count_epochs(self, steps: int, groups: int) -> tuple[int, str]:
+        """Counts the epochs, each of `steps` steps, that the limits of steps allow for so many groups.
+
+        Returns their number, and the limit that changes it; empty if none does.
+        """
+        epochs, limit = self.epochs, ""
+        if self.min_steps and steps * epochs < self.min_steps:
+            epochs, limit = min(3 * epochs, math.ceil(self.min_steps / steps)), "min_steps"
+        largest = {"max_steps": self.max_steps, "max_steps_a_group": self.max_steps_a_group}
+        if largest["max_steps_a_group"]:
+            largest["max_steps_a_group"] *= groups
+        for name, most in largest.items():
+            if most and steps * epochs > most and epochs > 1:
+                epochs, limit = max(1, most // steps), name
+        return epochs, limit
 
     def sample_weights(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:
         """Returns the sample weight of each class, in label order, from its number of training examples."""

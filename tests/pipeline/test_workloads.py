@@ -216,5 +216,6 @@ def test_a_workload_overrides_its_kind_and_set_overrides_both(tmp_path):
     workload = load_handwritten(tmp_path, "table", settings)
     trainer = load_settings(workload.settings, overrides=["trainer.batch_size=4"]).trainer
     assert (trainer.learning_rate, trainer.epochs, trainer.batch_size) == (0.003, 3, 4)
-    assert trainer.max_steps is None  # the kind's limit, which could make these epochs fewer
+    # The kind's limits, which could make these epochs fewer, do not apply.
+    assert trainer.max_steps is None and trainer.max_steps_a_group is None
     assert load_settings(workload.settings).edge.variants == ("fp16",)

@@ -158,8 +158,8 @@ def answer_out_of_fold(
             fold_task = replace(task, training=rest, evaluation=measured)
             place = folder / f"fold-{fold}"
             # The epochs are those of the first training already.
-            limits = {"budget": None, "min_steps": None, "max_steps": None, "checkpoint": "best"}
-            exact = settings.model_copy(update=limits)
+            limits = dict.fromkeys(("budget", "min_steps", "max_steps", "max_steps_a_group"))
+            exact = settings.model_copy(update={**limits, "checkpoint": "best"})
             trained = train_model(fold_task, model_settings, exact, replicas, place, time.monotonic())
             fold_answers = calibration.predict(trained.model, measured, settings.batch_size)
             with write_atomically(answers_file, sync=True) as file:

@@ -119,10 +119,10 @@ def train_model(
     with devices.set_precision(settings):
         prepared = prepare(task, model_settings, settings, replicas, selection, checkpoints, budget)
         settings = prepared.settings
-        epochs = settings.count_epochs(prepared.steps)
+        groups = len(np.unique(task.training.groups[task.training.shown]))
+        epochs, limit = settings.count_epochs(prepared.steps, groups)
         notes = []
         if epochs != settings.epochs:
-            limit = "min_steps" if epochs > settings.epochs else "max_steps"
             notes.append(
                 f"trainer.{limit}={getattr(settings, limit)} makes {epochs} epochs of {prepared.steps} steps"
                 f" of the {settings.epochs} trainer.epochs."

@@ -149,17 +149,20 @@ def test_weights_are_in_label_order_and_balanced_classes_have_equal_total_weight
 
 
 @pytest.mark.parametrize(
-    ("limits", "steps", "epochs"),
+    ("limits", "steps", "epochs", "limit"),
     [
-        ({}, 5, 12),
-        ({"min_steps": 600}, 20, 30),
-        ({"min_steps": 600}, 7, 36),
-        ({"min_steps": 600, "max_steps": 100}, 20, 5),
-        ({"max_steps": 100}, 500, 1),
+        ({}, 5, 12, ""),
+        ({"min_steps": 600}, 20, 30, "min_steps"),
+        ({"min_steps": 600}, 7, 36, "min_steps"),
+        ({"min_steps": 600, "max_steps": 100}, 20, 5, "max_steps"),
+        ({"max_steps": 100}, 500, 1, "max_steps"),
+        ({"max_steps": 100, "max_steps_a_group": 8}, 20, 4, "max_steps_a_group"),
+        ({"max_steps": 60, "max_steps_a_group": 8}, 20, 3, "max_steps"),
+        ({"max_steps_a_group": 24}, 20, 12, ""),
     ],
 )
-def test_short_epochs_are_more_in_number_and_long_ones_fewer(limits, steps, epochs):
-    assert settings(epochs=12, **limits).count_epochs(steps) == epochs
+def test_short_epochs_are_more_in_number_and_long_ones_fewer(limits, steps, epochs, limit):
+    assert settings(epochs=12, **limits).count_epochs(steps, groups=10) == (epochs, limit)
 
 
 def test_the_last_epochs_are_averaged(tmp_path, monkeypatch):

@@ -125,10 +125,10 @@ def test_what_gives_the_temperature_does_not_depend_on_eval(train, dimensions, c
 
 def test_a_fold_has_as_many_epochs_as_the_model(tmp_path, monkeypatch):
     def begin(task, model, settings, *_):
-        raise LookupError(settings.count_epochs(steps=1))
+        raise LookupError(settings.count_epochs(1, groups=1)[0])
 
     monkeypatch.setattr(folds, "train_model", begin)
-    settings = TrainerSettings(epochs=4, min_steps=600, max_steps=2, budget="5m")
+    settings = TrainerSettings(epochs=4, min_steps=600, max_steps=3, max_steps_a_group=2, budget="5m")
     task = make_task(dict.fromkeys(LABELS, 5), dict.fromkeys(LABELS, 5))
     with pytest.raises(LookupError, match=r"^4$"):
         folds.answer_out_of_fold(task, ModelSettings(), settings, 3, tf.distribute.get_strategy(), tmp_path)
