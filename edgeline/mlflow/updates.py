@@ -30,9 +30,8 @@ _GRACE_S = 5.0  # and then for the removal of temporary folders
 def mirror_workspace(uri: str, workspace: Path, model: str, root: str) -> str:
     """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
 
-    The store at `root` has the records of runs on a cluster, and the releases. Returns the path of the table
-    of runs on an MLflow server. Raises EdgelineError if MLflow cannot be imported or reached, or refuses the
-    data.
+    Returns the path of the table of runs on an MLflow server. Raises EdgelineError if MLflow cannot be
+    imported or reached, or refuses the data.
     """
     from edgeline.mlflow.registry import Registry
     from edgeline.report import archive
@@ -42,8 +41,8 @@ def mirror_workspace(uri: str, workspace: Path, model: str, root: str) -> str:
         artifacts.mkdir(parents=True, exist_ok=True)
         with only_writer(artifacts / ".lock", _LONGEST_S):
             registry = Registry(uri, artifacts, model)
-            remote = archive.read_all(locate(root) / "runs" / model)
-            registry.copy_runs(chain(_read_ended_runs(workspace, model, root), remote))
+            on_cluster = archive.read_all(locate(root) / "runs" / model)
+            registry.copy_runs(chain(_read_ended_runs(workspace, model, root), on_cluster))
             registry.register_releases(root)
             return registry.page
     except Exception as error:  # Anything of MLflow, its database or the network: no decision rests on them.

@@ -105,7 +105,8 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
             change = state.make_change("rollout", production.named, reason, candidate=opened)
         else:
             change = state.make_change("push", Production(version, digest), reason)
-        writing.put_in_production(folder, state, change, candidate.pointer_days, new=version)
+        signed = state.seal(change, candidate.pointer_days)
+        writing.put_in_production(folder, model, change, signed, new=version)
     return read_release(PushFolder(place), model, version, digest)
 
 
@@ -148,7 +149,8 @@ def renew(
         if state.is_handover:
             reason = f"the key changed from {state.signer} to {state.own_key}"
             change = state.make_change("rotate", change.production, reason, candidate=change.candidate)
-        signed = writing.put_in_production(folder, state, change, days)
+        signed = state.seal(change, days)
+        writing.put_in_production(folder, model, change, signed)
     return signed.read()[0]
 
 

@@ -119,8 +119,7 @@ def _switch_to(
     if model not in releases.models(place):
         raise releases.make_missing_model_error(PushFolder(place), model)
     seen = seen or find_pointer(PushFolder(place), model)
-    doing = f"{action.capitalize()} of {model}"
-    with open_for_writing(place, doing, model, key, trusted) as (folder, state):
+    with open_for_writing(place, f"{action.capitalize()} of {model}", model, key, trusted) as (folder, state):
         target = _choose_target(folder, state, action, version, percent, seen)
         released = of_releases(place, folder)
         release = _check_target(released, state, action, target)
@@ -135,7 +134,7 @@ def _switch_to(
             last = state.last
             named = last.production if last and last.to_version == target else release.named
             change = state.make_change(action, named, reason)
-        put_in_production(folder, state, change)
+        put_in_production(folder, model, change, state.seal(change))
     return release
 
 

@@ -48,7 +48,8 @@ def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] 
         production, candidate = state.last.production, state.last.candidate
         reason = f"the key changes from {state.signer} to {state.own_key}"
         change = state.make_change("rotate", production, reason, candidate=candidate)
-        signed = writing.put_in_production(folder, state, change, also=old)
+        signed = state.seal(change, also=old)
+        writing.put_in_production(folder, model, change, signed)
     return signed.read()[0]
 
 
@@ -83,18 +84,14 @@ def trust(
         append_change(folder, model, claim.last)
         with writing.keep_in_line(place, folder, publish):
             change = claim.make_change(state, reason)
-            signed = writing.put_in_production(folder, state, change)
+            signed = state.seal(change)
+            writing.put_in_production(folder, model, change, signed)
         remember(place, folder, model)
     return signed.read()[0]
 
 
 def collect_releases(
-    root: Root,
-    model: str,
-    keep: int,
-    dry_run: bool = False,
-    key: Key = None,
-    trusted: Collection[str] = (),
+    root: Root, model: str, keep: int, dry_run: bool = False, key: Key = None, trusted: Collection[str] = ()
 ) -> dict[int, int]:
     """Removes all but the newest `keep` releases, production, a candidate, and the one a rollback goes to.
 
@@ -119,7 +116,7 @@ def collect_releases(
             removed = [Collected(version, identities.get(version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
             change = state.make_change("collect", last.production, reason, removed, last.candidate)
-            writing.put_in_production(folder, state, change)
+            writing.put_in_production(folder, model, change, state.seal(change))
     return sizes
 
 

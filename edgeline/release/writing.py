@@ -95,20 +95,9 @@ def open_for_writing(
 
 
 def put_in_production(
-    folder: PushFolder[Path],
-    state: State,
-    change: Change,
-    days: float | None = None,
-    *,
-    new: int | None = None,
-    also: Key = None,
-) -> Envelope:
-    """Does steps 3 to 6 of `store.py`; the folders of the version `new` are still in scratch.
-
-    `days` and `also` are as in `State.seal`, whose envelope is returned.
-    """
-    model = state.model
-    signed = state.seal(change, days, also)
+    folder: PushFolder[Path], model: str, change: Change, signed: Envelope, new: int | None = None
+) -> None:
+    """Does steps 3 to 6 of `store.py`; the folders of the version `new` are still in scratch."""
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
     pins = {**compute_pins(folder), model: change.versions}
@@ -125,4 +114,3 @@ def put_in_production(
         durable.sync_folder(folder.edge(model))
     except OSError as error:  # too late for an error: readers see the new release
         _LOG.warning("%s was renamed, but may not be on the disk yet: %s", folder.pointer(model), error)
-    return signed

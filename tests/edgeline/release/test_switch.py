@@ -1,5 +1,3 @@
-"""Promotions and rollbacks; canaries are in `test_canary.py`."""
-
 import json
 import subprocess
 import sys
@@ -9,8 +7,6 @@ import pytest
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.json_file import decode
 from edgeline.release import store
-from edgeline.release.history import read_pointer
-from edgeline.release.layout import PushFolder
 from tests.edgeline.release.candidates import make_candidate, snapshot
 
 
@@ -99,14 +95,3 @@ def test_rollback_imports_neither_tensorflow_nor_pydantic(copy):
         [sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True
     )
     assert process.stdout.split() == ["2", "False", "False"]
-
-
-def test_the_end_of_one_canary_does_not_withdraw_another_that_was_opened_meanwhile(copy):
-    store.rollback(copy, "shelf", "drill", 1)
-    store.rollout(copy, "shelf", 2, 10, "drill")
-    pointer = read_pointer(PushFolder(copy), "shelf")
-    store.rollback(copy, "shelf", "somebody was faster")
-    store.rollout(copy, "shelf", 3, 10, "drill")
-    with pytest.raises(EdgelineError, match="The canary is over"):
-        store.rollback(copy, "shelf", "two is bad", 1, seen=pointer)
-    assert store.find_rollout(copy, "shelf").candidate.version == 3
