@@ -101,7 +101,7 @@ def _travel(at: datetime) -> None:
     for module in ("grpc._channel", "grpc._common", "grpc._cython.cygrpc", "grpc._server"):
         vars(import_module(module))["time"] = real
     # The clock of a disk stays: a writer would take that of its machine for wrong.
-    vars(import_module("edgeline.release.store"))["read_store_clock"] = lambda place: None
+    vars(import_module("edgeline.release.writing"))["read_store_clock"] = lambda place: None
     time_machine.travel(at, tick=True).start()
 
 

@@ -1,23 +1,28 @@
 """Updates of MLflow by a process of their own, because its import alone takes seconds."""
 
 import faulthandler
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeline.end_signals import handle_end_signals
 from edgeline.errors import EdgelineError
 from edgeline.records.run import Run
-from edgeline.store.locations import Location
+from edgeline.release.durable import only_writer
+from edgeline.store.locations import Location, locate
 from edgeline.workspace.runs import find_push, read_all
 
 if TYPE_CHECKING:
     from edgeline.report.facts import Facts
 
 _ROOT = Path(__file__).parents[2]  # the folder in which Python finds this package
+_LONGEST_S = 600  # of an update: a database that hangs must not hold the lock for ever
 _PATIENCE_S = 120.0  # how long a run waits for MLflow at its end
 _GRACE_S = 5.0  # and then for the removal of temporary folders
 
@@ -25,12 +30,54 @@ _GRACE_S = 5.0  # and then for the removal of temporary folders
 def mirror_workspace(uri: str, workspace: Path, model: str, root: str) -> str:
     """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
 
-    Returns the path of the table of runs on an MLflow server. Raises EdgelineError as `update_mlflow` does.
+    Returns the path of the table of runs on an MLflow server. Raises EdgelineError if MLflow cannot be
+    imported or reached, or refuses the data.
     """
-    from edgeline.mlflow.registry import update_mlflow
+    from edgeline.mlflow.registry import Registry
+    from edgeline.report import archive
 
-    runs = _read_ended_runs(workspace, model, root)
-    return update_mlflow(uri, workspace.absolute() / "mlflow", model, root, runs)
+    artifacts = workspace.absolute() / "mlflow"
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        with only_writer(artifacts / ".lock", _LONGEST_S):
+            registry = Registry(uri, artifacts, model)
+            on_cluster = archive.read_all(locate(root) / "runs" / model)
+            registry.copy_runs(chain(_read_ended_runs(workspace, model, root), on_cluster))
+            registry.register_releases(root)
+            return registry.page
+    except Exception as error:  # Anything of MLflow, its database or the network: no decision rests on them.
+        text = " ".join(str(getattr(error, "found", error)).partition("[SQL:")[0].split())[:600]
+        server = "" if isinstance(error, ImportError) else _describe_server(uri)
+        raise EdgelineError(
+            f"MLflow at {uri} lacks runs or releases: {text.rstrip('.') or type(error).__name__}.",
+            f"{server}MLflow only mirrors them: no run, push or rollback is affected.",
+            f"{error.do if isinstance(error, EdgelineError) else ''} The next run, promote, rollback or"
+            " `edgeline ui` adds what is missing.".lstrip(),
+        ) from error
+
+
+def _describe_server(uri: str) -> str:
+    """Returns a sentence on a server of another version than the installed MLflow; else an empty text."""
+    if not uri.startswith("http"):
+        return ""
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking._tracking_service.utils import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+    from requests import RequestException
+
+    own = version("mlflow")
+    theirs = ""
+    login = get_default_host_creds(uri)
+    # As a stream, of which only the beginning is read: the server may be anything.
+    options = {"timeout": 5, "max_retries": 0, "stream": True}
+    with (
+        suppress(MlflowException, RequestException),
+        http_request(login, "/version", "GET", **options) as answer,
+    ):
+        theirs = next(answer.iter_content(100), b"").decode(errors="replace").strip()
+    if theirs == own or not re.fullmatch(r"\d+\.[\w.+-]+", theirs):
+        return ""
+    return f"The server is MLflow {theirs}, and the installed one is {own}. "
 
 
 def _read_ended_runs(workspace: Path, model: str, root: str) -> Iterator[tuple[Location, "Facts"]]:
@@ -83,7 +130,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _run(uri: str, workspace: str, model: str, root: str, wait: str = "") -> None:
-    from edgeline.mlflow.registry import LONGEST_S, warm_up
+    from edgeline.mlflow.model import warm_up
 
     if wait:
         # Imports, tables and earlier runs are dealt with while the run goes on.
@@ -91,7 +138,7 @@ def _run(uri: str, workspace: str, model: str, root: str, wait: str = "") -> Non
             mirror_workspace(uri, Path(workspace), model, root)
             warm_up()
         sys.stdin.read()
-    faulthandler.dump_traceback_later(LONGEST_S, exit=True)
+    faulthandler.dump_traceback_later(_LONGEST_S, exit=True)
     try:
         mirror_workspace(uri, Path(workspace), model, root)
     except EdgelineError as error:

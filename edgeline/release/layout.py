@@ -25,14 +25,7 @@ from msgspec import Meta, to_builtins
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.records.json_file import convert
-from edgeline.store.locations import (
-    Location,
-    check_size,
-    list_names,
-    locate,
-    open_without_links,
-    read_bytes,
-)
+from edgeline.store.locations import Location, check_size, list_names, locate, open_without_links, read_bytes
 from edgeline.store.store_errors import is_absent
 
 if TYPE_CHECKING:

@@ -11,15 +11,10 @@ from msgspec.structs import replace
 
 from edgeline.errors import EdgelineError
 from edgeline.release.history import Change, Current, History, find_current, read_lines
-from edgeline.release.layout import PushFolder, hash_bytes, parse
+from edgeline.release.layout import PushFolder, hash_bytes, make_missing_pointer_error, parse
 from edgeline.release.memory import is_older, recall
 from edgeline.release.pointer import Canary, Pointer, Production, Untrusted
-from edgeline.release.releases import (
-    Release,
-    list_released_versions,
-    make_missing_pointer_error,
-    read_release,
-)
+from edgeline.release.releases import Release, list_released_versions, read_release
 from edgeline.release.signing import Key, format_public_key
 from edgeline.release.state import State, open_state
 from edgeline.release.verify import find_release_problems

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import clean_reason
+from edgeline.release import writing
 from edgeline.release.history import (
     Collected,
     append_change,
@@ -20,14 +21,6 @@ from edgeline.release.pointer import Pointer
 from edgeline.release.releases import list_released_versions, releases
 from edgeline.release.signing import Key, format_public_key
 from edgeline.release.state import open_state
-from edgeline.release.store import (
-    keep_in_line,
-    lock_folder,
-    of_releases,
-    open_for_writing,
-    put_in_production,
-    read_store_clock,
-)
 from edgeline.release.trust import Claim, make_claim
 from edgeline.store.locations import locate, measure_size
 
@@ -43,10 +36,8 @@ def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] 
     own = format_public_key(old.public_key())
     if open_state(PushFolder(place), model, old, trusted).last is None:
         return None
-    with open_for_writing(place, f"Changing the key of {model}", model, new, (*trusted, own)) as (
-        folder,
-        state,
-    ):
+    doing = f"Changing the key of {model}"
+    with writing.open_for_writing(place, doing, model, new, (*trusted, own)) as (folder, state):
         assert state.last is not None
         if not state.is_handover:
             raise UsageError(
@@ -57,7 +48,8 @@ def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] 
         production, candidate = state.last.production, state.last.candidate
         reason = f"the key changes from {state.signer} to {state.own_key}"
         change = state.make_change("rotate", production, reason, candidate=candidate)
-        signed = put_in_production(folder, state, change, also=old)
+        signed = state.seal(change, also=old)
+        writing.put_in_production(folder, model, change, signed)
     return signed.read()[0]
 
 
@@ -80,7 +72,7 @@ def trust(
     """
     reason = clean_reason(reason)
     place = locate(root)
-    with lock_folder(place, f"Signing {model} in {place}") as (folder, publish):
+    with writing.lock_folder(place, f"Signing {model} in {place}") as (folder, publish):
         if make_claim(folder, PushFolder(place), model, key, trusted) != claim:
             raise EdgelineError(
                 f"{model} in {place} changed meanwhile.",
@@ -88,22 +80,18 @@ def trust(
                 "Run the command again, and look again.",
             )
         state = claim.make_state(key)
-        state.check_clock(read_store_clock(place))
+        state.check_clock(writing.read_store_clock(place))
         append_change(folder, model, claim.last)
-        with keep_in_line(place, folder, publish):
+        with writing.keep_in_line(place, folder, publish):
             change = claim.make_change(state, reason)
-            signed = put_in_production(folder, state, change)
+            signed = state.seal(change)
+            writing.put_in_production(folder, model, change, signed)
         remember(place, folder, model)
     return signed.read()[0]
 
 
 def collect_releases(
-    root: Root,
-    model: str,
-    keep: int,
-    dry_run: bool = False,
-    key: Key = None,
-    trusted: Collection[str] = (),
+    root: Root, model: str, keep: int, dry_run: bool = False, key: Key = None, trusted: Collection[str] = ()
 ) -> dict[int, int]:
     """Removes all but the newest `keep` releases, production, a candidate, and the one a rollback goes to.
 
@@ -119,8 +107,8 @@ def collect_releases(
     place = locate(root)
     if (sizes := _measure_removable(PushFolder(place), model, keep)) and not dry_run:
         doing = f"Collecting releases of {model} in {place}"
-        with open_for_writing(place, doing, model, key, trusted) as (folder, state):
-            released = of_releases(place, folder)
+        with writing.open_for_writing(place, doing, model, key, trusted) as (folder, state):
+            released = writing.of_releases(place, folder)
             sizes = _measure_removable(released, model, keep)  # again, now that no other writer can interfere
             last = state.last
             assert last is not None
@@ -128,7 +116,7 @@ def collect_releases(
             removed = [Collected(version, identities.get(version)) for version in sizes]
             reason = f"all but the newest {keep}, production and the one before it"
             change = state.make_change("collect", last.production, reason, removed, last.candidate)
-            put_in_production(folder, state, change)
+            writing.put_in_production(folder, model, change, state.seal(change))
     return sizes
 
 

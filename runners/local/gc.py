@@ -32,7 +32,7 @@ from typing import Any
 
 from edgeline.errors import EdgelineError
 from edgeline.journal import format_utc
-from edgeline.mlflow import registry
+from edgeline.mlflow.database import read_ids
 from edgeline.records.run import UNFINISHED, Run
 from edgeline.release import store, upkeep
 from edgeline.release.layout import PushFolder
@@ -162,7 +162,7 @@ class Inventory:
         own = f"sqlite:///{self._workspace / 'mlflow.db'}"
         ids: dict[str, str] = {}
         for uri in {own, *(run.registry for _, run in self.known if run.registry)}:
-            ids |= registry.read_ids(uri)
+            ids |= read_ids(uri)
         return {
             path: (ids[path.parent.name], measure_size(path)) for path in folders if path.parent.name in ids
         }

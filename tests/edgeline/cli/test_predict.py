@@ -18,7 +18,8 @@ from PIL import Image
 import edgeline
 from edgeline.edge.pyfunc import Model
 from edgeline.errors import UsageError
-from edgeline.mlflow.registry import Registry, _save_model
+from edgeline.mlflow.model import save_model
+from edgeline.mlflow.registry import Registry
 from edgeline.records.words import RULES
 from edgeline.release import store
 from runners.cli.main import main
@@ -467,7 +468,7 @@ def test_rows_and_texts_are_columns_to_mlflow(push, tmp_path, kind, examples, ex
 
     release = push(kind, tmp_path / "push")
     names = (release.default_file.name, "preprocessing.json", "labels.txt")
-    _save_model({name: release.read(name) for name in names}, tmp_path / "model")
+    save_model({name: release.read(name) for name in names}, tmp_path / "model")
     model = mlflow.pyfunc.load_model(tmp_path / "model")
     signature = model.metadata.signature
     assert set(signature.inputs.input_names()) <= set(examples)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from edgeline.gates import judges
 from edgeline.gates.figures import compute_metrics
 from edgeline.gates.settings import EvaluationSettings
-from edgeline.mlflow.registry import _collect_tags
+from edgeline.mlflow.run_data import collect_tags
 from edgeline.records.run import Run
 from edgeline.records.verdict import Finding
 from edgeline.report.facts import Facts
@@ -38,7 +38,7 @@ def test_a_new_rule_is_in_the_verdict_the_page_mlflow_and_an_alert(monkeypatch):
     run = Run(id="run", workload="shelf", outcome="held", reasons=verdict.reasons)
     facts = Facts(run, gates=(verdict,))
     assert SENTENCE in render_run(facts, {}, None)
-    assert dict(_collect_tags(facts))["findings.evaluation"].split(", ")[0] == "full_moon"
+    assert dict(collect_tags(facts))["findings.evaluation"].split(", ")[0] == "full_moon"
     assert find(facts)["run"].why == (SENTENCE,)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError
-from edgeline.mlflow.registry import Registry, read_ids
+from edgeline.mlflow.database import read_ids
+from edgeline.mlflow.registry import Registry
 from edgeline.release import releases, store
 from edgeline.report import archive
 from edgeline.workspace.runs import RunFolder

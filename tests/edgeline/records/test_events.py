@@ -55,7 +55,7 @@ def test_progress_and_warnings_of_our_loggers_become_events_and_nothing_else_doe
     with listen(events.append):
         report(Counted("photos", 3, 9))
         logging.getLogger("edgeline.gate").warning("span-%05d is dark", 7)
-        logging.getLogger("edgeline.release.store").warning("The disk is slow.")
+        logging.getLogger("edgeline.release.writing").warning("The disk is slow.")
         logging.getLogger("edgeline.gate").info("all is well")
         logging.getLogger("tensorflow").warning("not ours")
     logging.getLogger("edgeline.gate").warning("nobody listens")

@@ -8,7 +8,7 @@ import pytest
 
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import store, upkeep
-from edgeline.release.history import read_history
+from edgeline.release.history import read_history, read_pointer
 from edgeline.release.layout import PushFolder
 from tests.edgeline.release.candidates import make_candidate, make_key, read_signed, snapshot, vouch
 
@@ -129,6 +129,17 @@ def test_the_end_of_a_canary_accepts_no_changed_manifest_of_production(root, pus
     assert any("manifest.json: found sha256" in each for each in store.verify(root, "shelf"))
     with pytest.raises(EdgelineError, match="as when it went into production"):
         store.current(root, "shelf")
+
+
+def test_the_end_of_one_canary_does_not_withdraw_another_that_was_opened_meanwhile(copy):
+    store.rollback(copy, "shelf", "drill", 1)
+    store.rollout(copy, "shelf", 2, 10, "drill")
+    pointer = read_pointer(PushFolder(copy), "shelf")
+    store.rollback(copy, "shelf", "somebody was faster")
+    store.rollout(copy, "shelf", 3, 10, "drill")
+    with pytest.raises(EdgelineError, match="The canary is over"):
+        store.rollback(copy, "shelf", "two is bad", 1, seen=pointer)
+    assert store.find_rollout(copy, "shelf").candidate.version == 3
 
 
 @pytest.fixture(scope="module")

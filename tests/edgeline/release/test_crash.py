@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
-from edgeline.release import durable, store
+from edgeline.release import durable, store, writing
 from tests.disks import fill, limit_file_size, make_read_only
 from tests.edgeline.release.candidates import find_problems, make_candidate, snapshot
 
@@ -49,7 +49,7 @@ def test_two_pushers_at_once_get_versions_of_their_own_and_readers_never_see_hal
 
 def test_a_writer_that_waits_too_long_says_so(root, candidate, monkeypatch):
     store.push(root, "shelf", candidate)
-    monkeypatch.setattr(store, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(writing, "LOCK_WAIT_S", 0.05)
     with durable.only_writer(root / ".lock", 0), pytest.raises(WorkspaceLocked, match="Another process"):
         store.push(root, "shelf", candidate)
 

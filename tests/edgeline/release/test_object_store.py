@@ -6,7 +6,7 @@ import pytest
 from upath import UPath
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
-from edgeline.release import lease, store
+from edgeline.release import lease, store, writing
 from edgeline.store import objects
 from edgeline.store.locations import get_filesystem, list_files_below, locate, read_bytes
 from tests.edgeline.release.candidates import find_problems, make_candidate
@@ -215,7 +215,7 @@ def test_writers_at_once_get_versions_of_their_own(s3_url, candidate):
 
 
 def test_a_writer_that_waits_too_long_for_a_living_one_names_it(url, candidate, monkeypatch):
-    monkeypatch.setattr(store, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(writing, "LOCK_WAIT_S", 0.05)
     with (
         lease.only_writer(locate(url) / ".lock", 0),
         pytest.raises(WorkspaceLocked, match=r"@.* has been writing"),

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from edgeline.errors import EdgelineError, UsageError
-from edgeline.release import state, store, upkeep
+from edgeline.release import state, store, upkeep, writing
 from edgeline.release.pointer import Envelope
 from edgeline.release.signing import format_public_key
 from edgeline.release.state import Unvouched
@@ -79,7 +79,7 @@ def test_a_pointer_is_renewed_when_a_fifth_of_its_days_is_over(root, push, numbe
     first = read(root)[0]
     assert store.renew(root, "shelf", key) == first == read(root)[0]
     set_clock(monkeypatch, timedelta(days=2, seconds=1))
-    monkeypatch.setattr(store, "read_store_clock", lambda place: None)  # days have passed in the store too
+    monkeypatch.setattr(writing, "read_store_clock", lambda place: None)  # days have passed in the store too
     renewed = store.renew(root, "shelf", key, days=20)
     assert (renewed.counter, renewed.production) == (first.counter, first.production)
     assert renewed.expires > first.expires and renewed.life.days == 20 and read(root)[0] == renewed

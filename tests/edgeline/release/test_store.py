@@ -2,8 +2,6 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from edgeline.errors import EdgelineError, HeldBack, UsageError
-from edgeline.records.json_file import decode
 from edgeline.release import durable, layout, manifest, releases, store, upkeep
 from edgeline.release.history import read_pointer
 from edgeline.release.layout import PushFolder
@@ -118,81 +115,6 @@ def test_versions_rise_also_after_the_newest_folders_were_deleted_and_above_any_
     assert store.push(copy, "shelf", candidate).version == 8
 
 
-def test_no_rollback_goes_to_a_release_that_another_one_took_back(copy):
-    store.promote(copy, "shelf", 2, "three may be worse")
-    assert store.rollback(copy, "shelf", "two is worse").version == 3
-    assert store.rollback(copy, "shelf", "three as well").version == 1
-
-
-def test_a_second_rollback_goes_further_back_and_not_to_the_bad_release(copy, tmp_path):
-    store.rollback(copy, "shelf", "three is worse")
-    assert store.rollback(copy, "shelf", "two as well").version == 1
-    with pytest.raises(EdgelineError, match="no release in production before"):
-        store.rollback(copy, "shelf", "one too")
-    assert store.push(copy, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
-    assert store.rollback(copy, "shelf", "four is worse").version == 1
-
-
-def test_a_reason_from_a_terminal_that_is_not_in_utf_8_keeps_no_phone_from_the_rollback(copy):
-    store.rollback(copy, "shelf", "gr\udcfcn")
-    pointer = decode((copy / "edge/shelf/current.json").read_bytes())  # as `edgeline.runtime` reads it
-    assert pointer["change"]["reason"] == "gr\\udcfcn" and store.verify(copy, "shelf") == []
-
-
-def test_every_change_is_audited_by_a_line_that_is_appended(copy):
-    log = copy / "edge/shelf/history.jsonl"
-    before = log.read_text()
-    store.rollback(copy, "shelf", "three is worse")
-    store.promote(copy, "shelf", 3, "it was not")
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert log.read_text().startswith(before)
-    assert [line["action"] for line in lines] == ["push", "push", "push", "rollback", "promote"]
-    assert [(line["from"], line["to"]) for line in lines] == [(None, 1), (1, 2), (2, 3), (3, 2), (2, 3)]
-    assert lines[3]["reason"] == "three is worse" and "@" in lines[3]["who"]
-    assert lines[3]["when"].endswith("Z")
-
-
-@pytest.mark.parametrize(
-    ("change", "arguments", "error", "message"),
-    [
-        (store.rollback, ("shelf", "why not"), EdgelineError, "before the current one"),
-        (store.rollback, ("shelf", "why", 9), UsageError, "no release 9.*There are no other releases"),
-        (store.promote, ("shelf", 1, "again"), UsageError, "in production already"),
-        (store.promote, ("shelf", 1, "  "), UsageError, "reason is empty"),
-        (store.promote, ("shelv", 1, "typo"), UsageError, "no model 'shelv'.*has: shelf"),
-        (store.promote, ("../shelf", 1, "path"), UsageError, "model name '../shelf' is not"),
-    ],
-)
-def test_a_change_that_cannot_be_made_says_why_in_three_parts(
-    root, candidate, change, arguments, error, message
-):
-    store.push(root, "shelf", candidate)
-    before = snapshot(root)
-    with pytest.raises(error, match=message):
-        change(root, *arguments)
-    assert snapshot(root) == before
-
-
-def test_a_damaged_release_is_not_rolled_back_to(copy):
-    with (copy / "serving/shelf/2/saved_model.pb").open("ab") as file:
-        file.write(b"bit rot")
-    before = snapshot(copy)
-    with pytest.raises(EdgelineError, match=r"shelf 2 is damaged: serving/shelf/2/saved_model\.pb"):
-        store.rollback(copy, "shelf", "three is worse")
-    assert snapshot(copy) == before
-    assert store.rollback(copy, "shelf", "three is worse", to=1).version == 1
-
-
-@pytest.mark.parametrize(("content", "found"), [('{"version": 3', "invalid content"), (None, "no file")])
-def test_a_damaged_or_lost_pointer_is_an_error_for_readers_and_fixed_by_a_promotion(copy, content, found):
-    pointer = copy / "edge/shelf/current.json"
-    pointer.write_text(content) if content else pointer.unlink()
-    with pytest.raises(EdgelineError, match=rf"edge/shelf/current\.json: found {found}"):
-        store.current(copy, "shelf")
-    assert store.promote(copy, "shelf", 3, "the pointer was damaged").version == 3
-    assert store.current(copy, "shelf").version == 3 and store.verify(copy, "shelf") == []
-
-
 def test_a_first_push_that_ends_while_it_is_read_is_no_lost_pointer(copy, monkeypatch):
     answers = [None, read_pointer(PushFolder(copy), "shelf")]
     monkeypatch.setattr(releases, "read_pointer", lambda folder, model: answers.pop(0))
@@ -204,18 +126,6 @@ def test_a_serving_folder_that_somebody_removed_does_not_stop_the_next_push(copy
     assert len(store.verify(copy, "shelf")) == 7  # the pins, and two files of each release
     assert store.push(copy, "shelf", make_candidate(tmp_path / "four", "four")).version == 4
     assert len(store.verify(copy, "shelf")) == 6 and find_problems(copy, "shelf", 4) == []
-
-
-def test_rollback_imports_neither_tensorflow_nor_pydantic(copy):
-    code = (
-        "import sys, pathlib; from edgeline.release import store;"
-        "r = store.rollback(pathlib.Path(sys.argv[1]), 'shelf', 'drill');"
-        "print(r.version, 'tensorflow' in sys.modules, 'pydantic' in sys.modules)"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True
-    )
-    assert process.stdout.split() == ["2", "False", "False"]
 
 
 def test_old_releases_are_collected_but_those_of_phones_and_of_a_rollback(copy, tmp_path):
@@ -287,17 +197,6 @@ def test_a_candidate_that_is_withdrawn_while_its_promotion_waits_is_not_promoted
     (error,) = do_at_once(copy, withdraw, partial(store.promote, copy, "shelf", 1, "it looks good"))
     assert "in production meanwhile: " in str(error) and "The canary is over. Nothing" in str(error)
     assert store.find_rollout(copy, "shelf") is None and store.verify(copy, "shelf") == []
-
-
-def test_the_end_of_one_canary_does_not_withdraw_another_that_was_opened_meanwhile(copy):
-    store.rollback(copy, "shelf", "drill", 1)
-    store.rollout(copy, "shelf", 2, 10, "drill")
-    pointer = read_pointer(PushFolder(copy), "shelf")
-    store.rollback(copy, "shelf", "somebody was faster")
-    store.rollout(copy, "shelf", 3, 10, "drill")
-    with pytest.raises(EdgelineError, match="The canary is over"):
-        store.rollback(copy, "shelf", "two is bad", 1, seen=pointer)
-    assert store.find_rollout(copy, "shelf").candidate.version == 3
 
 
 def test_a_manifest_of_a_newer_version_of_this_code_is_not_called_damaged(copy, monkeypatch):
