@@ -186,13 +186,15 @@ class TrainerSettings(Group):
         """
         epochs, limit = self.epochs, ""
         if self.min_steps and steps * epochs < self.min_steps:
-            epochs, limit = min(3 * epochs, math.ceil(self.min_steps / steps)), "min_steps"
+            epochs = min(3 * epochs, math.ceil(self.min_steps / steps))
+            limit = "min_steps"
         largest = {"max_steps": self.max_steps, "max_steps_a_group": self.max_steps_a_group}
         if largest["max_steps_a_group"]:
             largest["max_steps_a_group"] *= groups
         for name, most in largest.items():
             if most and steps * epochs > most and epochs > 1:
-                epochs, limit = max(1, most // steps), name
+                epochs = max(1, most // steps)
+                limit = name
         return epochs, limit
 
     def sample_weights(self, labels: Sequence[str], counts: Sequence[int]) -> list[float]:

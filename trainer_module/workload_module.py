@@ -8,6 +8,9 @@ It may also define:
         Varies features, float32 [N, ...], in training, by draws [N, DRAWS] in 0..1.
     initialize(model, batches, settings, transform)
         Sets weights from the training examples, batches of (feature, label id), before training begins.
+    teach(features, labels, groups, classes) -> probabilities
+        Returns a teacher's answers to examples of train, float32 [N, classes], from which the model learns
+        beside the labels, by `trainer.teacher`; None for no teacher. Labels and groups are int64 [N].
     find_features(model) -> tensor
         Returns the tensor of a trained model, [N, features], from which its files tell how unlike an example
         is to those of training; without it they have no output `unlike`.

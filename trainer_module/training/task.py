@@ -19,7 +19,6 @@ from trainer_module.training import devices, fit, front, input_pipeline
 from trainer_module.training.budget import Budget
 from trainer_module.training.input_pipeline import Split
 from trainer_module.training.loop import Loop
-from trainer_module.training.teacher import teach
 
 _progress = logging.getLogger("edgeline.progress")
 # Fine-tuning ends with the mean of the weights after each of this many epochs, at most half of all: single
@@ -213,7 +212,7 @@ def prepare(
     weights = np.array(settings.sample_weights(labels, counts), np.float32)[training.labels]
     if settings.balanced_groups:
         weights *= input_pipeline.weigh_groups(training)
-    taught = teach(training, len(labels)) if settings.teacher else None
+    taught = _ask_teacher(task.workload, training) if settings.teacher else None
 
     trained = model
     batch_front = None
@@ -270,6 +269,24 @@ def prepare(
         selections[0] if selections else None,
         replicas,
     )
+
+
+def _ask_teacher(workload: Workload, training: Split) -> np.ndarray | None:
+    """Returns a teacher's answers, float32 [examples, classes]: 0 for examples that are not shown.
+
+    None if the workload has no teacher, or the examples do not fit into memory.
+    """
+    teach = workload_module.find(workload.module, "teach")
+    if teach is None or not isinstance(training.inputs, tf.Tensor):
+        return None
+    shown = training.shown
+    inputs = training.inputs.numpy()[shown]
+    answers = teach(inputs, training.labels[shown], training.groups[shown], len(workload.labels))
+    if answers is None:
+        return None
+    taught = np.zeros((len(training.labels), len(workload.labels)), np.float32)
+    taught[shown] = answers
+    return taught
 
 
 def build_model(task: Task, settings: ModelSettings) -> keras.Model:

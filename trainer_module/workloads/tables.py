@@ -18,6 +18,7 @@ from edgeline.errors import UsageError
 from edgeline.records.columns import MISSING, Column
 from trainer_module.raw_features import label_ids, one_string_each
 from trainer_module.workload_module import LABEL
+from trainer_module.workloads.teacher import teach as teach
 
 if TYPE_CHECKING:
     import keras
