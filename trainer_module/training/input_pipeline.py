@@ -272,13 +272,11 @@ def make_train_batches(
         taught: A teacher's probabilities, float32 [examples, classes].
 
     Returns:
-        (model input [batch, ...], label int64 [batch], sample weight float32 [batch]), and with a teacher its
-        probabilities, float32 [batch, classes].
+        (model input [batch, ...], label int64 [batch], sample weight float32 [batch]), and a part of `taught`.
     """
     examples = len(split.labels)
     of_examples = [tf.constant(split.labels), tf.constant(weights, tf.float32)]
-    if taught is not None:
-        of_examples.append(tf.constant(taught))
+    of_examples += [] if taught is None else [tf.constant(taught)]
     replicas = context.num_replicas_in_sync if context else 1
     part = batch_size // replicas
 
