@@ -272,7 +272,7 @@ def make_train_batches(
         taught: A teacher's probabilities, float32 [examples, classes].
 
     Returns:
-        (model input [batch, ...], label int64 [batch], sample weight float32 [batch]), and a part of `taught`.
+        (model input [batch, ...], label int64 [batch], sample weight float32 [batch]), also of `taught`.
     """
     examples = len(split.labels)
     of_examples = [tf.constant(split.labels), tf.constant(weights, tf.float32)]
