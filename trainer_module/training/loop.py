@@ -153,17 +153,18 @@ class Loop:
                 break
         return fits
 
-    def _soften(self, losses: tf.Tensor, members: tf.Tensor, taught: tf.Tensor | None) -> tf.Tensor:
+    def _soften(self, losses: tf.Tensor, probabilities: tf.Tensor, taught: tf.Tensor | None) -> tf.Tensor:
         """Returns the losses, [N], for labels of which a share is the teacher's, or for all classes alike.
 
         Szegedy and others (2016, arXiv:1512.00567). Logs have the losses for the labels themselves.
         """
         share, of_teacher = self.settings.label_smoothing, self.settings.teacher
-        surprises = -tf.math.log(tf.maximum(members, keras.config.epsilon()))
-        by_class = tf.reduce_mean(surprises, axis=1)
+        logs = -tf.math.log(tf.maximum(probabilities, keras.config.epsilon()))
+        if logs.shape.rank == 3:
+            logs = tf.reduce_mean(logs, axis=1)
         if taught is not None:
-            losses = (1.0 - of_teacher) * losses + of_teacher * tf.reduce_sum(taught * by_class, axis=1)
-        return (1.0 - share) * losses + share * tf.reduce_mean(by_class, axis=1) if share else losses
+            losses = (1.0 - of_teacher) * losses + of_teacher * tf.reduce_sum(taught * logs, axis=1)
+        return (1.0 - share) * losses + share * tf.reduce_mean(logs, axis=1) if share else losses
 
     def _on_replicas(self, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
         total = tf.distribute.ReduceOp.SUM
@@ -178,15 +179,16 @@ class Loop:
         count = self.replicas.num_replicas_in_sync
         inputs = self.front(inputs, training=False) if self.front else inputs
         with tf.GradientTape() as tape:
-            answers = tf.cast(model(inputs, training=True), tf.float32)
-            # Each member of an ensemble learns by itself; any other model is its only member.
-            members = answers if answers.shape.rank == 3 else answers[:, tf.newaxis]
-            targets = tf.repeat(labels[:, tf.newaxis], members.shape[1], axis=1)
-            losses = keras.losses.sparse_categorical_crossentropy(targets, members)
-            losses = tf.reduce_mean(losses, axis=1)
+            probabilities = tf.cast(model(inputs, training=True), tf.float32)
+            if probabilities.shape.rank == 3:  # an ensemble, each member of which learns by itself
+                targets = tf.repeat(labels[:, tf.newaxis], probabilities.shape[1], axis=1)
+                losses = keras.losses.sparse_categorical_crossentropy(targets, probabilities)
+                losses = tf.reduce_mean(losses, axis=1)
+            else:  # Keras finds the logits of such a tensor, and loses no precision
+                losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
             others = tf.add_n(model.losses) / count if model.losses else 0.0
             loss = tf.reduce_sum(losses * weights) / self.batch_size + others
-            softened = tf.reduce_sum(self._soften(losses, members, taught) * weights) / self.batch_size
+            softened = tf.reduce_sum(self._soften(losses, probabilities, taught) * weights) / self.batch_size
             scaled = optimizer.scale_loss(softened + others)
 
         variables = [variable.value for variable in model.trainable_variables]
@@ -197,5 +199,7 @@ class Loop:
             dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
             gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, dense)
         optimizer.apply(gradients, model.trainable_variables)
-        predicted = tf.argmax(tf.reduce_mean(members, axis=1), axis=1, output_type=labels.dtype)
+        if probabilities.shape.rank == 3:
+            probabilities = tf.reduce_mean(probabilities, axis=1)
+        predicted = tf.argmax(probabilities, axis=1, output_type=labels.dtype)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.float32))
