@@ -159,6 +159,8 @@ class Loop:
         Szegedy and others (2016, arXiv:1512.00567). Logs have the losses for the labels themselves.
         """
         share, of_teacher = self.settings.label_smoothing, self.settings.teacher
+        if taught is None and not share:
+            return losses
         logs = -tf.math.log(tf.maximum(probabilities, keras.config.epsilon()))
         if logs.shape.rank == 3:
             logs = tf.reduce_mean(logs, axis=1)

@@ -29,7 +29,8 @@ def teach(inputs: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: i
     """
     rows = inputs.reshape(len(labels), -1)
     rows = rows[:, rows.min(axis=0) < rows.max(axis=0)]
-    if len(np.unique(groups)) < _FEWEST_GROUPS or not rows.size:
+    group_count = len(np.unique(groups))
+    if group_count < _FEWEST_GROUPS or not rows.size:
         return None
     present = len(np.unique(labels))
     if rows.size * (present if present > 2 else 1) > _MOST_READ:
@@ -42,7 +43,7 @@ def teach(inputs: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: i
     answers = np.zeros((len(rows), classes), np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer rows than folds
-        folds = StratifiedGroupKFold(min(_FOLDS, len(np.unique(groups)), np.bincount(labels).max()))
+        folds = StratifiedGroupKFold(min(_FOLDS, group_count, np.bincount(labels).max()))
         for learned, answered in folds.split(rows, labels, groups):
             if len(np.unique(labels[learned])) < 2:
                 return None
