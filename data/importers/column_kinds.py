@@ -14,7 +14,7 @@ from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
 from data.importers.import_report import check_classes
 from data.importers.read_table import is_joined
 from data.importers.sentinels import find_sentinels, list_no_times
-from data.importers.table_file import TABLE, ColumnEntry, Role, Roles, TableFile, list_reserved
+from data.importers.table_file import NAMED, TABLE, ColumnEntry, Role, Roles, TableFile, list_reserved
 from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Earlier, Named
 from edgeline.errors import DataRefused, UsageError
@@ -136,14 +136,12 @@ def _describe_role(role: str, column: ColumnProfile, form: str) -> ColumnEntry:
 def _judge(case: Case, ask: Ask | None) -> tuple[Case, Rule, str]:
     """Returns the rule that decides on a column, and its verdict: where it asks, the answer or a guess."""
     rule = judge_column(case)
-    column = case.column
-    if rule.verdict != ASK:
-        return case, rule, rule.verdict
-    guess = guess_kind(column)
-    if not ask:
-        return case, rule, guess
-    case = replace(case, chosen=_ask_for_kind(column, guess, ask))
-    rule = judge_column(case)
+    if rule.verdict == ASK:
+        guess = guess_kind(case.column)
+        if not ask:
+            return case, rule, guess
+        case = replace(case, chosen=_ask_for_kind(case.column, guess, ask))
+        rule = judge_column(case)
     return case, rule, rule.verdict
 
 
@@ -177,9 +175,7 @@ def find_missing(table: TableProfile, roles: Roles, ask: Ask | None) -> Mapping[
 
 
 def _find_named_role(name: str, roles: Roles) -> str:
-    return next(
-        (role for role in (Role.TEXT, Role.LABEL, Role.GROUP, Role.TIME) if getattr(roles, role) == name), ""
-    )
+    return next((role for role in reversed(NAMED) if getattr(roles, role) == name), "")
 
 
 def _make_case(table: TableProfile, named: Named, name: str) -> Case:

@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from itertools import chain
@@ -212,30 +213,26 @@ def _assign_sessions_and_splits(
     return rows
 
 
+@dataclass
 class _Importer:
     """An iterator over the rows and photos of the new span, which reports what the source holds."""
 
-    def __init__(
-        self,
-        report: ImportReport,
-        source: Source,
-        known_photos: KnownPhotos,
-        when_taken: DecoderProcess,
-        make_look: "_LookMaker",
-    ) -> None:
-        self.report, self._source, self._known_photos = report, source, known_photos
-        self._when_taken, self.make_look = when_taken, make_look
-        self.photos: list[NewPhoto] = []
-        self.only_train = False  # whether all photos of the spans and the source have that split
-        self.labels_of: dict[str, set[str]] = defaultdict(set)
-        self.unusable: set[tuple[str, str]] = set()  # hash and label of photos that a run rejects
-        self._rejected: dict[str, list[str]] = defaultdict(list)  # sentences by reason
-        self._labels: set[str] = set()
+    report: ImportReport
+    source: Source
+    known_photos: KnownPhotos
+    when_taken: DecoderProcess
+    make_look: "_LookMaker"
+    photos: list[NewPhoto] = field(default_factory=list)
+    only_train: bool = False  # whether all photos of the spans and the source have that split
+    labels_of: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # by hash
+    unusable: set[tuple[str, str]] = field(default_factory=set)  # hash and label of photos that a run rejects
+    rejected: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # sentences by reason
+    labels: set[str] = field(default_factory=set)
 
     def list_labels(self) -> list[str]:
         """Returns the labels of photos that are in a span now, in the source's order or else sorted."""
-        return [label for label in self._source.label_order if label in self._labels] + sorted(
-            self._labels.difference(self._source.label_order), key=_make_natural_key
+        return [label for label in self.source.label_order if label in self.labels] + sorted(
+            self.labels.difference(self.source.label_order), key=_make_natural_key
         )
 
     def list_conflicts(self) -> tuple[str, ...]:
@@ -252,15 +249,15 @@ class _Importer:
         """
         if self.only_train:
             yield _NO_EVAL
-        for reason, photos in self._rejected.items():
+        for reason, photos in self.rejected.items():
             count = format_count(len(photos), "photo")
             yield f"A run will quarantine {count} as {reason}; the first is {photos[0]}"
         unusable = Counter(label for _, label in self.unusable)
         yield from warn_of_few("photo", {label: n - unusable[label] for label, n in counts.items()}, least)
 
     def __iter__(self) -> Iterator[tuple[LabelRow, bytes | None]]:
-        for number, offer in enumerate(self._source.offers, start=1):
-            report(Counted("photos", number, self._source.count))
+        for number, offer in enumerate(self.source.offers, start=1):
+            report(Counted("photos", number, self.source.count))
             if isinstance(offer, RefusedPhoto):
                 self.report.refused.setdefault(offer.reason, []).append(offer.where)
             elif added := self._add_photo(offer):
@@ -272,7 +269,7 @@ class _Importer:
         The photo comes with it, unless an earlier row of this source has brought it.
         """
         digest = hash_photo(photo.data)
-        if match := self._known_photos.find(photo.data, digest):
+        if match := self.known_photos.find(photo.data, digest):
             span, row = match
             self.report.restored += restore_photo(span, row.photo, photo.data)
             if row.label != photo.label:
@@ -281,10 +278,10 @@ class _Importer:
                 return None
         if match or photo.label in self.labels_of[digest]:
             self.report.known += 1
-            self._labels.add(photo.label)
+            self.labels.add(photo.label)
             return None
         self.labels_of[digest].add(photo.label)
-        self._labels.add(photo.label)
+        self.labels.add(photo.label)
         self.report.added[photo.label] += 1
         suffix = PurePath(photo.where).suffix.lower()
         modified = min(max(photo.modified, 0), _LAST_TIME)
@@ -292,7 +289,7 @@ class _Importer:
         captured_at: str | None = photo.captured_at
         if not captured_at and may_have_exif(photo.data):
             with suppress(RowRejected):  # ingest will judge it
-                captured_at = self._when_taken(photo.data)
+                captured_at = self.when_taken(photo.data)
         row = LabelRow(
             photo=digest + (suffix if suffix in PHOTO_SUFFIXES else ".jpg"),
             label=photo.label,
@@ -313,7 +310,7 @@ class _Importer:
                 photo_look = look if is_looked_for else None
             except RowRejected as rejected:
                 self.unusable.add((digest, photo.label))
-                self._rejected[rejected.reason].append(f"{photo.where}: {rejected.detail}")
+                self.rejected[rejected.reason].append(f"{photo.where}: {rejected.detail}")
         self.photos.append(NewPhoto(row, photo.where, photo.name, photo_look, captured_at))
         return row, None if is_repeated else photo.data
 

@@ -4,6 +4,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,18 @@ from edgeline.tables.rows import check_column_count, read_csv_rows, read_lines
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
-# The names that a column may have without a `table.yaml`; the first one that is there counts.
-_COLUMN_NAMES = {
-    "photo": ("photo", "image", "path", "file", "filename", "file_name", "image_path", "filepath"),
-    "label": ("label", "class", "category"),
-    "lane_id": ("lane_id", "lane"),
-    "session_id": ("session_id", "session"),
-    "captured_at": ("captured_at",),
-    "split": ("split",),
-}
-_ROLES = {
-    "photo": Role.PHOTO,
-    "label": Role.LABEL,
-    "lane_id": Role.LANE,
-    "session_id": Role.GROUP,
-    "captured_at": Role.TIME,
-    "split": Role.SPLIT,
+_PHOTO = ("photo", "image", "path", "file", "filename", "file_name", "image_path", "filepath")
+# Each column's role in `table.yaml`, and its names without one, of which the first that is there counts.
+_COLUMNS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "photo": (Role.PHOTO, _PHOTO),
+    "label": (Role.LABEL, ("label", "class", "category")),
+    "lane_id": (Role.LANE, ("lane_id", "lane")),
+    "session_id": (Role.GROUP, ("session_id", "session")),
+    "captured_at": (Role.TIME, ("captured_at",)),
+    "split": (Role.SPLIT, ("split",)),
 }
 _KINDS: Mapping[type, str] = {list: "a list", tuple: "an object"}
-_KNOWN_NAMES = frozenset(name for names in _COLUMN_NAMES.values() for name in names)
+_KNOWN_NAMES = frozenset(chain.from_iterable(names for _, names in _COLUMNS.values()))
 
 # A line's number, and its cells by column, in lower case.
 Record = tuple[int, Mapping[str, Any]]
@@ -90,8 +84,9 @@ def _describe_columns(records: Sequence[Record], columns: Mapping[str, str]) -> 
         name: ColumnEntry(Role.LEAVE_OUT, reason="is not read beside photos") for name in _list_names(records)
     }
     for column, own in columns.items():
-        reason = "is called so" if own in _COLUMN_NAMES[column] else "was named, or names photos"
-        entries[own] = ColumnEntry(_ROLES[column], ISO if column == "captured_at" else "", reason=reason)
+        role, names = _COLUMNS[column]
+        reason = "is called so" if own in names else "was named, or names photos"
+        entries[own] = ColumnEntry(role, ISO if role == Role.TIME else "", reason=reason)
     return entries
 
 
@@ -153,9 +148,9 @@ def _find_columns(
     """Returns the manifest's own name for each of our columns that it has: by its entry, or else its name."""
     present = _list_names(records)
     named = {entry.role: (entry.now or name).lower() for name, entry in entries.items()}
-    columns = {column: named[role] for column, role in _ROLES.items() if named.get(role) in present}
+    columns = {column: named[role] for column, (role, _) in _COLUMNS.items() if named.get(role) in present}
     others = present.keys() - {name.lower() for name in entries}
-    for column, names in _COLUMN_NAMES.items():
+    for column, (_, names) in _COLUMNS.items():
         if column not in columns and others & {*names}:
             columns[column] = next(name for name in names if name in others)
     photos = [name for name in present if name in others and _names_photos(records, name)]
@@ -164,7 +159,7 @@ def _find_columns(
     _check_columns(manifest, present, columns)
 
     if Role.LABEL not in named:
-        labels = (name for name in _COLUMN_NAMES["label"] if _has_label(records, name, domain))
+        labels = (name for name in _COLUMNS["label"][1] if _has_label(records, name, domain))
         columns["label"] = next(labels, columns["label"])
     return columns
 
@@ -172,7 +167,7 @@ def _find_columns(
 def _check_columns(manifest: Path, present: Collection[str], columns: Collection[str]) -> None:
     missing = [column for column in ("photo", "label") if column not in columns]
     if missing:
-        listed = (f"{column} ({', '.join(_COLUMN_NAMES[column])})" for column in missing)
+        listed = (f"{column} ({', '.join(_COLUMNS[column][1])})" for column in missing)
         raise DataRefused(
             f"{manifest} has no column for the {' and the '.join(listed)}.",
             f"Its columns are {', '.join(map(ascii, present))}." if present else "It has no rows.",

@@ -44,8 +44,6 @@ _LABEL, _GROUP, _TIME = "edgeline.label", "edgeline.group", "edgeline.captured_a
 
 def is_export(source: Path) -> bool:
     """Tells whether a file was exported by the page; False for one that cannot be read."""
-    if not zipfile.is_zipfile(source):
-        return False
     with suppress(OSError, ValueError, zipfile.BadZipFile), open_zip(source) as archive:
         return {RELEASE, SERVED} <= set(archive.namelist())
     return False

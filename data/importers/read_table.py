@@ -1,7 +1,7 @@
 """A table with the columns that the import reads: those of earlier spans, and times of two columns as one."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edgeline.records.rejection import Rejected
 from edgeline.tables.files import Table
@@ -11,13 +11,15 @@ from edgeline.tables.files import Table
 class ReadTable(Table):
     """A table whose columns are called as in earlier spans."""
 
-    own: Mapping[str, str] = field(default_factory=dict)  # the names in the file of columns that are renamed
     gone: Collection[str] = ()  # columns whose cells are empty, whether the file has them or not
     joined: str = ""  # the column `DAY+CLOCK`, which has the cells of both
 
     @classmethod
     def of(cls, table: Table, time: str, own: Mapping[str, str], gone: Collection[str]) -> Table:
-        """Returns a table as it is read; the column of times may name two that it has."""
+        """Returns a table as it is read; the column of times may name two that it has.
+
+        `own` are the names of columns that are renamed, as the table has them.
+        """
         called = {other: name for name, other in own.items()}
         header = [called.get(name, name) for name in table.header]
         header += [name for name in gone if name not in header]
@@ -26,7 +28,9 @@ class ReadTable(Table):
         if not (own or gone or joined):
             return table
         types = {called.get(name, name): kind for name, kind in table.types.items() if name not in gone}
-        return cls(**{**vars(table), "header": header, "types": types}, own=own, gone=gone, joined=joined)
+        names = {**table.names, **{name: table.names.get(other, other) for name, other in own.items()}}
+        changed = {"header": header, "types": types, "names": names}
+        return cls(**{**vars(table), **changed}, gone=gone, joined=joined)
 
     def lists(
         self, names: Sequence[str], any_json: bool = False
@@ -43,7 +47,7 @@ class ReadTable(Table):
             read[both] = day
         read.append(clock or other)
 
-        for item in super().lists([self.own.get(name, name) for name in read], any_json):
+        for item in super().lists(read, any_json):
             if not isinstance(item, Rejected):
                 cells = item[1]
                 of_clock = item[1].pop()

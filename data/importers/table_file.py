@@ -118,15 +118,12 @@ class TableFile:
         numbers = dict[str, Column]()
         time = self.roles.time
         for name, entry in self.columns.items():
+            parts = dict(entry.features)
             if entry.role == Role.NUMBER:
-                part = DAYS if entry.form in TIMES else ""
-                numbers[name] = Column(name, entry.form, part, missing=entry.missing)
-            for feature, part in entry.features.items():
-                if part == AGE:
-                    until = self.columns[time].form
-                    numbers[feature] = Column(name, entry.form, part, time, until, entry.missing)
-                else:
-                    numbers[feature] = Column(name, entry.form, part, missing=entry.missing)
+                parts[name] = DAYS if entry.form in TIMES else ""
+            for feature, part in parts.items():
+                ages = {"until": time, "until_form": self.columns[time].form} if part == AGE else {}
+                numbers[feature] = Column(name, entry.form, part, missing=entry.missing, **ages)
         return numbers
 
     @cached_property
@@ -207,10 +204,7 @@ def _to_plain(columns: Mapping[str, ColumnEntry]) -> dict[str, dict[str, Any]]:
     """Returns columns as the file has them, without the fields that are empty."""
     plain = dict[str, dict[str, Any]]()
     for name, entry in columns.items():
-        values = {key: value for key, value in vars(entry).items() if value}
-        plain[name] = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
-        }
+        plain[name] = {key: value for key, value in vars(entry).items() if value}
     return plain
 
 

@@ -121,14 +121,12 @@ def _find_earlier_roles(data_dir: Path, file: TableFile | None) -> Roles | None:
 
 
 def _check_roles(roles: Roles, readings: int) -> None:
-    if roles.text and roles.time:
-        raise UsageError(
-            "--time is given with --text.", "Texts are not ordered by time.", "Remove one of them."
-        )
-    if roles.text and readings:
-        raise UsageError(
-            "--readings is given with --text.", "An example of texts is one text.", "Remove one of them."
-        )
+    for option, is_given, why in (
+        ("time", roles.time, "Texts are not ordered by time."),
+        ("readings", readings, "An example of texts is one text."),
+    ):
+        if roles.text and is_given:
+            raise UsageError(f"--{option} is given with --text.", why, "Remove one of them.")
 
     for role in (Role.TEXT, Role.GROUP, Role.TIME):
         if getattr(roles, role) == roles.label:

@@ -221,10 +221,7 @@ def find_names_below(table: Table, label: str) -> list[str]:
 
     Such a row has no number, not even in columns of numbers.
     """
-    rows = list[tuple[str, list[str]]]()
-    for item in islice(table.lists(table.header), _LINES):
-        if not isinstance(item, Rejected):
-            rows.append(item)
+    rows = [item for item in islice(table.lists(table.header), _LINES) if not isinstance(item, Rejected)]
     numbers = [[bool(_NUMBER.fullmatch(cell)) for cell in cells] for _, cells in rows]
     are_numbers = [
         sum(column) >= _MOST_NUMBERS * len(rows) > _FEW_ROWS for column in zip(*numbers, strict=True)

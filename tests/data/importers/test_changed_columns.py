@@ -76,6 +76,14 @@ def test_a_column_that_is_renamed_goes_on(folder):
     assert read_entry(folder, "size") == ("span-00004", "cm")
 
 
+def test_whole_numbers_of_a_renamed_column_end_as_in_earlier_spans(tmp_path):
+    stores = [109, 208, 316] * 100
+    load(tmp_path, {"age": AGES, "store": stores}, chosen={"store": "category"})
+    week = {"age": [age + 0.25 for age in AGES], "shop": [f"{store}.0" for store in stores]}
+    load(tmp_path, week, name="b.csv", renamed={"store": "shop"})
+    assert {row["store"] for row in read_cells(tmp_path / "data")} == {"109", "208", "316"}
+
+
 def test_the_only_new_column_of_the_same_kind_is_the_guess(folder):
     columns = {"qqq": FIRST["size"], "zzz": ["x", "y"] * 150}
     assert find_change(folder, {**without("size", make_week(1)), **columns}).guess == "qqq"

@@ -36,10 +36,18 @@ def test_any_labels_survive(labels):
     assert list(parse(text).string_domain[0].value) == labels == list(read_label_domain(text))
 
 
-@pytest.mark.parametrize("labels", [("a\nb", "c"), ("a", "b", "a")])
-def test_labels_that_could_not_be_told_apart_are_refused(labels):
-    with pytest.raises(UsageError, match="labels that cannot be used"):
-        read_label_domain(build_photo_schema(labels))
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (build_photo_schema(("a\nb", "c")), "labels that cannot be used"),
+        (build_photo_schema(("a", "b", "a")), "labels that cannot be used"),
+        ('feature { name: "label" }', 'string_domain with the name "label"'),
+    ],
+    ids=["two lines", "twice", "none"],
+)
+def test_a_schema_without_labels_or_with_some_that_could_not_be_told_apart_is_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        read_label_domain(text)
 
 
 def test_new_labels_go_to_the_end_and_nothing_else_changes():
@@ -47,17 +55,8 @@ def test_new_labels_go_to_the_end_and_nothing_else_changes():
     more = add_labels(text, ("c }", "ö"))
     assert read_label_domain(more) == ("b", "a", "c }", "ö")
     assert more.replace('\n  value: "c }"\n  value: "ö"', "") == text
-    assert read_label_domain(add_labels(more, ("d",))) == ("b", "a", "c }", "ö", "d")
-
-
-def test_new_labels_go_into_a_schema_of_one_line():
-    line = text_format.MessageToString(parse(build_photo_schema(("b", "a"))), as_one_line=True)
-    assert read_label_domain(add_labels(line, ("c",))) == ("b", "a", "c")
-
-
-def test_a_schema_without_labels_is_refused():
-    with pytest.raises(UsageError, match='string_domain with the name "label"'):
-        read_label_domain('feature { name: "label" }')
+    line = text_format.MessageToString(parse(more), as_utf8=True, as_one_line=True)
+    assert read_label_domain(add_labels(line, ("d",))) == ("b", "a", "c }", "ö", "d")
 
 
 def test_the_shelf_has_its_labels_and_its_40_lanes():

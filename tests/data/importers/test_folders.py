@@ -45,10 +45,8 @@ def test_photos_have_names_of_any_bytes(tmp_path):
 
 @pytest.mark.timeout(60)
 def test_photos_that_are_no_files_or_too_large_are_refused_and_counted(tmp_path, data_dir):
-    cut = {"ok/cut.jpg": jpeg()[:200], "ok/empty.jpg": b""}
-    src = write(
-        tmp_path / "src", {"ok/1.jpg": jpeg(), "ok/large.jpg": b"", "ok/limit.jpg": jpeg(seed=1)} | cut
-    )
+    photos = {"1": jpeg(), "limit": jpeg(seed=1), "cut": jpeg()[:200], "large": b"", "empty": b""}
+    src = write(tmp_path / "src", {f"ok/{name}.jpg": photo for name, photo in photos.items()})
     secret = write(tmp_path, {"secret/s.jpg": jpeg(seed=9)}) / "secret"
     os.truncate(src / "ok" / "large.jpg", 2**33)
     os.truncate(src / "ok" / "limit.jpg", 2**26)
@@ -88,11 +86,7 @@ BOTH = [(split, label) for split in ("eval", "train") for label in "ab"]
         ("train/a train/b/deep Valid/a Valid/b", BOTH, "(2 classes): train/ is train, Valid/ is eval"),
         ("training_set/a training_set/b testset/a testset/b", BOTH, "testset/ is eval"),
         ("train-images/a train-images/b VALIDATION/a VALIDATION/b", BOTH, "VALIDATION/ is eval"),
-        (
-            "seg_train/seg_train/a seg_train/seg_train/b seg_test/seg_test/a seg_test/seg_test/b",
-            BOTH,
-            "is eval",
-        ),
+        ("s_train/s_train/a s_train/s_train/b s_test/s_test/a s_test/s_test/b", BOTH, "s_test/ is eval"),
         ("train/a train/b val/a val/b test/a test/c", BOTH, "test/ (2 photos) is left out for trying the"),
         ("train/a train/b test", BOTH[2:], "test/ is left out, as its photos have no label"),
         ("s_train/a s_train/b s_test/a s_test/b s_pred", BOTH, "s_pred/ is left out, as its photos have no"),
@@ -173,22 +167,10 @@ def test_a_photo_in_both_splits_is_imported_for_ingest_to_judge(tmp_path, data_d
 
 def test_files_that_may_be_photos_of_another_kind_are_counted_and_hidden_ones_are_not(tmp_path):
     photos = ["a/1.jpg", "a/2.ppm"]
-    others = [
-        "a/IMG.CR2",
-        "a/b.jpg!d",
-        "a/c.JPG.1",
-        "a/cat.jpg?w=640",
-        "a/d.jpg_large",
-        "a/e.png (1)",
-        "a/noext",
-    ]
-    hidden = [
-        "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg",
-        "@eaDir/1.jpg",
-        "__MACOSX/a/._1.jpg",
-        "#recycle/a/1.jpg",
-    ]
-    hidden += [".ipynb_checkpoints/1-checkpoint.jpg", "System Volume Information/1.jpg", "a/Thumbs.db"]
+    others = ["IMG.CR2", "b.jpg!d", "c.JPG.1", "cat.jpg?w=640", "d.jpg_large", "e.png (1)", "noext"]
+    others = [f"a/{name}" for name in others]
+    hidden = ["a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir/1.jpg", "__MACOSX/a/._1.jpg", "a/Thumbs.db"]
+    hidden += [".ipynb_checkpoints/1-checkpoint.jpg", "System Volume Information/1.jpg", "#recycle/a/1.jpg"]
     names = (*photos, *others, *hidden, "a/notes.txt", "a/1.jpg.zip")
     offers = list(find_source(write(tmp_path / "src", dict.fromkeys(names, b"x"))).offers)
     assert [item.where for item in offers] == photos + others
@@ -196,18 +178,18 @@ def test_files_that_may_be_photos_of_another_kind_are_counted_and_hidden_ones_ar
 
 
 @pytest.mark.parametrize(
-    "name", ["annotations.json", "annotations/a.xml", "labels/train/1.txt", "images/1.txt"]
+    ("places", "name"),
+    [
+        (["images/1"], "annotations.json"),
+        (["images/1"], "annotations/a.xml"),
+        (["images/1"], "labels/train/1.txt"),
+        (["images/1"], "images/1.txt"),
+        (["train/1", "valid/1", "test/1"], "valid/_annotations.coco.json"),
+    ],
 )
-def test_photos_in_one_folder_with_boxes_beside_them_are_refused(tmp_path, name):
-    src = write(tmp_path / "src", {"images/1.jpg": jpeg(), name: "0 0.5 0.5 0.1 0.1"})
+def test_photos_with_boxes_beside_them_in_place_of_class_folders_are_refused(tmp_path, places, name):
+    src = write(write_empty_photos(tmp_path, *places), {name: "0 0.5 0.5 0.1 0.1"})
     with pytest.raises(DataRefused, match=f"has no class folders, but {name}.*no boxes"):
-        find_source(src)
-
-
-def test_splits_with_annotations_in_place_of_class_folders_are_refused(tmp_path):
-    src = write_empty_photos(tmp_path, "train/1", "valid/1", "test/1")
-    write(src, {"valid/_annotations.coco.json": "{}"})
-    with pytest.raises(DataRefused, match="has no class folders, but valid/_annotations"):
         find_source(src)
 
 
@@ -238,10 +220,8 @@ for source in sources:
 
 
 def test_folders_and_photos_that_cannot_be_read_are_refused_counted_and_named(tmp_path, data_dir):
-    photos = {
-        f"{name}.jpg": jpeg(seed=n) for n, name in enumerate(["a/1", "a/deep/2", "b/3", "a/4", "a/list/5"])
-    }
-    src = write(tmp_path / "src", photos)
+    places = ["a/1", "a/deep/2", "b/3", "a/4", "a/list/5"]
+    src = write(tmp_path / "src", {f"{place}.jpg": jpeg(seed=n) for n, place in enumerate(places)})
     closed = [write(tmp_path / f"closed-{mode:o}", {"a/1.jpg": jpeg()}) for mode in (0, 0o444)]
     modes = {src / "a/deep": 0, src / "b": 0, src / "a/4.jpg": 0, src / "a/list": 0o444}
     modes |= dict(zip(closed, (0, 0o444), strict=True))
@@ -273,12 +253,10 @@ def test_a_photo_whose_metadata_is_too_much_for_its_process_is_imported_with_the
 
 
 def test_the_time_is_read_from_each_format_that_has_exif(tmp_path, data_dir):
-    forms = ("JPEG", "PNG", "WEBP", "MPO", "HEIF", "AVIF")
-    photos = {
-        f"a/{form}.jpg": encode(pixels(seed=n), form, exif=phone_exif()) for n, form in enumerate(forms)
-    }
-    import_photos(write(tmp_path / "src", photos), data_dir)
-    assert [row.captured_at for row in read_rows(data_dir)] == ["2026-10-05T09:12:33Z"] * len(forms)
+    for n, form in enumerate(("JPEG", "PNG", "WEBP", "MPO", "HEIF", "AVIF")):
+        write(tmp_path / "src", {f"a/{form}.jpg": encode(pixels(seed=n), form, exif=phone_exif())})
+    import_photos(tmp_path / "src", data_dir)
+    assert [row.captured_at for row in read_rows(data_dir)] == ["2026-10-05T09:12:33Z"] * 6
 
 
 def test_a_file_of_a_year_that_no_date_has_is_imported(data_dir):

@@ -7,11 +7,7 @@ import pytest
 
 from data.importers.guesses import guess_columns
 
-TEXTS = [
-    "it came late and was broken in two",
-    "works as it should, and looks well",
-    "fine, would buy it again",
-]
+TEXTS = ["it came late and was broken in two", "works as it should, and looks well", "fine, would buy again"]
 
 
 def write(path, header, *columns):
@@ -57,10 +53,10 @@ def test_a_column_of_many_words_is_guessed_as_the_texts(tmp_path):
 
 
 def test_lists_and_fractions_of_json_lines_are_no_labels_and_hide_none(tmp_path):
-    more = [
-        {"tokens": f"it came late and was broken in {n}".split(), "helpful": [n % 2, 4.5]} for n in range(90)
-    ]
-    rows = [{"body": f"{TEXTS[n % 3]} {n}", "score": float(n % 5), **more[n]} for n in range(90)]
+    rows = []
+    for n in range(90):
+        lists = {"tokens": f"{TEXTS[0]} {n}".split(), "helpful": [n % 2, 4.5]}
+        rows.append({"body": f"{TEXTS[n % 3]} {n}", "score": float(n % 5), **lists})
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert guess(tmp_path / "a.jsonl") == ("score", "body")
 

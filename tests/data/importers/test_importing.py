@@ -48,9 +48,8 @@ def test_a_folder_a_class_becomes_a_span_and_adds_nothing_the_second_time(src, d
     span = report.span
     assert span.name == "span-00001"
     by_content = {span.resolve(row.photo).read_bytes(): row for row in read_labels(span)}
-    assert {content: row.label for content, row in by_content.items()} == {
-        content: name.split("/")[0] for name, content in PHOTOS.items()
-    }
+    assert by_content.keys() == {*PHOTOS.values()}
+    assert all(by_content[photo].label == name.split("/")[0] for name, photo in PHOTOS.items())
     assert {row.lane_id for row in by_content.values()} == {"unknown"}
     assert all(row.photo.startswith(row.session_id) for row in by_content.values())
     assert {len(row.session_id) for row in by_content.values()} == {16}
@@ -110,12 +109,9 @@ def test_the_time_is_the_phones_and_else_the_files(tmp_path, data_dir):
     for name in ("2", "4"):
         os.utime(src / "a" / f"{name}.jpg", (0, 86_400))
     import_photos(src, data_dir)
-    assert [row.captured_at for row in read_rows(data_dir)] == [
-        "2026-10-05T09:12:33Z",
-        "1970-01-02T00:00:00Z",
-        "2026-10-05T07:12:33Z",
-        "1970-01-02T00:00:00Z",
-    ]
+    times = [row.captured_at for row in read_rows(data_dir)]
+    assert [times[0], times[2]] == ["2026-10-05T09:12:33Z", "2026-10-05T07:12:33Z"]
+    assert times[1] == times[3] == "1970-01-02T00:00:00Z"
 
 
 def test_a_photo_that_is_there_under_another_label_is_left_alone_and_reported(src, data_dir):
@@ -171,18 +167,15 @@ def test_a_folder_may_grow_by_two_classes(tmp_path, data_dir):
     [
         ({}, "contains no photo"),
         ({"1.jpg": b"x"}, "without labels"),
-        ({"a/1.jpg": b"x", "b/notes.txt": "x"}, "class folders without a photo: b"),
         ({"a/1.jpg": b"x", "2.jpg": b"x"}, "mixes loose photos"),
         ({"a/1.jpg": b"x", "t.tfrecord": b"x"}, "mixes TFRecord files and folders with photos"),
         ({"a.csv": "x", "b.jsonl": "x"}, "2 manifests: a.csv, b.jsonl"),
-        ({"train/a/1.jpg": b"x", "val/a/2.jpg": b"x", "val/b/n.txt": "x"}, "without a photo: val/b"),
+        ({"train/a/1.jpg": b"x", "val/a/2.jpg": b"x", "val/b/n.txt": "x"}, "folders without a photo: val/b"),
         ({"a/1.jpg": b""}, "1 zero-byte"),
         ({"m.csv": "photo,label\n"}, "no column for the photo .* It has no rows"),
         ({"m.csv": "photo,tag\na.jpg,x\n"}, r"no column for the label \(label, class, category\)"),
-        ({"m.csv": "photo,label\na.jpg,x\n"}, "1 missing"),
         ({"m.csv": 'photo,label\n"a.jpg,x\n'}, "is not CSV"),
         ({"m.csv": "photo,label\na.jpg,x,y\n"}, "line 2: It has 3 cells, but the header has 2"),
-        ({"m.csv": "photo,label\n".encode("utf-16")}, "UTF-8"),
     ],
 )
 def test_a_source_that_cannot_be_imported_is_refused_and_not_written(tmp_path, data_dir, files, message):
@@ -198,7 +191,7 @@ def test_an_error_names_the_folders_that_were_searched_for_missing_photos(tmp_pa
     searched = f"looked for in {src} and its folder photos"
     with pytest.raises(DataRefused) as caught:
         import_photos(src, data_dir)
-    assert searched in caught.value.why
+    assert "2 missing" in caught.value.found and searched in caught.value.why
     with pytest.raises(DataRefused, match="not named like a manifest or a TFRecord file"):
         import_photos(write(tmp_path, {"a.txt": "x"}) / "a.txt", data_dir)
     write(src, {"m.csv": "photo,label\nimages/a.jpg,ok\nb.jpg,ok\n"})
@@ -300,13 +293,9 @@ def test_the_range_of_16_bit_photos_is_written_to_the_workload(tmp_path, data_di
     assert "most is clipped" in " ".join(hotter.warnings)
 
 
-def test_16_bit_photos_of_an_older_import_are_named_with_their_range(tmp_path, data_dir):
-    import_photos(write(tmp_path / "src", {"a/1.jpg": jpeg(), "b/2.jpg": jpeg(seed=1)}), data_dir)
-    report = import_photos(write_thermal(tmp_path / "two", 27_000, 27_500), data_dir)
-    assert any("write levels: [269" in warning for warning in report.warnings)
-
-
-def test_16_bit_photos_that_use_all_levels_need_no_range(tmp_path, data_dir):
+def test_16_bit_photos_need_a_range_only_where_they_do_not_use_all_levels(tmp_path, data_dir):
     report = import_photos(write_thermal(tmp_path / "src", 0, 65_535), data_dir)
     assert not any("levels" in warning for warning in report.warnings)
     assert "levels" not in (data_dir / "workload.yaml").read_text()
+    report = import_photos(write_thermal(tmp_path / "two", 27_000, 27_500), data_dir)
+    assert any("write levels: [269" in warning for warning in report.warnings)

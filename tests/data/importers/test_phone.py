@@ -102,11 +102,10 @@ def test_an_export_of_another_kind_or_with_other_labels_changes_nothing(tmp_path
 def test_a_corrected_window_is_one_window_of_readings(tmp_path):
     workload = with_features(find_workload("sensor"))
     names = [*workload.numbers, "machine_id"]
-    rows = [
-        [*(str(5 + at) for _ in workload.numbers), "m-02", "leak", "d-1", f"2026-10-05T09:12:{at:02d}Z"]
-        for at in range(16)
-    ]
-    rows = [[*names, *OWN], *rows]
+    rows = [[*names, *OWN]]
+    for at in range(16):
+        time = f"2026-10-05T09:12:{at:02d}Z"
+        rows.append([*(str(5 + at) for _ in workload.numbers), "m-02", "leak", "d-1", time])
     zipped = export(tmp_path / "a.zip", "sensor", rows_csv="".join(f"{','.join(row)}\n" for row in rows))
     assert load(zipped, tmp_path / "data") == 0
     (span,) = find_spans(tmp_path / "data")
@@ -126,11 +125,7 @@ def test_corrected_texts_of_any_length_are_rows_of_a_span(tmp_path):
 
 def test_a_second_export_of_a_phone_adds_its_new_rows_under_their_new_lines(tmp_path, capsys):
     header, name = "text,label,source,group\n", "texts.csv"
-    texts = [
-        '"It broke,\ntwice",negative,phone,d\n',
-        "It works,positive,phone,d\n",
-        "It works,positive,phone,e\n",
-    ]
+    texts = ['"It broke,\ntwice",negative,phone,d\n', *(f"It works,positive,phone,{x}\n" for x in "de")]
     answers = [f"texts.csv:{line},1,fp16,ok,0.{line},2026-10-05T09:12:33Z,d,random\n" for line in (2, 4, 5)]
     for count in (1, 3, 3):
         served = HEADER + "".join(answers[:count]) + ",1,fp16,ok,0.9,2026-10-05T09:12:33Z,d,\n"

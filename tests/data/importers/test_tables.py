@@ -3,6 +3,7 @@ import random
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ RNG = random.Random(5)
 # Ages of people, which are no running numbers.
 AGES = [n * 7 % 61 + 18 for n in range(300)]
 HOW_GROUPED = "--group COLUMN if each is a machine, person or customer"
+NAMES_LEAK = f"gives the label away ({HOW_GROUPED}, --number or --category keeps it)"
 
 
 def make_labels(count=300):
@@ -41,9 +43,11 @@ def make_people():
         age = "" if number % 50 == 0 else rng.randint(18, 90)
         day = f"20{rng.randint(10, 24)}-0{rng.randint(1, 9)}-15"
         rows.append((f"K{number:04d}", age, rng.choice("ABC"), day, "x", {"yes": 1, "no": 0}[paid], paid))
-    return dict(
-        zip(("id", "age", "town", "since", "fixed", "code", "paid"), zip(*rows, strict=True), strict=True)
-    )
+    return to_columns(("id", "age", "town", "since", "fixed", "code", "paid"), rows)
+
+
+def to_columns(names, rows):
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 def write_table(path, columns, separator=","):
@@ -179,12 +183,7 @@ def people_folder(tmp_path_factory):
         ({}, {}, {"group": "id"}, "have no column as group, not id.*Leave out --group"),
         ({}, {}, {"text": "id"}, "has texts, and .* has data of kind table"),
         ({}, {"stars": [*"12"] * 150}, {"label": "stars"}, "paid as label, not stars.*Pass --label paid"),
-        (
-            {},
-            {"age": ["young"] * 300},
-            {},
-            "age of .* cannot be read as numbers, as in earlier spans: 'young' in",
-        ),
+        ({}, {"age": ["young"] * 300}, {}, "age of .* cannot be read as numbers, as in .* spans: 'young' in"),
         ({}, {"paid": [" YES", " NO"] * 150}, {}, "earlier spans have '(yes|no)'"),
         ({}, {"paid": ["1", "0"] * 150}, {}, "has the labels [01], [01], and earlier spans no, yes"),
     ],
@@ -272,10 +271,8 @@ def test_a_column_that_is_added_is_read_from_its_week_on_and_earlier_weeks_have_
 
     assert (report.numbers, report.categories) == (("age", "wind"), ("sky",))
     # The second week has the cells, which no model of that week read.
-    assert (
-        "A model reads sky, wind from span-00002 on; 300 rows of the spans before are without."
-        in report.remarks
-    )
+    remark = "A model reads sky, wind from span-00002 on; 300 rows of the spans before are without."
+    assert remark in report.remarks
     workload = open_workload(tmp_path / "data")
     assert (workload.numbers, workload.categories) == (("age", "wind"), ("sky",))
     assert workload.since == {"wind": 2, "sky": 2}
@@ -386,10 +383,7 @@ def test_numbers_as_people_write_them_are_read_as_such_in_the_first_week_and_lat
         "quote": [f"{value:,.2f}".replace(",", "'").replace(".", ",") for value in values],
         "behind": [f"{abs(value):.2f}".replace(".", ",") + "-" * (value < 0) for value in values],
         "minus": [f"{value:.2f}".replace(".", ",").replace("-", "\u2212") for value in values],
-        "brackets": [
-            f"({-value:.2f})".replace(".", ",") if value < 0 else f"{value:.2f}".replace(".", ",")
-            for value in values
-        ],
+        "brackets": [(f"({-v:.2f})" if v < 0 else f"{v:.2f}").replace(".", ",") for v in values],
         "formula": [f'="{value:.2f}"'.replace(".", ",") for value in values],
         "lap": [f"{minute}:{second:02}.5" for minute, second in clocks],
         "duration": [f"00:{minute:02}:{second:02}" for minute, second in clocks],
@@ -472,13 +466,13 @@ APART, EMPTY = "each label has a range of its own", "it is empty in all rows lab
     ],
 )
 def test_a_column_that_gives_the_label_away_is_left_out(tmp_path, rows, why):
-    columns = dict(zip(("x", "age", "paid"), zip(*rows, strict=True), strict=True))
+    columns = to_columns(("x", "age", "paid"), rows)
     assert dict(load(tmp_path, columns).left_out) == ({"x": f"gives the label away: {why}"} if why else {})
 
 
 def test_a_single_group_is_refused_unless_there_are_spans_of_others(tmp_path):
     alone = {"age": AGES, "group": ["m1"] * 300}
-    with pytest.raises(UsageError, match=r"group of .* is 'm1' in every row"):
+    with pytest.raises(UsageError, match=r"group of .* is 'm1' in every row.*Leave out --group"):
         load(tmp_path, alone, group="group")
     load(tmp_path, {"age": AGES, "group": ["m1", "m2", "m3"] * 100}, group="group")
     load(tmp_path, alone, group="group")
@@ -526,11 +520,9 @@ def make_panel(persons, rows_each, name, exceptions=0):
     rng = random.Random(4)
     numbers = rng.sample(range(100, 999), persons)
     of_person = {number: rng.choice("ab") for number in numbers}
-    rows = [
-        (name(number), rng.randrange(60), of_person[number]) for number in numbers for _ in range(rows_each)
-    ]
-    for row in range(exceptions):
-        rows[row * rows_each] = (*rows[row * rows_each][:2], "b" if rows[row * rows_each][2] == "a" else "a")
+    rows = [(name(n), rng.randrange(60), of_person[n]) for n in numbers for _ in range(rows_each)]
+    for number, row in enumerate(rows[: exceptions * rows_each : rows_each]):
+        rows[number * rows_each] = (*row[:2], "b" if row[2] == "a" else "a")
     rng.shuffle(rows)
     return zip(*rows, strict=True)
 
@@ -549,19 +541,14 @@ def make_panel(persons, rows_each, name, exceptions=0):
 def test_names_that_each_have_one_label_give_it_away(tmp_path, columns, name, leaks):
     columns = dict(zip((name, "age", "paid"), columns, strict=True))
     left_out = dict(load(tmp_path, columns).left_out)
-    assert left_out == (
-        {name: f"gives the label away ({HOW_GROUPED}, --number or --category keeps it)"} if leaks else {}
-    )
+    assert left_out == ({name: NAMES_LEAK} if leaks else {})
 
 
 def test_a_measurement_of_each_person_is_no_leak_if_persons_are_the_groups(tmp_path):
     number, age, paid = make_panel(60, 10, str)
     columns = {"person": number, "height": [f"{int(n) / 7:.2f}" for n in number], "age": age, "paid": paid}
     columns |= {"name": [f"X{n}" for n in number], "code": [label == "a" for label in paid]}
-    leaks = {
-        "name": f"gives the label away ({HOW_GROUPED}, --number or --category keeps it)",
-        "code": "gives the label away",
-    }
+    leaks = {"name": NAMES_LEAK, "code": "gives the label away"}
     alone = dict(load(tmp_path, columns, into="rows").left_out)
     assert alone == leaks | {name: leaks["name"] for name in ("person", "height")}
     report = load(tmp_path, columns, group="person")
@@ -593,19 +580,12 @@ def test_the_index_of_a_frame_is_left_out_of_every_kind_of_file(tmp_path):
         assert import_table(tmp_path / name, tmp_path / f"of {name}", "paid").numbers == ("age",)
 
 
-@pytest.mark.parametrize(
-    ("name", "given"),
-    [
-        ("span", {"chosen": {"span": "number"}}),
-        ("span", {"group": "span"}),
-        ("example_id", {"time": "example_id"}),
-    ],
-)
-def test_a_column_with_the_name_of_a_feature_of_every_example_cannot_be_chosen(tmp_path, name, given):
-    columns = {"age": AGES, name: [1, 2, 3] * 100}
-    with pytest.raises(UsageError, match=rf"The column {name} of .* was chosen, and examples have another"):
-        load(tmp_path, columns, **given)
-    assert [left_out for left_out, _ in load(tmp_path, columns).left_out] == [name]
+def test_a_column_with_the_name_of_a_feature_of_every_example_cannot_be_chosen(tmp_path):
+    columns = {"age": AGES, "span": [1, 2, 3] * 100}
+    for given in ({"chosen": {"span": "number"}}, {"group": "span"}, {"time": "span"}):
+        with pytest.raises(UsageError, match=r"The column span of .* was chosen, and examples have another"):
+            load(tmp_path, columns, **given)
+    assert [left_out for left_out, _ in load(tmp_path, columns).left_out] == ["span"]
     assert open_workload(tmp_path / "data").reads == ("age",)
 
 
@@ -624,10 +604,7 @@ NAMING = {
     "i": (RNG.choices([100, 250, 500], k=300), "number"),
     # Neither numbers nor dates.
     "j": ([f"{n % 4 + 1}-{n % 3 + 1}-15" for n in range(300)], "category"),
-    "k": (
-        [f"bird {n * 5 // 9}" for n in range(300)],
-        f"has few rows of each value ({HOW_GROUPED}, --category keeps the most frequent)",
-    ),
+    "k": ([f"bird {n * 5 // 9}" for n in range(300)], "customer, --category keeps the most frequent)"),
 }
 
 
@@ -657,8 +634,10 @@ def test_a_column_is_taken_for_the_same_in_a_large_table(tmp_path):
 def test_the_cell_that_keeps_a_column_from_being_numbers_is_named(tmp_path):
     cells = [f"{n / 7:.4f}" for n in range(300)]
     cells[40:60] = ["<200"] * 20
-    fault = "has numbers in a form that is not read, limits of detection, such as '<200' in a.csv:42: write"
-    assert get_kind(tmp_path, cells).startswith(fault)
+    assert get_kind(tmp_path, cells) == (
+        "has numbers in a form that is not read, limits of detection, such as '<200' in a.csv:42: write the"
+        " number, and the mark into a column of its own (--category keeps them as names)"
+    )
     with pytest.raises(UsageError, match=r"'<200' in a\.csv:42"):
         get_kind(tmp_path, cells, into="chosen", chosen={"x": "number"})
 
@@ -747,36 +726,26 @@ def test_group_and_time_of_earlier_spans_are_those_of_later_ones_and_others_are_
     later = week("06", 99)
     load(tmp_path, week("05", 300), group="customer", time="day")
     load(tmp_path, later)
-    rows = list(
-        open_source(open_workload(tmp_path / "data"), DataSettings()).rows(find_spans(tmp_path / "data")[1])
-    )
-    assert not any(isinstance(row, Rejected) for row in rows)
-    assert {row.group for row in rows} == {str(n) for n in range(33)}
+    assert {row["customer"] for row in read(tmp_path / "data")} == {str(n) for n in range(33)}
     with pytest.raises(UsageError, match=r"column customer as group, not age.*Pass --group customer"):
         load(tmp_path, later, group="age")
     with pytest.raises(UsageError, match=r"no column customer, which earlier spans have.*--rename OLD=NEW"):
         load(tmp_path, {"day": ["1"], "age": [2]}, name="c.csv")
 
 
-def test_labels_that_lost_their_zeros_in_a_spreadsheet_are_no_new_classes(tmp_path):
-    load(tmp_path, {"age": AGES, "paid": ["01", "02", "10"] * 100})
-    with pytest.raises(DataRefused, match="has the label '1', and earlier spans have '01'"):
-        load(tmp_path, {"age": AGES, "paid": ["1", "2", "10"] * 100}, name="b.csv")
-
-
-def test_spellings_of_a_label_in_the_first_week_are_a_warning(tmp_path):
-    ends = [("churn", "stay", "Churn")[n * n % 7 % 3] for n in range(300)]
+def test_spellings_of_a_label_are_a_warning_in_the_first_week_and_no_new_classes_later(tmp_path):
+    ends = [("churn", "stay", "Churn", "01")[n * 7 % 11 % 4] for n in range(300)]
     (warning,) = load(tmp_path, {"age": AGES, "paid": ends}).warnings
     assert warning.startswith("The labels 'Churn', 'churn' differ in their spelling alone")
+    # A spreadsheet drops the zeros of numbers.
+    with pytest.raises(DataRefused, match="has the label '1', and earlier spans have '01'"):
+        load(tmp_path, {"age": AGES, "paid": ["1", "stay", "churn"] * 100}, name="b.csv")
 
 
 def test_rows_that_a_run_will_quarantine_are_a_warning(tmp_path):
     customers = [n // 3 if n % 3 else "" for n in range(300)]
     report = load(tmp_path, {"customer": customers, "age": AGES}, group="customer")
-    warning = (
-        "Rows that a run will quarantine for their cells: 100 of 300. The cell customer is empty (a.csv:2)."
-    )
-    assert warning in report.warnings
+    assert "for their cells: 100 of 300. The cell customer is empty (a.csv:2)." in report.warnings[0]
     assert sum(isinstance(each, Rejected) for each in read(tmp_path / "data")) == 100
 
 
@@ -923,26 +892,13 @@ def test_groups_of_little_use_are_remarked_at_the_import(tmp_path, groups, messa
     assert bool(notes) == bool(message)
 
 
-def test_a_group_of_one_value_is_refused_with_the_way_out(tmp_path):
-    with pytest.raises(UsageError, match="is 'm' in every row") as caught:
-        load(tmp_path, {"age": AGES, "who": ["m"] * 300, "paid": ["yes", "no"] * 150}, group="who")
-    assert caught.value.do.startswith("Leave out --group")
-
-
-def test_more_columns_than_can_be_checked_are_refused_before_anything_is_read(tmp_path):
-    with pytest.raises(UsageError, match="has 2,001 columns"):
-        load(tmp_path, {f"c{n}": [1] for n in range(2_000)})
-
-
 def test_a_week_from_a_workbook_becomes_what_the_first_one_was_and_its_cells_keep_their_types(tmp_path):
     days = [datetime(2026, 1, 1) + timedelta(n % 28) for n in range(300)]
     german = {"sum": [f"{age}.125" for age in AGES], "price": [f"{age},5" for age in AGES]}
     german |= {"day": [day.strftime("%d.%m.%Y") for day in days], "paid": ["a", "b", "a"] * 100}
     load(tmp_path, german, separator=";")
-    frame = pd.DataFrame(
-        {"sum": [78.932, 259.0] * 150, "price": 2.25, "day": days, "paid": ["a", "b", "b"] * 100}
-    )
-    frame.to_parquet(tmp_path / "b.parquet")
+    week = {"sum": [78.932, 259.0] * 150, "price": 2.25, "day": days, "paid": ["a", "b", "b"] * 100}
+    pd.DataFrame(week).to_parquet(tmp_path / "b.parquet")
     import_table(tmp_path / "b.parquet", tmp_path / "data", "paid")
     first = read(tmp_path / "data")[0]
     assert (first["sum"], first["price"], first["day_weekday"]) == ([pytest.approx(78.932)], [2.25], [4.0])
@@ -1012,21 +968,12 @@ PUMPS = {"label": "state", "group": "machine", "time": "at"}
 
 def make_pump_week(first_day=1, machines=6, hours=24):
     """Makes hourly readings of machines, each with a label of its hour."""
-    rows = [
-        (
-            f"pump {m}",
-            f"2026-03-{first_day + m % 2:02d}T{hour:02d}:00Z",
-            20 + m * 7 % 5 + hour % 7,
-            hour * 3 % 11,
-        )
-        for hour in range(hours)
-        for m in range(machines)
-    ]
-    columns = zip(*rows, strict=True)
-    return {
-        **dict(zip(("machine", "at", "heat", "flow"), columns, strict=True)),
-        "state": ["leak" if (hour + m) % 3 else "normal" for hour in range(hours) for m in range(machines)],
-    }
+    rows = []
+    for hour, m in product(range(hours), range(machines)):
+        at = f"2026-03-{first_day + m % 2:02d}T{hour:02d}:00Z"
+        state = "leak" if (hour + m) % 3 else "normal"
+        rows.append((f"pump {m}", at, 20 + m * 7 % 5 + hour % 7, hour * 3 % 11, state))
+    return to_columns(("machine", "at", "heat", "flow", "state"), rows)
 
 
 def test_readings_of_machines_become_windows_that_the_workload_of_sensors_reads(tmp_path):
@@ -1102,11 +1049,9 @@ def test_a_workload_whose_settings_were_removed_has_the_readings_of_its_kind(tmp
     assert load(tmp_path, make_pump_week(first_day=8), name="b.csv", label="state").noun == "reading"
 
 
-@pytest.mark.parametrize("label", ["o\tk", "o\x1bk"])
-def test_a_label_that_is_no_line_of_a_file_is_refused(tmp_path, label):
-    columns = {"age": AGES, "paid": [label if n % 2 else "no" for n in range(300)]}
+def test_a_label_that_is_no_line_of_a_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match="has labels that cannot be used"):
-        load(tmp_path, columns)
+        load(tmp_path, {"age": AGES, "paid": ["o\x1bk", "no"] * 150})
     assert not (tmp_path / "data").exists()
 
 
@@ -1127,13 +1072,11 @@ def test_a_schema_of_a_table_takes_no_texts_though_its_workload_is_gone(tmp_path
         load(tmp_path, columns, name="b.csv", text="town")
 
 
-@pytest.mark.parametrize(
-    "text", ["columns: [", "just words", "kind: table\ncolumns: {age: {name: age, form: prose}}"]
-)
-def test_a_workload_file_that_cannot_be_read_stops_the_next_import(tmp_path, text):
+def test_a_workload_file_that_cannot_be_read_stops_the_next_import(tmp_path):
     columns = {"age": AGES, "town": ["A", "B", "C"] * 100}
     load(tmp_path, columns)
-    (tmp_path / "data" / "workload.yaml").write_text(text)
-    with pytest.raises(UsageError, match=r"workload\.yaml cannot be read"):
-        load(tmp_path, columns, name="b.csv")
+    for text in ("columns: [", "just words", "kind: table\ncolumns: {age: {name: age, form: prose}}"):
+        (tmp_path / "data" / "workload.yaml").write_text(text)
+        with pytest.raises(UsageError, match=r"workload\.yaml cannot be read"):
+            load(tmp_path, columns, name="b.csv")
     assert len(find_spans(tmp_path / "data")) == 1

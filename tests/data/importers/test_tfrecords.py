@@ -65,11 +65,6 @@ def test_a_file_is_known_by_the_checksum_of_its_first_length(tmp_path, data_dir)
         import_table(file, data_dir, "fault_label")
 
 
-def test_a_file_of_photos_is_told_from_a_table(tmp_path):
-    src = write_source(tmp_path, dict(image=jpeg(), label=1), dict(image=jpeg(seed=1), label=2))
-    assert holds_photos(*src.iterdir())
-
-
 def test_reading_a_table_does_not_import_tensorflow(tmp_path):
     (file,) = write_source(tmp_path, *make_readings(3)).iterdir()
     program = (
@@ -87,14 +82,19 @@ def test_labels_are_texts(tmp_path, data_dir, packed):
         {"image/encoded": jpeg(seed=1), "image/class/text": b"red", "lane_id": b"L1", "session_id": b"../w"},
         {"image/encoded": b"", "image/class/text": b"red"},
         {"image/encoded": jpeg(seed=2), "image/class/text": b""},
+        {"image/encoded": bytes(2**26 + 1), "image/class/text": b"red"},  # the limit is that of a file
     ]
     src = write_source(tmp_path, *examples, packed=packed)
     (file,) = src.iterdir()
+    assert holds_photos(file)
     report = import_photos(file, data_dir)
     assert report.added == {"grün": 1, "red": 1}
     assert [(row.lane_id, row.session_id) for row in read_labels(report.span)][1] == ("L1", "../w")
-    refused = {"zero-byte": [f"{file.name} record 3"], "unlabelled": [f"{file.name} record 4"]}
-    assert report.refused == refused
+    assert report.refused == {
+        "zero-byte": [f"{file.name} record 3"],
+        "unlabelled": [f"{file.name} record 4"],
+        "oversized": [f"{file.name} record 5"],
+    }
 
 
 LINES = b"x\r\ny\n b \n" + b"".join(b"z%d\n" % n for n in range(7)) + b"a\n\n"
@@ -193,12 +193,6 @@ def test_a_file_that_announces_more_than_any_memory_is_refused_whole(tmp_path, d
     with pytest.raises(DataRefused, match="record 2 cannot be read: its length"):
         import_photos(src, data_dir)
     assert not list(data_dir.glob("*"))
-
-
-def test_a_photo_in_a_record_has_the_limit_of_a_file(tmp_path, data_dir):
-    src = write_source(tmp_path, dict(image=jpeg(), label=b"ok"), dict(image=bytes(2**26 + 1), label=b"ok"))
-    report = import_photos(src, data_dir)
-    assert (report.added, len(report.refused["oversized"])) == ({"ok": 1}, 1)
 
 
 def test_a_packed_file_of_another_kind_is_not_called_damaged_alone(tmp_path):

@@ -15,55 +15,44 @@ _OASIS = "urn:oasis:names:tc:opendocument:xmlns"
 
 def write_xlsx(path: Path, sheets: Mapping[str, Rows]) -> Path:
     """Writes a workbook of Excel; the second style is that of dates."""
-    numbers = range(1, len(sheets) + 1)
-    listed = "".join(
-        f'<sheet name="{escape(name)}" sheetId="{n}" r:id="r{n}"/>'
-        for n, name in zip(numbers, sheets, strict=True)
-    )
-    links = "".join(
-        f'<Relationship Id="r{n}" Type="{_OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>'
-        for n in numbers
-    )
+    listed = links = ""
     formats = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="22" applyNumberFormat="1"/></cellXfs>'
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("[Content_Types].xml", f'<Types xmlns="{_PACKAGE}/content-types"/>')
-        archive.writestr(
-            "_rels/.rels",
-            f'<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="r0"'
-            f' Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        )
-        archive.writestr(
-            "xl/workbook.xml", f'<workbook {_MAIN} xmlns:r="{_OFFICE}"><sheets>{listed}</sheets></workbook>'
-        )
-        archive.writestr(
-            "xl/_rels/workbook.xml.rels",
-            f'<Relationships xmlns="{_PACKAGE}/relationships">{links}</Relationships>',
-        )
-        archive.writestr("xl/styles.xml", f"<styleSheet {_MAIN}>{formats}</styleSheet>")
-        for number, rows in zip(numbers, sheets.values(), strict=True):
-            cells = "".join(f"<row>{''.join(map(_xlsx_cell, row))}</row>" for row in rows)
-            archive.writestr(
-                f"xl/worksheets/sheet{number}.xml",
-                f"<worksheet {_MAIN}><sheetData>{cells}</sheetData></worksheet>",
-            )
-    return path
+    parts = {"xl/styles.xml": f"<styleSheet {_MAIN}>{formats}</styleSheet>"}
+    for n, (name, rows) in enumerate(sheets.items(), 1):
+        listed += f'<sheet name="{escape(name)}" sheetId="{n}" r:id="r{n}"/>'
+        links += f'<Relationship Id="r{n}" Type="{_OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>'
+        cells = "".join(f"<row>{''.join(map(_xlsx_cell, row))}</row>" for row in rows)
+        sheet = f"<worksheet {_MAIN}><sheetData>{cells}</sheetData></worksheet>"
+        parts[f"xl/worksheets/sheet{n}.xml"] = sheet
+    book = f'<Relationship Id="r0" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
+    related = f'<Relationships xmlns="{_PACKAGE}/relationships">{{}}</Relationships>'
+    parts |= {
+        "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"/>',
+        "_rels/.rels": related.format(book),
+        "xl/workbook.xml": f'<workbook {_MAIN} xmlns:r="{_OFFICE}"><sheets>{listed}</sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": related.format(links),
+    }
+    return _write_parts(path, parts)
 
 
 def write_ods(path: Path, rows: Rows) -> Path:
     """Writes a workbook of LibreOffice with one sheet."""
     table = "".join(f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in rows)
     spaces = " ".join(f'xmlns:{name}="{_OASIS}:{name}:1.0"' for name in ("office", "table", "text"))
+    parts = {
+        "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
+        "META-INF/manifest.xml": f'<manifest:manifest xmlns:manifest="{_OASIS}:manifest:1.0"/>',
+        "content.xml": f"<office:document-content {spaces}><office:body><office:spreadsheet>"
+        f'<table:table table:name="Sheet1">{table}</table:table>'
+        "</office:spreadsheet></office:body></office:document-content>",
+    }
+    return _write_parts(path, parts)
+
+
+def _write_parts(path: Path, parts: Mapping[str, str]) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
-        archive.writestr(
-            "META-INF/manifest.xml", f'<manifest:manifest xmlns:manifest="{_OASIS}:manifest:1.0"/>'
-        )
-        archive.writestr(
-            "content.xml",
-            f"<office:document-content {spaces}><office:body><office:spreadsheet>"
-            f'<table:table table:name="Sheet1">{table}</table:table>'
-            "</office:spreadsheet></office:body></office:document-content>",
-        )
+        for name, content in parts.items():
+            archive.writestr(name, content)
     return path
 
 

@@ -39,9 +39,8 @@ def list_reasons(span, **settings):
 
 def test_rows_of_all_files_come_in_the_order_of_their_names_and_lines(span):
     write_csv(span, ("good", "positive"), ("two\nlines", "negative"), ("last", "negative"), name="b.csv")
-    (span.path / "a.jsonl").write_text(
-        '{"label": "positive", "text": "first"}\n\n{"text": "x", "label": "positive"}\n'
-    )
+    lines = '{"label": "positive", "text": "first"}\n\n{"text": "x", "label": "positive"}\n'
+    (span.path / "a.jsonl").write_text(lines)
     (span.path / "notes.txt").write_text("not read")
     ids = [item.id for item in read(span)]
     assert ids == ["a.jsonl:1", "a.jsonl:3", "b.csv:2", "b.csv:3", "b.csv:5"]
@@ -153,11 +152,7 @@ def test_broken_lines_of_json_cost_themselves_alone(span):
     [
         ("a.csv", b"text,lable\na,positive\n", "has no column label; found: text, lable"),
         ("a.csv", b"text,label,text\n", "has the column 'text' twice"),
-        (
-            "a.csv",
-            "text,label\n\u00ef,positive\n".encode("latin-1"),
-            r"line 2 is not UTF-8 \(byte 1 .* 0xef\)",
-        ),
+        ("a.csv", b"text,label\n\xef,positive\n", r"line 2 is not UTF-8 \(byte 1 .* 0xef\)"),
         ("a.jsonl", b"\n \n", "is empty"),
         ("a.jsonl", b'{"txt": "a", "label": "positive"}', "has no column text"),
     ],
