@@ -16,7 +16,7 @@ from edgeline.errors import EdgelineError, UsageError
 from edgeline.labels import format_count
 from edgeline.release import signing, store, upkeep
 from edgeline.release.acceptance import distrust
-from edgeline.release.layout import PushFolder, open_snapshot
+from edgeline.release.layout import PushFolder, open_folder
 from edgeline.release.manifest import Manifest
 from edgeline.release.reader import Outlook
 from edgeline.release.releases import make_missing_model_error
@@ -96,7 +96,7 @@ def _check_store(bundle: str | None, place: Place, own_key: str | None) -> _Chec
     last, where, model = resolve_place(place)
     keys = [own_key] if own_key else find_public_keys(last, where, place.workspace)
     number = int(bundle) if bundle else None
-    folder = open_snapshot(where)
+    folder = open_folder(where, keeps=True)
     problems = find_problems(folder, model, number)
 
     versions = [number] if number else store.list_known_versions(folder, model)

@@ -329,12 +329,6 @@ def _describe_end(changes: Sequence[Change], pointer: Change) -> str:
     return f"{end}. Expected change {pointer.number}, as in current.json."
 
 
-def catch_up(folder: PushFolder[Path], model: str, history: History) -> None:
-    """Appends the newest change if its line is missing; only the writer may call this."""
-    if history.last is not None:
-        append_change(folder, model, history.last)
-
-
 def append_change(folder: PushFolder[Path], model: str, change: Change) -> None:
     """Appends the line of a change, unless it is the last one already; only the writer may call this."""
     if read_lines(folder, model)[0][-1:] != [change.to_line()]:
@@ -362,3 +356,20 @@ def read_lines(folder: PushFolder, model: str) -> tuple[list[bytes], bytes]:
     """Reads the complete lines of history.jsonl, and the bytes after the last line end."""
     *lines, torn = (read_document(folder, folder.history(model), _MOST_LOG_BYTES) or b"").split(b"\n")
     return lines, torn
+
+
+def follow_back(
+    folder: PushFolder, model: str, last: Change, first: int = 1
+) -> tuple[tuple[Change, ...], list[bytes]]:
+    """Returns the changes from number `first` to the last, oldest first, each named by a digest in the next.
+
+    They end where a line does not fit. Returns the lines before them, too.
+    """
+    lines, _ = read_lines(folder, model)
+    if lines and lines[-1] == last.to_line():
+        lines.pop()
+    name = folder.relative(folder.history(model))
+    changes = [last]
+    while lines and changes[-1].number > first and hash_bytes(lines[-1]) == changes[-1].previous_sha256:
+        changes.append(parse(lines.pop(), Change, name))
+    return tuple(reversed(changes)), lines

@@ -127,14 +127,9 @@ Root = str | Location
 Store = Root | PushFolder
 
 
-def open_folder(root: Store) -> PushFolder:
-    """Returns the push folder at a root."""
-    return root if isinstance(root, PushFolder) else PushFolder(locate(root))
-
-
-def open_snapshot(root: Store) -> PushFolder:
-    """Returns the push folder at a root as it is at one moment: each of its documents is read once."""
-    return root if isinstance(root, PushFolder) else PushFolder(locate(root), keeps=True)
+def open_folder(root: Store, keeps: bool = False) -> PushFolder:
+    """Returns the push folder at a root; if it `keeps` documents, as it is at one moment."""
+    return root if isinstance(root, PushFolder) else PushFolder(locate(root), keeps)
 
 
 def check_name(name: str, kind: str) -> str:

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,11 +42,7 @@ class Refused(EdgelineError):
         self.reason, self.facts = reason, facts
 
     def __reduce__(self) -> Any:
-        return _restore, (self.reason, self.facts)
-
-
-def _restore(reason: str, facts: dict[str, object]) -> Refused:
-    return Refused(reason, **facts)
+        return partial(type(self), self.reason, **self.facts), ()
 
 
 def describe_refusal(reason: str, **facts: object) -> str:

@@ -28,14 +28,14 @@ from edgeline.release.history import (
     Action,
     Change,
     Collected,
-    Current,
     History,
     find_current,
+    follow_back,
     read_current,
     read_history,
     read_lines,
 )
-from edgeline.release.layout import HISTORY, PushFolder, hash_bytes, parse
+from edgeline.release.layout import HISTORY, PushFolder, hash_bytes
 from edgeline.release.memory import Signed, is_older, make_error, recall
 from edgeline.release.pointer import DAYS, Canary, Envelope, Log, Pointer, Production, Untrusted, seal
 from edgeline.release.signing import KEY_VARIABLE, Key, format_public_key
@@ -209,9 +209,9 @@ def open_state(
     if current is None and not read_lines(folder, model)[0]:
         return State(model, key, seen=signed)
     if current is None or current.signed is None or not current.signed.signatures:
+        what = f"version {current.version}" if current else f"though {HISTORY} has changes"
         raise Unvouched(
-            f"{folder.relative(folder.pointer(model))}: nobody signed what is in production,"
-            f" {_describe(current)}.",
+            f"{folder.relative(folder.pointer(model))}: nobody signed what is in production, {what}.",
             "The key would vouch for whatever somebody has written there. Nothing was changed.",
             "If this store was never signed, look with `edgeline repair --trust-unsigned --key FILE --reason"
             " R`, which shows what it would sign, and asks. If it was, somebody wrote to it without the key:"
@@ -239,10 +239,6 @@ def open_state(
         )
         _LOG.warning(text, model, first - 1, HISTORY)
     return State(model, key, current.change, changes, pointer, signer)
-
-
-def _describe(current: Current | None) -> str:
-    return f"version {current.version}" if current else f"though {HISTORY} has changes"
 
 
 def _open_unsigned(folder: PushFolder, model: str) -> State:
@@ -276,21 +272,16 @@ def _follow_log(folder: PushFolder, model: str, newest: Change, first: int) -> t
     Raises Unvouched for a line that does not fit.
     """
     name = folder.relative(folder.history(model))
-    lines, _ = read_lines(folder, model)
-    if lines and lines[-1] == newest.to_line():
-        lines.pop()
-    changes, expected = [newest], newest.previous_sha256
-    for number in range(newest.number - 1, first - 1, -1):
-        line = lines.pop() if lines else b""
-        if hash_bytes(line) != expected:
-            what = f"change {number} has sha256 {hash_bytes(line)}" if line else f"change {number} is missing"
-            raise _make_log_error(name, f"{what}; the signed one has {expected}")
-        change: Change = parse(line, Change, name)
-        changes.append(change)
-        expected = change.previous_sha256
-    if first == 1 and lines:
-        raise _make_log_error(name, f"it has {len(lines)} lines more than the signed pointer vouches for")
-    return tuple(reversed(changes))
+    changes, others = follow_back(folder, model, newest, first)
+    oldest = changes[0]
+    line = others[-1] if others else b""
+    if oldest.number > first:
+        found = f"has sha256 {hash_bytes(line)}" if line else "is missing"
+        signed = f"the signed one has {oldest.previous_sha256}"
+        raise _make_log_error(name, f"change {oldest.number - 1} {found}; {signed}")
+    if first == 1 and others:
+        raise _make_log_error(name, f"it has {len(others)} lines more than the signed pointer vouches for")
+    return changes
 
 
 def _make_log_error(name: str, found: str) -> Unvouched:

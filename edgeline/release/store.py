@@ -5,7 +5,7 @@ names it, and it is replaced by one rename. So every step before that rename is 
 every step after it is bookkeeping that can be redone:
 
 1. Lock the push folder (flock, which the system frees when a process ends), open the state that the change
-   follows from (`state.py`), and repair what a crashed writer left (`repair.py`).
+   follows from (`state.py`), and repair what a crashed writer left (`writing.py`).
 2. Copy everything into `.scratch/push@<model>@<version>/`, then the manifest. Files, then folders, are synced
    to disk. Nearly all failures for lack of space happen here, where nothing is visible yet.
 3. Write the next models.config and current.json into `.scratch/switch/`, synced. From here on there are only

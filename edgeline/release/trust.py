@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from edgeline.errors import EdgelineError
-from edgeline.release.history import Change, Current, History, find_current, read_lines
+from edgeline.release.history import Change, Current, History, find_current, follow_back, read_lines
 from edgeline.release.layout import PushFolder, hash_bytes, make_missing_pointer_error, parse
 from edgeline.release.memory import is_older, recall
 from edgeline.release.pointer import Canary, Pointer, Production, Untrusted
@@ -73,7 +73,7 @@ def make_claim(
     except EdgelineError as error:
         reason = error.found
         if number == last.number and (pointer is None or _is_named(last, pointer)):
-            changes = _follow_back(folder, model, last)
+            changes, _ = follow_back(folder, model, last)
     named = History(changes).manifests
     releases = []
     # A release that is not as these changes name it is damaged, and nothing to vouch for.
@@ -137,15 +137,3 @@ def _find_last(folder: PushFolder, model: str, current: Current | None, pointer:
     if not changes:
         raise make_missing_pointer_error(folder, model)
     return changes[-1]
-
-
-def _follow_back(folder: PushFolder, model: str, last: Change) -> tuple[Change, ...]:
-    """Returns the changes of the log that follow one another up to the last, oldest first."""
-    lines = read_lines(folder, model)[0]
-    if lines and lines[-1] == last.to_line():
-        lines.pop()
-    name = folder.relative(folder.history(model))
-    changes = [last]
-    while lines and hash_bytes(lines[-1]) == changes[-1].previous_sha256:
-        changes.append(parse(lines.pop(), Change, name))
-    return tuple(reversed(changes))

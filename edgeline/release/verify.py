@@ -27,7 +27,6 @@ from edgeline.release.layout import (
     find_link,
     hash_bytes,
     open_folder,
-    open_snapshot,
     read_document,
 )
 from edgeline.release.manifest import (
@@ -67,7 +66,7 @@ def verify(root: Store, model: str, version: int | None = None, keys: Sequence[s
 
     Raises as `find_problems` does.
     """
-    folder = open_snapshot(root)
+    folder = open_folder(root, keeps=True)
     problems = find_problems(folder, model, version)
     if problems or version is not None:
         return problems
@@ -83,7 +82,7 @@ def find_problems(root: Store, model: str, version: int | None = None) -> list[s
         NewerManifest: This code is too old for a manifest.
         EdgelineError: The object store cannot be read.
     """
-    folder = open_snapshot(root)
+    folder = open_folder(root, keeps=True)
     if check_name(model, "model name") not in folder.models():
         raise make_missing_model_error(folder, model)
     if link := find_link(folder, model):
@@ -96,7 +95,7 @@ def find_problems(root: Store, model: str, version: int | None = None) -> list[s
         return find_release_problems(folder, model, version, history)
     problems = [*history.problems, *_check_pointer(folder, model)]
     problems += filter(None, [find_pins_problem(folder, model)])
-    problems += _check_names(folder, model) + _check_places(folder, model)
+    problems += _find_strays(folder, model)
     for number in versions:
         if number not in history.manifests:
             problems.append(f"edge/{model}/{number}: {HISTORY} has no line for this push.")
@@ -230,32 +229,23 @@ def _check_pointer(folder: PushFolder, model: str) -> list[str]:
     return []
 
 
-def _check_names(folder: PushFolder, model: str) -> list[str]:
-    """Returns the problems of names beside the releases that belong to none."""
+def _find_strays(folder: PushFolder, model: str) -> list[str]:
+    """Returns the problems of names beside the releases and the folders of models that belong to none."""
     versions = {str(version) for version in folder.version_folders(model)}
-    known = {
-        folder.serving(model): versions,
-        folder.edge(model): versions | {POINTER, HISTORY, BENCHMARKS},
-    }
+    models = {*folder.models(), ".."}
+    of_edge = versions | {POINTER, HISTORY, BENCHMARKS}
+    known = (
+        (folder.edge(model), f"edge/{model}/", of_edge, "not part of a release"),
+        (folder.serving(model), f"serving/{model}/", versions, "not part of a release"),
+        (folder.root / "edge", "edge/", models, "of no model"),
+        (folder.root, "", TOP_NAMES, "not part of a store"),
+        (folder.root / "serving", "serving/", models | {PINS}, "of no model"),
+    )
     problems = []
-    for top, names in known.items():
+    for top, prefix, names, what in known:
         strays = {*list_names(top)} - names
-        problems += [f"{folder.relative(top)}/{name}: is not part of a release." for name in strays]
-    return sorted(problems)
-
-
-def _check_places(folder: PushFolder, model: str) -> list[str]:
-    """Returns the problems of what lies beside the folders of models."""
-    problems = [
-        f"{name}: is not part of a store." for name in list_names(folder.root) if name not in TOP_NAMES
-    ]
-    known = {*folder.models()}
-    for part, others in (("edge", set()), ("serving", {PINS})):
-        names = list_names(folder.root / part)
-        problems += [
-            f"{part}/{name}: is of no model." for name in names if name not in known | others | {".."}
-        ]
-    return sorted(problems)
+        problems += [f"{prefix}{name}: is {what}." for name in sorted(strays)]
+    return problems
 
 
 def _find_file_problem(path: Location, entry: FileEntry, listed: int | None = None) -> str:

@@ -2,20 +2,27 @@
 
 import logging
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 from edgeline.release import durable, lease
-from edgeline.release.history import Change, find_pointer, render_pointer
+from edgeline.release.history import (
+    Change,
+    History,
+    append_change,
+    find_pointer,
+    read_history,
+    render_pointer,
+)
 from edgeline.release.layout import PushFolder, refuse_links
 from edgeline.release.memory import remember
 from edgeline.release.mirror import Mirror
-from edgeline.release.pins import compute_pins, render_pins
+from edgeline.release.pins import compute_pins, pins_match, render_pins
 from edgeline.release.pointer import Envelope
-from edgeline.release.repair import repair_folder
 from edgeline.release.signing import Key
 from edgeline.release.state import State, open_state
 from edgeline.store import objects
@@ -65,6 +72,55 @@ def keep_in_line(place: Location, folder: PushFolder[Path], publish: Callable[[]
         except OSError as error:
             _LOG.warning("%s: the clean-up failed and is left to the next writer: %s", place, error)
     publish()
+
+
+def repair_folder(folder: PushFolder[Path], is_over: Callable[[str], bool]) -> None:
+    """Brings all files in line with the pointers and removes dead pushes; only for the holder of the lock."""
+    histories = {model: read_history(folder, model) for model in folder.models()}
+    for model, history in histories.items():
+        if history.last is not None:
+            append_change(folder, model, history.last)
+
+    # Pins come before removals: TF Serving may have been told to load a version that is removed.
+    pins = compute_pins(folder)
+    if not pins_match(folder, pins):
+        durable.make_folders(folder.scratch)
+        durable.make_folders(folder.pins.parent)
+        durable.write_file(folder.scratch / "models.config", render_pins(pins))
+        folder.forget(folder.pins)
+        durable.move(folder.scratch / "models.config", folder.pins)
+
+    unfinished = folder.unfinished_pushes()
+    alive = {(model, version) for model, version in unfinished if not is_over(model)}
+    for model, version in sorted(_find_dead(unfinished - alive, histories)):
+        for part in folder.parts(model, version).values():
+            if part.exists():
+                shutil.rmtree(part)
+                durable.sync_folder(part.parent)
+    _empty_scratch(folder, {folder.push_scratch(model, version) for model, version in alive})
+
+
+def _find_dead(unfinished: set[tuple[str, int]], histories: Mapping[str, History]) -> set[tuple[str, int]]:
+    """Returns model and version of each push that never ended, and of each collected release."""
+    dead = set()
+    for model, version in unfinished:
+        if model not in histories or version not in histories[model].manifests:
+            dead.add((model, version))
+    for model, history in histories.items():
+        if history.has_pointer:  # else anybody may have written that they were collected
+            dead |= {(model, version) for version in history.collected}
+    return dead
+
+
+def _empty_scratch(folder: PushFolder[Path], needed: set[Path]) -> None:
+    """Removes what writers left, but the folders that are needed."""
+    if not folder.scratch.exists():
+        return
+    for path in folder.scratch.iterdir():
+        if path not in needed:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not needed:
+        folder.scratch.rmdir()
 
 
 def of_releases(place: Location, folder: PushFolder[Path]) -> PushFolder:

@@ -25,12 +25,11 @@ from edgeline.bundle import Bundle
 from edgeline.errors import EdgelineError
 from edgeline.release import store
 from edgeline.release.manifest import parse_manifest
-from edgeline.release.signing import format_public_key
 from edgeline.runtime import Phone, Refused
-from tests.edgeline.release.candidates import make_candidate, make_key
+from tests.edgeline.release.candidates import make_candidate, make_key, name_key
 
 KEY = make_key()
-OWN = format_public_key(KEY.public_key())
+OWN = name_key()
 STORES = ("signed", "unsigned", "canary")
 # The first takes the candidate, and the second production.
 CLIENTS = ("phone-1", "phone-3")

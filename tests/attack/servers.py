@@ -1,17 +1,23 @@
-"""A server that answers as a function of its socket does, and answers without an end or after hours."""
+"""A server that answers as functions of its socket do, and answers without an end or after hours."""
 
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 BLOCK = b"a" * 2**16
 
 
+Answer = Callable[[socket.socket], None]
+
+
 @contextmanager
-def serve(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Reads a request of each connection and answers it until the client hangs up; yields the address."""
+def serve(answer: Answer | Mapping[str, Answer]) -> Iterator[str]:
+    """Reads a request of each connection and answers it until the client hangs up; yields the address.
+
+    There is one answer to all requests, or one by path.
+    """
 
     def answer_all() -> None:
         with suppress(OSError):
@@ -20,12 +26,21 @@ def serve(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
     def answer_one(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.recv(2**16)
-            answer(connection)
+            request = connection.recv(2**16)
+            chosen = answer[request.split()[1].decode()] if isinstance(answer, Mapping) else answer
+            chosen(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=answer_all, daemon=True).start()
         yield "http://{}:{}".format(*server.getsockname())
+
+
+def send(connection: socket.socket, content: bytes) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+
+
+def find_nothing(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
 
 def say_nothing(connection: socket.socket) -> None:

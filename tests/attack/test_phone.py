@@ -1,10 +1,9 @@
 """Attacks on a phone in Python: servers that never answer or never end, a folder that others share."""
 
-import http.server
 import json
-import threading
 import time
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,12 @@ import pytest
 from edgeline import runtime
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import durable
-from edgeline.release.signing import format_public_key
 from edgeline.runtime import Phone, Refused
-from tests.attack.servers import drip, drip_head, say_nothing, serve, stream
-from tests.edgeline.phone.releases import KEY, at, forge, push
+from tests.attack.servers import drip, drip_head, say_nothing, send, serve, stream
+from tests.edgeline.phone.releases import at, forge, push
+from tests.edgeline.release.candidates import name_key
 
-OWN = format_public_key(KEY.public_key())
+OWN = name_key()
 
 
 @pytest.fixture(scope="module")
@@ -42,34 +41,16 @@ def test_a_server_holds_a_phone_for_no_longer_than_its_time_and_fills_no_memory(
     assert caught.value.reason == reason
 
 
-def test_a_file_that_is_longer_than_its_manifest_says_is_not_read_to_its_end(edge, tmp_path, monkeypatch):
-    fetched = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(edge))
-
-        def do_GET(self):
-            if not self.path.endswith(".tflite"):
-                return super().do_GET()
-            self.send_response(200)
-            self.end_headers()
-            for _ in range(1_000):
-                self.wfile.write(b"x" * 100_000)
-                fetched.append(100_000)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    phone = Phone(f"http://127.0.0.1:{server.server_port}", "row", tmp_path / "keep", OWN)
-    with pytest.raises(Refused) as caught:
-        phone.update()
-    server.shutdown()
-    server.server_close()
-    assert caught.value.reason == "large" and sum(fetched) < 50_000_000
-    assert not list((tmp_path / "keep").glob(".new-*"))
+def test_a_file_that_is_longer_than_its_manifest_says_is_not_read_to_its_end(edge, tmp_path):
+    answers = {
+        f"/{path.relative_to(edge)}": partial(send, content=path.read_bytes())
+        for path in edge.rglob("*")
+        if path.is_file()
+    }
+    endless = {name: stream for name in answers if name.endswith(".tflite")}
+    with serve(answers | endless) as url, pytest.raises(Refused) as caught:
+        Phone(url, "row", tmp_path / "keep", OWN).update()
+    assert caught.value.reason == "large" and not list((tmp_path / "keep").glob(".new-*"))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null"])

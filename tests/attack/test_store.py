@@ -20,13 +20,20 @@ from edgeline.release.history import Change, read_history
 from edgeline.release.layout import PushFolder, hash_bytes, render
 from edgeline.release.manifest import digest_of, parse_manifest, select_entries
 from edgeline.release.pointer import seal
-from edgeline.release.signing import format_public_key
 from edgeline.store.locations import get_filesystem, locate
 from edgeline.store.objects import measure_file
-from tests.edgeline.release.candidates import forget_log, make_candidate, make_key, read_signed, snapshot
+from tests.edgeline.release.candidates import (
+    edit_pointer,
+    forget_log,
+    make_candidate,
+    make_key,
+    name_key,
+    read_signed,
+    snapshot,
+)
 
 KEY, THEIRS = make_key(), make_key(9)
-OWN = format_public_key(KEY.public_key())
+OWN = name_key()
 CURRENT, LOG = "edge/shelf/current.json", "edge/shelf/history.jsonl"
 
 
@@ -95,12 +102,11 @@ def forge_release(root: Path, version: int, source: int = 3) -> str:
 
 def edit_change(root: Path, **changes: Any) -> None:
     """Changes words of the newest change, in current.json and in the log."""
-    document = json.loads((root / CURRENT).read_text())
-    document["change"] |= changes
-    document["change"] = {name: value for name, value in document["change"].items() if value is not None}
-    document["version"] = document["change"]["to"]
-    document["manifest_sha256"] = document["change"]["manifest_sha256"]
-    (root / CURRENT).write_bytes(render(document, "The pointer"))
+    with edit_pointer(root) as document:
+        changed = document["change"] | changes
+        document["change"] = {name: value for name, value in changed.items() if value is not None}
+        document["version"] = document["change"]["to"]
+        document["manifest_sha256"] = document["change"]["manifest_sha256"]
     lines = (root / LOG).read_text().splitlines()
     (root / LOG).write_text("".join(f"{line}\n" for line in [*lines[:-1], json.dumps(document["change"])]))
 
@@ -171,16 +177,14 @@ def read_change(root: Path) -> Change:
 
 
 def write_signed(root: Path, envelope: Any) -> None:
-    document = json.loads((root / CURRENT).read_text())
-    document["signed"] = to_builtins(envelope)
-    (root / CURRENT).write_bytes(render(document, "The pointer"))
+    with edit_pointer(root) as document:
+        document["signed"] = envelope
 
 
 def remove_the_signature(root: Path) -> None:
     edit_change(root, manifest_sha256=forge_release(root, 3))
-    document = json.loads((root / CURRENT).read_text())
-    del document["signed"]
-    (root / CURRENT).write_bytes(render(document, "The pointer"))
+    with edit_pointer(root) as document:
+        del document["signed"]
 
 
 def sign_nothing(root: Path) -> None:
@@ -276,7 +280,7 @@ def test_in_a_bucket_an_owner_who_looks_goes_on_and_changes_the_key(root, bucket
     assert upkeep.rotate(url, "shelf", KEY, make_key(2)).counter == 5
     assert store.verify(url, "shelf", keys=[OWN]) == []
     assert store.rollback(url, "shelf", "drill", 1, make_key(2)).version == 1
-    assert store.verify(url, "shelf", keys=[format_public_key(make_key(2).public_key())]) == []
+    assert store.verify(url, "shelf", keys=[name_key(2)]) == []
 
 
 def raise_the_share(root: Path) -> None:

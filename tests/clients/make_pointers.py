@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeline.release.signing import encode_for_signing, format_public_key
-from tests.edgeline.release.candidates import make_key
+from edgeline.release.signing import encode_for_signing
+from tests.edgeline.release.candidates import make_key, name_key
 
 POINTERS = Path(__file__).parents[2] / "clients/pointers.json"
 TYPE = "application/vnd.edgeline.pointer+json"
 OLD, NEW, FOREIGN = 1, 2, 3  # numbers of keys
-NAMES = {number: format_public_key(make_key(number).public_key()) for number in (OLD, NEW, FOREIGN)}
+NAMES = {number: name_key(number) for number in (OLD, NEW, FOREIGN)}
 NOW, MODEL = "2026-10-05T08:00:00Z", "shelf"
 MOST = 4_000_000  # bytes of current.json
 HUGE = 10**15

@@ -1,13 +1,11 @@
 """The sample in Kotlin, compiled here: pointers, bundles, downloads, and golden vectors of each workload."""
 
-import http.server
 import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,10 +23,11 @@ from edgeline.records.columns import (
 )
 from edgeline.release.layout import hash_bytes
 from edgeline.release.pointer import Production
-from edgeline.release.signing import format_public_key
+from tests.attack import servers
 from tests.clients.make_pointers import POINTERS, pointer
 from tests.clients.readers import CLIENTS, compare_outcomes, run
-from tests.edgeline.phone.releases import CANARY, CONTENTS, KEY, KINDS, at, cut, flip, forge, push
+from tests.edgeline.phone.releases import CANARY, CONTENTS, KINDS, at, cut, flip, forge, push
+from tests.edgeline.release.candidates import name_key
 
 KOTLIN = "2.2.20"
 # The parts of the compiler, and the org.json of Android, which differs from the usual one of the JVM.
@@ -223,7 +222,7 @@ def kotlin(tmp_path_factory):
 
 
 def test_kotlin_checks_each_bundle_and_makes_its_golden_tensors(bundles, kotlin, tmp_path):
-    signer = format_public_key(KEY.public_key())
+    signer = name_key()
     arguments = []
     for kind in KINDS:
         folder = Path(shutil.copytree(bundles / kind, tmp_path / kind))
@@ -276,7 +275,7 @@ def test_kotlin_names_the_fault_of_a_bundle_and_says_when_the_release_in_use_is_
         f"{whole};{at(31)}": "stale {expires=",
         f"{change(labels, bytes, 900)};{at(500)}": "expired {version=1, expires=",
         f"{change(manifest, set_key('expires', old))};{now}": f"expired {{version=1, expires={old}}}",
-        f"{whole};{now};1;{format_public_key(KEY.public_key())}": "epoch {version=1, found=0, seen=1}",
+        f"{whole};{now};1;{name_key()}": "epoch {version=1, found=0, seen=1}",
         f"{whole};{now};1;": "1",  # nobody signed what was seen before
         f"{lost};{now}": "missing {file=labels.txt}",
         f"{change(labels, flip)};{now}": "swapped {file=labels.txt}",
@@ -293,65 +292,18 @@ def test_kotlin_names_the_fault_of_a_bundle_and_says_when_the_release_in_use_is_
         assert line.startswith(beginning), argument
 
 
-class _Hostile(http.server.BaseHTTPRequestHandler):
-    """A server that does what its path says until `over` is set or the client is gone."""
-
-    over = threading.Event()
-
-    def do_GET(self):
-        with suppress(OSError):  # the client is gone
-            getattr(self, self.path.removeprefix("/").replace("-", "_"))()
-
-    def whole(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"x" * 1000)
-
-    def larger(self):
-        self.send_response(200)
-        self.end_headers()
-        while not self.over.is_set():
-            self.wfile.write(b"x" * 1000)
-
-    def lost(self):
-        self.send_error(404)
-
-    def silent(self):
-        self.over.wait()
-
-    def slow_answer(self):
-        self.send_response(200)
-        self.end_headers()
-        self._drip(b"x")
-
-    def slow_headers(self):
-        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-        self._drip(b"Name: value\r\n")
-
-    def _drip(self, part: bytes):
-        while not self.over.wait(0.1):
-            self.wfile.write(part)
-
-    def log_message(self, *_):
-        pass
-
-
 def test_a_download_in_kotlin_ends_at_its_deadline_and_its_bound_whatever_the_server_does(kotlin):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hostile) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        expected = {
-            "whole": "1000",
-            "larger": "large {file=larger, most=1000}",
-            "lost": "missing {file=lost}",
-            "silent": "slow {file=silent, seconds=1}",
-            "slow-answer": "slow {file=slow-answer, seconds=1}",
-            "slow-headers": "slow {file=slow-headers, seconds=1}",
-        }
-        place = f"http://127.0.0.1:{server.server_port}"
+    expected = {
+        "whole": (partial(servers.send, content=bytes(1000)), "1000"),
+        "larger": (servers.stream, "large {file=larger, most=1000}"),
+        "lost": (servers.find_nothing, "missing {file=lost}"),
+        "silent": (servers.say_nothing, "slow {file=silent, seconds=1}"),
+        "slow-answer": (servers.drip, "slow {file=slow-answer, seconds=1}"),
+        "slow-head": (servers.drip_head, "slow {file=slow-head, seconds=1}"),
+    }
+    with servers.serve({f"/{name}": answer for name, (answer, _) in expected.items()}) as place:
         lines = run(*JAVA, "-cp", kotlin, "FetchesKt", place, *expected).splitlines()
-        _Hostile.over.set()
-        server.shutdown()
-    assert lines == list(expected.values())
+    assert lines == [line for _, line in expected.values()]
 
 
 def test_kotlin_refuses_a_cell_that_python_refuses_and_reads_the_others_alike(kotlin, tmp_path):

@@ -15,15 +15,14 @@ import pytest
 from data.importers.phone import import_export, unpack
 from data.spans.layout import find_spans
 from edgeline.release import store
-from edgeline.release.signing import format_public_key
 from tests.edgeline.phone.pages import MS, READY, Phone, serve, wait
 from tests.edgeline.phone.releases import LABELS, at, forge, push
-from tests.edgeline.release.candidates import make_key
+from tests.edgeline.release.candidates import make_key, name_key
 
 pytestmark = pytest.mark.e2e
 
 OLD, NEW = make_key(), make_key(2)
-OLD_NAME, NEW_NAME = (format_public_key(key.public_key()) for key in (OLD, NEW))
+OLD_NAME, NEW_NAME = name_key(1), name_key(2)
 SINCE = f"Nothing newer could be asked for since {date.today():%B} {date.today().day}, {date.today().year}."
 NEEDED = ("labels.txt", "preprocessing.json", "model_fp32.tflite", "golden.json", "tensors.bin")
 OVER = "goes on, but its answers may be out of date: the pointer expired at"

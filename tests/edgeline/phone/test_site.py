@@ -19,11 +19,11 @@ from edgeline.errors import EdgelineError
 from edgeline.phone import site as sites
 from edgeline.phone.certificate import make_certificate, wrap
 from edgeline.release import store
-from edgeline.release.signing import PUBLIC, format_public_key, load_public_key, make_pair
+from edgeline.release.signing import PUBLIC, load_public_key, make_pair
 from runners.cli.main import main
-from tests.edgeline.release.candidates import make_candidate, make_key, spoil_signature
+from tests.edgeline.release.candidates import make_candidate, make_key, name_key, spoil_signature
 
-SIGNER = format_public_key(make_key().public_key())
+SIGNER = name_key()
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import to_builtins
 from msgspec.structs import asdict, replace
 
 from edgeline.records.edge import ReleasedFile, TensorContract
@@ -14,6 +16,7 @@ from edgeline.release.history import find_current, read_history
 from edgeline.release.layout import PushFolder, render
 from edgeline.release.manifest import Code, Data
 from edgeline.release.pointer import Pointer, seal
+from edgeline.release.signing import format_public_key
 from edgeline.release.store import Candidate
 from edgeline.release.verify import find_release_problems
 from edgeline.store.locations import Location, locate
@@ -62,11 +65,25 @@ def make_key(number: int = 1) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))
 
 
+def name_key(number: int = 1) -> str:
+    """Returns the public half of such a key."""
+    return format_public_key(make_key(number).public_key())
+
+
 def read_signed(root: Path, model: str = "shelf") -> tuple[Pointer, str | None]:
     """Returns the signed pointer of a store, and the key that signed it."""
     current = find_current(PushFolder(root), model)
     assert current and current.signed
     return current.signed.read()
+
+
+@contextmanager
+def edit_pointer(root: Path, model: str = "shelf") -> Iterator[dict[str, Any]]:
+    """Yields the content of current.json, and writes what it is after the block."""
+    path = root / f"edge/{model}/current.json"
+    document = json.loads(path.read_bytes())
+    yield document
+    path.write_bytes(render(document, "The pointer"))
 
 
 def vouch(root: str | Path, key: Ed25519PrivateKey, model: str = "shelf") -> Pointer:
@@ -79,18 +96,14 @@ def vouch(root: str | Path, key: Ed25519PrivateKey, model: str = "shelf") -> Poi
 def forget_log(root: Path, key: Ed25519PrivateKey, model: str = "shelf") -> None:
     """Signs the pointer as earlier versions of Edgeline did, which vouched for no log."""
     pointer, _ = read_signed(root, model)
-    path = root / f"edge/{model}/current.json"
-    content = json.loads(path.read_bytes())
-    content["signed"] = to_builtins(seal(replace(pointer, log=None), key))
-    path.write_bytes(render(content, "The pointer"))
+    with edit_pointer(root, model) as document:
+        document["signed"] = seal(replace(pointer, log=None), key)
 
 
 def spoil_signature(root: Path) -> None:
     """Replaces the signature of the pointer to `shelf` by a wrong one."""
-    pointer = root / "edge/shelf/current.json"
-    content = json.loads(pointer.read_bytes())
-    content["signed"]["signatures"][0]["sig"] = base64.b64encode(b"0" * 64).decode()
-    pointer.write_bytes(render(content, "The pointer"))
+    with edit_pointer(root) as document:
+        document["signed"]["signatures"][0]["sig"] = base64.b64encode(b"0" * 64).decode()
 
 
 def snapshot(root: Path) -> dict[str, bytes]:

@@ -27,19 +27,19 @@ from edgeline.release import store, upkeep
 from edgeline.release.history import find_pointer, read_history
 from edgeline.release.layout import PushFolder
 from edgeline.release.pins import read_pins
-from edgeline.release.signing import format_public_key
 from edgeline.store.locations import locate
 from tests.edgeline.release.candidates import (
     find_problems,
     make_candidate,
     make_key,
+    name_key,
     read_signed,
     snapshot,
     vouch,
 )
 
 DRAWN = 12
-OWN = format_public_key(make_key().public_key())
+OWN = name_key()
 FILE_OPERATIONS = {
     *("open", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir", "os.truncate"),
     *("shutil.copyfile", "shutil.rmtree"),

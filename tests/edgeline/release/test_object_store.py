@@ -38,6 +38,9 @@ def read_all(url):
     return {name: read_bytes(place / name) for name in list_files_below(place)}
 
 
+WRITES = {"pipe_file": "put", "put_file": "put", "rm_file": "remove"}
+
+
 class Watched:
     """A file system that calls `report` before each write, with `put` or `remove` and the path."""
 
@@ -45,19 +48,13 @@ class Watched:
         self._store, self._report = store, report
 
     def __getattr__(self, name):
-        return getattr(self._store, name)
+        method = getattr(self._store, name)
 
-    def pipe_file(self, path, *arguments, **keywords):
-        self._report("put", path)
-        return self._store.pipe_file(path, *arguments, **keywords)
+        def write(*arguments, **keywords):
+            self._report(WRITES[name], arguments[1 if name == "put_file" else 0])
+            return method(*arguments, **keywords)
 
-    def put_file(self, source, path, **keywords):
-        self._report("put", path)
-        return self._store.put_file(source, path, **keywords)
-
-    def rm_file(self, path):
-        self._report("remove", path)
-        return self._store.rm_file(path)
+        return write if name in WRITES else method
 
 
 @pytest.fixture
@@ -74,6 +71,20 @@ def on_write(monkeypatch):
 
         monkeypatch.setattr(objects, "get_filesystem", lambda path: Watched(get_filesystem(path), report))
         return lambda: monkeypatch.setattr(objects, "get_filesystem", get_filesystem)
+
+    return install
+
+
+@pytest.fixture
+def fail_from(on_write):
+    """Fails each write from a number on, until the function that it returns is called."""
+
+    def install(first):
+        def fail(number, *_):
+            if number >= first:
+                raise OSError(5, "We encountered an internal error.")
+
+        return on_write(fail)
 
     return install
 
@@ -113,16 +124,11 @@ def test_the_mark_comes_first_the_manifest_after_its_files_and_the_pointer_after
 @pytest.mark.drawn(2)
 @pytest.mark.parametrize("failing", [1, 2, 3, 4, 5, 12, 13, 14, 15])
 def test_a_writer_that_ends_before_the_pointer_leaves_the_old_release_and_the_next_push_tidies_up(
-    url, tmp_path, candidate, on_write, monkeypatch, failing
+    url, tmp_path, candidate, fail_from, monkeypatch, failing
 ):
     store.push(url, "shelf", candidate)
     before = read_all(url)
-
-    def fail(number, *_):
-        if number >= failing:
-            raise OSError(5, "We encountered an internal error.")
-
-    fix = on_write(fail)
+    fix = fail_from(failing)
     with pytest.raises(EdgelineError, match="answered with an error"):
         store.push(url, "shelf", make_candidate(tmp_path / "new", "new", SMALL))
     fix()
@@ -173,15 +179,10 @@ def test_a_paused_writer_whose_lock_was_taken_over_changes_nothing_when_it_wakes
 @pytest.mark.drawn(2)
 @pytest.mark.parametrize("failing", [16, 17, 18])
 def test_a_writer_that_ends_after_the_pointer_leaves_the_new_release(
-    url, candidate, on_write, monkeypatch, caplog, failing
+    url, candidate, fail_from, monkeypatch, caplog, failing
 ):
     store.push(url, "shelf", candidate)
-
-    def fail(number, *_):
-        if number >= failing:
-            raise OSError(5, "We encountered an internal error.")
-
-    fix = on_write(fail)
+    fix = fail_from(failing)
     release = store.push(url, "shelf", candidate)
     fix()
     assert release.version == 2 and store.current(url, "shelf") == release

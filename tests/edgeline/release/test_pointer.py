@@ -11,11 +11,10 @@ import pytest
 from edgeline.errors import EdgelineError, UsageError
 from edgeline.release import state, store, upkeep, writing
 from edgeline.release.pointer import Envelope
-from edgeline.release.signing import format_public_key
 from edgeline.release.state import Unvouched
-from tests.edgeline.release.candidates import make_key, vouch
+from tests.edgeline.release.candidates import edit_pointer, make_key, name_key, vouch
 
-SIGNER = format_public_key(make_key().public_key())
+SIGNER = name_key()
 
 
 @pytest.fixture
@@ -93,7 +92,7 @@ def test_a_key_that_takes_over_says_so_in_the_log(root, push):
         store.renew(root, "shelf", make_key(2))
     renewed = store.renew(root, "shelf", make_key(2), trusted=[SIGNER])
     pointer, signer, plain = read(root)
-    assert signer == format_public_key(make_key(2).public_key()) and pointer == renewed
+    assert signer == name_key(2) and pointer == renewed
     assert plain["change"]["action"] == "rotate" and plain["change"]["previous_key"] == SIGNER
     assert pointer.counter == 2 and store.verify(root, "shelf") == []
     push("two", signing_key=make_key(2))
@@ -106,7 +105,7 @@ def test_both_keys_sign_a_handover_and_the_new_one_what_follows(root, push):
     old, new = make_key(), make_key(2)
     upkeep.rotate(root, "shelf", old, new)
     signatures = json.loads((root / "edge/shelf/current.json").read_bytes())["signed"]["signatures"]
-    keys = [format_public_key(key.public_key()) for key in (old, new)]
+    keys = [name_key(1), name_key(2)]
     assert [each["keyid"] for each in signatures] == keys and store.verify(root, "shelf") == []
     store.rollback(root, "shelf", "two is worse", key=new)
     assert read(root)[1] == keys[1] and read(root)[0].rollbacks == 1 and store.verify(root, "shelf") == []
@@ -180,13 +179,12 @@ class Clock:
 
 def test_a_pointer_that_was_changed_or_is_over_is_named(root, push, monkeypatch):
     push("one")
-    path = root / "edge/shelf/current.json"
-    whole = json.loads(path.read_bytes())
-    payload = json.loads(base64.b64decode(whole["signed"]["payload"]))
+    signed = json.loads((root / "edge/shelf/current.json").read_bytes())["signed"]
+    payload = json.loads(base64.b64decode(signed["payload"]))
 
     def find_problem(**changes):
-        signed = {**whole["signed"], **changes}
-        path.write_text(json.dumps({**whole, "signed": signed}, indent=2, sort_keys=True) + "\n")
+        with edit_pointer(root) as document:
+            document["signed"] = {**signed, **changes}
         (problem,) = store.verify(root, "shelf")
         return problem
 

@@ -32,23 +32,17 @@ def reads(monkeypatch):
     return reads
 
 
-def test_a_push_reads_pointer_and_log_once_to_decide_and_the_new_pointer_once(copy, tmp_path, reads):
-    candidate = make_candidate(tmp_path / "four", "four")
-    reads.clear()
-    store.push(copy, "shelf", candidate)
-    assert (reads["current.json"], reads["history.jsonl"]) == (2, 1)
-
-
-def test_a_switch_also_reads_the_pointer_before_it_waits_for_the_lock(copy, reads):
-    for switch in (store.rollback, partial(store.promote, version=3)):
+def test_the_log_is_read_once_and_so_is_each_pointer_that_a_decision_needs(copy, candidate, reads):
+    for action, pointers in (
+        (partial(store.verify, copy, "shelf"), 1),
+        (partial(store.push, copy, "shelf", candidate), 2),  # that of before and the new one
+        # A switch also reads it before it waits for the lock.
+        (partial(store.rollback, copy, "shelf", "drill"), 3),
+        (partial(store.promote, copy, "shelf", 4, "drill"), 3),
+    ):
         reads.clear()
-        switch(copy, "shelf", reason="drill")
-        assert (reads["current.json"], reads["history.jsonl"]) == (3, 1)
-
-
-def test_a_check_reads_pointer_and_log_once(copy, reads):
-    assert store.verify(copy, "shelf") == []
-    assert (reads["current.json"], reads["history.jsonl"]) == (1, 1)
+        action()
+        assert (reads["current.json"], reads["history.jsonl"]) == (pointers, 1)
 
 
 def test_a_push_that_fails_at_the_pointer_leaves_the_pins_of_production(copy, tmp_path, monkeypatch):
@@ -148,9 +142,9 @@ def test_old_releases_are_collected_but_those_of_phones_and_of_a_rollback(copy, 
 
 def test_a_change_to_a_collected_release_says_that_it_was_collected(copy):
     upkeep.collect_releases(copy, "shelf", 1)
-    for change in (store.promote, store.rollback):
+    for change in (partial(store.promote, version=1), partial(store.rollback, to=1)):
         with pytest.raises(UsageError, match=r"shelf 1 was collected on 2.*, by .*@") as caught:
-            change(copy, "shelf", *((1, "drill") if change is store.promote else ("drill", 1)))
+            change(copy, "shelf", reason="drill")
         assert "releases: 2." in caught.value.why
     with pytest.raises(UsageError, match=r"shelf 1 was collected on .*releases: 2, 3\."):
         store.verify(copy, "shelf", 1)

@@ -53,6 +53,12 @@ def test_every_change_is_audited_by_a_line_that_is_appended(copy):
         (store.promote, ("shelf", 1, "  "), UsageError, "reason is empty"),
         (store.promote, ("shelv", 1, "typo"), UsageError, "no model 'shelv'.*has: shelf"),
         (store.promote, ("../shelf", 1, "path"), UsageError, "model name '../shelf' is not"),
+        (store.rollout, ("shelf", 1, 10, "drill"), UsageError, "in production already"),
+        (store.rollout, ("shelf", 9, 10, "drill"), UsageError, "no release 9"),
+        *(
+            (store.rollout, ("shelf", 1, share, "drill"), UsageError, "cannot have .* % of the phones")
+            for share in (0, 100, float("nan"))
+        ),
     ],
 )
 def test_a_change_that_cannot_be_made_says_why_in_three_parts(

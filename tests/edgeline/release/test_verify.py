@@ -100,6 +100,9 @@ def remove_both_folders(path: Path) -> None:
         (POINTER, replace(b"run 2026", b"run 2025"), "its last line differs from the change"),
         ("edge/shelf/4", lambda path: shutil.copytree(path.with_name("3"), path), "history.jsonl has no"),
         ("serving/shelf/saved_model.pb", add, "is not part of a release"),
+        ("serving/shelf.bak", add, "is of no model"),
+        ("edge/shelf.bak", add, "is of no model"),
+        ("notes.txt", add, "is not part of a store"),
         (PINS, replace(b"/models/shelf", b"/models/shelg"), "was changed after it was written"),
     ],
 )
