@@ -98,9 +98,8 @@ def have_same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
 def check_settings(workload: "Workload", settings: "Settings") -> None:
     """Refuses what no data can mend, before any is made or imported.
 
-    Raises:
-        UsageError: A module lacks a function, the key of releases cannot be read, or the schema has another
-            number of readings.
+    Raises UsageError if a module lacks a function, the key of releases cannot be read, or the schema has
+    another number of readings.
     """
     from pipeline.own_steps import check_components
 
@@ -158,8 +157,7 @@ def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:
 def locate_sample(workspace: Path, workload: "Workload") -> Path:
     """Returns the folder of a workload's embedded sample in a workspace.
 
-    Raises:
-        UsageError: The workload has none.
+    Raises UsageError if the workload has none.
     """
     if not workload.sample:
         raise UsageError(
@@ -173,8 +171,7 @@ def locate_sample(workspace: Path, workload: "Workload") -> Path:
 def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], None]) -> Path:
     """Makes a workload's embedded sample if it is missing; returns its folder.
 
-    Raises:
-        UsageError: The workload has none, or its module cannot be imported.
+    Raises UsageError if the workload has none, or its module cannot be imported.
     """
     sample = locate_sample(workspace, workload)
     if not sample.is_dir():
