@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from runners.cli import main as cli
-from tests.runners.kubeflow.server import STEPS, Server
+from tests.runners.kubeflow.server import STEPS, Server, Story
 
 ROOT = "minio://mlpipeline/v2"
 
@@ -79,6 +79,11 @@ class Terminal:
     def __call__(self, command: str, *arguments: str) -> Ended:
         packages = ["--package", str(self.package)] if command in ("submit", "schedule") else []
         return self.type("kubeflow", command, *packages, *arguments)
+
+    def follow(self, story: Story, *options: str) -> Ended:
+        """Submits a run with this story, and follows it to its end."""
+        self.server.next_story = story
+        return self("submit", "--wait", *options)
 
     def type(self, *command: str) -> Ended:
         """Runs a command that takes the settings of the cluster's side."""
