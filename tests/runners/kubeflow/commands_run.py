@@ -27,12 +27,9 @@ class Ended:
 
 
 class Terminal:
-    """A terminal in which commands are typed.
+    """A terminal in which commands are typed, with settings and a pipeline in `folder`.
 
-    Args:
-        server: The cluster.
-        folder: The folder of the settings and the pipeline.
-        capture: The fixture that captures the output.
+    `capture` is the fixture that captures the output.
     """
 
     def __init__(self, server: Server, folder: Path, capture: Any) -> None:
