@@ -48,7 +48,7 @@ def digest_step_files(module: str, source: str, own: Mapping[str, str]) -> dict[
     read_module = cache(partial(_read_module, places=places))
     modules = {step: info.modules(workload) for step, info in STEPS.items() if info.has_code}
     modules |= {step: (module,) for step, module in own.items()}
-    return {step: _hash_files(names, read_module) for step, names in modules.items()}
+    return {step: _hash_modules(names, read_module) for step, names in modules.items()}
 
 
 def resolve_python_path() -> str:
@@ -60,6 +60,14 @@ def resolve_python_path() -> str:
 def digest(files: object) -> str:
     """Returns the SHA-256 of digests, those of the files of one step or of all steps."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def hash_files(first: bytes, paths: Iterable[Path]) -> str:
+    """Returns the SHA-256 of some bytes, and of the names and contents of files."""
+    digest = hashlib.sha256(first)
+    for path in paths:
+        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _find_place(module: str) -> Place:
@@ -88,7 +96,7 @@ def _make_error(module: str, why: str) -> UsageError:
 _Read = tuple[str, tuple[str, ...]] | None
 
 
-def _hash_files(modules: Iterable[str], read_module: Callable[[str], _Read]) -> dict[str, str]:
+def _hash_modules(modules: Iterable[str], read_module: Callable[[str], _Read]) -> dict[str, str]:
     """Returns the SHA-256 of the files of modules, and of all that they import, by name of module."""
     digests: dict[str, str] = {}
     waiting = list(modules)

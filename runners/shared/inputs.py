@@ -20,7 +20,7 @@ from edgeline.records.verdict import VERDICT
 from edgeline.release import store
 from edgeline.release.acceptance import check_writer
 from edgeline.store.objects import measure_file
-from runners.shared.code import ROOT, digest
+from runners.shared.code import ROOT, digest, hash_files
 from trainer_module import workload_module
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ SAMPLE_WEEKS, SAMPLE_SEED = 8, 20
 
 def digest_lock() -> str:
     """Returns the SHA-256 of the lock files and the Python version, which together fix every library."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
-    for path in sorted((ROOT / "requirements").glob("*.txt")):
-        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    return hash_files(f"{sys.version_info[:2]}".encode(), sorted((ROOT / "requirements").glob("*.txt")))
 
 
 def digest_inputs(

@@ -420,11 +420,7 @@ def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_ex
             "kubeflow.image, kubeflow.pipeline_root, kubeflow.data, kubeflow.push",
             "--settings FILE",
         ),
-        (
-            load_of_cluster(("beam", SPARK)),
-            "kubeflow.spill is not set",
-            "kubeflow.spill=pvc://CLAIM/path",
-        ),
+        (load_of_cluster(("beam", SPARK)), "kubeflow.spill is not set", "kubeflow.spill=pvc://CLAIM/path"),
         # No pod has the file.
         (
             load_of_cluster(("push", {"key": "k.pem"})),

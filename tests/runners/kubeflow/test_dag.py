@@ -36,10 +36,7 @@ PLATFORM = (
 # The only trial is the best one.
 SEARCH = ("tune.max_trials=1", "tune.space.trainer.learning_rate=[0.002]")
 # A model that always answers `damaged`, which is right for a tenth of the photos.
-USELESS = (
-    "trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}",
-    "trainer.batch_size=4",
-)
+USELESS = ("trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}", "trainer.batch_size=4")
 
 
 @dataclass(frozen=True)
