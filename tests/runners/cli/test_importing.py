@@ -139,6 +139,7 @@ def test_a_model_is_named_like_its_source(tmp_path, monkeypatch, source, name):
         (["日本.csv"], "No model can be named like", "--data DIR"),
         (["--label", "kind"], "--label is given without a source.", "edgeline run SRC`."),
         (["my wine.csv", "--workload", "shelf"], "--workload is given with the source", "Leave out one"),
+        (["my wine.csv", "--sample"], "--sample is given with the source", "Leave out one"),
         (["my wine.csv", "--data", "s3://b/x"], "--data is s3://b/x.", "Pass a folder"),
         (["my wine.csv", "--set", "trainer.epoch=2"], "trainer.epoch: there is no such", "trainer.epochs?"),
         (["my wine.csv", "--workspace", "w[1]"], "The path of", "Pass another folder with --workspace DIR."),

@@ -64,6 +64,11 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(command, monkeypa
     assert re.findall(r"^  (\w+) ", help_.partition("Used most:")[2], re.M)[:5] == list(SECTIONS["Used most"])
 
 
+def test_the_help_of_a_command_has_the_text_below_its_options(command):
+    assert "  4  data refused before training\n" in command("run", "--help").out
+    assert "SSL_CERT_FILE names the" in command("kubeflow", "schedule", "--help").out
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_fits_a_narrow_terminal(command, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "60")
