@@ -23,8 +23,7 @@ from runners.shared.run_options import NamedSettings, check_path
 def drill(options: DrillOptions) -> int:
     """Runs a drill; returns 0, or 1 if a promise was broken.
 
-    Raises:
-        UsageError: The workspace is not empty or its path a pattern, or the plan or a setting is wrong.
+    Raises UsageError if the workspace is not empty or its path a pattern, or the plan or a setting is wrong.
     """
     from rich.console import Console
 

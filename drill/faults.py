@@ -108,8 +108,7 @@ def draw_plan(weeks: int, seed: int) -> Plan:
 def read_plan(path: Path, weeks: int) -> Plan:
     """Reads a plan of faults.
 
-    Raises:
-        UsageError: The file cannot be read, or names a wrong week or fault; the error has all mistakes.
+    Raises UsageError if the file cannot be read, or names a wrong week or fault; the error has all mistakes.
     """
     try:
         content = read_yaml(path)

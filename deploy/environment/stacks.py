@@ -44,10 +44,7 @@ class Stack:
 
 # The preferred one first. The ml-metadata and TFDV wheels of TFX 1.21 ask for glibc 2.39; in the other lock
 # file Pillow's and h5py's ask for 2.28.
-STACKS = (
-    Stack("tfx-1.21", ((3, 13), (3, 12), (3, 11)), (2, 39)),
-    Stack("tfx-1.16", ((3, 10),), (2, 28)),
-)
+STACKS = (Stack("tfx-1.21", ((3, 13), (3, 12), (3, 11)), (2, 39)), Stack("tfx-1.16", ((3, 10),), (2, 28)))
 
 
 @dataclass(frozen=True)

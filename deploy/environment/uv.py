@@ -100,8 +100,7 @@ def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
 def find_python(uv: str, machine: Machine, environ: Mapping[str, str]) -> tuple[Stack, str]:
     """Finds the preferred stack that a Python of this machine can run, else has uv install a Python for it.
 
-    Raises:
-        SetupError: No Python fits, and uv could not install one; or no stack fits this machine.
+    Raises SetupError if no Python fits, and uv could not install one; or no stack fits this machine.
     """
     fitting = find_stacks(machine)
     pythons = [f"Python {platform.python_version()} ({sys.executable})"]

@@ -19,10 +19,8 @@ _MISSING, _STOP = "missing", "stop"
 def ask_columns(guess: Guess, text: str, on_terminal: bool) -> tuple[str, str]:
     """Returns the column to learn and that of texts; the latter is empty where all columns are used.
 
-    Asks on a terminal, with the guess as the default answer. `text` is the column that was named.
-
-    Raises:
-        UsageError: There is no terminal to ask on; the error has the whole command with the guess.
+    Asks on a terminal, with the guess as the default answer. `text` is the column that was named. Raises
+    UsageError if there is no terminal to ask on; the error has the whole command with the guess.
     """
     if on_terminal:
         note(f"{guess.shown} has the columns {join_names(guess.header, 30)}.")

@@ -42,14 +42,7 @@ _out = click.option(
 
 @click.command(cls=Command, epilog=EXIT_CODES)
 @gather(
-    "wanted",
-    RunOptions,
-    make_source_argument(required=False),
-    *RUN,
-    _sample,
-    _if_changed,
-    _wait,
-    _as_json,
+    "wanted", RunOptions, make_source_argument(required=False), *RUN, _sample, _if_changed, _wait, _as_json
 )
 @gather("importing", ImportOptions, *IMPORT)
 def run(wanted: RunOptions, importing: ImportOptions) -> int:

@@ -25,10 +25,7 @@ def port(default: int | None, shown: str) -> Callable[[Any], Any]:
 def serve(name: str, command: Sequence[str], check: Callable[[], None] = lambda: None, **options: Any) -> int:
     """Runs a server and calls `check` every `LOOK_S` seconds; returns 0 once this process is asked to end.
 
-    `options` are those of `subprocess.Popen`.
-
-    Raises:
-        EdgelineError: The server ended by itself.
+    `options` are those of `subprocess.Popen`. Raises EdgelineError if the server ended by itself.
     """
     server = subprocess.Popen(command, **options)
     try:

@@ -35,8 +35,7 @@ def parse_target(text: str) -> Path:
 def find_target(source: str, workspace: Path) -> Path:
     """Returns the folder in a workspace into which `edgeline run` imports a source, named like it.
 
-    Raises:
-        UsageError: No model can be named like it.
+    Raises UsageError if no model can be named like it.
     """
     from data.importers import phone
     from data.importers.workload_files import make_name

@@ -26,10 +26,8 @@ _GROUPS_SINCE = (2, 5)  # the version of Kubeflow Pipelines
 def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> str | None:
     """Returns the URL of the API or of the user interface from the option, the settings or the environment.
 
-    They are tried in this order. None lets kfp's client look for the API.
-
-    Raises:
-        UsageError: It is not a URL, or has a user.
+    They are tried in this order. None lets kfp's client look for the API. Raises UsageError if it is not a
+    URL, or has a user.
     """
     host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
     if host and (secret := find_secret(host)):

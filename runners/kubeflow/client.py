@@ -109,10 +109,8 @@ class Cluster:
         """Uploads a compiled pipeline, a YAML file, as a version of the workload's, created if missing.
 
         The version's name has the time of the upload and the `digest`. A version with the same digest is not
-        uploaded again.
-
-        Raises:
-            UsageError: The pipeline is that of a workload whose name differs only by `_` and `-`.
+        uploaded again. Raises UsageError if the pipeline is that of a workload whose name differs only by `_`
+        and `-`.
         """
         pipeline = workload.pipeline
         pipeline_id = self._find_pipeline(pipeline) or self._make_pipeline(pipeline)
@@ -212,10 +210,8 @@ class Cluster:
         """Returns a run with its tasks, a `V2beta1Run`.
 
         Argo packs the nodes of a workflow of more than 1 MB. The server cannot read them then, and leaves the
-        tasks as they were: once such a run has ended, its tasks are read from the nodes.
-
-        Raises:
-            UsageError: There is no such run.
+        tasks as they were: once such a run has ended, its tasks are read from the nodes. Raises UsageError if
+        there is no such run.
         """
         with self._explain_errors(f"reading the run {run}"):
             try:

@@ -35,10 +35,8 @@ def compile_pipeline(workload: Workload, settings: Settings, output: Path) -> di
     """Writes the pipeline of a workload as YAML, in place of an existing file; returns its spec.
 
     The same input gives the same bytes. The text of the workload's schema becomes part of the pipeline.
-
-    Raises:
-        UsageError: A setting that a cluster needs is missing, the workload's module cannot be in the image,
-            or kfp is not installed.
+    Raises UsageError if a setting that a cluster needs is missing, the workload's module cannot be in the
+    image, or kfp is not installed.
     """
     _check(workload, settings)
     settings = require_gpus(settings)

@@ -58,8 +58,7 @@ class Cron:
 def parse_cron(text: str) -> Cron:
     """Parses a cron expression of six fields.
 
-    Raises:
-        UsageError: There are not six fields, one of them is wrong, or no date matches.
+    Raises UsageError if there are not six fields, one of them is wrong, or no date matches.
     """
     words = text.split()
     if len(words) == 5:

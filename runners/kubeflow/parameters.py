@@ -105,8 +105,7 @@ def put_together(step: str, passed: Mapping[str, Any], unshown: str, fillings: M
 def check_parameters(recorded: Mapping[str, Any], passed: Mapping[str, Any]) -> None:
     """Checks the parameters of a run as settings, laid over the settings that it was compiled with.
 
-    Raises:
-        UsageError: One of them is wrong.
+    Raises UsageError if one of them is wrong.
     """
     from pipeline.settings import load_settings
 

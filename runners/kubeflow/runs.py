@@ -56,10 +56,8 @@ def retry(target: Target, run_id: str, following: Following) -> int:
     """Resumes a run at the steps that failed; returns the exit code.
 
     A lost step counts as done and has no outputs: the run cannot go on, and the API does not restart it. Then
-    another run with the same pipeline and settings takes its place.
-
-    Raises:
-        EdgelineError: There is no such run, or it has not failed.
+    another run with the same pipeline and settings takes its place. Raises EdgelineError if there is no such
+    run, or it has not failed.
     """
     run = target.cluster.get_run(run_id)
     names = _list_steps(target, run)
@@ -89,10 +87,7 @@ def retry(target: Target, run_id: str, following: Following) -> int:
 def send_alerts_for_last_run(target: Target, store: str) -> None:
     """Sends alerts about the newest ended run if it failed and no step of its own could send them.
 
-    `store` is the URL of the release store.
-
-    Raises:
-        EdgelineError: The cluster or the store does not answer.
+    `store` is the URL of the release store. Raises EdgelineError if the cluster or the store does not answer.
     """
     if run_id := target.cluster.find_last_ended(target.workload, target.experiment):
         run = target.cluster.get_run(run_id)
@@ -130,8 +125,7 @@ def _make_run_name(target: Target) -> str:
 def _list_steps(target: Target, run: Any) -> list[str]:
     """Returns the names of the steps of a run, from the pipeline that it was started from.
 
-    Raises:
-        UsageError: That is the pipeline of another workload.
+    Raises UsageError if that is the pipeline of another workload.
     """
     reference, spec = run.pipeline_version_reference, run.pipeline_spec or {}
     if reference is not None and reference.pipeline_version_id:

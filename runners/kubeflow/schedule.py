@@ -103,8 +103,7 @@ def show_all(target: Target, as_json: bool) -> int:
 def delete(target: Target, as_json: bool) -> int:
     """Removes the recurring run; returns the exit code.
 
-    Raises:
-        EdgelineError: There is none, or a run of it is going on.
+    Raises EdgelineError if there is none, or a run of it is going on.
     """
     ours = _find_schedules(target)
     if active := _remove(target, ours[0].experiment_id, ours):

@@ -45,8 +45,7 @@ class Target:
 def load_target(named: NamedSettings, host: str | None) -> Target:
     """Loads the workload and its settings, and connects to the cluster.
 
-    Raises:
-        EdgelineError: A setting is wrong, or nobody answers.
+    Raises EdgelineError if a setting is wrong, or nobody answers.
     """
     workload, settings = named.within(Path("workspace")).load()
     return Target(workload, settings, connect(settings.kubeflow, host, os.environ))
@@ -55,11 +54,9 @@ def load_target(named: NamedSettings, host: str | None) -> Target:
 def upload(target: Target, package: Path | None) -> Version:
     """Uploads a pipeline that `edgeline kubeflow compile` wrote, or compiles the DAG first.
 
-    A pipeline that is already there is not uploaded again.
-
-    Raises:
-        EdgelineError: It does not compile, the file is not a compiled pipeline or is that of another
-            workload, the server refuses it, or phones would refuse its releases.
+    A pipeline that is already there is not uploaded again. Raises EdgelineError if it does not compile, the
+    file is not a compiled pipeline or is that of another workload, the server refuses it, or phones would
+    refuse its releases.
     """
     with tempfile.TemporaryDirectory() as folder:
         if package is None:

@@ -114,10 +114,8 @@ def _lock(descriptor: int, workspace: Path, wait: Callable[[str], None] | None) 
 def hold_artifacts(workspace: Path, to_remove: bool = False) -> Iterator[None]:
     """Keeps the artifacts of past runs for a step that reads them, or from such steps while some are removed.
 
-    The lock is that of the folder itself, so the workspace may be read-only, or have a run meanwhile.
-
-    Raises:
-        WorkspaceLocked: Some are to be removed, and a step reads them.
+    The lock is that of the folder itself, so the workspace may be read-only, or have a run meanwhile. Raises
+    WorkspaceLocked if some are to be removed, and a step reads them.
     """
     descriptor = os.open(workspace, os.O_RDONLY)
     try:

@@ -99,8 +99,7 @@ def skip_used_ids(store: Path, artifacts: Path) -> None:
 def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry_run: bool = False) -> int:
     """Removes the rows of all artifacts whose URI does not stay, and of all runs but `runs`; counts the rows.
 
-    Raises:
-        EdgelineError: The file cannot be read or written, or is of another version of ML Metadata.
+    Raises EdgelineError if the file cannot be read or written, or is of another version of ML Metadata.
     """
     if not store.is_file():
         return 0

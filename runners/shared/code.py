@@ -40,17 +40,15 @@ def digest_step_files(module: str, source: str, own: Mapping[str, str]) -> dict[
     """Returns, for each step that runs code of this project, the digests of its files by name of module.
 
     `module` and `source` are the dotted paths of the workload's module and of the one that reads its spans;
-    `own` has the module of each custom step.
-
-    Raises:
-        UsageError: One of them cannot be found, or one of its files is not valid Python.
+    `own` has the module of each custom step. Raises UsageError if one of them cannot be found, or one of its
+    files is not valid Python.
     """
     workload = {"module": module, "source": source}
     places = (Place(ROOT), *dict.fromkeys(map(_find_place, [*workload.values(), *own.values()])))
     read_module = cache(partial(_read_module, places=places))
     modules = {step: info.modules(workload) for step, info in STEPS.items() if info.has_code}
     modules |= {step: (module,) for step, module in own.items()}
-    return {step: _hash_files(names, read_module) for step, names in modules.items()}
+    return {step: _hash_modules(names, read_module) for step, names in modules.items()}
 
 
 def resolve_python_path() -> str:
@@ -62,6 +60,14 @@ def resolve_python_path() -> str:
 def digest(files: object) -> str:
     """Returns the SHA-256 of digests, those of the files of one step or of all steps."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def hash_files(first: bytes, paths: Iterable[Path]) -> str:
+    """Returns the SHA-256 of some bytes, and of the names and contents of files."""
+    digest = hashlib.sha256(first)
+    for path in paths:
+        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _find_place(module: str) -> Place:
@@ -90,7 +96,7 @@ def _make_error(module: str, why: str) -> UsageError:
 _Read = tuple[str, tuple[str, ...]] | None
 
 
-def _hash_files(modules: Iterable[str], read_module: Callable[[str], _Read]) -> dict[str, str]:
+def _hash_modules(modules: Iterable[str], read_module: Callable[[str], _Read]) -> dict[str, str]:
     """Returns the SHA-256 of the files of modules, and of all that they import, by name of module."""
     digests: dict[str, str] = {}
     waiting = list(modules)

@@ -20,7 +20,7 @@ from edgeline.records.verdict import VERDICT
 from edgeline.release import store
 from edgeline.release.acceptance import check_writer
 from edgeline.store.objects import measure_file
-from runners.shared.code import ROOT, digest
+from runners.shared.code import ROOT, digest, hash_files
 from trainer_module import workload_module
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ SAMPLE_WEEKS, SAMPLE_SEED = 8, 20
 
 def digest_lock() -> str:
     """Returns the SHA-256 of the lock files and the Python version, which together fix every library."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
-    for path in sorted((ROOT / "requirements").glob("*.txt")):
-        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    return hash_files(f"{sys.version_info[:2]}".encode(), sorted((ROOT / "requirements").glob("*.txt")))
 
 
 def digest_inputs(
@@ -98,9 +95,8 @@ def have_same_inputs(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
 def check_settings(workload: "Workload", settings: "Settings") -> None:
     """Refuses what no data can mend, before any is made or imported.
 
-    Raises:
-        UsageError: A module lacks a function, the key of releases cannot be read, or the schema has another
-            number of readings.
+    Raises UsageError if a module lacks a function, the key of releases cannot be read, or the schema has
+    another number of readings.
     """
     from pipeline.own_steps import check_components
 
@@ -158,8 +154,7 @@ def check_spans(spans: tuple[Span, ...], workload: "Workload") -> None:
 def locate_sample(workspace: Path, workload: "Workload") -> Path:
     """Returns the folder of a workload's embedded sample in a workspace.
 
-    Raises:
-        UsageError: The workload has none.
+    Raises UsageError if the workload has none.
     """
     if not workload.sample:
         raise UsageError(
@@ -173,8 +168,7 @@ def locate_sample(workspace: Path, workload: "Workload") -> Path:
 def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], None]) -> Path:
     """Makes a workload's embedded sample if it is missing; returns its folder.
 
-    Raises:
-        UsageError: The workload has none, or its module cannot be imported.
+    Raises UsageError if the workload has none, or its module cannot be imported.
     """
     sample = locate_sample(workspace, workload)
     if not sample.is_dir():

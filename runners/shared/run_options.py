@@ -39,11 +39,7 @@ class NamedSettings:
         return replace(self, workload=str(find_workload_file(self.workload, workspace) or self.workload))
 
     def load(self) -> "tuple[Workload, Settings]":
-        """Reads the workload and all settings.
-
-        Raises:
-            UsageError: One of them is invalid.
-        """
+        """Reads the workload and all settings. Raises UsageError if one of them is invalid."""
         from pipeline import settings, workloads
 
         workload = workloads.with_features(workloads.find_workload(self.workload))
@@ -54,8 +50,7 @@ class NamedSettings:
 def check_path(folder: Path, option: str) -> None:
     """Refuses a folder of artifacts whose path is a pattern; `option` is what another one is passed with.
 
-    Raises:
-        UsageError: Its path has a character of patterns.
+    Raises UsageError if its path has a character of patterns.
     """
     if marks := sorted({*"[*?"} & {*str(folder)}):
         raise UsageError(
@@ -68,8 +63,7 @@ def check_path(folder: Path, option: str) -> None:
 def find_own_workload(data: Location | None) -> str:
     """Returns the path of the workload in a folder of data; the name of the sample's if there is none.
 
-    Raises:
-        EdgelineError: The folder is in a store that does not answer, or has a workload.
+    Raises EdgelineError if the folder is in a store that does not answer, or has a workload.
     """
     if data is None:
         return "shelf"

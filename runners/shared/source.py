@@ -1,13 +1,12 @@
 """Reads the git commit of a workload or the project; `python -m runners.shared.source` prints the latter."""
 
-import hashlib
 import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 from edgeline.records.source import Source
-from runners.shared.code import ROOT
+from runners.shared.code import ROOT, hash_files
 
 _LONGEST_S = 30
 # A new file that git neither has nor ignores changes the code or the settings of a run if its name ends so;
@@ -38,7 +37,8 @@ def _read_commit(folder: Path) -> Source:
         difference = _git(top, "diff", "HEAD", "--binary", "--full-index", "--no-ext-diff", "--no-textconv")
         listed = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", *_CODE)
         new = [top / os.fsdecode(name) for name in listed.split(b"\0") if name]
-        return Source(commit, branch, bool(difference or new), _digest(difference, new))
+        digest = hash_files(difference, new) if difference or new else ""
+        return Source(commit, branch, bool(digest), digest)
     except FileNotFoundError:
         return Source(unknown="git is not installed.")
     except subprocess.CalledProcessError as error:
@@ -57,16 +57,6 @@ def _git(folder: Path, *arguments: str) -> bytes:
     return subprocess.run(
         command, env=environment, capture_output=True, check=True, timeout=_LONGEST_S
     ).stdout
-
-
-def _digest(difference: bytes, new: list[Path]) -> str:
-    """Returns the SHA-256 of changes and new files; empty if there are none."""
-    if not difference and not new:
-        return ""
-    digest = hashlib.sha256(difference)
-    for path in new:
-        digest.update(f"{path.name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":

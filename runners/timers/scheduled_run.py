@@ -45,8 +45,7 @@ def name_schedule(workload: str, workspace: Path) -> str:
 def find_program() -> str:
     """Returns the path of the `edgeline` command of the running Python environment.
 
-    Raises:
-        EdgelineError: It does not exist.
+    Raises EdgelineError if it does not exist.
     """
     path = Path(sys.prefix, "bin", "edgeline")
     if shutil.which(path) is None:

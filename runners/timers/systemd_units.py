@@ -24,10 +24,7 @@ def render_units(run: ScheduledRun) -> dict[str, str]:
     """Returns the unit files of a run, text by file name.
 
     For root these are units of the whole machine, which run as the workspace's owner; for another user they
-    are that user's own.
-
-    Raises:
-        UsageError: systemd cannot start a program with that path.
+    are that user's own. Raises UsageError if systemd cannot start a program with that path.
     """
     if set(run.command[0]) & set("\"'\\"):
         raise UsageError(
@@ -127,8 +124,7 @@ def install(run: ScheduledRun) -> None:
 def remove(name: str) -> None:
     """Stops the timer of a schedule and removes its units; a run that is going on continues.
 
-    Raises:
-        EdgelineError: systemd does not run here.
+    Raises EdgelineError if systemd does not run here.
     """
     _run_systemctl("disable", "--now", f"{name}.timer")
     _write({f"{name}.timer": None, f"{name}.service": None})

@@ -40,8 +40,7 @@ class WeeklyTime:
 def parse_weekly_time(text: str) -> WeeklyTime:
     """Reads `Mon 03:00`, `Mon,Thu 3:00`, `Mon..Fri 03:00`, or `03:00` for every day.
 
-    Raises:
-        UsageError: The text has none of these forms.
+    Raises UsageError if the text has none of these forms.
     """
     match = _FORM.fullmatch(text.strip())
     if match is None:

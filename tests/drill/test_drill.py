@@ -13,29 +13,23 @@ from tests.warm import WarmRun
 
 
 @pytest.mark.parametrize(
-    ("place", "sets", "message"),
+    ("place", "sets", "faults", "message"),
     [
-        (".", (), "is not empty"),
-        ("year[1]", (), "has the character"),
-        ("year", ("push.destination=push",), r"push\.destination is"),
-        ("year", ("gate.exclude_refused=false",), r"gate\.exclude_refused is false"),
+        (".", (), None, "is not empty"),
+        ("year[1]", (), None, "has the character"),
+        ("year", ("push.destination=push",), None, r"push\.destination is"),
+        ("year", ("gate.exclude_refused=false",), None, r"gate\.exclude_refused is false"),
+        ("year", (), "plan.yaml", "there is no fault 'earthquake'"),
     ],
 )
-def test_a_place_that_no_drill_could_use_is_refused(
-    tmp_path: Path, place: str, sets: tuple[str, ...], message: str
+def test_a_place_or_plan_that_no_drill_could_use_is_refused_before_anything_is_written(
+    tmp_path: Path, place: str, sets: tuple[str, ...], faults: str | None, message: str
 ) -> None:
-    (tmp_path / "theirs").touch()
-    options = DrillOptions(2, 1, faults=None, workspace=tmp_path / place, photos=60, overrides=sets)
+    (tmp_path / "plan.yaml").write_text("1: earthquake\n")
+    plan = tmp_path / faults if faults else None
     with pytest.raises(UsageError, match=message):
-        drill(options)
-    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
-
-
-def test_a_plan_with_an_unknown_fault_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    (plan := tmp_path / "plan.yaml").write_text("1: earthquake\n")
-    with pytest.raises(UsageError, match="there is no fault 'earthquake'"):
-        drill(DrillOptions(2, 1, faults=plan, workspace=tmp_path / "drill", photos=60, overrides=()))
-    assert not (tmp_path / "drill").exists()
+        drill(DrillOptions(2, 1, faults=plan, workspace=tmp_path / place, photos=60, overrides=sets))
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.yaml"]
 
 
 # So small that a week takes half a minute; the quality of the models is not tested.

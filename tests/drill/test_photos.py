@@ -26,18 +26,11 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> PhotoSpan:
     return span
 
 
-def test_a_week_can_come_twice(tmp_path: Path) -> None:
-    first, second = deliver_weeks(tmp_path, {}, {"twice": 0.0}, photos=FEW)
+def test_a_week_can_come_twice_empty_or_half_copied(tmp_path: Path) -> None:
+    weeks = {}, {"twice": 0.0}, {"empty": 0.0}, {"half-copied": 0.0}
+    first, second, empty, half = deliver_weeks(tmp_path, *weeks, photos=FEW)
     assert read_labels(first) == read_labels(second)
-
-
-def test_an_empty_week_has_a_header_alone(tmp_path: Path) -> None:
-    [empty] = deliver_weeks(tmp_path, {"empty": 0.0}, photos=FEW)
     assert read_labels(empty) == [] and not Path(str(empty.photos)).exists()
-
-
-def test_half_of_a_week_is_copied(tmp_path: Path) -> None:
-    [half] = deliver_weeks(tmp_path, {"half-copied": 0.0}, photos=FEW)
     files = sorted(Path(str(half.photos)).iterdir())
     assert (len(read_labels(half)), len(files)) == (FEW, FEW // 2)
     assert files[-1].stat().st_size == 1000

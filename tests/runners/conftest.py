@@ -2,8 +2,10 @@ import sys
 
 import pytest
 
+from pipeline.kubeflow_settings import KubeflowSettings
 from runners.cli.main import main
 from runners.kubeflow import runs as kubeflow_runs
+from runners.kubeflow.access import connect
 from runners.kubeflow.watch import Patience
 from runners.timers.scheduled_run import ScheduledRun
 from runners.timers.weekly_time import parse_weekly_time
@@ -14,19 +16,8 @@ QUICK = Patience(poll_s=0.002, start_s=0.03, hopeless_s=0.1, quiet_s=60.0, settl
 # Characters of paths and settings that systemd, cron or a shell would replace, split or drop.
 ODD = "a \"b\" 'c' 100% $HOME ${HOME} \\ ü"
 ODD_ARGUMENTS = (
-    ODD,
-    "x={a: [1, 2]}",
-    ";",
-    "%h",
-    "$$",
-    "",
-    "a\\tb",
-    "\\",
-    " x ",
-    "-x",
-    "'",
-    '"',
-    "#no comment",
+    *(ODD, "x={a: [1, 2]}", ";", "%h", "$$", "", "a\\tb"),
+    *("\\", " x ", "-x", "'", '"', "#no comment"),
 )
 
 
@@ -42,6 +33,12 @@ def server():
     """A server that answers as Kubeflow Pipelines does."""
     with serve() as server:
         yield server
+
+
+@pytest.fixture
+def cluster(server):
+    """A connection to that server."""
+    return connect(KubeflowSettings(), server.url, {})
 
 
 @pytest.fixture

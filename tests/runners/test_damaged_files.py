@@ -9,15 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from data.photos.labels_file import LabelRow, write_span
-from edgeline.records.edge import (
-    EDGE_FILES,
-    MISTAKES,
-    PREDICTIONS,
-    EdgeFiles,
-    Mistake,
-    Prediction,
-    Variant,
-)
+from edgeline.records.edge import EDGE_FILES, MISTAKES, PREDICTIONS, EdgeFiles, Mistake, Prediction, Variant
 from edgeline.records.evaluation import METRICS, Confusion, Metrics
 from edgeline.records.events import EventWriter, Planned, StepChanged
 from edgeline.records.ingest import INGEST, THUMBNAILS, Ingest, Quarantined, Span
@@ -74,12 +66,7 @@ OUTPUTS = [
     ("EdgeValidator/verdict", MISTAKES, (Mistake("mistakes/01.jpg", "a", "ok", "damaged", 0.9),)),
     ("Pusher/pushed_model", PUSH, Push("held", reasons=("held back",))),
 ]
-FILES = [
-    *(f"{output}/{file.name}" for output, file, _ in OUTPUTS),
-    "run.json",
-    "events.jsonl",
-    "facts.json",
-]
+FILES = [*(f"{output}/{file.name}" for output, file, _ in OUTPUTS), "run.json", "events.jsonl", "facts.json"]
 # One file for each way to read a file; the others are read like one of these. Other kinds of damage are in
 # tests/edgeline/records/test_json_file.py.
 READERS = (

@@ -18,10 +18,8 @@ _log = logging.getLogger("edgeline.kubeflow")
 def move_shards(step: str, executor_input: Json, place: str | None) -> Iterator[None]:
     """Downloads the shards that a step of Beam reads, and afterwards moves those of ExampleGen to `place`.
 
-    The URIs of `executor_input` are local. Training steps read shards from the store.
-
-    Raises:
-        EdgelineError: The store cannot be used.
+    The URIs of `executor_input` are local. Training steps read shards from the store. Raises EdgelineError if
+    the store cannot be used.
     """
     if "spill" in find_info(step).opens:
         for _, artifact in artifacts(executor_input.get("inputs", {})):

@@ -63,10 +63,7 @@ def read_run_id(executor_input: Json, step: str, own: Collection[str] = ()) -> s
     """Returns the id of the run, which stands before the step's name in the URIs of its outputs.
 
     For a step without outputs, it is the part before the name of the step that an input comes from. It is
-    empty for one of one's `own` steps that has neither.
-
-    Raises:
-        EdgelineError: No URI has it.
+    empty for one of one's `own` steps that has neither. Raises EdgelineError if no URI has it.
     """
     for side, steps in (("outputs", {step}), ("inputs", {*STEPS, *own})):
         for _, artifact in artifacts(executor_input.get(side, {})):

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import pytest
 
@@ -13,7 +14,6 @@ from data.importers.changed_columns import Change, ColumnsChanged
 from edgeline.errors import UsageError
 from runners.cli import asking
 from runners.cli.importing import ImportOptions
-from runners.cli.main import main
 from runners.shared.progress import show_progress
 from tests.runners.cli.process import ROOT
 
@@ -27,31 +27,28 @@ def reviews(tmp_path):
 
 
 @pytest.mark.parametrize("more", [[], ["--group", "id"], ["--text", "body"], ["--text", "body", "--"]])
-def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, capsys, more):
-    data = str(tmp_path / "data")
-    assert main(["data", "import", str(reviews), "--data", data, *more]) == 2
-    error = capsys.readouterr().err
-    assert "--label is missing." in error and not (tmp_path / "data").exists()
-    command = shlex.split(error.partition("Run: ")[2].strip())
-    assert command[0].endswith("edgeline") and command[command.index("--text") + 1] == "body"
-    assert main(command[1:]) == 0
-    assert "60 texts" in capsys.readouterr().out
+def test_the_printed_command_works_as_it_is_typed(reviews, tmp_path, command, more):
+    result = command("data", "import", reviews, "--data", "data", *more)
+    assert result.code == 2 and "--label is missing." in result.err and not (tmp_path / "data").exists()
+    printed = shlex.split(result.err.partition("Run: ")[2].strip())
+    assert printed[0].endswith("edgeline") and printed[printed.index("--text") + 1] == "body"
+    again = command(*printed[1:])
+    assert again.code == 0 and "60 texts" in again.out
 
 
-def test_the_printed_command_about_columns_that_changed_works_as_it_is_typed(tmp_path, capsys):
-    data = ["--data", str(tmp_path / "data")]
+def test_the_printed_command_about_columns_that_changed_works_as_it_is_typed(tmp_path, command):
     for name, header in (("one", "size,mass,paid"), ("two", "size_cm,paid")):
         rows = [f"{n * 7 % 13}.5,{n}.25,{n % 2}" for n in range(len(name), 60)]
         rows = [row if name == "one" else row.replace(row.split(",")[1] + ",", "") for row in rows]
         (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]))
-    assert main(["data", "import", str(tmp_path / "one.csv"), "--label", "paid", *data]) == 0
-    assert main(["data", "import", str(tmp_path / "two.csv"), *data]) == 2
-    error = capsys.readouterr().err
-    assert "two.csv has no column mass, size, which earlier spans have." in error
-    command = shlex.split(error.partition("If this fits, run: ")[2].strip())
-    assert command[-4:] == ["--rename", "size=size_cm", "--drop", "mass"]
-    assert main(command[1:]) == 0
-    assert "size is called size_cm in tables after span-00001" in capsys.readouterr().out
+    assert command("data", "import", "one.csv", "--label", "paid", "--data", "data").code == 0
+    result = command("data", "import", "two.csv", "--data", "data")
+    assert result.code == 2
+    assert "two.csv has no column mass, size, which earlier spans have." in result.err
+    printed = shlex.split(result.err.partition("If this fits, run: ")[2].strip())
+    assert printed[-4:] == ["--rename", "size=size_cm", "--drop", "mass"]
+    again = command(*printed[1:])
+    assert again.code == 0 and "size is called size_cm in tables after span-00001" in again.out
 
 
 @pytest.mark.parametrize("pair", ["size", "size=", "=size_cm"])
@@ -60,11 +57,11 @@ def test_a_new_name_is_given_with_the_old_one(pair):
         ImportOptions(rename=(pair,)).to_named()
 
 
-def test_all_columns_are_named_if_none_looks_like_a_label(tmp_path, capsys):
+def test_all_columns_are_named_if_none_looks_like_a_label(tmp_path, command):
     (tmp_path / "a.csv").write_text("\n".join(["x,z", *(f"{n}.5,{n}.25" for n in range(60))]))
-    assert main(["data", "import", str(tmp_path / "a.csv"), "--data", str(tmp_path / "data")]) == 2
-    error = capsys.readouterr().err
-    assert "No column looks like it. Columns: x, z." in error and "--label COLUMN" in error
+    result = command("data", "import", "a.csv", "--data", "data")
+    assert result.code == 2
+    assert "No column looks like it. Columns: x, z." in result.err and "--label COLUMN" in result.err
 
 
 def test_a_question_on_a_terminal_has_the_guess_as_its_default(reviews, tmp_path):
@@ -108,29 +105,24 @@ def test_a_question_about_a_column_has_its_guess_as_the_default(monkeypatch, cel
 
 
 @pytest.mark.parametrize(("column", "nearest"), [("Stars", "stars"), ("bodi", "body")])
-def test_a_misspelt_column_gets_the_nearest(reviews, tmp_path, capsys, column, nearest):
-    assert main(["data", "import", str(reviews), "--label", column, "--data", str(tmp_path / "data")]) == 2
-    error = capsys.readouterr().err
-    assert f"has no column {column}." in error and f"Did you mean {nearest}?" in error
+def test_a_misspelt_column_gets_the_nearest(reviews, command, column, nearest):
+    result = command("data", "import", reviews, "--label", column, "--data", "data")
+    assert result.code == 2
+    assert f"has no column {column}." in result.err and f"Did you mean {nearest}?" in result.err
 
 
-def test_a_zip_of_photos_is_no_table_and_the_error_has_the_command_that_unpacks_it(tmp_path, capsys):
-    import zipfile
-
+def test_a_zip_of_photos_is_no_table_and_the_error_has_the_command_that_unpacks_it(tmp_path, command):
     with zipfile.ZipFile(tmp_path / "my photos.zip", "w") as archive:
         for n in range(3):
             archive.writestr(f"ok/{n}.jpg", b"\xff\xd8\xff")
-    src = str(tmp_path / "my photos.zip")
-    assert main(["data", "import", src, "--label", "kind", "--data", str(tmp_path / "data")]) == 2
-    error = capsys.readouterr().err
-    assert "holds 3 photos." in error and f"unzip {shlex.quote(src)} -d photos" in error
+    result = command("data", "import", "my photos.zip", "--label", "kind", "--data", "data")
+    assert result.code == 2
+    assert "holds 3 photos." in result.err and "unzip 'my photos.zip' -d photos" in result.err
 
 
 @pytest.mark.parametrize("name", ["photos.tar.gz", "tfrecords.tar.gz"])
-def test_a_packed_folder_is_no_table_and_is_to_be_unpacked(tmp_path, capsys, name):
+def test_a_packed_folder_is_no_table_and_is_to_be_unpacked(tmp_path, command, name):
     with tarfile.open(tmp_path / name, "w:gz") as archive:
         archive.add(__file__, "photos/ok/1.jpg")
-    options = "--label", "kind", "--data", str(tmp_path / "data")
-    assert main(["data", "import", str(tmp_path / name), *options]) == 2
-    error = capsys.readouterr().err
+    error = command("data", "import", name, "--label", "kind", "--data", "data").err
     assert "is a tar archive." in error and "Unpack it, and pass the table or the folder of photos" in error

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from runners.cli.data import load
-from runners.cli.run import run
 from runners.cli.sources import find_target
 from runners.local import run as local
 from runners.local.lock import hold
@@ -87,16 +85,11 @@ def test_sources_of_several_kinds_lie_side_by_side(tmp_path, command, runs):
     assert names == ['name: "wine"', 'name: "films"', 'name: "plant"']
 
 
-def test_the_folder_of_the_data_can_be_named(tmp_path, command, runs):
-    assert command("run", write_table(tmp_path), "--label", "kind", "--data", "mine").code == 0
-    assert runs[0].data == Path("mine") and runs[0].named.workload == "mine/workload.yaml"
-
-
 def test_a_source_whose_name_is_none_of_a_model_is_imported_into_a_folder_that_is_named(
     tmp_path, command, runs
 ):
     assert command("run", write_table(tmp_path, name="日本.csv"), "--label", "kind", "--data", "x").code == 0
-    assert runs[0].data == Path("x")
+    assert runs[0].data == Path("x") and runs[0].named.workload == "x/workload.yaml"
 
 
 def test_with_json_the_report_of_the_import_is_beside_the_result(tmp_path, command, runs):
@@ -108,13 +101,6 @@ def test_without_a_terminal_the_error_has_the_whole_command(tmp_path, command, r
     result = command("run", write_table(tmp_path), "--workspace", "my ws", "--set", "seed=3")
     assert result.code == 2 and not runs
     assert "edgeline run 'my wine.csv' --workspace 'my ws' --set seed=3 --label kind" in result.err
-
-
-def test_run_has_the_options_of_the_import_and_they_are_the_same():
-    of_run = {option.name: option for option in run.params}
-    for option in load.params:
-        if option.name not in ("source", "data", "as_json"):
-            assert of_run[option.name].to_info_dict() == option.to_info_dict()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +143,6 @@ def test_a_model_is_named_like_its_source(tmp_path, monkeypatch, source, name):
         (["my wine.csv", "--data", "s3://b/x"], "--data is s3://b/x.", "Pass a folder"),
         (["my wine.csv", "--set", "trainer.epoch=2"], "trainer.epoch: there is no such", "trainer.epochs?"),
         (["my wine.csv", "--workspace", "w[1]"], "The path of", "Pass another folder with --workspace DIR."),
-        (["my wine.csv", "two"], "unexpected extra argument", "--help"),
     ],
 )
 def test_what_is_no_source_is_refused_with_what_may_be_meant(tmp_path, command, runs, arguments, found, do):

@@ -64,24 +64,9 @@ def test_the_help_lists_every_command_and_tells_the_exit_codes(command, monkeypa
     assert re.findall(r"^  (\w+) ", help_.partition("Used most:")[2], re.M)[:5] == list(SECTIONS["Used most"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "lines"),
-    [
-        (["run"], ["4  data refused before training", "--set a.b=c", "--profile P", "--data DIR_OR_URL"]),
-        (["schedule"], ["(--systemd [--install | --remove] | --cron) [OPTIONS]", "--at T"]),
-        (["data", "generate"], ["--fault NAME=RATE", "[required]"]),
-        (["kubeflow", "schedule"], ["SSL_CERT_FILE names the", "(--cron C | --list |"]),
-    ],
-    ids=lambda value: " ".join(value) if value[0].islower() else None,
-)
-def test_the_help_of_a_command_has_its_options_and_the_text_below_them(
-    command, monkeypatch, arguments, lines
-):
-    monkeypatch.setenv("COLUMNS", "200")
-    result = command(*arguments, "--help")
-    assert result.code == 0 and result.out.startswith(f"Usage: edgeline {' '.join(arguments)} ")
-    for line in lines:
-        assert line in result.out
+def test_the_help_of_a_command_has_the_text_below_its_options(command):
+    assert "  4  data refused before training\n" in command("run", "--help").out
+    assert "SSL_CERT_FILE names the" in command("kubeflow", "schedule", "--help").out
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -97,9 +97,8 @@ def test_without_the_record_of_its_run_the_release_is_read(release, command, dat
     (folder / RUN.name).unlink()
     place = ("reproduce", "--store", "store")
     result = command(*place)
-    assert (
-        result.code == 2 and "no record of run 20261005-091233" in result.err and "--data DIR" in result.err
-    )
+    assert result.code == 2 and "no record of run 20261005-091233" in result.err
+    assert "--data DIR" in result.err
     settings = read_settings(command(*place, "--data", data).out)
     assert (settings.trainer.epochs, settings.data.until) == (3, "span-00002")
     (tmp_path / "store" / "edge" / "shelf" / "1" / "provenance.json").write_text("{}")

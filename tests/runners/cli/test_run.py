@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Timer
 
@@ -135,11 +135,8 @@ def find_workers(tmp_path):
     mark = f"runners.local.worker\0{tmp_path}".encode()
     pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if mark in path.read_bytes():
-                pids.append(int(path.parent.name))
-        except OSError:
-            continue
+        with suppress(OSError):
+            pids += [int(path.parent.name)] if mark in path.read_bytes() else []
     return pids
 
 
@@ -246,13 +243,12 @@ def test_a_password_in_the_place_of_the_data_is_refused_before_a_run_records_it(
     assert not (tmp_path / "workspace").exists()
 
 
-def run_on_terminal(tmp_path, *arguments, keys=b"n\n"):
+def run_on_terminal(tmp_path, keys):
     """Runs `edgeline run` on a terminal, with keys as its input; returns its exit code and its output."""
     controller, terminal = pty.openpty()
-    command = [sys.executable, "-m", "runners.cli", "run", "--workspace", str(tmp_path / "workspace")]
     os.write(controller, keys)
     process = subprocess.run(
-        [*command, *arguments],
+        [sys.executable, "-m", "runners.cli", "run", "--workspace", str(tmp_path / "workspace")],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -265,12 +261,10 @@ def run_on_terminal(tmp_path, *arguments, keys=b"n\n"):
     return process.returncode, " ".join(output.split())
 
 
-def test_on_a_terminal_a_run_without_data_asks_before_it_makes_a_sample(tmp_path):
-    code, output = run_on_terminal(tmp_path)
-    assert code == 2 and "Make 2,400 photos as a sample, and train on these [Y/n]" in output
-    assert "the sample was declined" in output and not (tmp_path / "workspace").exists()
-
-
-def test_a_question_that_is_interrupted_ends_like_any_other_interrupt(tmp_path):
-    code, output = run_on_terminal(tmp_path, keys=b"\x04")
-    assert code == 130 and "Interrupted." in output and not (tmp_path / "workspace").exists()
+@pytest.mark.parametrize(
+    ("keys", "code", "answer"), [(b"n\n", 2, "the sample was declined"), (b"\x04", 130, "Interrupted.")]
+)
+def test_on_a_terminal_a_run_without_data_asks_before_it_makes_a_sample(tmp_path, keys, code, answer):
+    ended, output = run_on_terminal(tmp_path, keys)
+    assert "Make 2,400 photos as a sample, and train on these [Y/n]" in output
+    assert ended == code and answer in output and not (tmp_path / "workspace").exists()

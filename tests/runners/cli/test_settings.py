@@ -1,40 +1,33 @@
-import json
 import re
 
 import pytest
 
 from edgeline.settings_layers import walk
 from pipeline.settings import Settings
-from runners.cli.main import main
 
 
 @pytest.fixture
-def run_settings(capsys, monkeypatch):
-    """Runs `edgeline settings`; returns its exit code and its two outputs."""
+def run_settings(command, monkeypatch):
+    """Runs `edgeline settings` on a terminal of that width; returns how it ended."""
 
     def call(*arguments, width=80):
         monkeypatch.setenv("COLUMNS", str(width))
-        code = main(["settings", *arguments])
-        return code, *capsys.readouterr()
+        return command("settings", *arguments)
 
     return call
 
 
 def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(run_settings):
-    code, out, _ = run_settings(width=110)
-
-    assert code == 0 and max(map(len, out.splitlines())) > 90
-    assert re.findall(r"^(\w+)(?: =|:) ", out, re.MULTILINE) == list(Settings.model_fields)
-    assert "\n\ntrainer: The settings of the training.\ntrainer.epochs = 16 (" in out
+    result = run_settings(width=110)
+    assert result.code == 0 and max(map(len, result.out.splitlines())) > 90
+    assert re.findall(r"^(\w+)(?: =|:) ", result.out, re.MULTILINE) == list(Settings.model_fields)
+    assert "\n\ntrainer: The settings of the training.\ntrainer.epochs = 16 (" in result.out
 
 
 @pytest.mark.parametrize(
     ("name", "lines"),
     [
-        (
-            "trainer.epochs",
-            ["trainer.epochs = 16 (a whole number from 1 to 10,000)", "    Number of"],
-        ),
+        ("trainer.epochs", ["trainer.epochs = 16 (a whole number from 1 to 10,000)", "    Number of"]),
         ("gate.severity", ['"label_shift": "block"', "each name one of schema,", "one of block, warn"]),
         ("workspace.max_gb", ["= null (a number above 0 or null)", "Null for no limit"]),
         ("evaluation.bounds.0.slice", ["evaluation.bounds[].slice has no default (a text)", "`overall`"]),
@@ -42,21 +35,18 @@ def test_all_settings_are_listed_by_group_in_the_order_of_their_definition(run_s
     ],
 )
 def test_one_setting_is_shown_with_its_default_its_range_and_its_meaning(run_settings, name, lines):
-    code, out, _ = run_settings(name, width=1000)
-
-    assert code == 0 and len(out.splitlines()) == 2
+    result = run_settings(name, width=1000)
+    assert result.code == 0 and len(result.out.splitlines()) == 2
     for line in lines:
-        assert line in out
+        assert line in result.out
 
 
 def test_the_lines_fit_the_terminal(run_settings):
-    assert 30 < max(map(len, run_settings("trainer", width=50)[1].splitlines())) <= 50
+    assert 30 < max(map(len, run_settings("trainer", width=50).out.splitlines())) <= 50
 
 
 def test_json_has_defaults_as_values_and_no_groups(run_settings):
-    _, out, _ = run_settings("edge", "--json")
-
-    document = {setting["name"]: setting for setting in json.loads(out)}
+    document = {setting["name"]: setting for setting in run_settings("edge", "--json").json}
     assert "edge" not in document
     assert document["edge.variants"]["default"] == ["int8", "dynamic", "fp16", "fp32"]
     assert document["edge.golden_examples"]["allowed"] == "a whole number from 0 to 200"
@@ -66,10 +56,9 @@ def test_json_has_defaults_as_values_and_no_groups(run_settings):
     ("name", "nearest"), [("trainr", "trainer"), ("learning_rate", "trainer.learning_rate")]
 )
 def test_an_unknown_name_comes_with_the_nearest_known_one(run_settings, name, nearest):
-    code, out, err = run_settings(name)
-
-    assert (code, out) == (2, "")
-    assert name in err and f"{nearest}?" in err
+    result = run_settings(name)
+    assert (result.code, result.out) == (2, "")
+    assert name in result.err and f"{nearest}?" in result.err
 
 
 def test_every_setting_and_every_group_has_a_description():

@@ -38,21 +38,13 @@ class Ended:
 
 @dataclass
 class Backend:
-    """One run of one compiled pipeline.
+    """One run of one compiled pipeline."""
 
-    Attributes:
-        pipeline: The YAML.
-        folder: Holds the object store, the claims and the file systems of the pods.
-        run: The id of the run.
-        version: The version of Kubeflow Pipelines whose form is followed.
-        parameters: Values of the parameters of the pipeline.
-    """
-
-    pipeline: Path
-    folder: Path
-    run: str
-    version: Version = "2.0.5"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    pipeline: Path  # the YAML
+    folder: Path  # with the object store, the claims and the file systems of the pods
+    run: str  # its id
+    version: Version = "2.0.5"  # of Kubeflow Pipelines, whose form is followed
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # of the pipeline
     results: dict[str, Ended] = field(default_factory=dict)
     outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
@@ -108,10 +100,8 @@ class Backend:
         container = self._container(step)
         assert container["command"][:3] == ["python", "-m", "runners.kubeflow.pod.entry"]
         document = json.dumps(executor_input)
-        return [
-            *container["command"][3:],
-            *(argument.replace("{{$}}", document) for argument in container["args"]),
-        ]
+        filled = (argument.replace("{{$}}", document) for argument in container["args"])
+        return [*container["command"][3:], *filled]
 
     def make_executor_input(self, step: str, pod: Path) -> dict[str, Any]:
         """Returns the executor input that the driver makes."""

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from runners.cli import main as cli
-from tests.runners.kubeflow.server import STEPS, Server
+from tests.runners.kubeflow.server import STEPS, Server, Story
 
 ROOT = "minio://mlpipeline/v2"
 
@@ -27,12 +27,9 @@ class Ended:
 
 
 class Terminal:
-    """A terminal in which commands are typed.
+    """A terminal in which commands are typed, with settings and a pipeline in `folder`.
 
-    Args:
-        server: The cluster.
-        folder: The folder of the settings and the pipeline.
-        capture: The fixture that captures the output.
+    `capture` is the fixture that captures the output.
     """
 
     def __init__(self, server: Server, folder: Path, capture: Any) -> None:
@@ -79,6 +76,11 @@ class Terminal:
     def __call__(self, command: str, *arguments: str) -> Ended:
         packages = ["--package", str(self.package)] if command in ("submit", "schedule") else []
         return self.type("kubeflow", command, *packages, *arguments)
+
+    def follow(self, story: Story, *options: str) -> Ended:
+        """Submits a run with this story, and follows it to its end."""
+        self.server.next_story = story
+        return self("submit", "--wait", *options)
 
     def type(self, *command: str) -> Ended:
         """Runs a command that takes the settings of the cluster's side."""

@@ -181,22 +181,28 @@ class Answer(BaseHTTPRequestHandler):
         [predicate] = json.loads(self.query["filter"])["predicates"]
         text, operation = predicate["stringValue"], predicate["operation"]
         assert predicate["key"] == "display_name" and operation in ("IS_SUBSTRING", 1, "EQUALS")
+        is_part = operation == "IS_SUBSTRING"
         matches = [
-            thing
-            for thing in things
-            if thing["display_name"] == text
-            or (operation == "IS_SUBSTRING" and text in thing["display_name"])
+            each
+            for each in things
+            if each["display_name"] == text or (is_part and text in each["display_name"])
         ]
         self.send(200, {name: matches, "total_size": len(matches)} if matches else {})
-
-    def has_name(self, things: Things) -> bool:
-        return any(each["display_name"] == self.body["display_name"] for each in things.values())
 
     def make(self, things: Things, key: str, **values: Any) -> None:
         """Makes a thing from the request, and sends it."""
         thing = {**self.body, key: str(uuid.uuid4()), "created_at": self.state.now(), **values}
         things[thing[key]] = thing
         self.send(200, thing)
+
+    def make_named(self, things: Things, kind: str) -> None:
+        """Makes a thing from the request, unless its name is taken."""
+        name = self.body["display_name"]
+        if any(each["display_name"] == name for each in things.values()):
+            inner = f"Failed to create a new {kind}. The name {name} already exist. Please specify a new"
+            self.refuse(409, 6, f"Failed to create a {kind}: Already exist error: {inner}", inner)
+            return
+        self.make(things, f"{kind}_id")
 
     # Each of these answers one endpoint.
 
@@ -211,12 +217,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send_filtered("experiments", [*self.state.experiments.values()])
 
     def make_experiment(self) -> None:
-        if self.has_name(self.state.experiments):
-            name = self.body["display_name"]
-            inner = f"Failed to create a new experiment. The name {name} already exists. Please specify a new"
-            self.refuse(409, 6, f"Failed to create a experiment: Already exist error: {inner}", inner)
-            return
-        self.make(self.state.experiments, "experiment_id")
+        self.make_named(self.state.experiments, "experiment")
 
     def get_experiment(self, identity: str) -> None:
         self._get(self.state.experiments, identity, "Experiment")
@@ -235,12 +236,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send_filtered("pipelines", [*self.state.pipelines.values()])
 
     def make_pipeline(self) -> None:
-        if self.has_name(self.state.pipelines):
-            name = self.body["display_name"]
-            inner = f"Failed to create a new pipeline. The name {name} already exist. Please specify a new"
-            self.refuse(409, 6, f"Failed to create a pipeline: Already exist error: {inner}", inner)
-            return
-        self.make(self.state.pipelines, "pipeline_id")
+        self.make_named(self.state.pipelines, "pipeline")
 
     def upload_version(self) -> None:
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()

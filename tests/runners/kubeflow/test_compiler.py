@@ -50,6 +50,7 @@ PLATFORM = {
 }
 # With a search, so that every step is there.
 TUNE = {"max_trials": 2, "space": {"trainer.learning_rate": [0.001, 0.01]}}
+SPARK = {"engine": "spark", "master": "k8s://https://kubernetes.default.svc"}
 STORE_STEPS = {"ProductionModel", "Pusher", "ReleaseGate", "RunReport", "DataGate", "StatisticsGen"}
 
 
@@ -121,11 +122,10 @@ def kubernetes(documents):
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     """The documents of a pipeline with three trainers, Beam on Spark, alerts, a registry and shards."""
-    beam = {"engine": "spark", "master": "k8s://https://kubernetes.default.svc", "workers": 2}
     groups = {
         "tune": {},
         "trainer": {"strategy": "multi_worker", "workers": 3},
-        "beam": beam,
+        "beam": {**SPARK, "workers": 2},
         "alerts": {"webhook": "$HOOK", "stale_days": 30, "command": ["notify", REPLACED]},
         "push": {"data_statement": REPLACED},
         "registry": {"uri": "http://mlflow:5000"},
@@ -143,16 +143,6 @@ def index_by_step(platform):
 def get_containers(spec):
     executors = spec["deploymentSpec"]["executors"]
     return {step: executors[c["executorLabel"]]["container"] for step, c in spec["components"].items()}
-
-
-def get_output_types(spec, step):
-    """Returns the type of each output of a step by name."""
-    types = {}
-    definitions = spec["components"][step].get("outputDefinitions", {}).get("artifacts", {})
-    for name, definition in definitions.items():
-        kind = definition["artifactType"]
-        types[name] = kind.get("schemaTitle") or yaml.safe_load(kind["instanceSchema"])["title"]
-    return types
 
 
 def test_the_backend_can_parse_both_documents(documents, tasks):
@@ -349,18 +339,15 @@ def test_settings_that_people_change_are_parameters_of_the_run_with_their_defaul
     assert json.loads(command[command.index("--settings") + 1]) == load_of_cluster().recorded()
 
 
-def test_the_description_of_a_pipeline_has_its_image_and_its_changed_settings(spec):
+def test_a_pipeline_has_its_image_its_changed_settings_and_its_schema_and_no_path_of_this_machine(
+    spec, text, tasks
+):
     assert spec["pipelineInfo"]["description"] == (
         "shelf in the image registry.example/edgeline:7; settings changed from the workload's:"
         " tune.max_trials=2, tune.space.trainer.learning_rate.choices=[0.001, 0.01]."
     )
-
-
-def test_the_text_of_the_schema_is_in_it_and_no_path_of_this_machine(text, tasks):
-    (constant,) = (
-        p["runtimeValue"]["constant"] for p in tasks["ImportSchemaGen"]["inputs"]["parameters"].values()
-    )
-    assert constant == Path(SHELF.schema).read_text()
+    [schema] = tasks["ImportSchemaGen"]["inputs"]["parameters"].values()
+    assert schema["runtimeValue"]["constant"] == Path(SHELF.schema).read_text()
     assert str(Path(SHELF.schema).parent.parent) not in text
 
 
@@ -397,35 +384,6 @@ def test_another_workload_compiles_to_the_same_steps_of_its_own_code(tmp_path):
     assert tuple(columns["labels"]) == workload.labels
 
 
-def test_a_module_that_is_not_here_is_refused_because_it_is_not_in_the_image_either(tmp_path):
-    with pytest.raises(UsageError, match=r"my_bottles\.photos .* was not found") as caught:
-        compile_documents(tmp_path, load_of_cluster(), replace(SHELF, module="my_bottles.photos"))
-    assert caught.value.why and caught.value.do
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_schema_that_is_too_long_for_an_argument_of_a_pod_is_refused(tmp_path):
-    schema = tmp_path / "wide.pbtxt"
-    schema.write_text(Path(SHELF.schema).read_text() + "# A column of a wide table.\n" * 5_000)
-    with pytest.raises(UsageError, match=r"The schema of shelf has 14\d,\d{3} bytes") as caught:
-        compile_documents(tmp_path, load_of_cluster(), replace(SHELF, schema=str(schema)))
-    assert "--leave-out" in caught.value.do
-
-
-def test_everything_that_a_cluster_needs_and_is_not_set_is_named_at_once(tmp_path):
-    with pytest.raises(UsageError) as caught:
-        compile_documents(tmp_path, Settings())
-    for name in ("image", "pipeline_root", "data", "push"):
-        assert f"kubeflow.{name}" in caught.value.found
-
-
-def test_without_kfp_the_error_names_the_extra_with_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "kfp", None)  # like a missing package
-    with pytest.raises(UsageError, match="not installed") as caught:
-        compile_documents(tmp_path, load_of_cluster())
-    assert "edgeline[kubeflow]" in caught.value.do
-
-
 def test_each_pod_of_the_trainer_reads_the_same_and_only_the_first_has_outputs(full):
     step, own = "Trainer", {"model", "model_run", "training"}
     spec, platform = full
@@ -441,7 +399,8 @@ def test_each_pod_of_the_trainer_reads_the_same_and_only_the_first_has_outputs(f
         command = " ".join(container["command"])
         assert f"--meeting /mnt/scratch/meetings --pods 3 --pod {number} --step {name}" in command
         assert pods[name] == pods[step]
-        assert set(get_output_types(spec, name)) == (set() if number else own)
+        outputs = spec["components"][name].get("outputDefinitions", {}).get("artifacts", {})
+        assert outputs.keys() == (set() if number else own)
 
 
 def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_executors(full):
@@ -454,29 +413,49 @@ def test_the_steps_that_are_drivers_of_spark_mount_what_they_share_with_their_ex
 
 
 @pytest.mark.parametrize(
-    ("groups", "changes", "message", "do"),
+    ("settings", "message", "do"),
     [
         (
-            {"beam": {"engine": "spark", "master": "k8s://https://kubernetes.default.svc"}},
-            {},
-            r"kubeflow\.spill is not set",
-            "kubeflow.spill=pvc://CLAIM/path",
+            Settings(),
+            "kubeflow.image, kubeflow.pipeline_root, kubeflow.data, kubeflow.push",
+            "--settings FILE",
         ),
+        (load_of_cluster(("beam", SPARK)), "kubeflow.spill is not set", "kubeflow.spill=pvc://CLAIM/path"),
         # No pod has the file.
-        ({"push": {"key": "k.pem"}}, {}, "push.key", "kubeflow.secrets={EDGELINE_SIGNING_KEY: SECRET/KEY}"),
         (
-            {"tune": {}, "trainer": {"strategy": "multi_worker"}},
-            {"checkpoints": None},
-            r"Trainer has 2 pods, and kubeflow\.checkpoints is not set",
+            load_of_cluster(("push", {"key": "k.pem"})),
+            "push.key",
+            "kubeflow.secrets={EDGELINE_SIGNING_KEY: SECRET/KEY}",
+        ),
+        (
+            load_of_cluster(("tune", {}), ("trainer", {"strategy": "multi_worker"}), checkpoints=None),
+            "Trainer has 2 pods, and kubeflow.checkpoints is not set",
             "kubeflow.checkpoints=pvc://CLAIM/path",
         ),
     ],
-    ids=["Spark without a shared folder", "a key in a file", "no place to meet"],
+    ids=["nothing", "Spark without a shared folder", "a key in a file", "no place to meet"],
 )
-def test_settings_that_no_pod_can_follow_are_refused(tmp_path, groups, changes, message, do):
-    with pytest.raises(UsageError, match=message) as caught:
-        compile_documents(tmp_path, load_of_cluster(*groups.items(), **changes))
-    assert do in caught.value.do
+def test_settings_that_no_pod_can_follow_are_refused(tmp_path, settings, message, do):
+    with pytest.raises(UsageError) as caught:
+        compile_documents(tmp_path, settings)
+    assert message in caught.value.found and do in caught.value.do
+
+
+def test_what_no_image_or_pod_could_hold_is_refused_and_without_kfp_its_extra_is_named(tmp_path, monkeypatch):
+    schema = tmp_path / "wide.pbtxt"
+    schema.write_text(Path(SHELF.schema).read_text() + "# A column of a wide table.\n" * 5_000)
+    gone, wide = replace(SHELF, module="my_bottles.photos"), replace(SHELF, schema=str(schema))
+    with pytest.raises(UsageError, match=r"my_bottles\.photos .* was not found") as caught:
+        compile_documents(tmp_path, load_of_cluster(), gone)
+    assert caught.value.why and caught.value.do
+    with pytest.raises(UsageError, match=r"The schema of shelf has 14\d,\d{3} bytes") as caught:
+        compile_documents(tmp_path, load_of_cluster(), wide)
+    assert "--leave-out" in caught.value.do
+    monkeypatch.setitem(sys.modules, "kfp", None)  # like a missing package
+    with pytest.raises(UsageError, match="not installed") as caught:
+        compile_documents(tmp_path, load_of_cluster())
+    assert "edgeline[kubeflow]" in caught.value.do
+    assert [path.name for path in tmp_path.iterdir()] == ["wide.pbtxt"]
 
 
 CONTAINER = """

@@ -36,10 +36,7 @@ PLATFORM = (
 # The only trial is the best one.
 SEARCH = ("tune.max_trials=1", "tune.space.trainer.learning_rate=[0.002]")
 # A model that always answers `damaged`, which is right for a tenth of the photos.
-USELESS = (
-    "trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}",
-    "trainer.batch_size=4",
-)
+USELESS = ("trainer.class_weights={damaged: 1000.0, ok: 0.001, misplaced: 0.001}", "trainer.batch_size=4")
 
 
 @dataclass(frozen=True)
@@ -88,19 +85,18 @@ def get_errors(run):
     return {step: result.log for step, result in run.results.items() if result.code}
 
 
-def test_every_step_ends_well_and_a_release_is_in_production(cluster, first):
+def test_every_step_ends_well_and_a_release_with_its_record_is_in_production(cluster, first):
     assert not get_errors(first)
     assert set(first.results) == set(first.tasks)
     words = {step: result.sentence.split()[0] for step, result in first.results.items()}
     assert words.pop("ReleaseGate") == "Pushed:" and set(words.values()) == {"Done:"}
     release = store.current(cluster.push, "shelf")
     assert (release.version, release.manifest.run) == (1, "run-1")
+    assert {len(release.manifest.code.digest), len(release.manifest.code.lock_digest)} == {64}
     assert store.verify(cluster.push, "shelf") == []
-
-
-def test_the_release_has_digests_of_its_code_and_lock_file(cluster, first):
-    code = store.current(cluster.push, "shelf").manifest.code
-    assert {len(code.digest), len(code.lock_digest)} == {64}
+    facts = archive.read(cluster.push / "runs" / "shelf" / "run-1")
+    assert facts.run.used_settings["trainer.learning_rate"] == 0.002
+    assert [trial.values for trial in facts.search.trials] == [{"trainer.learning_rate": 0.002}]
 
 
 def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
@@ -121,12 +117,6 @@ def test_each_step_shows_a_page_and_the_measured_ones_their_figures(first):
     assert [len(item["row"]) for item in matrix["rows"]] == [3, 3, 3]
     first_point, *_, last = confusion["confidenceMetrics"]
     assert (first_point["recall"], last["recall"], last["falsePositiveRate"]) == (0, 1, 1)
-
-
-def test_the_record_of_a_run_that_searched_has_its_trials_and_the_settings_of_the_model(cluster, first):
-    facts = archive.read(cluster.push / "runs" / "shelf" / "run-1")
-    assert facts.run.used_settings["trainer.learning_rate"] == 0.002
-    assert [trial.values for trial in facts.search.trials] == [{"trainer.learning_rate": 0.002}]
 
 
 @pytest.mark.exhaustive

@@ -7,16 +7,15 @@ import json
 import pytest
 
 from edgeline.records.outcome import Outcome
-from pipeline.kubeflow_settings import KubeflowSettings
-from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
-from runners.kubeflow.run_steps import Step, is_settled, read_steps
+from runners.kubeflow.run_steps import is_settled, read_steps
 from tests.runners.kubeflow.server import STEPS, Story, end_at, status
 from tests.runners.kubeflow.test_run_steps import ANSWERS, read_answer
 from tests.runners.kubeflow.test_runs import (
     LAUNCHER,
     OUTCOMES,
     PUSHED,
+    conclude_story,
     fail,
     fail_at,
     get_run,
@@ -64,22 +63,20 @@ def replay(server, name, is_packed=False):
 
 
 @pytest.mark.parametrize("name", ["pushed", "held", "trainer_failed", "counted_as_done"])
-def test_the_steps_of_a_run_whose_workflow_is_packed_are_read_from_its_nodes(server, name):
+def test_the_steps_of_a_run_whose_workflow_is_packed_are_read_from_its_nodes(server, cluster, name):
     whole = replay(server, name, is_packed=True)
-    run = connect(KubeflowSettings(), server.url, {}).get_run(whole.run_id)
+    run = cluster.get_run(whole.run_id)
     assert is_settled(run)
     steps = ["ExampleGen", "Trainer", "Pusher", "ReleaseGate"]
     assert read_steps(run, steps) == read_steps(whole, steps)
 
 
-def test_a_lost_trainer_is_found_in_the_log_of_the_driver_that_missed_its_model(server):
+def test_a_lost_trainer_is_found_in_the_log_of_the_driver_that_missed_its_model(server, cluster):
     run = replay(server, "counted_as_done")
     step_names = ["Trainer", "Evaluator", "Pusher", "ReleaseGate"]
     steps = read_steps(run, step_names)
     assert [step.state for step in steps] == ["done", "failed", "waiting", "waiting"]
-    outcome = conclude(
-        connect(KubeflowSettings(), server.url, {}), run.run_id, run.state, steps, "shelf", None
-    )
+    outcome = conclude(cluster, run.run_id, run.state, steps, "shelf", None)
     assert outcome.reasons == ("Trainer was counted as done but left no model: its pod was lost.",)
     assert (outcome.outcome, outcome.exit_code) == ("failed", 1)
     assert f"edgeline kubeflow retry {run.run_id}" in outcome.do and "new run" in outcome.do
@@ -109,10 +106,8 @@ def test_a_lost_trainer_is_found_in_the_log_of_the_driver_that_missed_its_model(
 def test_watch_names_the_lost_step_and_retry_makes_it_in_a_new_run_that_is_pushed(
     server, edgeline, story, reason
 ):
-    server.next_story = story
-    lost = edgeline("submit", "--wait")
-    assert lost.code == 1
-    assert reason in lost.out and shows("retry", get_run(server), lost.out)
+    lost = edgeline.follow(story)
+    assert lost.code == 1 and reason in lost.out and shows("retry", get_run(server), lost.out)
 
     server.next_story = PUSHED
     again = edgeline("retry", get_run(server), "--wait")
@@ -126,8 +121,7 @@ def test_watch_names_the_lost_step_and_retry_makes_it_in_a_new_run_that_is_pushe
 
 
 def test_retry_without_waiting_names_the_run_that_replaces_the_lost_one(server, edgeline):
-    server.next_story = LOST_TRAINER
-    edgeline("submit", "--wait")
+    edgeline.follow(LOST_TRAINER)
     lost = get_run(server)
     result = edgeline("retry", lost, "--json")
     _, new = server.runs
@@ -138,8 +132,7 @@ def test_retry_without_waiting_names_the_run_that_replaces_the_lost_one(server, 
 
 
 def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_its_spec(server, edgeline):
-    server.next_story = LOST_TRAINER
-    edgeline("submit", "--wait")
+    edgeline.follow(LOST_TRAINER)
     run = server.runs[get_run(server)]
     [version] = server.versions.values()
     del run["pipeline_version_reference"]
@@ -158,11 +151,11 @@ def test_a_run_of_a_pipeline_that_was_never_uploaded_is_started_again_with_its_s
     ("log", "reason"),
     [
         (
-            "F1120 18:44:39.064541      12 main.go:76] KFP driver: failed: connection refused\n",
-            "Pusher failed: KFP driver: failed: connection refused",
+            "F1120 18:44:39.064541  12 main.go:76] KFP driver: failed: no route\n",
+            "KFP driver: failed: no route",
         ),
         # Its input comes from no step.
-        (NO_MODEL.replace("Trainer", "Elsewhere"), "Pusher failed: KFP driver: "),
+        (NO_MODEL.replace("Trainer", "Elsewhere"), "KFP driver: "),
     ],
 )
 def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run(
@@ -170,24 +163,21 @@ def test_a_driver_that_fails_for_another_reason_is_started_again_in_the_same_run
 ):
     story = end_at("Pusher", "UNPREPARED", "FAILED", logs={**ALL_DONE, "Pusher-driver": log})
     story.retried = PUSHED
-    server.next_story = story
-    lost = edgeline("submit", "--wait")
-    assert lost.code == 1 and reason in lost.out
+    lost = edgeline.follow(story)
+    assert lost.code == 1 and f"Pusher failed: {reason}" in lost.out
     again = edgeline("retry", get_run(server), "--wait")
     assert again.code == 0, again.err
     assert server.count(":retry") == 1
 
 
-def test_a_gate_that_was_never_prepared_has_stopped_nothing(server, edgeline):
-    server.next_story = end_at("ReleaseGate", "UNPREPARED", "FAILED", logs=ALL_DONE)
-    result = edgeline("submit", "--wait")
+def test_a_gate_that_was_never_prepared_has_stopped_nothing(edgeline):
+    result = edgeline.follow(end_at("ReleaseGate", "UNPREPARED", "FAILED", logs=ALL_DONE))
     assert result.code == 1 and "ReleaseGate failed" in result.out
 
 
 @pytest.mark.parametrize(("step", "code"), [("Trainer", 137), ("DataGate", 2)])
-def test_a_pod_that_was_asked_to_stop_is_lost_also_if_its_log_is_gone(server, edgeline, step, code):
-    server.next_story = fail_at(step, message=f"Error (exit code {code})")
-    result = edgeline("submit", "--wait")
+def test_a_pod_that_was_asked_to_stop_is_lost_also_if_its_log_is_gone(edgeline, step, code):
+    result = edgeline.follow(fail_at(step, message=f"Error (exit code {code})"))
     assert result.code == 1
     assert f"{step} lost its pod, which was asked to stop: Error (exit code {code})." in result.out
     assert "edgeline kubeflow retry" in result.out
@@ -195,32 +185,25 @@ def test_a_pod_that_was_asked_to_stop_is_lost_also_if_its_log_is_gone(server, ed
 
 def test_a_green_run_that_pushed_is_not_started_again(server, edgeline):
     logs = make_logs(Trainer=ASKED_TO_STOP, ReleaseGate=OUTCOMES["pushed"])
-    server.next_story = succeed(logs={**ALL_DONE, **logs})
-    edgeline("submit", "--wait")
+    edgeline.follow(succeed(logs={**ALL_DONE, **logs}))
     result = edgeline("retry", get_run(server))
     assert result.code == 1 and "has not failed" in result.err
     assert len(server.runs) == 1
 
 
-def conclude_both(server, states, trainer, worker):
-    """Returns the outcome of a run whose Trainer has a second pod, from the logs of both."""
-    outcomes = {"Trainer": trainer, "Trainer-worker-1": worker}
-    nodes = {"failed": "FAILED", "done": "SUCCEEDED"}
-    frame = {name: nodes[state] for name, state in zip(outcomes, states, strict=True)}
-    server.runs["run-1"] = {"run_id": "run-1"}
-    server.stories["run-1"] = Story(
-        [("FAILED", frame)], logs={name: make_log(name, outcome) for name, outcome in outcomes.items()}
-    )
-    pods = zip(outcomes, states, strict=True)
-    steps = [Step(name, state, 3.0, (f"run-1-{name}-pod",)) for name, state in pods]
-    cluster = connect(KubeflowSettings(), server.url, {})
-    return conclude(cluster, "run-1", "FAILED", steps, "shelf", None)
-
-
-def test_each_failed_pod_of_a_training_has_its_reason(server):
+def conclude_both(server, cluster, worker_state, worker):
+    """Returns the outcome of a run whose Trainer failed beside a second pod, from the logs of both."""
     missed = fail("Worker 1 of the training can no longer be reached.")
+    outcomes = {"Trainer": missed, "Trainer-worker-1": worker}
+    states = {"Trainer": "failed", "Trainer-worker-1": worker_state}
+    frame = {name: {"failed": "FAILED", "done": "SUCCEEDED"}[state] for name, state in states.items()}
+    logs = {name: make_log(name, outcome) for name, outcome in outcomes.items()}
+    return conclude_story(server, cluster, Story([("FAILED", frame)], logs), states)
+
+
+def test_each_failed_pod_of_a_training_has_its_reason(server, cluster):
     full = fail("The disk is full.", do="Free some space.")
-    outcome = conclude_both(server, ("failed", "failed"), trainer=missed, worker=full)
+    outcome = conclude_both(server, cluster, "failed", full)
     assert outcome.reasons == (
         "Trainer failed: Worker 1 of the training can no longer be reached.",
         "Trainer-worker-1 failed: The disk is full.",
@@ -228,8 +211,7 @@ def test_each_failed_pod_of_a_training_has_its_reason(server):
     assert "retry run-1" in outcome.do and "Free some space." in outcome.do
 
 
-def test_a_second_pod_that_was_lost_and_counts_as_done_is_named(server):
-    missed = fail("Worker 1 of the training can no longer be reached.")
-    outcome = conclude_both(server, ("failed", "done"), trainer=missed, worker=ASKED_TO_STOP)
+def test_a_second_pod_that_was_lost_and_counts_as_done_is_named(server, cluster):
+    outcome = conclude_both(server, cluster, "done", ASKED_TO_STOP)
     assert outcome.reasons == ("Trainer-worker-1 was counted as done but had not ended: its pod was lost.",)
     assert "a new run" in outcome.do

@@ -8,10 +8,9 @@ import pytest
 
 from edgeline.journal import get_user_and_host
 from edgeline.records.outcome import Outcome
-from pipeline.kubeflow_settings import KubeflowSettings
+from edgeline.release import store
 from runners.kubeflow import runs as kubeflow_runs
 from runners.kubeflow import watch as kubeflow_watch
-from runners.kubeflow.access import connect
 from runners.kubeflow.outcome import conclude
 from runners.kubeflow.run_steps import Step
 from tests.edgeline.release.candidates import make_candidate
@@ -40,6 +39,14 @@ def make_log(step, outcome):
 
 def make_logs(**outcomes):
     return {step: make_log(step, outcome) for step, outcome in outcomes.items()}
+
+
+def conclude_story(server, cluster, story, states, state="FAILED", push=None, run="run-1"):
+    """Returns the outcome of a run with this story, whose steps ended in these states."""
+    server.stories[run] = story
+    server.runs[run] = {"run_id": run}
+    steps = [Step(step, each, 3.0, (f"{run}-{step}-pod",)) for step, each in states.items()]
+    return conclude(cluster, run, state, steps, "shelf", push)
 
 
 def succeed(outcome=None, **options):
@@ -119,15 +126,11 @@ NO_BUCKET = "F1120 12:51:15 23 main.go:49] failed to execute component: no such 
     [
         (PUSHED, "pushed", ""),
         (succeed(OUTCOMES["unchanged"]), "unchanged", "already, as version 6."),
-        (
-            fail_at("ReleaseGate", OUTCOMES["held"]),
-            "held",
-            "Accuracy is 0.81 on 400 eval examples; at least 0.850",
-        ),
+        (fail_at("ReleaseGate", OUTCOMES["held"]), "held", "Accuracy is 0.81 on 400 eval examples; at least"),
         (
             fail_at("DataGate", OUTCOMES["refused"]),
             "refused",
-            "span span-00042 has 40 % of its photos quarantined.",
+            "span-00042 has 40 % of its photos quarantined.",
         ),
         (fail_at("ReleaseGate", fail(NOT_STORED)), "failed", f"ReleaseGate failed: {NOT_STORED}"),
         (fail_at("Trainer", logs={"Trainer": NO_BUCKET}), "failed", "Trainer failed: no such bucket"),
@@ -138,9 +141,8 @@ NO_BUCKET = "F1120 12:51:15 23 main.go:49] failed to execute component: no such 
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
 )
-def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, outcome, reason):
-    server.next_story = story
-    result = edgeline("submit", "--wait", "--json")
+def test_a_run_ends_with_the_exit_code_of_a_local_one(edgeline, story, outcome, reason):
+    result = edgeline.follow(story, "--json")
     assert result.json["outcome"] == outcome, result.err
     assert result.code == result.json["exit_code"] == CODES[outcome]
     assert reason in " ".join(result.json["reasons"])
@@ -169,16 +171,13 @@ def test_a_run_ends_with_the_exit_code_of_a_local_one(server, edgeline, story, o
         ),
     ],
 )
-def test_a_green_run_that_pushed_nothing_is_no_success(server, edgeline, story, why):
-    server.next_story = story
-    result = edgeline("submit", "--wait")
-    assert result.code == 1
-    assert "succeeded" in result.out and why in result.out
+def test_a_green_run_that_pushed_nothing_is_no_success(edgeline, story, why):
+    result = edgeline.follow(story)
+    assert result.code == 1 and "succeeded" in result.out and why in result.out
 
 
-def test_progress_is_that_of_a_local_run(server, edgeline):
-    server.next_story = STEP_BY_STEP
-    lines = edgeline("submit", "--wait").out.splitlines()
+def test_progress_is_that_of_a_local_run(edgeline):
+    lines = edgeline.follow(STEP_BY_STEP).out.splitlines()
     assert [line.split()[:4] for line in lines if line.startswith("[")] == [
         words
         for number, step in enumerate(STEPS, 1)
@@ -187,119 +186,104 @@ def test_progress_is_that_of_a_local_run(server, edgeline):
     assert lines[-1] == "Pushed version 7 of shelf to pvc://edgeline/push"
 
 
-def test_the_outcome_of_an_ended_run_waits_for_the_last_state_of_its_steps(server, edgeline):
+def test_the_outcome_of_an_ended_run_waits_for_the_last_state_of_its_steps(edgeline):
     """The server updates the run before its tasks."""
     stale = ("FAILED", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "RUNNING"})
     story = fail_at("Trainer", fail("No GPU was found."))
-    server.next_story = Story([stale, stale, *story.frames], logs=story.logs)
-    result = edgeline("submit", "--wait")
+    result = edgeline.follow(Story([stale, stale, *story.frames], logs=story.logs))
     assert "Trainer failed: No GPU was found." in result.out
     assert "[ 3/5] Trainer                 failed" in result.out
 
 
-def test_a_run_whose_steps_never_end_is_reported_all_the_same(server, edgeline, monkeypatch):
+def test_a_run_whose_steps_never_end_is_reported_all_the_same(edgeline, monkeypatch):
     monkeypatch.setattr(kubeflow_runs, "PATIENCE", replace(kubeflow_runs.PATIENCE, settle_s=0.1))
-    server.next_story = Story([("FAILED", {"ExampleGen": "RUNNING"})])
-    result = edgeline("submit", "--wait")
+    result = edgeline.follow(Story([("FAILED", {"ExampleGen": "RUNNING"})]))
     assert result.code == 1 and "Failed" in result.out
 
 
 def test_a_server_without_the_old_api_is_followed_all_the_same(server, edgeline):
     server.has_old_api = False
-    server.next_story = PUSHED
-    assert edgeline("submit", "--wait").code == 0
-    server.runs.clear()
-    server.next_story = fail_at("ReleaseGate", OUTCOMES["held"])
-    held = edgeline("submit", "--wait")
+    assert edgeline.follow(PUSHED).code == 0
+    held = edgeline.follow(fail_at("ReleaseGate", OUTCOMES["held"]))
     assert held.code == 3 and "at least 0.850 is needed" in held.out
     assert "ReleaseGate             held" in held.out and "ReleaseGate             failed" not in held.out
 
 
 def test_the_api_may_be_away_for_a_while_as_when_a_port_forward_breaks(server, edgeline):
-    server.next_story = STEP_BY_STEP
     server.break_(r"GET .*/runs/", hang_up, times=3, after=4)
     server.break_(r"GET .*/runs/", status(503, "upstream connect error", "text/plain"), times=2, after=6)
     server.break_(r"GET .*/runs/", status(429, "rate limited", "text/plain"), times=2, after=8)
-    result = edgeline("submit", "--wait")
+    result = edgeline.follow(STEP_BY_STEP)
     assert result.code == 0, result.err
     assert "retrying" in result.out
 
 
-def test_an_api_that_stays_away_ends_the_waiting_and_says_how_to_go_on(server, edgeline):
-    server.next_story = STEP_BY_STEP
-    server.break_(r"GET .*/runs/", hang_up, after=3)
-    result = edgeline("submit", "--wait")
-    assert result.code == 1
-    assert shows("watch", get_run(server), result.err)
-
-
-def test_a_time_limit_holds_while_the_api_is_away_too(server, edgeline, monkeypatch):
-    monkeypatch.setattr(kubeflow_runs, "PATIENCE", replace(kubeflow_runs.PATIENCE, outage_s=600))
-    server.next_story = STEP_BY_STEP
-    server.break_(r"GET .*/runs/", hang_up, after=1)
+@pytest.mark.parametrize(
+    ("fault", "outage_s", "options", "parts"),
+    [
+        (hang_up, 0.3, [], ["cannot be reached"]),
+        (hang_up, 600, ["--timeout", "0.5"], []),  # the limit ends it, not the outage
+        (status(401, "Jwt is expired", "text/plain"), 0.3, [], ["Jwt is expired", "The run itself goes on"]),
+    ],
+    ids=["away", "away with a time limit", "a token that runs out"],
+)
+def test_an_api_that_stays_away_ends_the_waiting_and_says_how_to_go_on(
+    server, edgeline, monkeypatch, fault, outage_s, options, parts
+):
+    monkeypatch.setattr(kubeflow_runs, "PATIENCE", replace(kubeflow_runs.PATIENCE, outage_s=outage_s))
+    server.break_(r"GET .*/runs/", fault, after=1)
     started = time.monotonic()
-    result = edgeline("submit", "--wait", "--timeout", "0.5")
-    assert result.code == 1 and time.monotonic() - started < 300  # the limit ended it, not the outage
+    result = edgeline.follow(STEP_BY_STEP, *options)
+    assert result.code == 1 and time.monotonic() - started < 300
     assert shows("watch", get_run(server), result.err)
-
-
-def test_a_token_that_runs_out_while_a_run_is_followed_says_that_the_run_goes_on(server, edgeline):
-    server.next_story = STEP_BY_STEP
-    server.break_(r"GET .*/runs/", status(401, "Jwt is expired", "text/plain"), after=3)
-    result = edgeline("submit", "--wait")
-    assert result.code == 1
-    assert "Jwt is expired" in result.err and "The run itself goes on" in result.err
+    for part in parts:
+        assert part in result.err
 
 
 def test_a_time_limit_ends_the_waiting_and_not_the_run(server, edgeline):
-    server.next_story = Story([("RUNNING", {"ExampleGen": "RUNNING"})])
-    result = edgeline("submit", "--wait", "--timeout", "0.05")
+    result = edgeline.follow(Story([("RUNNING", {"ExampleGen": "RUNNING"})]), "--timeout", "0.05")
     assert result.code == 1
     assert "has not ended" in result.err and shows("watch", get_run(server), result.err)
     assert not server.count("terminate")
 
 
-def test_an_image_that_cannot_be_pulled_ends_the_waiting_in_three_parts(server, edgeline):
+def test_an_image_that_cannot_be_pulled_ends_the_waiting_in_three_parts(edgeline):
     message = 'ImagePullBackOff: Back-off pulling image "edgeline:1"'
-    server.next_story = Story([("RUNNING", {"ExampleGen": "PENDING"})], messages={"ExampleGen": message})
-    result = edgeline("submit", "--wait")
-    assert result.code == 1
+    story = Story([("RUNNING", {"ExampleGen": "PENDING"})], messages={"ExampleGen": message})
+    result = edgeline.follow(story)
     found, why, do = result.err.splitlines()
-    assert found == f"ExampleGen's pod does not start: {message}."
+    assert result.code == 1 and found == f"ExampleGen's pod does not start: {message}."
     assert "cannot get the image" in why and "kubeflow.image" in do and "watch" in do
 
 
-def test_a_cluster_that_is_full_is_waited_for_with_a_warning(server, edgeline):
+def test_a_cluster_that_is_full_is_waited_for_with_a_warning(edgeline):
     message = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     waits = ("RUNNING", {**dict.fromkeys(STEPS[:2], "SUCCEEDED"), "Trainer": "PENDING"})
-    server.next_story = Story(
-        [*[waits] * 15, *PUSHED.frames], logs=PUSHED.logs, messages={"Trainer": message}
-    )
-    result = edgeline("submit", "--wait")
+    result = edgeline.follow(Story([*[waits] * 15, *PUSHED.frames], PUSHED.logs, {"Trainer": message}))
     assert result.code == 0, result.err
     assert result.out.count("Insufficient nvidia.com/gpu") == 1
 
 
-def test_a_pod_that_waits_without_a_cause_is_reported_with_a_command(server, edgeline):
+@pytest.mark.parametrize(
+    ("frame", "part"),
+    [
+        (("RUNNING", {"ExampleGen": "PENDING"}), "kubectl describe pod"),
+        (("PENDING", {}), "workflow-controller"),
+    ],
+    ids=["a pod waits without a cause", "nothing starts"],
+)
+def test_a_run_that_stands_still_is_reported_once_with_what_to_look_at(server, edgeline, frame, part):
     server.has_old_api = False
-    server.next_story = Story([("RUNNING", {"ExampleGen": "PENDING"})])
-    result = edgeline("submit", "--wait", "--timeout", "0.2")
-    assert result.code == 1 and result.out.count("kubectl describe pod") == 1
-
-
-def test_a_cluster_that_starts_nothing_is_reported(server, edgeline):
-    server.next_story = Story([("PENDING", {})])
-    result = edgeline("submit", "--wait", "--timeout", "0.2")
-    assert result.code == 1 and "workflow-controller" in result.out
+    result = edgeline.follow(Story([frame]), "--timeout", "1")
+    assert result.code == 1 and result.out.count(part) == 1
 
 
 def test_ctrl_c_leaves_the_run_alone_and_says_how_to_follow_it_again(server, edgeline, monkeypatch):
     def interrupt(seconds):
         raise KeyboardInterrupt
 
-    server.next_story = STEP_BY_STEP
     monkeypatch.setattr(kubeflow_watch.time, "sleep", interrupt)
-    result = edgeline("submit", "--wait")
+    result = edgeline.follow(STEP_BY_STEP)
     assert result.code == 130
     assert shows("watch", get_run(server), result.out)
     assert not server.count("terminate|DELETE")
@@ -307,8 +291,7 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_follow_it_again(server, edg
 
 def test_retry_runs_a_lost_step_again(server, edgeline):
     later = Story([("RUNNING", {"Trainer": "RUNNING"}), *PUSHED.frames], logs=PUSHED.logs)
-    server.next_story = fail_at("Trainer", message="pod deleted", retried=later)
-    lost = edgeline("submit", "--wait")
+    lost = edgeline.follow(fail_at("Trainer", message="pod deleted", retried=later))
     assert lost.code == 1 and "Trainer lost its pod" in lost.out
     assert shows("retry", get_run(server), lost.out)
     again = edgeline("retry", get_run(server), "--wait")
@@ -341,49 +324,38 @@ def test_a_package_that_is_no_pipeline_is_refused_before_it_is_sent(server, edge
 
 
 # Outcomes with a release store that can be read from here.
-
-
-ALL_DONE = [Step(step, "done", 3.0) for step in STEPS]
+ALL_DONE = dict.fromkeys(STEPS, "done")
 
 
 @pytest.fixture
 def push(tmp_path):
     """A store with one release, of the run `run-1`."""
-    from edgeline.release import store
-
     root = tmp_path / "push"
     store.push(root, "shelf", make_candidate(tmp_path / "candidate", run="run-1"))
     return str(root)
 
 
-def conclude_run(server, run, push, last_outcome=None, state="SUCCEEDED", steps=ALL_DONE):
-    server.stories[run] = Story([], logs=make_logs(ReleaseGate=last_outcome) if last_outcome else {})
-    server.runs[run] = {"run_id": run}
-    steps = [Step(step.name, step.state, step.seconds, (f"{run}-{step.name}-pod",)) for step in steps]
-    return conclude(connect(KubeflowSettings(), server.url, {}), run, state, steps, "shelf", push)
-
-
-def test_a_release_in_the_store_that_names_the_run_decides_the_outcome(server, push):
-    outcome = conclude_run(server, "run-1", push)
+def test_a_release_in_the_store_that_names_the_run_decides_the_outcome(server, cluster, push):
+    outcome = conclude_story(server, cluster, succeed(), ALL_DONE, "SUCCEEDED", push)
     assert (outcome.outcome, outcome.version, outcome.exit_code) == ("pushed", 1, 0)
 
 
-def test_a_run_that_says_pushed_and_is_not_in_the_store_is_no_success(server, push):
-    outcome = conclude_run(server, "run-2", push, OUTCOMES["pushed"])
+def test_a_run_that_says_pushed_and_is_not_in_the_store_is_no_success(server, cluster, push):
+    outcome = conclude_story(server, cluster, PUSHED, ALL_DONE, "SUCCEEDED", push, "run-2")
     assert (outcome.outcome, outcome.exit_code) == ("failed", 1)
     assert "none of run run-2" in outcome.reasons[0]
 
 
-def test_the_last_step_decides_the_outcome_if_the_store_cannot_be_read_from_here(server, tmp_path):
+def test_the_last_step_decides_the_outcome_if_the_store_cannot_be_read_from_here(server, cluster, tmp_path):
     (tmp_path / "push" / "edge" / "shelf").mkdir(parents=True)
     (tmp_path / "push" / "edge" / "shelf" / "current.json").write_text("{")
-    outcome = conclude_run(server, "run-2", str(tmp_path / "push"), OUTCOMES["pushed"])
+    outcome = conclude_story(server, cluster, PUSHED, ALL_DONE, "SUCCEEDED", str(tmp_path / "push"))
     assert (outcome.outcome, outcome.version) == ("pushed", 7)
     assert "could not be read from here" in outcome.reasons[0]
 
 
-def test_a_run_that_failed_after_its_push_says_that_it_pushed(server, push):
-    steps = [*ALL_DONE[:-1], Step("ReleaseGate", "failed", 3.0)]
-    outcome = conclude_run(server, "run-1", push, fail("The disk is full."), "FAILED", steps)
+def test_a_run_that_failed_after_its_push_says_that_it_pushed(server, cluster, push):
+    story, states = succeed(fail("The disk is full.")), {**ALL_DONE, "ReleaseGate": "failed"}
+    outcome = conclude_story(server, cluster, story, states, push=push)
     assert (outcome.outcome, outcome.version) == ("failed", 1)
     assert "pushed version 1 of shelf" in outcome.reasons[-1]

@@ -72,9 +72,8 @@ def test_workloads_whose_names_differ_by_an_underscore_share_no_pipeline(server,
     """Kubeflow Pipelines accepts no underscore, so both pipelines have one name."""
     options = {}
     for name in ("a_b", "a-b"):
-        (path := edgeline.folder / f"{name}.yaml").write_text(
-            f"name: {name}\nschema: {ROOT}/schema/shelf.pbtxt\n"
-        )
+        path = edgeline.folder / f"{name}.yaml"
+        path.write_text(f"name: {name}\nschema: {ROOT}/schema/shelf.pbtxt\n")
         options[name] = ("--workload", str(path))
     edgeline.write_package("a_b")
     assert edgeline("submit", *options["a_b"]).code == edgeline("submit", *options["a_b"]).code == 0

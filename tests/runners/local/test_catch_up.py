@@ -7,13 +7,10 @@ from data.photos.labels_file import LabelRow, write_span
 from data.spans.exclusions import decide
 from data.spans.layout import find_newest_spans, find_spans
 from edgeline.cli.stdout import name_program
+from edgeline.records.ingest import name_span
 from runners.local import catch_up
 
 ROW = LabelRow("a.jpg", "ok", "lane-01", "s1", "2026-10-05T09:12:33Z")
-
-
-def name_span(number):
-    return f"span-{number:05d}"
 
 
 def name_spans(*numbers):
@@ -156,8 +153,8 @@ def test_a_refused_week_comes_with_advice_and_the_next_run_reads_the_good_weeks(
 
 def test_when_nothing_is_left_the_excluded_weeks_are_named(tmp_path, command):
     add_weeks(tmp_path / "data", 2)
-    exclude(tmp_path / "data", 1)
-    exclude(tmp_path / "data", 2)
+    for number in (1, 2):
+        exclude(tmp_path / "data", number)
     result = command("run", "--data", "data")
     assert result.code == 4
     assert "is excluded: span-00001, span-00002." in result.out and "--undo" in result.out
@@ -174,9 +171,7 @@ def test_the_record_warns_of_a_window_that_is_too_small_for_the_new_weeks(tmp_pa
     result = command(*arguments).json
     assert result["new_spans"] == ["span-00003", "span-00004"]
     assert result["missed_spans"] == ["span-00002"]
-    assert any(
-        "trained on span-00002." in warning and "--set data.window=3" in warning
-        for warning in result["warnings"]
-    )
+    [warning] = (each for each in result["warnings"] if "data.window" in each)
+    assert "trained on span-00002." in warning and "--set data.window=3" in warning
     again = command(*arguments, "--if-changed").json
     assert (again["new_since"], again["new_spans"], again["missed_spans"]) == (result["id"], [], [])

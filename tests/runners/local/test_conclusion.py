@@ -30,24 +30,22 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def put_out(folder, make_run):
-    """Writes a verdict or a push as the output of a step, and records it."""
+def end(folder, make_run):
+    """Returns the record of a run that these outputs of steps, and perhaps a problem, ended."""
     folder.write(make_run())
 
-    def put(step, content):
-        leave(folder, step, OUTPUTS[step], VERDICT if isinstance(content, Verdict) else PUSH, content)
+    def end(problem=None, *warnings, **outputs):
+        for step, content in outputs.items():
+            file = VERDICT if isinstance(content, Verdict) else PUSH
+            leave(folder, step, OUTPUTS[step], file, content)
+        return conclude(make_run(), folder, problem, warnings)
 
-    return put
+    return end
 
 
-def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
-    put_out("DataValidator", DATA_PASS)
-    put_out("ModelValidator", NO_BASELINE)
+def test_a_push_without_a_baseline_says_both(end):
     push = Push("pushed", 1, ("Version 1 of shelf went into production.",))
-    put_out("Pusher", push)
-
-    run = conclude(make_run(), folder, None, [])
-
+    run = end(DataValidator=DATA_PASS, ModelValidator=NO_BASELINE, Pusher=push)
     assert (run.outcome, run.exit_code, run.error) == ("pushed", 0, None)
     assert run.reasons == (
         "Version 1 of shelf went into production.",
@@ -57,25 +55,18 @@ def test_a_push_without_a_baseline_says_both(folder, put_out, make_run):
     assert run.warnings == ("Lane 7 has 3 photos.",)
 
 
-def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(folder, put_out, make_run):
-    put_out("DataValidator", DATA_PASS)
-    put_out("EdgeValidator", EDGE_FAIL)
-    put_out("Pusher", Push("held", reasons=EDGE_FAIL.reasons))
+def test_a_model_that_was_held_back_ends_with_3_and_the_reasons_of_the_gate(end):
     gate = Problem(EDGE_FAIL.reasons[0], "It was not pushed.", "Look.", exit_code=3)
-
-    run = conclude(make_run(), folder, gate, ["span-00007 is dark."])
-
+    outputs = {"DataValidator": DATA_PASS, "EdgeValidator": EDGE_FAIL}
+    run = end(gate, "span-00007 is dark.", **outputs, Pusher=Push("held", reasons=EDGE_FAIL.reasons))
     assert (run.outcome, run.exit_code) == ("held", 3)
     assert run.reasons == ("fp16 is 6.1 MB; at most 5.0 MB is allowed.",)
     assert run.warnings == ("span-00007 is dark.", "Lane 7 has 3 photos.")
 
 
-def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_out, make_run):
-    put_out("EdgeValidator", EDGE_FAIL)
+def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, end):
     error = Problem("The disk is full.", "Nothing can be written.", "Free some space.")
-
-    run = conclude(make_run(), folder, error, [])
-
+    run = end(error, EdgeValidator=EDGE_FAIL)
     assert (run.outcome, run.reasons) == ("failed", ("The disk is full.",))
     lines = [line for line, _ in closing.describe_end(run, folder, None)]
     assert lines[-2:] == ["  Nothing can be written.", "  Free some space."]
@@ -91,14 +82,11 @@ def test_an_error_after_a_gate_that_failed_says_why_and_what_to_do(folder, put_o
     ],
 )
 def test_a_run_that_ends_after_its_push_does_not_say_that_nothing_was_pushed(
-    folder, put_out, make_run, exit_code, outcome, sentence
+    folder, end, exit_code, outcome, sentence
 ):
-    put_out("Pusher", Push("pushed", 3, ("Version 3 of shelf went into production.",)))
     EventWriter(folder.events)(StepChanged(Step("ReleaseGate", "failed")))
     error = Problem("The store cannot be reached.", exit_code=exit_code)
-
-    run = conclude(make_run(), folder, error, [])
-
+    run = end(error, Pusher=Push("pushed", 3, ("Version 3 of shelf went into production.",)))
     assert (run.outcome, run.exit_code, run.version, run.error) == (outcome, exit_code, 3, error)
     assert closing.summarise(run) == f"{outcome.capitalize()} after version 3 of shelf was pushed."
     assert sentence in write_report(run, folder)[0].read_text()
@@ -110,42 +98,35 @@ def test_a_store_that_is_away_at_the_end_hides_nothing_of_a_run(make_run):
     assert find_release(make_run(push="nosuch://bucket/push")) is None
 
 
-def test_a_dag_that_ends_without_a_verdict_has_failed_with_the_step_that_was_running(folder, make_run):
+def test_a_dag_that_ends_without_a_verdict_has_failed_with_the_step_that_was_running(folder, end):
     write_event = EventWriter(folder.events)
     write_event(Planned(("ExampleGen", "Trainer", "Pusher")))
     write_event(StepChanged(Step("ExampleGen", "done", 2.0)))
     write_event(StepChanged(Step("Trainer", "running")))
-
-    run = conclude(make_run(), folder, None, [])
-
+    run = end()
     assert (run.outcome, run.exit_code) == ("failed", 1)
     assert [step.state for step in run.steps] == ["done", "failed", "queued"]
 
 
-def test_the_spans_that_failed_verdicts_blame_stand_in_the_record(folder, put_out, make_run):
-    put_out("ModelValidator", Verdict("evaluation", "pass", spans=("span-00009",)))
-    put_out("DataValidator", Verdict("data", "fail", ("Too dark.",), spans=("span-00002", "span-00003")))
-    put_out("EdgeValidator", Verdict("edge", "fail", ("Too large.",), spans=("span-00003",)))
-    error = Problem("Too dark.", "w", "d", exit_code=4)
-
-    run = conclude(make_run(), folder, error, [])
-
+def test_the_spans_that_failed_verdicts_blame_stand_in_the_record_or_else_those_of_the_error(end):
+    error = Problem("It is bad.", "w", "d", ("span-00001",), exit_code=4)
+    assert end(error).blamed_spans == ("span-00001",)
+    run = end(
+        error,
+        ModelValidator=Verdict("evaluation", "pass", spans=("span-00009",)),
+        DataValidator=Verdict("data", "fail", ("Too dark.",), spans=("span-00002", "span-00003")),
+        EdgeValidator=Verdict("edge", "fail", ("Too large.",), spans=("span-00003",)),
+    )
     assert run.blamed_spans == ("span-00002", "span-00003")
     assert run.reasons == ("Too dark.", "Too large.")
 
 
-def test_without_a_verdict_the_spans_are_those_that_the_error_blames(folder, make_run):
-    error = Problem("It is bad.", "w", "d", ("span-00001",), exit_code=4)
-
-    assert conclude(make_run(), folder, error, []).blamed_spans == ("span-00001",)
-
-
-def test_a_sentence_on_the_model_and_its_files_is_said_once_and_names_them(folder, put_out, make_run):
+def test_a_sentence_on_the_model_and_its_files_is_said_once_and_names_them(end):
     lost = Finding("Lane 7 is lost.", "evaluation.group_right_after=null", "lane 7")
     files = [replace(lost, sentence=f"It has lost {n}.", file=n) for n in ("fp32", "fp16", "dynamic", "int8")]
-    put_out("ModelValidator", Verdict.of("evaluation", [lost]))
-    put_out("EdgeValidator", Verdict.of("edge", files))
-
-    run = conclude(make_run(), folder, Problem("Held.", exit_code=3), [])
-
+    verdicts = {
+        "ModelValidator": Verdict.of("evaluation", [lost]),
+        "EdgeValidator": Verdict.of("edge", files),
+    }
+    run = end(Problem("Held.", exit_code=3), **verdicts)
     assert run.reasons == ("Lane 7 is lost. So it is with its files: fp32, fp16, dynamic, int8.",)

@@ -21,10 +21,11 @@ def test_the_signal_that_ended_a_worker_is_explained(tmp_path, number, words):
     assert words in problem.why
 
 
-def test_a_worker_that_could_not_write_its_error_had_a_full_disk_or_a_quota(tmp_path):
+def test_a_worker_that_reported_no_error_is_described_by_its_exit_code(tmp_path):
     problem = describe_death(CANNOT_WRITE, "Trainer", tmp_path / "run.log")
-
     assert "could not write" in problem.found and "quota" in problem.do
+    found = describe_death(9, "Trainer", tmp_path / "run.log").found
+    assert found == "The worker process ended with exit code 9 in the step Trainer and reported no error."
 
 
 def test_the_last_words_of_the_log_are_repeated(tmp_path):
@@ -37,9 +38,3 @@ def test_the_last_words_of_the_log_are_repeated(tmp_path):
 
     assert find_last_words(log).startswith("F0000")
     assert "Check failed: dims == 4" in describe_death(-signal.SIGABRT, None, log).found
-
-
-def test_a_worker_that_ends_without_an_error_is_reported_with_its_exit_code(tmp_path):
-    found = describe_death(9, "Trainer", tmp_path / "run.log").found
-
-    assert found == "The worker process ended with exit code 9 in the step Trainer and reported no error."

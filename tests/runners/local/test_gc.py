@@ -1,5 +1,6 @@
 import os
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -108,13 +109,8 @@ def test_leftovers_of_killed_runs_go_and_checkpoints_for_the_next_run_stay(past,
     for path in (old, old / "x", push, models):
         os.utime(path, (1e9, 1e9))
     past.add(5, {"Schema": "s"}, "killed")
-    assert gc.collect_garbage(past.workspace, past.push, 3).leftovers.keys() == {
-        notes,
-        torn,
-        old,
-        push,
-        models,
-    }
+    waste = gc.collect_garbage(past.workspace, past.push, 3)
+    assert waste.leftovers.keys() == {notes, torn, old, push, models}
     assert new.exists() and living.exists()
     assert not any(path.exists() for path in (killed, notes, torn, old, push, models))
     past.add(6, {"Schema": "s", "Trainer": "done at last"})
@@ -151,8 +147,6 @@ def test_cached_spans_stay_with_their_model_and_go_last_where_room_is_short(past
 
 
 def test_another_version_of_ml_metadata_is_left_alone(past):
-    import sqlite3
-
     with sqlite3.connect(past.workspace / "metadata.sqlite") as database:
         database.execute("UPDATE MLMDEnv SET schema_version = 11")
     with pytest.raises(Exception, match="has schema 11 of ML Metadata"):

@@ -20,36 +20,39 @@ def workspace(tmp_path, monkeypatch):
 
 
 def finish_with(workspace, *steps):
+    """Gives the record of the last run these steps; returns its folder."""
     folder, run = find_run(workspace, "latest")
     folder.write(replace(run, steps=steps))
+    return folder
+
+
+WHOLE = tuple(Step(name, "done") for name in ("Schema", "DataGate", "Trainer", "Pusher"))
 
 
 @pytest.mark.parametrize(
-    ("step", "run", "problem"),
+    ("step", "run", "steps", "problem"),
     [
-        ("Trainr", "latest", "had no step 'Trainr'"),
-        ("Trainer", "20270101-000000", "no run '20270101-000000'"),
-        ("Pusher", "latest", "Pusher does not run again by itself"),
-        ("DataGate", "latest", "DataGate does not run again by itself.*DataValidator"),
+        ("Trainr", "latest", WHOLE, "had no step 'Trainr'"),
+        ("Trainer", "20270101-000000", WHOLE, "no run '20270101-000000'"),
+        ("Pusher", "latest", WHOLE, "Pusher does not run again by itself"),
+        ("DataGate", "latest", WHOLE, "DataGate does not run again by itself.*DataValidator"),
+        ("Trainer", "latest", (Step("Schema", "failed"), *WHOLE[1:]), "the state of Schema is failed"),
     ],
 )
-def test_a_step_that_cannot_run_again_is_refused_by_name(workspace, step, run, problem):
-    finish_with(workspace, *map(Step, ("Schema", "DataGate", "Trainer", "Pusher")))
-
+def test_a_step_that_cannot_run_again_is_refused_by_name(workspace, step, run, steps, problem):
+    finish_with(workspace, *steps)
     with pytest.raises(UsageError, match=problem):
         run_step(StepOptions(step, run, workspace))
-
     assert [path.name for path in workspace.parent.iterdir()] == ["workspace"]
 
 
-def test_the_run_of_a_step_is_the_one_that_is_named(workspace, capsys):
+def test_the_run_of_a_step_is_the_one_that_is_named(workspace, command):
     PastRuns(workspace).add(2, {"Schema": "a"})
     finish_with(workspace, Step("Schema", "done"))
     earlier = min(path.name for path in (workspace / "runs").iterdir())
-    assert main(["step", "Trainer", "--workspace", str(workspace)]) == 2
-    assert "had no step 'Trainer'" in capsys.readouterr().err
-    assert main(["step", "Tuner", "--of", earlier, "--workspace", str(workspace)]) == 2
-    assert earlier in capsys.readouterr().err
+    latest, named = command("step", "Trainer"), command("step", "Tuner", "--of", earlier)
+    assert latest.code == named.code == 2
+    assert "had no step 'Trainer'" in latest.err and earlier in named.err
 
 
 def test_while_a_step_runs_nothing_removes_its_inputs(workspace, monkeypatch):
@@ -60,34 +63,20 @@ def test_while_a_step_runs_nothing_removes_its_inputs(workspace, monkeypatch):
         (warning,) = gc.keep_within(workspace, 0, str(workspace / "push"))
         return Problem(warning)
 
-    finish_with(workspace, *(Step(name, "done") for name in ("Schema", "Trainer")))
-    CODE.write(find_run(workspace, "latest")[0].path, {})
+    CODE.write(finish_with(workspace, *WHOLE).path, {})
     monkeypatch.setattr(one_step, "run_worker", run_worker)
     with pytest.raises(EdgelineError, match=r"cannot be kept within .*`edgeline step` reads artifacts"):
         run_step(StepOptions("Trainer", "latest", workspace))
     assert main(["gc", "--keep", "1", "--workspace", str(workspace), "--workload", "shelf"]) == 0
 
 
-def test_a_step_that_the_dag_no_longer_has_is_refused(workspace, monkeypatch):
-    finish_with(workspace, *(Step(name, "done") for name in ("Schema", "Trainer")))
-    CODE.write(find_run(workspace, "latest")[0].path, {})
+def test_a_step_that_the_dag_no_longer_has_or_whose_inputs_were_removed_is_refused(workspace, monkeypatch):
+    folder = finish_with(workspace, *WHOLE)
+    CODE.write(folder.path, {})
     monkeypatch.setattr(one_step, "run_worker", lambda *_: None)  # it runs no step
     with pytest.raises(UsageError, match="The DAG has no step Trainer now"):
         run_step(StepOptions("Trainer", "latest", workspace))
-
-
-def test_a_step_whose_inputs_were_never_made_is_refused(workspace):
-    finish_with(workspace, Step("Schema", "failed"), Step("Trainer", "queued"))
-
-    with pytest.raises(UsageError, match="ended before Trainer: the state of Schema is failed"):
-        run_step(StepOptions("Trainer", "latest", workspace))
-
-
-def test_a_step_whose_inputs_were_removed_is_refused(workspace):
-    folder, run = find_run(workspace, "latest")
-    artifacts = (replace(each, uri=each.uri.replace("workspace", "workspace/gone")) for each in run.artifacts)
-    folder.write(replace(run, artifacts=tuple(artifacts)))
-
+    (workspace / "artifacts").rename(workspace / "gone")
     with pytest.raises(UsageError, match=r"of Schema in run 20260001-120000 is gone: "):
         run_step(StepOptions("Trainer", "latest", workspace))
 

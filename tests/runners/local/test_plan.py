@@ -16,6 +16,7 @@ FLAT = {"trainer.epochs": "3", "gate.min_examples_per_class": "20", "seed": "20"
 CODES = {step: {f"code_of.{step}": "a"} for step, info in STEPS.items() if info.has_code}
 NOW = World(INPUTS, FLAT, CODES, {})
 EACH_RUN = {step for step, info in STEPS.items() if info.each_run}
+AFTER_TRAINING = {"Evaluator", "ModelValidator", "EdgeConverter", "EdgeValidator"}
 
 
 @pytest.fixture
@@ -65,15 +66,14 @@ def test_a_verdict_that_fell_by_time_alone_is_made_again(done):
     plan = make_plan(replace(NOW, inputs={**INPUTS, "slow": done[1].id}), [done])
 
     assert list_running(plan) == {"EdgeValidator"}
-    assert get_reason(plan, "EdgeValidator") == (
-        "the list of runs in which a file was only too slow changed",
-    )
+    why = "the list of runs in which a file was only too slow changed"
+    assert get_reason(plan, "EdgeValidator") == (why,)
 
 
 def test_another_setting_runs_the_steps_that_have_it_and_those_after_them(done):
     plan = make_plan(replace(NOW, settings={**FLAT, "trainer.epochs": "5"}), [done])
 
-    assert list_running(plan) == {"Trainer", "Evaluator", "ModelValidator", "EdgeConverter", "EdgeValidator"}
+    assert list_running(plan) == {"Trainer", *AFTER_TRAINING}
     assert get_reason(plan, "Trainer") == ("trainer.epochs 3 -> 5",)
     assert get_reason(plan, "EdgeValidator") == ("after Trainer, EdgeConverter",)
 
@@ -103,14 +103,7 @@ def test_a_search_runs_before_the_trainer_and_its_removal_is_a_reason_to_train(d
     searching = {**FLAT, "tune.max_trials": "8"}
     plan = make_plan(replace(NOW, settings=searching), [done])
 
-    assert list_running(plan) == {
-        "Tuner",
-        "Trainer",
-        "Evaluator",
-        "ModelValidator",
-        "EdgeConverter",
-        "EdgeValidator",
-    }
+    assert list_running(plan) == {"Tuner", "Trainer", *AFTER_TRAINING}
     assert get_reason(plan, "Tuner") == ("it has not run yet",)
     assert get_reason(plan, "Trainer") == ("after Tuner",)
 
@@ -143,23 +136,20 @@ def test_outputs_of_a_run_before_the_last_are_taken_from_the_cache(done, tmp_pat
     assert list_running(make_plan(NOW, [done, (folder, other)])) == set()
 
 
-def test_a_step_whose_output_is_gone_runs_and_so_do_its_readers(done, tmp_path):
-    (tmp_path / "artifacts" / "Trainer").rmdir()
-
-    plan = make_plan(NOW, [done])
-
-    assert list_running(plan) == {"Trainer", "Evaluator", "ModelValidator", "EdgeConverter", "EdgeValidator"}
-    assert get_reason(plan, "Trainer") == ("its outputs are gone or damaged",)
-
-
-def test_a_step_whose_output_lost_bytes_runs_as_the_run_that_discards_it_does(done, tmp_path):
+def test_a_step_whose_output_lost_bytes_or_is_gone_runs_and_so_do_its_readers(done, tmp_path):
     folder, _ = done
     file = tmp_path / "artifacts" / "Trainer" / "weights"
     file.write_text("whole")
     run = record_output(folder, "Trainer", "model", file.parent, {"weights": 5})
     assert list_running(make_plan(NOW, [(folder, run)])) == set()
+
     file.write_text("cut")
-    assert "Trainer" in list_running(make_plan(NOW, [(folder, run)]))
+    plan = make_plan(NOW, [(folder, run)])
+    assert list_running(plan) == {"Trainer", *AFTER_TRAINING}
+    assert get_reason(plan, "Trainer") == ("its outputs are gone or damaged",)
+    file.unlink()
+    file.parent.rmdir()
+    assert make_plan(NOW, [done]) == plan
 
 
 def test_a_step_that_did_not_get_done_runs(done):

@@ -21,17 +21,15 @@ from edgeline.records.run import Artifact, Run
 from edgeline.records.verdict import VERDICT, Finding, Verdict
 from edgeline.workspace.runs import RunFolder, read_runs
 from pipeline.workloads import find_workload
-from runners.cli.main import main
 from runners.local.listeners import exclude_refused, make_listeners
 from runners.local.run import _confirm_sample, run
 from runners.shared.run_options import NamedSettings, RunOptions
 from tests.runners.cli.process import add_week
 
 
-def test_a_workspace_whose_path_is_a_pattern_is_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["run", "--sample", "--workspace", "a*b"]) == 2
-    assert "has the character" in capsys.readouterr().err and not list(tmp_path.iterdir())
+def test_a_workspace_whose_path_is_a_pattern_is_refused(tmp_path, command):
+    result = command("run", "--sample", "--workspace", "a*b")
+    assert result.code == 2 and "has the character" in result.err and not list(tmp_path.iterdir())
 
 
 @pytest.fixture
@@ -130,9 +128,7 @@ def test_a_mirror_is_updated_once_after_the_run_that_goes_on_without_a_span(opti
     (options.data / "span-00001" / "labels.csv").write_text("photo,label\n")
     counts = []
     monkeypatch.setattr(updates, "start", lambda *_, wait: "mirror")
-    monkeypatch.setattr(
-        updates, "finish", lambda process, workspace: counts.append(len(read_runs(workspace))) or ""
-    )
+    monkeypatch.setattr(updates, "finish", lambda _, place: counts.append(len(read_runs(place))) or "")
     named = NamedSettings("shelf", None, ("gate.exclude_refused=true", "data.window=1"))
     assert run(replace(options, named=named), make_listeners(), make_start(newest)) == 4
     assert counts == [2]

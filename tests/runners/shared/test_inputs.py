@@ -56,30 +56,19 @@ def test_a_run_whose_file_was_only_too_slow_is_a_change_until_the_next_verdict(w
     assert not inputs.have_same_inputs(world(earlier=runs[:1]), world(earlier=runs[:2]))
 
 
-def test_other_weights_in_the_same_file_are_a_change(world, tmp_path):
+def test_new_data_another_schema_and_other_weights_are_changes_and_another_release_is_none(world, tmp_path):
+    before = world()
+    assert before["production"] == "" and inputs.have_same_inputs(before, {**before, "production": "2-abc"})
+    shelf = find_workload("shelf")
+    (tmp_path / "schema.pbtxt").write_text(Path(shelf.schema).read_text() + "\n# looked at\n")
+    assert not inputs.have_same_inputs(before, world(replace(shelf, schema=str(tmp_path / "schema.pbtxt"))))
     file = tmp_path / "own.weights.h5"
     file.write_bytes(b"of last month")
-    before = world(overrides=[f"model.weights={file}"])
+    weighted = world(overrides=[f"model.weights={file}"])
     file.write_bytes(b"of this month")
-    assert not inputs.have_same_inputs(before, world(overrides=[f"model.weights={file}"]))
-
-
-def test_new_data_is_a_change(world, tmp_path):
-    before = world()
+    assert not inputs.have_same_inputs(weighted, world(overrides=[f"model.weights={file}"]))
     add_week(tmp_path / "data")
     assert not inputs.have_same_inputs(before, world())
-
-
-def test_another_schema_is_a_change(world, tmp_path):
-    shelf = find_workload("shelf")
-    schema = tmp_path / "schema.pbtxt"
-    schema.write_text(Path(shelf.schema).read_text() + "\n# looked at\n")
-    assert not inputs.have_same_inputs(world(), world(replace(shelf, schema=str(schema))))
-
-
-def test_another_release_in_production_is_no_change(world):
-    assert world()["production"] == ""
-    assert inputs.have_same_inputs(world(), {**world(), "production": "2-abc"})
 
 
 def test_the_sample_is_rendered_once_and_without_leftovers_of_a_killed_rendering(tmp_path):

@@ -44,13 +44,8 @@ def print_on_terminal(events, width, **environment):
     """Returns the output of the progress on a real terminal of that width."""
     controller, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as file:
-        console = Console(
-            file=file,
-            width=width,
-            height=20,
-            highlight=False,
-            _environ={"TERM": "xterm-256color", **environment},
-        )
+        environ = {"TERM": "xterm-256color", **environment}
+        console = Console(file=file, width=width, height=20, highlight=False, _environ=environ)
         with Progress(console) as progress:
             for event in events:
                 progress.handle(event)
@@ -71,9 +66,8 @@ def read_all(controller):
 
 def split_lines(output):
     """Returns the lines of a terminal without their control sequences."""
-    return [
-        line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output)) if line.strip()
-    ]
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output))
+    return [line for line in lines if line.strip()]
 
 
 def test_without_a_terminal_there_are_plain_lines_with_state_and_time_and_each_warning_once():

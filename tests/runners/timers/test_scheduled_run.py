@@ -22,38 +22,31 @@ def get_shell_command(run, folds_backslashes=True):
     return re.sub(pattern, lambda match: match[1] or match[0], command)
 
 
+def call(command, code="0"):
+    """Runs a command as cron does, with the exit code of the program in it."""
+    environment = {**os.environ, "CODE": code}
+    return subprocess.run(
+        ["/bin/sh", "-c", command], cwd="/", env=environment, capture_output=True, text=True
+    )
+
+
 @pytest.mark.parametrize("folds_backslashes", [True, False], ids=["Debian", "cronie"])
 @pytest.mark.parametrize("more", [(), ("\\\\", "\\%", "a\\\\\\%b%", "%\\", "'\\'%'")], ids=["odd", "odder"])
 def test_the_shell_starts_the_command_word_by_word_in_its_folder(run, more, folds_backslashes):
     run = replace(run, command=(*run.command, *more))
-    command = get_shell_command(run, folds_backslashes)
-
-    result = subprocess.run(["/bin/sh", "-c", command], cwd="/", capture_output=True, text=True)
-
+    result = call(get_shell_command(run, folds_backslashes))
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert json.loads((run.folder / "called.json").read_text()) == [str(run.folder), [*run.command[1:]]]
     assert locate_log(run).read_text() == "printed by the run\n"
 
 
-def test_a_run_that_does_not_end_well_prints_for_cron(run):
-    environment = {**os.environ, "CODE": "4"}
-    result = subprocess.run(
-        ["/bin/sh", "-c", get_shell_command(run)], env=environment, capture_output=True, text=True
-    )
-
-    assert result.stdout == "printed by the run\n"
-
-
 @pytest.mark.parametrize("code", ["0", "4"])
-def test_the_alert_is_sent_after_any_end_of_the_run(run, code):
+def test_a_run_that_does_not_end_well_prints_for_cron_and_any_end_sends_the_alert(run, code):
     after = ("/bin/sh", "-c", "cp called.json alert.json; echo alert", "a 100% ü")
-    command = get_shell_command(replace(run, after=after))
-    environment = {**os.environ, "CODE": code}
-
-    result = subprocess.run(["/bin/sh", "-c", command], env=environment, capture_output=True, text=True)
-
+    printed = "printed by the run\n" if code == "4" else ""
+    assert call(get_shell_command(run), code).stdout == printed
+    assert call(get_shell_command(replace(run, after=after)), code).stdout == printed
     assert (run.folder / "alert.json").is_file()
-    assert result.stdout == ("printed by the run\n" if code == "4" else "")
 
 
 def test_a_run_that_overlaps_the_next_one_prints_its_whole_end(run):

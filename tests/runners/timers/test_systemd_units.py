@@ -133,13 +133,8 @@ def manager(tmp_path, monkeypatch):
     if os.geteuid() != 0 or not os.access(MANAGER, os.X_OK) or not shutil.which("unshare"):
         pytest.skip("a systemd of one's own needs root, unshare and systemd")
     home = Path(tempfile.mkdtemp(prefix="edgeline-systemd-"))  # Short, as it holds the path of a socket.
-    environment = {
-        "XDG_RUNTIME_DIR": str(home),
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
-        "HOME": str(home),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+    for name, place in (("XDG_RUNTIME_DIR", home), ("XDG_CONFIG_HOME", tmp_path / "config"), ("HOME", home)):
+        monkeypatch.setenv(name, str(place))
     # It starts only on a machine that was booted by systemd, which this folder in a private view claims.
     booted = "mount --make-rprivate / && mount -t tmpfs none /run/systemd && mkdir /run/systemd/system"
     process = subprocess.Popen(

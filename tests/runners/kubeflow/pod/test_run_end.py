@@ -76,10 +76,8 @@ def end_run(root, run, uri, step="ReleaseGate"):
     executor, parameters, inputs = (
         (ADMISSION, make_parameters(root, run), PUSHED) if step == "ReleaseGate" else (SCHEMA, {}, {})
     )
-    options = make_args(
-        root, step, executor, parameters, "--registry", uri, at=root / "shelf" / run, **inputs
-    )
-    return kubeflow_entry.main(options, root)
+    registry, at = ("--registry", uri), root / "shelf" / run
+    return kubeflow_entry.main(make_args(root, step, executor, parameters, *registry, at=at, **inputs), root)
 
 
 def test_the_last_step_mirrors_the_run_and_those_that_found_no_registry(
