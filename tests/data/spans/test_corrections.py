@@ -140,56 +140,62 @@ def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_pa
     assert main(arguments) == 2 and "none.csv does not exist." in capsys.readouterr().err
 
 
-def test_a_correction_of_a_row_is_not_used_once_its_file_was_written_again(tmp_path, capsys, caplog):
-    header, rows = "text,label\n", [f"It is film {n},{'good' if n % 2 else 'bad'}\n" for n in range(60)]
-    (tmp_path / "films.csv").write_text(header + "".join(rows))
+@pytest.fixture
+def texts(tmp_path):
+    """Returns a function that imports 60 texts with two labels, and one that corrects their labels."""
     data = tmp_path / "data"
-    columns = ("--text", "text", "--label", "label")
-    assert main(["data", "import", str(tmp_path / "films.csv"), *columns, "--data", str(data)]) == 0
-    (span,) = find_spans(data)
-    (file,) = find_files(span, ".csv")
-    (tmp_path / "list.csv").write_text(f"example,label,corrected\n{span.name}/{file.name}:2,bad,good\n")
-    command = ["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"]
-    assert main([*command, "--workload", str(data / "workload.yaml")]) == 0
-    assert list_corrections(data) == {f"{file.name}:2": ("bad", "good")}
+
+    def import_texts(*labels):
+        rows = "".join(f"It is film {n},{labels[n % 2]}\n" for n in range(60))
+        (tmp_path / "films.csv").write_text(f"text,label\n{rows}")
+        columns = ("--text", "text", "--label", "label")
+        assert main(["data", "import", str(tmp_path / "films.csv"), *columns, "--data", str(data)]) == 0
+        return data
+
+    def relabel_texts(row):
+        (tmp_path / "list.csv").write_text(f"example,label,corrected\n{row}\n")
+        command = ["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"]
+        assert main([*command, "--workload", str(data / "workload.yaml")]) == 0
+        return list_corrections(data)
+
+    return import_texts, relabel_texts
+
+
+def test_a_correction_of_a_row_is_not_used_once_its_file_was_written_again(texts, caplog):
+    import_texts, relabel_texts = texts
+    data = import_texts("bad", "good")
+    assert relabel_texts("span-00001/texts.csv:2,bad,good") == {"texts.csv:2": ("bad", "good")}
+    file = data / "span-00001" / "texts.csv"
     first, *others = file.read_text().splitlines(keepends=True)
     file.write_text("".join([first, others[2], *others]))
     assert list_corrections(data) == {}
     assert "1 of 1 corrections of labels in span-00001 are not used: their files changed" in caplog.text
 
 
-def test_a_label_true_is_found_where_a_spreadsheet_wrote_it_in_capitals(tmp_path):
-    rows = "".join(f"It is film {n},{n % 2 == 0}\n" for n in range(60))
-    (tmp_path / "films.csv").write_text(f"text,label\n{rows}")
-    data = tmp_path / "data"
-    columns = ("--text", "text", "--label", "label")
-    assert main(["data", "import", str(tmp_path / "films.csv"), *columns, "--data", str(data)]) == 0
-    (tmp_path / "list.csv").write_text("example,label,corrected\nspan-00001/texts.csv:2,TRUE,FALSE\n")
-    command = ["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"]
-    assert main([*command, "--workload", str(data / "workload.yaml")]) == 0
-    assert list_corrections(data) == {"texts.csv:2": ("True", "False")}
+def test_a_label_true_is_found_where_a_spreadsheet_wrote_it_in_capitals(texts):
+    import_texts, relabel_texts = texts
+    import_texts("True", "False")
+    assert relabel_texts("span-00001/texts.csv:2,TRUE,FALSE") == {"texts.csv:2": ("True", "False")}
 
 
 def test_a_damaged_line_names_its_span_and_half_a_last_line_is_ignored(data, relabel):
     relabel(("span-00001/0.jpg", "ok", "damaged"))
     span = find_spans(data)[0]
-    whole = (span.path / CORRECTIONS).read_text()
-    (span.path / CORRECTIONS).write_text(whole + json.dumps({"example": "1.jpg"})[:-3])
+    file = span.path / CORRECTIONS
+    whole = file.read_text()
+    file.write_text(whole + json.dumps({"example": "1.jpg"})[:-3])
     assert set(read_corrections(span)) == {"0.jpg"}
     # An editor may leave a whole last line without its end.
-    (span.path / CORRECTIONS).write_text(whole + json.dumps(json.loads(whole) | {"example": "1.jpg"}))
+    file.write_text(whole + json.dumps(json.loads(whole) | {"example": "1.jpg"}))
     assert set(read_corrections(span)) == {"0.jpg", "1.jpg"}
     assert relabel(("span-00001/2.jpg", "ok", "damaged"))[0] == 0
     assert set(read_corrections(span)) == {"0.jpg", "1.jpg", "2.jpg"}
-    (span.path / CORRECTIONS).write_text(whole + "{}\n")
+    file.write_text(whole + "{}\n")
     with pytest.raises(DataRefused, match="line 2 is not a correction of a label") as caught:
         read_corrections(span)
     assert caught.value.spans == ("span-00001",)
-
-
-def test_what_cannot_be_read_is_named_with_its_span(data):
-    span = find_spans(data)[1]
-    (span.path / CORRECTIONS).mkdir()
+    file.unlink()
+    file.mkdir()
     with pytest.raises(DataRefused, match=r"corrections.jsonl cannot be read \(Is a directory\)") as caught:
         read_corrections(span)
-    assert caught.value.spans == ("span-00002",)
+    assert caught.value.spans == ("span-00001",)
