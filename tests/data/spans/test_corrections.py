@@ -37,10 +37,14 @@ def relabel(data, tmp_path, capsys):
             writer.writerows(
                 (example, label, "damaged", 0.9, 0.1, corrected) for example, label, corrected in rows
             )
-        code = main(["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", reason])
+        code = relabel_by(tmp_path / "list.csv", data, reason=reason)
         return code, " ".join(capsys.readouterr())
 
     return run
+
+
+def relabel_by(file, data, *options, reason="r"):
+    return main(["data", "relabel", str(file), "--data", str(data), "--reason", reason, *options])
 
 
 def list_corrections(data, span=0):
@@ -75,7 +79,7 @@ def test_a_list_may_be_saved_as_a_spreadsheet_saves_it(data, tmp_path, capsys, n
     else:
         lines = (";".join(map(str, row)).replace(".9", ",9") for row in rows)
         (tmp_path / name).write_bytes("\r\n".join(lines).encode("utf-8-sig"))
-    assert main(["data", "relabel", str(tmp_path / name), "--data", str(data), "--reason", "r"]) == 0
+    assert relabel_by(tmp_path / name, data) == 0
     assert list_corrections(data) == {"0.jpg": ("ok", "damaged")}
 
 
@@ -93,10 +97,7 @@ def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
         ("span-00001/9.jpg,ok,damaged", "9.jpg of span-00001 is not there."),
         ("span-00001/0.jpg,damaged,ok", "0.jpg of span-00001 has the label 'ok', not 'damaged'."),
         ("span-00007/0.jpg,ok,damaged", "has no span-00007."),
-        (
-            '"span-00001/0.jpg,ok,damaged\nspan-00001/1.jpg,ok,damaged',
-            "line 3 is not CSV (unexpected end of data)",
-        ),
+        ('"span-00001/0.jpg,ok,damaged\nx,ok,damaged', "line 3 is not CSV (unexpected end of data)"),
         ("span-00001/0.jpg,ok", "list.csv:3: It has 2 cells, but the header has 3."),
         ("span-00001/0.jpg,ok,damaged\nspan-00001/0.jpg,ok,ok", "lines 3 and 4 have two labels for 0.jpg"),
     ],
@@ -104,8 +105,8 @@ def test_the_newest_decision_counts_and_may_take_one_back(data, relabel):
 )
 def test_a_wrong_line_is_named_and_changes_nothing(data, tmp_path, capsys, lines, message):
     (tmp_path / "list.csv").write_text(f"example,label,corrected\nspan-00002/1.jpg,ok,damaged\n{lines}\n")
-    code = main(["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"])
-    assert code == 2 and message in " ".join(capsys.readouterr().err.split())
+    assert relabel_by(tmp_path / "list.csv", data) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
     assert list_corrections(data) == list_corrections(data, 1) == {}
 
 
@@ -125,10 +126,8 @@ def test_after_a_span_that_could_not_be_written_the_same_command_goes_on(data, r
     assert list_corrections(data) == {"0.jpg": ("ok", "damaged")}
     assert "1 label corrected, 0 confirmed, 0 rows skipped, 1 corrected before." in relabel(*rows)[1]
     assert "0 labels corrected, 0 confirmed, 0 rows skipped, 2 corrected before." in relabel(*rows)[1]
-    assert list_corrections(data) | list_corrections(data, 1) == {
-        "0.jpg": ("ok", "damaged"),
-        "2.jpg": ("ok", "misplaced"),
-    }
+    assert list_corrections(data) == {"0.jpg": ("ok", "damaged")}
+    assert list_corrections(data, 1) == {"2.jpg": ("ok", "misplaced")}
 
 
 def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_path, capsys):
@@ -136,8 +135,8 @@ def test_a_list_without_its_columns_or_a_reason_is_refused(data, relabel, tmp_pa
     assert code == 2 and "has no column example and no corrected." in output
     code, output = relabel(("span-00001/0.jpg", "ok", "damaged"), reason=" ")
     assert code == 2 and "The reason is empty." in output
-    arguments = ["data", "relabel", str(tmp_path / "none.csv"), "--data", str(data), "--reason", "r"]
-    assert main(arguments) == 2 and "none.csv does not exist." in capsys.readouterr().err
+    assert relabel_by(tmp_path / "none.csv", data) == 2
+    assert "none.csv does not exist." in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -154,8 +153,7 @@ def texts(tmp_path):
 
     def relabel_texts(row):
         (tmp_path / "list.csv").write_text(f"example,label,corrected\n{row}\n")
-        command = ["data", "relabel", str(tmp_path / "list.csv"), "--data", str(data), "--reason", "r"]
-        assert main([*command, "--workload", str(data / "workload.yaml")]) == 0
+        assert relabel_by(tmp_path / "list.csv", data, "--workload", str(data / "workload.yaml")) == 0
         return list_corrections(data)
 
     return import_texts, relabel_texts

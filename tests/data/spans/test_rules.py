@@ -84,9 +84,9 @@ def with_rules(workload: Workload, **severities: str) -> Workload:
     return replace(workload, rules=tuple(Rule(rule, severity) for rule, severity in severities.items()))
 
 
-def count_rules(workload, *spans, settings=DataSettings()):  # noqa: B008
+def count_rules(workload, *spans):
     """Reads spans, numbered from 1; returns the items of each, and the rules that they broke."""
-    items = [list(open_source(workload, settings).rows(span)) for span in spans]
+    items = [list(open_source(workload, DataSettings()).rows(span)) for span in spans]
     counts, listed = {}, {}
     for number, of_span in enumerate(items, start=1):
         name = f"span-{number:05d}"
