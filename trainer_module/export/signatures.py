@@ -80,7 +80,7 @@ def _make_endpoints(
     stored = find(workload.module, "STORED_AS", {}).get(feature)
     shape = model.input_shape
     dtype = tf.as_dtype(model.inputs[0].dtype)
-    raw_name, arguments = find_raw_signature(workload.module, {name: name for name in workload.reads})
+    raw_name, arguments = find_raw_signature(workload.module, workload.reads)
 
     def predict(inputs: tf.Tensor, network: keras.Model = model) -> dict[str, tf.Tensor]:
         inputs = tf.ensure_shape(tf.cast(inputs, dtype), shape)  # Transform has no int32
