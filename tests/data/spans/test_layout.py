@@ -107,13 +107,7 @@ def test_files_of_a_killed_writer_are_removed_after_a_day(tmp_path):
     assert not old_folder.exists()
 
 
-@pytest.mark.parametrize(
-    ("numbers", "text"),
-    [
-        ([], ""),
-        ([7, 8], "span-00007, span-00008"),
-        ([1, 3, 4, 5, 99999], "span-00001, span-00003 to span-00005, span-99999"),
-    ],
-)
-def test_spans_in_a_row_are_named_by_the_first_and_the_last(numbers, text):
-    assert describe_spans(f"span-{number:05d}" for number in numbers) == text
+def test_spans_in_a_row_are_named_by_the_first_and_the_last():
+    spans = [f"span-{number:05d}" for number in (1, 2, 4, 5, 6, 99999)]
+    assert describe_spans(spans) == "span-00001, span-00002, span-00004 to span-00006, span-99999"
+    assert describe_spans([]) == ""
