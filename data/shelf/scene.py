@@ -67,7 +67,7 @@ def _place_packages(home: Lane, shelf: int, end: float, rng: random.Random) -> l
 
 
 def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) -> Image.Image:
-    """Draws one bay of a lane as a flat and evenly lit RGB picture, which shows a class: the label.
+    """Draws one bay of a lane as a flat and evenly lit RGB picture of a label: ok, misplaced or damaged.
 
     The size includes `MARGIN` around the camera's frame. The random numbers decide everything that differs
     between two photos of one lane.
