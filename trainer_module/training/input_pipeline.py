@@ -105,20 +105,13 @@ def open_split(
         names = tf.where(groups == "", records, tf.strings.join(["group ", groups]))
         return tf.strings.to_hash_bucket_fast(names, 2**62)
 
-    descriptions = (
-        tf.data.Dataset.range(len(files))
-        .flat_map(lambda shard: _read_shard(files, shard).map(lambda record: (shard, record)))
-        .batch(READ_BATCH)
-        .map(
-            lambda shard, record: (
-                shard,
-                tf.strings.length(record),
-                read_labels(record),
-                digest_groups(record),
-            ),
-            tf.data.AUTOTUNE,
-        )
+    def describe(shards: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return shards, tf.strings.length(records), read_labels(records), digest_groups(records)
+
+    numbered = tf.data.Dataset.range(len(files)).flat_map(
+        lambda shard: _read_shard(files, shard).map(lambda record: (shard, record))
     )
+    descriptions = numbered.batch(READ_BATCH).map(describe, tf.data.AUTOTUNE)
     batches = list(descriptions.as_numpy_iterator()) if files else []
     if not batches:
         raise EdgelineError(

@@ -87,13 +87,8 @@ def free_places(host: str, count: int) -> list[str]:
 def _start_worker(work: Callable[[], None], config: str) -> Iterator[_Worker]:
     task = json.loads(config)["task"]
     own_end, worker_end = Pipe()
-    command = [
-        sys.executable,
-        "-m",
-        "trainer_module.training.workers",
-        str(worker_end.fileno()),
-        str(os.getpid()),
-    ]
+    command = [sys.executable, "-m", "trainer_module.training.workers"]
+    command += [str(worker_end.fileno()), str(os.getpid())]
     environment = {**os.environ, _CONFIG: config}
     with worker_end:
         process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=[worker_end.fileno()])
