@@ -154,18 +154,14 @@ def test_batches_do_not_depend_on_where_inputs_are_kept(examples, transform, tmp
     monkeypatch.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
     in_a_file = input_pipeline.open_split(pattern, transform, "train", SHELF)
     assert isinstance(in_a_file.inputs, np.memmap)
-    for parts in zip(*map(split_off_parts, (in_memory, streamed, in_a_file)), strict=True):
-        expected, pixels = batches(parts[0], range(2), VARIED), read_pixels(parts[0])
-        for split in parts[1:]:
+    whole = (in_memory, streamed, in_a_file)
+    for first, *others in (whole, [input_pipeline.hold_out(split, 0.25)[0] for split in whole]):
+        expected, pixels = batches(first, range(2), VARIED), read_pixels(first)
+        for split in others:
             assert_same(batches(split, range(2), VARIED), expected)
             np.testing.assert_array_equal(read_pixels(split), pixels)
     images = np.concatenate([image for image, _, _ in batches(streamed, range(1))])
     assert get_rows(images) == get_rows(read_pixels(in_memory))
-
-
-def split_off_parts(split) -> tuple[input_pipeline.Split, ...]:
-    """Returns a split, the part of it that is not held out, and the part that is."""
-    return split, *input_pipeline.hold_out(split, 0.25)
 
 
 def test_a_split_without_examples_is_refused(transform, tmp_path):
