@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from edgeline.records.training import (
@@ -49,9 +48,8 @@ def run_fn(fn_args: Any) -> None:
     code) and `checkpoints` (a folder that survives a kill). The result of a search, FnArgs'
     `hyperparameters`, replaces those settings.
 
-    Raises:
-        EdgelineError: The settings, the machine or the data do not allow training.
-        HeldBack: The training diverges.
+    Raises EdgelineError if the settings, the machine or the data do not allow training, and HeldBack if it
+    diverges.
     """
     began = time.monotonic()
     settings = LearningSettings.model_validate_json(fn_args.custom_config["settings"])
@@ -112,8 +110,10 @@ def train(fn_args: SimpleNamespace, learning: LearningSettings, began: float) ->
         of_eval = calibration.predict(scaling.model, task.evaluation, settings.batch_size)
         folds.write_estimates(folder, task, replace(out_of_fold, probabilities=scaled), of_eval)
     doubting = None
-    if doubts:
-        doubting = _add_unlike(scaling.model, find_features(scaling.model), fitted, settings.batch_size)
+    if doubts and fitted.held_out:
+        features = find_features(scaling.model)
+        parts = (fitted.training, fitted.held_out)
+        doubting = novelty.add_unlike(scaling.model, features, *parts, settings.batch_size)
     signatures.export(scaling.model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
 
     # Records for the report, and for the next training.
@@ -179,43 +179,22 @@ class _Scaling:
 
 
 def _scale(model: keras.Model, fitted: Task, of_folds: folds.OutOfFold | None, batch_size: int) -> _Scaling:
-    """Fits a temperature, by the answers of the folds or else by what was held out."""
+    """Fits a temperature, by the answers of the folds or else by those to what was held out."""
     if not calibration.can_scale(model):
         return _Scaling(model)
-    calibrating = _find_calibrating(model, fitted, of_folds, batch_size)
-    if calibrating is None:
+    if of_folds is not None:
+        answers, labels = of_folds.probabilities, of_folds.labels
+    elif fitted.held_out is not None:
+        answers = calibration.predict(model, fitted.held_out, batch_size)
+        labels = fitted.held_out.labels[fitted.held_out.shown]
+    else:
         noun = fitted.workload.group_noun
         note = (
             f"No temperature is fitted: no class of train has five {noun}s, of which one could be held out."
         )
         return _Scaling(model, note=note)
-    temperature = calibration.fit_temperature(*calibrating)
-    return _Scaling(calibration.set_temperature(model, temperature), temperature, len(calibrating[1]))
-
-
-def _find_calibrating(
-    model: keras.Model, fitted: Task, of_folds: folds.OutOfFold | None, batch_size: int
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns the answers to examples of train by models that did not learn from them, and the labels.
-
-    They are those of the folds, or else those of the model to what was held out; None if there are neither.
-    """
-    if of_folds is not None:
-        return of_folds.probabilities, of_folds.labels
-    if fitted.held_out is None:
-        return None
-    answers = calibration.predict(model, fitted.held_out, batch_size)
-    return answers, fitted.held_out.labels[fitted.held_out.shown]
-
-
-def _add_unlike(
-    model: keras.Model, features: keras.KerasTensor, fitted: Task, batch_size: int
-) -> keras.Model | None:
-    """Returns the model with the output `unlike`; None where too few examples are held out for that."""
-    held_out = fitted.held_out
-    if held_out is None or not novelty.are_enough(fitted.training, held_out):
-        return None
-    return novelty.add_unlike(model, features, fitted.training, held_out, batch_size)
+    temperature = calibration.fit_temperature(answers, labels)
+    return _Scaling(calibration.set_temperature(model, temperature), temperature, len(labels))
 
 
 def _list_layers(model: keras.Model) -> str:

@@ -89,8 +89,7 @@ class WorkloadModule(Protocol):
 def check_source(module: str) -> None:
     """Raises as `load_workload_module` does, as far as the source of the module shows; does not import it.
 
-    Raises:
-        UsageError: Also if the network would look something up in a table.
+    Raises UsageError also if the network would look something up in a table.
     """
     tree = check_module(module, _REQUIRED, _GUIDE)
     tables = sorted(_TABLES & _find_names(tree, "build_model")) if tree else []
@@ -120,21 +119,13 @@ def _find_names(tree: ast.Module, start: str) -> set[str]:
 
 
 def load_workload_module(module: str) -> WorkloadModule:
-    """Imports the module of a workload.
-
-    Raises:
-        UsageError: The module raises when imported, or lacks a function.
-    """
+    """Imports the module of a workload. Raises UsageError if that fails, or it lacks a function."""
     imported: WorkloadModule = load_module(module, _REQUIRED, _GUIDE)
     return imported
 
 
 def find_input(transform: tft.TFTransformOutput) -> str:
-    """Returns the name of the transformed feature that the model reads.
-
-    Raises:
-        UsageError: There is none, or there are several.
-    """
+    """Returns the name of the feature that the model reads. Raises UsageError for none or several."""
     names = [name for name in transform.transformed_feature_spec() if name != LABEL and name[0] != "_"]
     if len(names) != 1:
         raise UsageError(
@@ -155,7 +146,7 @@ def name_tensor_signature(module: str) -> str:
     return str(find(module, "TENSOR_SIGNATURE", TENSOR_SIGNATURE))
 
 
-def find_raw_signature(module: str, features: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+def find_raw_signature(module: str, features: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Returns the name of the signature that takes raw values, and the raw feature of each argument."""
     if signature := find(module, "RAW_SIGNATURE"):
         name, arguments = signature

@@ -72,9 +72,8 @@ class PhotoSpan(Span):
     def read(self, photo: str) -> bytes:
         """Reads the file that a `photo` cell names, if it has at most `MOST_BYTES`.
 
-        Raises:
-            RowRejected: outside-span or missing, as for `resolve`; unreadable; oversized.
-            EdgelineError: The object store cannot be read at all.
+        Raises RowRejected: outside-span or missing, as for `resolve`; unreadable; oversized. Raises
+        EdgelineError if the object store cannot be read at all.
         """
         path = self.resolve(photo)
         with self._reject_errors(photo, MOST_BYTES):
@@ -122,10 +121,9 @@ class PhotoSpan(Span):
     def resolve(self, photo: str) -> Location:
         """Returns the file that a `photo` cell names, with every link followed.
 
-        Raises:
-            RowRejected: outside-span, if the cell is absolute, has a `..`, or is a link that leads out of the
-                span's folder; missing, if it is empty, or there is no such file. An object store is not
-                asked: `read` will notice.
+        Raises RowRejected: outside-span, if the cell is absolute, has a `..`, or is a link that leads out of
+        the span's folder; missing, if it is empty, or there is no such file. An object store is not asked:
+        `read` will notice.
         """
         name = self._clean_name(photo)
         if not isinstance(self.path, Path):

@@ -65,11 +65,8 @@ def find_alike(
     A group of more than 24 looks and a tenth of all is compared again within itself, without its own common
     part and with bounds halfway to 1, until it falls apart: if everything looks alike, looks say nothing.
 
-    Args:
-        looks: uint8 [n, 256].
-        queries: k of `Alike`.
-        neighbours: [m, 2], pairs that time or number make likely; the second bound is enough for them.
-        bounds: Correlations, -1..1.
+    Looks are uint8 [n, 256], and the bounds correlations. `neighbours`, [m, 2], are pairs that time or number
+    make likely: the second bound is enough for them.
     """
     unit = normalize_looks(looks)
     groups, twins = _link_looks(unit, queries, bounds[0])

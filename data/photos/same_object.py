@@ -40,12 +40,8 @@ def find_same(
 ) -> Alike:
     """Compares the first `queries` photos with all; fewer than 25, too few for statistics, by looks alone.
 
-    Args:
-        looks: uint8 [n, 256].
-        features: float32 [n, f], or [n, 0] if there is no network.
-        queries: k of `Alike`.
-        neighbours: [m, 2], pairs that time or number make likely.
-        least: Evidence from which two photos show one object.
+    The arguments are those of `find_alike`, `features`, float32 [n, f], or [n, 0] if there is no network, and
+    the `least` evidence from which two photos show one object.
     """
     if len(features) < _FEWEST or not features.size:
         return find_alike(looks, queries, neighbours)

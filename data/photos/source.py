@@ -146,11 +146,8 @@ def screen_rows(rows: Sequence[LabelRow], labels: Sequence[str]) -> tuple[list[L
 
     A row without a lane gets the lane `unknown`; one without a session gets its photo's path as session, so
     each such photo is a session of its own. Among the rows with a known label, one that repeats an earlier
-    row of the same photo is rejected, and so are all rows of a photo with two labels.
-
-    Returns:
-        Kept rows in their order, and rejected ones: missing, unlabelled, control-character, unknown-label,
-        unknown-split, duplicate-row or conflicting-label.
+    row of the same photo is rejected, and so are all rows of a photo with two labels. The reasons are:
+    missing, unlabelled, control-character, unknown-label, unknown-split, duplicate-row, conflicting-label.
     """
     domain = frozenset(labels)
     labels_of: dict[str, set[str]] = defaultdict(set)

@@ -67,13 +67,10 @@ def _place_packages(home: Lane, shelf: int, end: float, rng: random.Random) -> l
 
 
 def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) -> Image.Image:
-    """Draws one bay of a lane as a flat and evenly lit RGB picture.
+    """Draws one bay of a lane as a flat and evenly lit RGB picture of a label: ok, misplaced or damaged.
 
-    Args:
-        home: The lane.
-        size: Width and height of the scene, including `MARGIN` around the camera's frame.
-        label: The class to show: ok, misplaced or damaged.
-        rng: Decides everything that differs between two photos of one lane.
+    The size includes `MARGIN` around the camera's frame. The random numbers decide everything that differs
+    between two photos of one lane.
     """
     width, height = size
     scene = Image.new("RGB", size, home.wall)

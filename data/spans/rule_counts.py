@@ -68,13 +68,8 @@ def judge_rules(
 ) -> tuple[BrokenRule, ...]:
     """Returns the rules that spans broke, other than by rows that are in quarantine for it.
 
-    Args:
-        workload: The workload, with its rules.
-        by_span: The counts of each span, oldest first.
-        listed: The number of rows of each span.
-
-    Raises:
-        DataRefused: All rows of all spans break a rule.
+    `by_span` has the counts of each span, oldest first, and `listed` the number of its rows. Raises
+    DataRefused if all rows of all spans break a rule.
     """
     _refuse_impossible(workload, by_span)
     broken = []

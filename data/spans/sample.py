@@ -55,11 +55,8 @@ def check_arguments(
     """Raises UsageError if a fault is unknown, or a rate, a number or the seed is out of range."""
     for name, rate in faults.items():
         if name not in names:
-            raise UsageError(
-                f"There is no fault {name!r}.",
-                suggest(name, names),
-                f"Known faults: {', '.join(names)}.",
-            )
+            known = f"Known faults: {', '.join(names)}."
+            raise UsageError(f"There is no fault {name!r}.", suggest(name, names), known)
         if not 0 <= rate <= 1:
             raise UsageError(
                 f"The rate of the fault {name!r} is {rate}.", "It is a share.", "Pass a number from 0 to 1."

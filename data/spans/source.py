@@ -89,8 +89,7 @@ class Source(Protocol):
     def show(self, features: Mapping[str, Any]) -> bytes | str:
         """Returns an example as the report shows it: a JPEG, or a text of at most 300 characters.
 
-        Args:
-            features: Features of a `tf.Example`: lists of bytes, int or float by name.
+        `features` are those of a `tf.Example`: lists of bytes, int or float by name.
         """
 
     def originals(self, span: Span, ids: Collection[str]) -> Iterator[tuple[str, bytes | Content]]:

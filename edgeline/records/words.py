@@ -8,7 +8,7 @@
     4. Apostrophes remain only inside a word.
     5. Blanks separate the words.
 
-`trainer_module/workloads/tokens.py` does the same in TensorFlow. Folding uses a table that is part of the
+`trainer_module/workloads/texts.py` does the same in TensorFlow. Folding uses a table that is part of the
 graph and of the contract, since `tf.strings.lower` depends on the machine's locale (in a Turkish one, I
 becomes a dotless i), and since each library has another version of Unicode. Nothing is normalised: sources
 provide NFC.

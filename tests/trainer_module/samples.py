@@ -94,13 +94,7 @@ def run_arguments(
     files: dict[str, str], transform_output: str, folder: Path, **changes: object
 ) -> types.SimpleNamespace:
     """Returns the arguments that TFX passes to run_fn; all output is written below `folder`."""
-    trainer = {
-        "epochs": 5,
-        "batch_size": 8,
-        "class_weights": {"damaged": 2.0},
-        "flip": False,
-        **changes,
-    }
+    trainer = {"epochs": 5, "batch_size": 8, "class_weights": {"damaged": 2.0}, "flip": False, **changes}
     return types.SimpleNamespace(
         custom_config={
             "workload": SHELF.to_json(),

@@ -33,6 +33,10 @@ def read_weights(folder: Path) -> list[np.ndarray]:
     return [variable.numpy() for variable in tf.saved_model.load(str(folder / "Format-Serving")).variables]
 
 
+def read_training(folder: Path) -> dict:
+    return json.loads((folder / "run" / "training.json").read_text())
+
+
 def read_history(folder: Path) -> list[dict]:
     epochs = [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
     return [{k: v for k, v in epoch.items() if v is not None} for epoch in drop_times(epochs)]
@@ -43,7 +47,7 @@ def test_the_model_learns_the_labels_and_the_training_is_recorded(run_dir):
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4, 5]
     assert epochs[-1]["loss"] < epochs[0]["loss"] / 2
     assert max(epoch["val_accuracy"] for epoch in epochs) > 0.9, epochs
-    training = json.loads((run_dir / "run" / "training.json").read_text())
+    training = read_training(run_dir)
     assert training["best_epoch"] == epochs[-1]["epoch"] == 5
     assert training["global_batch_size"] == 8 * len(training["devices"])
     assert training["resumed_from_epoch"] is None
@@ -69,7 +73,7 @@ def test_checkpoints_stay_until_the_step_is_published(run_dir, files, transform_
     assert (checkpoints / "checkpoint.npz").is_file()
     shutil.copytree(run_dir / "checkpoints", tmp_path / "checkpoints")
     run_fn.run_fn(run_arguments(files, transform_output, tmp_path))
-    assert json.loads((tmp_path / "run" / "training.json").read_text())["resumed_from_epoch"] == 5
+    assert read_training(tmp_path)["resumed_from_epoch"] == 5
     assert_same(read_weights(tmp_path), read_weights(run_dir))
 
     remove_finished(tmp_path / "checkpoints", stays=checkpoints.name)
@@ -87,7 +91,7 @@ def get_eval_loss(folder: Path, examples) -> float:
     model = tf.saved_model.load(str(folder / "Format-Serving"))
     features = model.signatures["transform_features"](examples=tf.constant(examples["eval"]))
     answer = model.signatures["serving_default"](examples=tf.constant(examples["eval"]))
-    temperature = json.loads((folder / "run" / "training.json").read_text())["temperature"]
+    temperature = read_training(folder)["temperature"]
     probabilities = calibration.divide_logits(answer["probabilities"].numpy(), 1 / temperature)
     return -np.log(probabilities[np.arange(EVAL_EXAMPLES), features["label"].numpy()]).mean()
 
@@ -105,8 +109,7 @@ def test_a_run_killed_within_an_epoch_ends_with_the_weights_of_an_unbroken_one(
     assert not (tmp_path / "Format-Serving").exists()
 
     run_fn.run_fn(arguments)
-    training = json.loads((tmp_path / "run" / "training.json").read_text())
-    assert 2 <= training["resumed_from_epoch"] < 5
+    assert 2 <= read_training(tmp_path)["resumed_from_epoch"] < 5
     assert read_history(tmp_path) == read_history(run_dir)
     assert_same(read_weights(tmp_path), read_weights(run_dir))
 
@@ -130,7 +133,7 @@ def test_xla_with_several_replicas_is_refused(replicas):
 def test_two_replicas_share_a_global_batch_and_export_one_model(replicas, examples):
     """The 37 eval examples cannot be divided evenly by two."""
     folder = replicas.folder / "mirrored"
-    training = json.loads((folder / "run" / "training.json").read_text())
+    training = read_training(folder)
     assert training["devices"] == ["CPU:0", "CPU:1"]
     assert training["global_batch_size"] == 8
     # The exported model is the one that training measured: no replica has averages of its own.
@@ -147,9 +150,7 @@ def test_an_eval_split_of_other_photos_and_labels_changes_no_answer_of_the_model
     altered = {**files, "eval": str(tmp_path / "eval-*")}
     run_fn.run_fn(run_arguments(altered, transform_output, tmp_path))
 
-    ours, theirs = (
-        json.loads((folder / "run" / "training.json").read_text()) for folder in (tmp_path, run_dir)
-    )
+    ours, theirs = (read_training(folder) for folder in (tmp_path, run_dir))
     calibrated = ("held_out", "temperature", "temperature_examples", "unlike_examples")
     assert {name: ours[name] for name in calibrated} == {name: theirs[name] for name in calibrated}
     assert ours["held_out"] == ours["temperature_examples"] == ours["unlike_examples"] == 9

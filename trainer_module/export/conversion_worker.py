@@ -125,11 +125,7 @@ def _limit(
     """Clips the calibration examples to the range in which 8 bits change the model's answers least.
 
     Of a number with a heavy tail, most values are otherwise rounded to a few of the 255 steps. A device clips
-    what is beyond the range.
-
-    Args:
-        examples: Inputs of the model, [n, ...].
-        serve: Returns the model's outputs for a batch, by name.
+    what is beyond the range. `serve` returns the model's outputs for a batch, by name.
     """
     exact = serve(examples)["probabilities"].numpy()
     largest = np.abs(examples).max()

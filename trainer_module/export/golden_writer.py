@@ -26,6 +26,8 @@ _DIGITS = 6
 # A number of a row that is unlike all of training is so many above its range there.
 _DEVIATIONS_ABOVE = 9
 _PNG = b"\x89PNG"
+# Answers inputs, [n, ...], with probabilities, [n, classes].
+Predict = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,11 @@ class RawExample:
 
 
 def check_contract(
-    examples: Sequence[RawExample],
-    contract: Mapping[str, Any],
-    predict: Callable[[NDArray[Any]], NDArray[np.float32]],
+    examples: Sequence[RawExample], contract: Mapping[str, Any], predict: Predict
 ) -> ContractCheck:
     """Preprocesses raw inputs as a device does, and compares the tensors with those of Transform.
 
-    `contract` is the content of preprocessing.json; `predict` runs the SavedModel, [n, ...] to [n, classes].
+    `contract` is the content of preprocessing.json; `predict` runs the SavedModel.
     """
     if not examples:
         return ContractCheck(0, 0)
@@ -116,7 +116,7 @@ def choose_examples(examples: Sequence[RawExample], count: int) -> list[RawExamp
 
 
 def make_unlike_example(
-    example: RawExample, contract: Mapping[str, Any], predict: Callable[[NDArray[Any]], NDArray[np.float32]]
+    example: RawExample, contract: Mapping[str, Any], predict: Predict
 ) -> RawExample | None:
     """Makes a row, or window, unlike all of training: each plain number is far above its range there.
 

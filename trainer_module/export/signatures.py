@@ -80,7 +80,7 @@ def _make_endpoints(
     stored = find(workload.module, "STORED_AS", {}).get(feature)
     shape = model.input_shape
     dtype = tf.as_dtype(model.inputs[0].dtype)
-    raw_name, arguments = find_raw_signature(workload.module, {name: name for name in workload.reads})
+    raw_name, arguments = find_raw_signature(workload.module, workload.reads)
 
     def predict(inputs: tf.Tensor, network: keras.Model = model) -> dict[str, tf.Tensor]:
         inputs = tf.ensure_shape(tf.cast(inputs, dtype), shape)  # Transform has no int32
@@ -120,13 +120,10 @@ def _make_endpoints(
     raw = {name: make_spec(name) for name in (*workload.reads, LABEL)}
     neutral = warm_up.make_neutral_features(workload.module, raw, {LABEL: workload.labels[0]})
     neutral_inputs = {name: neutral[name] for name in workload.reads}
-    strings, tensors = tf.TensorSpec((None,), tf.string), tf.TensorSpec(shape, dtype)
+    examples = {"examples": tf.TensorSpec((None,), tf.string)}
+    tensors = tf.TensorSpec(shape, dtype)
     return {
-        "serving_default": (
-            serving_default,
-            {"examples": strings},
-            {"examples": warm_up.serialize(neutral_inputs)},
-        ),
+        "serving_default": (serving_default, examples, {"examples": warm_up.serialize(neutral_inputs)}),
         raw_name: (
             serve_raw,
             {argument: raw[name] for argument, name in arguments.items()},
@@ -137,9 +134,5 @@ def _make_endpoints(
             {feature: tensors},
             {feature: warm_up.make_neutral_tensor(tensors)},
         ),
-        "transform_features": (
-            transform_features,
-            {"examples": strings},
-            {"examples": warm_up.serialize(neutral)},
-        ),
+        "transform_features": (transform_features, examples, {"examples": warm_up.serialize(neutral)}),
     }

@@ -19,18 +19,13 @@ DROPOUT = 0.2
 
 
 def build_classifier(settings: ModelSettings, classes: int) -> keras.Model:
-    """Builds a classifier on one of `BACKBONES`.
+    """Builds a classifier on one of `BACKBONES`: photos of 0..255 to probabilities, float32 [N, classes].
 
-    If EfficientNet-Lite begins with weights, its BatchNormalization is folded into its convolutions, and its
-    first `frozen_stages` stages and all depthwise convolutions are frozen: the gradient of the 5 x 5 ones
-    takes a quarter of a step on a CPU, and all of them together have 5 % of the weights. With `frozen_stages`
-    all, any network but its last layer is frozen.
-
-    Returns:
-        float32 [N, image_size, image_size, channels] holding 0..255 to probabilities float32 [N, classes].
-
-    Raises:
-        UsageError: The weights are missing, or do not fit the backbone.
+    Photos are float32 [N, image_size, image_size, channels]. If EfficientNet-Lite begins with weights, its
+    BatchNormalization is folded into its convolutions, and its first `frozen_stages` stages and all depthwise
+    convolutions are frozen: the gradient of the 5 x 5 ones takes a quarter of a step on a CPU, and all of
+    them together have 5 % of the weights. With `frozen_stages` all, any network but its last layer is frozen.
+    Raises UsageError if the weights are missing, or do not fit the backbone.
     """
     model = build_body(settings)
     if any(layer.name == FRONT for layer in model.layers):

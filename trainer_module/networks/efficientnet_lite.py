@@ -149,8 +149,7 @@ def fold(network: keras.Model, into: keras.Model) -> None:
 def load_imagenet(body: keras.Model, size: Size) -> None:
     """Sets the ImageNet weights of the layers that `build` made; one channel gets those of a grey photo.
 
-    Raises:
-        UsageError: The package with the weights is not installed, or its file is damaged.
+    Raises UsageError if the package with the weights is not installed, or its file is damaged.
     """
     arrays = _read_package(size)
     sources = {

@@ -12,11 +12,9 @@ import keras
 
 
 class Scale(keras.layers.Layer):
-    """A product of each member's input with numbers of its own.
+    """A product of each member's input with numbers of its own, which begin as 1.
 
-    Args:
-        members: Number of members.
-        signs: Whether the numbers begin as -1 or 1 at random, which makes members differ, and not as 1.
+    With `signs`, they begin as -1 or 1 at random, which makes members differ.
     """
 
     def __init__(self, members: int, signs: bool = False, **options: Any) -> None:

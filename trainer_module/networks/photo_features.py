@@ -11,10 +11,8 @@ from edgeline.records.photo_features import pack
 def describe_photo(pixels: bytes) -> bytes:
     """Describes 8 x 8 cells of one photo, packed, from its RGB pixels, uint8 [128, 128, 3].
 
-    Later stages than these tell kinds of objects apart, but no longer single objects.
-
-    Raises:
-        UsageError: The package with the weights is not installed, or is damaged.
+    Later stages than these tell kinds of objects apart, but no longer single objects. Raises UsageError if
+    the package with the weights is not installed, or is damaged.
     """
     side = round((len(pixels) / 3) ** 0.5)
     photo = np.frombuffer(pixels, np.uint8).reshape(1, side, side, 3).astype(np.float32)

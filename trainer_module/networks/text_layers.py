@@ -18,9 +18,6 @@ class BidirectionalLSTM(keras.layers.Layer):
 
     Equal to `keras.layers.Bidirectional(keras.layers.LSTM(units))`: a masked step leaves the state as it was.
     The mask is required.
-
-    Args:
-        units: Size of the state of each LSTM.
     """
 
     def __init__(self, units: int, **options: Any) -> None:
@@ -69,10 +66,8 @@ class BidirectionalLSTM(keras.layers.Layer):
 class PooledWords(keras.layers.Layer):
     """The sum of a masked sequence divided by the root of its length; 0 if everything is masked.
 
-    The root keeps a long text from looking like no text, and a short one from looking certain.
-
-    Args:
-        largest: Whether to append the maximum over the sequence. Defaults to False.
+    The root keeps a long text from looking like no text, and a short one from looking certain. With
+    `largest`, the maximum over the sequence follows.
     """
 
     def __init__(self, largest: bool = False, **options: Any) -> None:

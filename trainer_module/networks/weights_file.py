@@ -24,9 +24,8 @@ def load_weights(body: keras.Model, path: Path) -> None:
     The file is a `.weights.h5` or `.keras` of Keras 3, or an `.h5` of Keras 2 such as those of
     keras.applications. Weights for colour fit a network for grey photos, which have three equal channels.
 
-    Raises:
-        UsageError: The file is missing, cannot be read, or is of another network. The message names the first
-            layer that differs, with its actual and expected shapes and dtypes.
+    Raises UsageError if the file is missing, cannot be read, or is of another network; the message names the
+    first layer that differs, with its actual and expected shapes and dtypes.
     """
     wanted = [layer for layer in body.layers if layer.weights]
     try:

@@ -36,8 +36,7 @@ def list_words() -> list[str]:
 def read_vectors(words: Sequence[str]) -> NDArray[np.float32]:
     """Returns the vectors of words, [n, 384]: the mean of their pieces; zeros for what is not in the table.
 
-    Raises:
-        UsageError: The package is missing or damaged.
+    Raises UsageError if the package is missing or damaged.
     """
     pieces = _read_pieces()
     with zipfile.ZipFile(_find_file()) as archive, archive.open("model.safetensors") as file:

@@ -34,13 +34,9 @@ class _Settings(LearningSettings):
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
-    """Makes the search that TFX's Tuner runs.
+    """Makes the search that TFX's Tuner runs; `custom_config` of its FnArgs is as for `run_fn`.
 
-    `custom_config` of TFX's FnArgs has `workload` and `settings`, as JSON, `code` (the digest of the training
-    code) and `checkpoints` (a folder that survives a kill).
-
-    Raises:
-        EdgelineError: The settings, the machine or the data do not allow training.
+    Raises EdgelineError if the settings, the machine or the data do not allow training.
     """
     config = fn_args.custom_config
     began = time.monotonic()
@@ -127,9 +123,7 @@ class TrialSearch(BaseTuner):
     def search(self) -> None:
         """Runs trials until their number is reached or the budget is spent.
 
-        Raises:
-            HeldBack: No trial trained a model.
-            UsageError: Not one trial fits into the budget.
+        Raises HeldBack if no trial trained a model, and UsageError if not one fits into the budget.
         """
         if not self._run_trials():
             if not self._trials:

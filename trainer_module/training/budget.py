@@ -68,8 +68,7 @@ class Budget:
         So many `examples` are varied; the features of the `others` are computed once. `seconds_each` measures
         the time that those of one example take.
 
-        Raises:
-            BudgetTooShort: One variation takes longer than the remaining time and the permitted overrun.
+        Raises BudgetTooShort if one variation takes longer than the remaining time and the permitted overrun.
         """
         if planned := self._from_chief(self._read().variations):
             return planned
@@ -98,20 +97,17 @@ class Budget:
         The loop's model must be compiled; its variables are restored after the timing. `measure_end` returns
         the seconds that the chief takes after the steps of an epoch.
 
-        Raises:
-            BudgetTooShort: One epoch takes longer than the remaining time and the permitted overrun.
+        Raises BudgetTooShort if one epoch takes longer than the remaining time and the permitted overrun.
         """
         if planned := self._from_chief(self._read().epochs):
             return planned
-        variables = checkpoint.list_training_variables(loop.model)
-        before = [variable.numpy() for variable in variables]
+        before = checkpoint.read_state(loop.model)
         timed = min(_TIMED, steps)
         loop.run(iter(batches_of(range(1), 0)), 1)
         # The batches start again: those that were queued while the graph was traced would cost no time.
         epoch_s = loop.run(iter(batches_of(range(2), 0)), timed).seconds / timed * steps
         epoch_s += measure_end() if devices.is_chief(self.replicas) else 0.0
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
+        checkpoint.restore_state(loop.model, before)
         left_s = self.left_s * (1 - _RESERVE)
         if epoch_s > left_s + self.overrun_s:
             raise _make_budget_error("one epoch takes", epoch_s, left_s)

@@ -58,9 +58,15 @@ def compute_training_key(
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def list_training_variables(model: keras.Model) -> list[Any]:
+def read_state(model: keras.Model) -> list[np.ndarray]:
     """Returns the state of a compiled model whose optimizer is built: its variables and the optimizer's."""
-    return [*model.variables, *model.optimizer.variables]
+    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def restore_state(model: keras.Model, state: Sequence[np.ndarray]) -> None:
+    """Sets what `read_state` returned."""
+    for variable, value in zip((*model.variables, *model.optimizer.variables), state, strict=True):
+        variable.assign(value)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
@@ -79,14 +85,11 @@ def _write(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load_checkpoint(model: keras.Model, folder: Path) -> Checkpoint | None:
-    """Restores the model and its optimizer from the folder's checkpoint.
+    """Restores the model and its optimizer from the folder's checkpoint, which it returns.
 
-    Returns:
-        The checkpoint; None, with the model unchanged, if there is none, it is damaged, or it belongs to
-        another model.
+    None, with the model unchanged, if there is none, it is damaged, or it belongs to another model.
     """
     path = folder / NAME
-    targets = list_training_variables(model)
     try:
         checkpoint = _read(path)
     except FileNotFoundError:
@@ -94,11 +97,10 @@ def load_checkpoint(model: keras.Model, folder: Path) -> Checkpoint | None:
     except _UNREADABLE as error:
         _log.warning("%s is damaged (%s); training starts from the beginning.", path, error)
         return None
-    if [tuple(target.shape) for target in targets] != [array.shape for array in checkpoint.variables]:
+    if [value.shape for value in read_state(model)] != [array.shape for array in checkpoint.variables]:
         _log.warning("%s belongs to another model; training starts from the beginning.", path)
         return None
-    for target, array in zip(targets, checkpoint.variables, strict=True):
-        target.assign(array)
+    restore_state(model, checkpoint.variables)
     return checkpoint
 
 

@@ -23,9 +23,8 @@ _progress = logging.getLogger("edgeline.progress")
 def make_strategy(settings: TrainerSettings) -> tf.distribute.Strategy:
     """Makes the strategy for the devices in the settings; workers must call it before they compute anything.
 
-    Raises:
-        EdgelineError: A GPU is required and none is visible, or a TPU does not answer.
-        UsageError: A setting does not help on these devices.
+    Raises EdgelineError if a GPU is required and none is visible, or a TPU does not answer, and UsageError if
+    a setting does not help on these devices.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if settings.require_gpu and not gpus:

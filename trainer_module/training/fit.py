@@ -10,7 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +71,11 @@ def compile_model(
 ) -> None:
     """Compiles for integer labels with Adam and builds its variables. Call it in the strategy's scope.
 
-    Gradients have a norm of 1 at most: without that, the first steps of fine-tuning spoil the weights.
-
-    Args:
-        model: Gets optimizer, loss and metrics.
-        learning_rate: The highest.
-        steps: Of the whole training.
-        fine_tuning: The rate first rises over a tenth of the steps, for the same reason.
-        replicas: Number of devices, whose gradients are summed.
-        weight_decay: Of kernels alone (Loshchilov and Hutter, 2019, arXiv:1711.05101).
-        falls: The rate falls to 0 along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983);
-            without it the last epochs differ from one another by many points. If False, it is constant.
+    Gradients, summed over the `replicas`, have a norm of 1 at most: without that, the first steps of
+    fine-tuning spoil the weights. For the same reason, its rate first rises over a tenth of the `steps` of
+    the whole training. A rate that `falls`, and is not constant, does so to 0 along half a cosine (Loshchilov
+    and Hutter, 2017, arXiv:1608.03983): without that the last epochs differ from one another by many points.
+    Weights of kernels alone decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
     """
     rate: Any = learning_rate
     if falls:
@@ -130,18 +124,16 @@ def train(
             these are balanced, else by the loss; `early_stopping_patience` may end it. None for all epochs.
         averaged: Epochs of the mean (Izmailov and others, 2018, arXiv:1803.05407; Kaddour, arXiv:2209.14981).
 
-    Raises:
-        HeldBack: The loss is no longer a finite number.
-        UsageError: The epoch is not one of those whose weights are kept.
-        EdgelineError: Memory does not suffice for a batch.
+    Raises as `Loop.run`, and UsageError if the epoch is not one of those whose weights are kept.
     """
     model, replicas = loop.model, loop.replicas
     is_chief = devices.is_chief(replicas)
     resumed = checkpoint.load_checkpoint(model, folder) if is_chief else None
-    _copy_from_chief(model, replicas)
+    checkpoint.restore_state(model, devices.from_chief(replicas, checkpoint.read_state(model)))
     select = _make_evaluator(loop, selection) if selection else None
     evaluate, averaged = _make_evaluator(loop, evaluation), 1 if selection else averaged
-    state = _TrainingState(loop, settings, folder, resumed, evaluate, select, averaged)
+    before = (list(resumed.history), resumed.kept_weights, resumed.tally) if resumed else ()
+    state = _TrainingState(loop, settings, folder, evaluate, select, averaged, *before)
 
     def follow_chief() -> list[int]:
         own = np.array([len(state.history), state.tally.steps, state.finished, state.reductions])
@@ -177,19 +169,11 @@ def train(
 
     seconds = time.monotonic() - started
     if is_chief:
-        averaged = state.choose_weights(averaged)
+        averaged = state.choose_weights()
     if board_data:
         state.close_board(board_data)
     begins = epochs_before if resumed else None
     return Outcome(state.history, state.best_epoch, begins, steps_here, seconds, averaged)
-
-
-def _copy_from_chief(model: keras.Model, replicas: tf.distribute.Strategy) -> None:
-    """Gives a model the chief's weights, optimizer state and seeds of dropout."""
-    variables = checkpoint.list_training_variables(model)
-    values = devices.from_chief(replicas, [variable.numpy() for variable in variables])
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 def time_end_of_epoch(loop: Loop, splits: Sequence[tf.data.Dataset], folder: Path) -> float:
@@ -205,8 +189,8 @@ def time_end_of_epoch(loop: Loop, splits: Sequence[tf.data.Dataset], folder: Pat
         seconds += took
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         started = time.monotonic()
-        values = [variable.numpy() for variable in checkpoint.list_training_variables(loop.model)]
-        checkpoint.save(checkpoint.Checkpoint([], values, (), Tally()), Path(scratch))
+        state = checkpoint.read_state(loop.model)
+        checkpoint.save(checkpoint.Checkpoint([], state, (), Tally()), Path(scratch))
         return seconds + time.monotonic() - started
 
 
@@ -250,34 +234,32 @@ def _make_evaluator(loop: Loop, batches: tf.data.Dataset) -> Callable[[], _Evalu
     return evaluate
 
 
+@dataclass
 class _TrainingState:
     """The epochs of a training so far.
 
     Early stopping is decided here, as Keras's callback forgets the epochs before a resume.
     """
 
-    def __init__(
-        self,
-        loop: Loop,
-        settings: TrainerSettings,
-        folder: Path,
-        resumed: checkpoint.Checkpoint | None,
-        evaluate: Callable[[], _Evaluation],
-        select: Callable[[], _Evaluation] | None,
-        averaged: int,
-    ) -> None:
-        self.loop, self.settings, self.folder = loop, settings, folder
-        self.evaluate, self.select, self.averaged = evaluate, select, averaged
-        self.history: list[Mapping[str, float]] = list(resumed.history) if resumed else []
-        self.kept_weights: Sequence[Any] = resumed.kept_weights if resumed else ()
-        self.tally = resumed.tally if resumed else Tally()
-        self.saved_at = time.monotonic()
-        self.board: Board | None = None
-        self.best_answers: np.ndarray | None = None
-        self.is_chosen = False  # the model has the weights of the epoch that the settings name
-        is_unfinished = (folder / checkpoint.NAME).exists()
-        if settings.checkpoint != "best" and devices.is_chief(loop.replicas) and not is_unfinished:
-            self._load_epoch(settings.checkpoint)
+    loop: Loop
+    settings: TrainerSettings
+    folder: Path
+    evaluate: Callable[[], _Evaluation]
+    select: Callable[[], _Evaluation] | None
+    averaged: int
+    history: list[Mapping[str, float]] = field(default_factory=list)
+    kept_weights: Sequence[Any] = ()
+    tally: Tally = field(default_factory=Tally)
+    saved_at: float = field(default_factory=time.monotonic)
+    board: Board | None = None
+    best_answers: np.ndarray | None = None
+    is_chosen: bool = False  # the model has the weights of the epoch that the settings name
+
+    def __post_init__(self) -> None:
+        is_unfinished = (self.folder / checkpoint.NAME).exists()
+        epoch = self.settings.checkpoint
+        if epoch != "best" and devices.is_chief(self.loop.replicas) and not is_unfinished:
+            self._load_epoch(epoch)
 
     @property
     def best_epoch(self) -> int:
@@ -316,19 +298,21 @@ class _TrainingState:
             self.history = list(kept.history)
             self.is_chosen = True
 
-    def choose_weights(self, averaged: int) -> int:
-        """Gives the model the weights to keep; returns of how many epochs they are the mean."""
-        if self.settings.checkpoint != "best":
-            self.choose_epoch(self.settings.checkpoint)
-            return 1
-        if self.kept_weights:
-            self.loop.model.set_weights(self.kept_weights)
-            if averaged > 1:
-                self.end_average()
-        return averaged
+    def choose_weights(self) -> int:
+        """Gives the model the weights to keep; returns of how many epochs they are the mean.
 
-    def choose_epoch(self, epoch: int) -> None:
-        """Gives the model the weights after an epoch. Raises UsageError if they are not kept."""
+        Raises UsageError if those of the epoch that the settings name are not kept.
+        """
+        epoch = self.settings.checkpoint
+        if epoch == "best":
+            if self.kept_weights:
+                self.loop.model.set_weights(self.kept_weights)
+            if self.kept_weights and self.averaged > 1:
+                # The figures of the mean become those of the last epoch.
+                evaluation = self.evaluate()
+                self.history[-1] = {**self.history[-1], **evaluation.logs}
+                self.best_answers = evaluation.probabilities
+            return self.averaged
         if not self.is_chosen:
             self._load_epoch(epoch)
         if not self.is_chosen:
@@ -339,6 +323,7 @@ class _TrainingState:
                 f"Set it to {last}, or one or two less, or to best.",
             )
         self.best_answers = None
+        return 1
 
     def take_steps(self, batches: Iterator[Any], steps: int, total: int) -> None:
         """Takes `steps` steps; `total` counts the steps of all epochs, including these."""
@@ -405,14 +390,8 @@ class _TrainingState:
         means = self.kept_weights or weights
         self.kept_weights = [mean + (new - mean) / count for mean, new in zip(means, weights, strict=True)]
 
-    def end_average(self) -> None:
-        """Measures the mean of the weights, whose figures become those of the last epoch."""
-        evaluation = self.evaluate()
-        self.history[-1] = {**self.history[-1], **evaluation.logs}
-        self.best_answers = evaluation.probabilities
-
     def _save(self) -> None:
-        variables = [variable.numpy() for variable in checkpoint.list_training_variables(self.loop.model)]
+        variables = checkpoint.read_state(self.loop.model)
         state = checkpoint.Checkpoint(self.history, variables, self.kept_weights, self.tally)
         checkpoint.save(state, self.folder)
         self.saved_at = time.monotonic()

@@ -137,12 +137,9 @@ def answer_out_of_fold(
     replicas: tf.distribute.Strategy,
     folder: Path,
 ) -> OutOfFold:
-    """Trains up to `folds` more models, each for as many epochs as the first.
+    """Trains up to `folds` more models, each for as many epochs as the first; raises HeldBack as that does.
 
     A finished fold leaves its answers in `folder`, so that a resumed run does not train it again.
-
-    Raises:
-        HeldBack: A training diverges.
     """
     training = task.training
     began = time.monotonic()

@@ -10,7 +10,7 @@ computes them again, with the same numbers, so that a seed gives the same model 
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from math import prod
@@ -20,7 +20,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer_module.training.input_pipeline import READ_BATCH, Split, make_draws, make_eval_batches, store
+from trainer_module.training import input_pipeline
+from trainer_module.training.input_pipeline import READ_BATCH, Augment, Split, make_draws, make_eval_batches
 from trainer_module.workload_module import FRONT
 
 _progress = logging.getLogger("edgeline.progress")
@@ -54,9 +55,7 @@ def count_feature_bytes(front: keras.Model, split: Split, variations: int = 1) -
     return len(split.shown) * variations * prod(front.output_shape[1:]) * 2
 
 
-def measure_seconds_each(
-    split: Split, front: keras.Model, augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None
-) -> float:
+def measure_seconds_each(split: Split, front: keras.Model, augment: Augment | None) -> float:
     """Measures the seconds per example, without the first batch, which traces the graph."""
     batches = _compute_batches(split, front, 2, 0, augment)
     next(batches)
@@ -70,21 +69,17 @@ def compute_features(
     front: keras.Model,
     copies: int = 1,
     seed: int = 0,
-    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    augment: Augment | None = None,
     scratch: Path | None = None,
 ) -> Split:
     """Returns a split of the shown examples whose inputs are their features, float16.
 
-    Args:
-        split: Inputs and labels.
-        front: The frozen layers.
-        copies: Of each example, each varied by other draws.
-        seed: Of these draws.
-        augment: Varies a batch of inputs by a seed; None for no variation.
-        scratch: The folder for what memory cannot hold.
+    There are `copies` of each example, each varied by other draws of the `seed`. The folder `scratch` takes
+    what memory cannot hold.
     """
     shape = (copies * len(split.shown), *front.output_shape[1:])
-    inputs = store(_compute_batches(split, front, copies, seed, augment), shape, np.float16, scratch)
+    batches = _compute_batches(split, front, copies, seed, augment)
+    inputs = input_pipeline.store(batches, shape, np.float16, scratch)
     result = replace(split, inputs=inputs, copies=copies)
     if split.only is None:
         return result
@@ -93,11 +88,7 @@ def compute_features(
 
 
 def _compute_batches(
-    split: Split,
-    front: keras.Model,
-    copies: int,
-    seed: int,
-    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
+    split: Split, front: keras.Model, copies: int, seed: int, augment: Augment | None
 ) -> Iterator[np.ndarray]:
     """Yields the features of each variation of a split's examples batch by batch, and logs progress."""
     compute = tf.function(

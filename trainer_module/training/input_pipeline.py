@@ -51,6 +51,10 @@ _progress = logging.getLogger("edgeline.progress")
 _as_it_is = tf.autograph.experimental.do_not_convert
 
 
+# Varies a batch of inputs, [batch, ...], by uniform draws, [batch, DRAWS].
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
 @dataclass(frozen=True)
 class Split:
     """The examples of one split, in the order of the files' records."""
@@ -81,18 +85,12 @@ def open_split(
     limit_bytes: int | None = None,
     scratch: Path | None = None,
 ) -> Split:
-    """Reads the labels of a split, and its inputs if they are not too large.
+    """Reads the labels of a split, and its inputs if they take at most `limit_bytes`.
 
-    Args:
-        patterns: Of gzipped TFRecord files of serialized tf.Examples.
-        transform: The output of the step Transform.
-        name: Of the split, for errors.
-        workload: Names the features.
-        limit_bytes: Largest size of the inputs; None for what memory or the disk can hold.
-        scratch: The folder for inputs that memory cannot hold; None for the system's temporary one.
+    Without that limit, they are read if memory or the disk can hold them: in a file in `scratch`, or else in
+    the system's temporary folder. The `patterns` are of gzipped TFRecord files of serialized tf.Examples.
 
-    Raises:
-        EdgelineError: The split is empty, or an example has a label that is not in the schema.
+    Raises EdgelineError if the split is empty, or an example has a label that is not in the schema.
     """
     files = find_shards(patterns)
     if any(map(is_url, files)):
@@ -107,20 +105,13 @@ def open_split(
         names = tf.where(groups == "", records, tf.strings.join(["group ", groups]))
         return tf.strings.to_hash_bucket_fast(names, 2**62)
 
-    descriptions = (
-        tf.data.Dataset.range(len(files))
-        .flat_map(lambda shard: _read_shard(files, shard).map(lambda record: (shard, record)))
-        .batch(READ_BATCH)
-        .map(
-            lambda shard, record: (
-                shard,
-                tf.strings.length(record),
-                read_labels(record),
-                digest_groups(record),
-            ),
-            tf.data.AUTOTUNE,
-        )
+    def describe(shards: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return shards, tf.strings.length(records), read_labels(records), digest_groups(records)
+
+    numbered = tf.data.Dataset.range(len(files)).flat_map(
+        lambda shard: _read_shard(files, shard).map(lambda record: (shard, record))
     )
+    descriptions = numbered.batch(READ_BATCH).map(describe, tf.data.AUTOTUNE)
     batches = list(descriptions.as_numpy_iterator()) if files else []
     if not batches:
         raise EdgelineError(
@@ -195,10 +186,7 @@ def store(
     """Concatenates batches to one array, in memory or, if it is too large, in a file.
 
     The file has no name, so it disappears with this process. Its disk space is allocated before it is
-    written, since a process that writes to a mapped file on a full disk is killed.
-
-    Raises:
-        OSError: The disk has no room for it.
+    written, since a process that writes to a mapped file on a full disk is killed: OSError is raised instead.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= _compute_memory_limit():
@@ -247,7 +235,7 @@ def make_train_batches(
     batch_size: int,
     epochs: range,
     seed: int,
-    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
+    augment: Augment | None,
     weights: np.ndarray,
     skip: int = 0,
     context: tf.distribute.InputContext | None = None,
@@ -256,23 +244,21 @@ def make_train_batches(
 ) -> tf.data.Dataset:
     """Makes the batches of the given epochs in order, `steps_per_epoch` full batches each.
 
-    With several workers or replicas, `context` selects a worker's part of each batch: each replica's part is
-    then a batch of its own, and those of one worker follow one another.
+    A batch is (model input [batch, ...], label int64 [batch], sample weight float32 [batch]), also of
+    `taught`. With several workers or replicas, `context` selects a worker's part of each batch: each
+    replica's part is then a batch of its own, and those of one worker follow one another.
 
     Args:
         split: The split to train on.
         batch_size: Examples of all replicas together.
         epochs: The epochs to yield; `range(3, 10)` goes on after three epochs.
         seed: Together with the epoch's number and the example's index, it decides everything random.
-        augment: Varies a batch by uniform draws, [batch, DRAWS].
+        augment: None for no variation.
         weights: Sample weight of each example, float32 [examples].
         skip: Number of batches of the first epoch that were taken already.
         context: From `distribute_datasets_from_function`.
         variations: Number per example, which epochs take in turn; None for a new one in each epoch.
         taught: A teacher's probabilities, float32 [examples, classes].
-
-    Returns:
-        (model input [batch, ...], label int64 [batch], sample weight float32 [batch]), also of `taught`.
     """
     examples = len(split.labels)
     of_examples = [tf.constant(split.labels), tf.constant(weights, tf.float32)]
@@ -335,8 +321,7 @@ def make_draws(seed: int, variation: tf.Tensor | int, examples: int) -> tf.Tenso
 def make_eval_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Makes batches of every example once, in the order of the files; the last batch may be smaller.
 
-    Returns:
-        (model input [<=batch, ...], label int64 [<=batch]).
+    A batch is (model input [<=batch, ...], label int64 [<=batch]).
     """
     items = tf.data.Dataset.from_tensor_slices(split.shown)
     if split.inputs is None:

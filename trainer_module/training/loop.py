@@ -8,7 +8,8 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 from typing import Any
 
 import keras
@@ -30,13 +31,7 @@ class Tally:
 
     def __add__(self, later: "Tally") -> "Tally":
         """Returns the sums over the steps of both."""
-        return Tally(
-            self.steps + later.steps,
-            self.loss + later.loss,
-            self.hits + later.hits,
-            self.seconds + later.seconds,
-            self.waited_s + later.waited_s,
-        )
+        return Tally(*map(add, astuple(self), astuple(later)))
 
     def logs(self, batch_size: int) -> dict[str, float]:
         """Returns the epoch's metrics by the names that Keras uses."""
@@ -70,10 +65,8 @@ class Loop:
 
         The result of a step is read after the next one has been started, so that a GPU always has work.
 
-        Raises:
-            HeldBack: The loss is no longer a finite number.
-            EdgelineError: Memory does not suffice for the batch.
-            UsageError: XLA cannot compile the step.
+        Raises HeldBack if the loss is no longer a finite number, EdgelineError if memory does not suffice for
+        the batch, and UsageError if XLA cannot compile the step.
         """
         tally = Tally()
         pending = None

@@ -31,19 +31,16 @@ _FAR, _STEEPNESS = 2.0, 8.0
 _SEED = 30
 
 
-def are_enough(training: Split, held_out: Split) -> bool:
-    """Tells whether both splits have enough examples for a distance and its threshold."""
-    return len(training.shown) >= _FEWEST_TRAINED and len(held_out.shown) >= _FEWEST_HELD_OUT
-
-
 def add_unlike(
     model: keras.Model, features: keras.KerasTensor, training: Split, held_out: Split, batch_size: int
-) -> keras.Model:
-    """Returns a trained model with a second output, float32 [N, 1] in 0..1.
+) -> keras.Model | None:
+    """Returns a trained model with a second output, float32 [N, 1] in 0..1; None for too few examples.
 
     It is computed from `features`, a tensor in it, [N, features]. Of the examples that the model was not
     trained on, `held_out`, 5 % get more than 0.5, of 20 and fewer none; of large splits, a sample is taken.
     """
+    if len(training.shown) < _FEWEST_TRAINED or len(held_out.shown) < _FEWEST_HELD_OUT:
+        return None
     reader, (training, held_out) = keras.Model(model.input, features), map(_sample, (training, held_out))
     trained = calibration.predict(reader, training, batch_size)
     gain = _GAIN / max(float(np.abs(trained).mean()), 1e-6)

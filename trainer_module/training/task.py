@@ -55,11 +55,7 @@ def open_task(
     seed: int,
     scratch: Path,
 ) -> Task:
-    """Opens both splits from patterns of their files; `scratch` takes what memory cannot hold.
-
-    Raises:
-        EdgelineError: A split cannot be trained or measured on.
-    """
+    """Opens both splits from patterns of their files, as `open_split` does."""
     scratch.mkdir(parents=True, exist_ok=True)
     transform = tft.TFTransformOutput(transform_output)
     training = input_pipeline.open_split(train_files, transform, "train", workload, scratch=scratch)
@@ -91,20 +87,12 @@ def train_model(
     `task.evaluation` has no part in the model: if `early_stopping_patience` is set, `task.held_out` selects
     the epoch; it is taken from `task.training` if there is none.
 
-    The global batch size is `batch_size` times the replicas.
+    A training with the same arguments resumes from the folder `checkpoints`. A budget counts from `began`, in
+    seconds of `time.monotonic`; unless it holds `exactly`, one epoch may overrun it, by at most as much time
+    as it has. The global batch size is `batch_size` times the replicas.
 
-    Args:
-        task: Both splits, and what is held out.
-        model_settings: Of the network.
-        settings: Of the training; a budget among them counts from `began`.
-        replicas: The devices.
-        checkpoints: The folder from which a training with the same arguments resumes.
-        began: Seconds of `time.monotonic`.
-        exactly: If False, one epoch may overrun the budget, by at most as much time as it has.
-
-    Raises:
-        UsageError: The budget is too short, or the weights do not fit the network.
-        HeldBack: The training diverges.
+    Raises UsageError if the budget is too short, or the weights do not fit the network, and HeldBack if the
+    training diverges.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     overrun_s = 0.0 if exactly else settings.budget_s

@@ -77,12 +77,8 @@ class Board:
         Writes nothing unless the model's inputs are stored and photos: uint8 [N, height, width, 1 or 3]. Its
         answers are [N, labels], `true` are the label ids, [N].
         """
-        if (
-            inputs is None
-            or len(inputs.shape) != 4
-            or inputs.shape[-1] not in (1, 3)
-            or inputs.dtype != np.uint8
-        ):
+        is_images = inputs is not None and len(inputs.shape) == 4 and inputs.shape[-1] in (1, 3)
+        if not is_images or inputs.dtype != np.uint8:
             return
         predicted, true = probabilities.argmax(axis=1), np.asarray(true)
         scores = np.where(predicted != true, probabilities.max(axis=1), -1.0)

@@ -43,11 +43,9 @@ class _Worker:
 def run(work: Callable[[], None], count: int) -> None:
     """Calls a module's function, or a partial of one, in `count` processes that TensorFlow joins.
 
-    If TF_CONFIG lists the workers of several machines, only one process is started: this machine's.
-
-    Raises:
-        UsageError: TF_CONFIG does not say which of its workers this machine is.
-        EdgelineError: A worker raised it, or died. The other workers are then killed.
+    If TF_CONFIG lists the workers of several machines, only one process is started: this machine's. Raises
+    UsageError if it does not say which of its workers that is, and EdgelineError if a worker raised it, or
+    died; the other workers are then killed.
     """
     own_config = _read_config(os.environ.get(_CONFIG) or "{}")
     places = free_places("127.0.0.1", 0 if own_config else count)
@@ -89,13 +87,8 @@ def free_places(host: str, count: int) -> list[str]:
 def _start_worker(work: Callable[[], None], config: str) -> Iterator[_Worker]:
     task = json.loads(config)["task"]
     own_end, worker_end = Pipe()
-    command = [
-        sys.executable,
-        "-m",
-        "trainer_module.training.workers",
-        str(worker_end.fileno()),
-        str(os.getpid()),
-    ]
+    command = [sys.executable, "-m", "trainer_module.training.workers"]
+    command += [str(worker_end.fileno()), str(os.getpid())]
     environment = {**os.environ, _CONFIG: config}
     with worker_end:
         process = subprocess.Popen(command, cwd=_ROOT, env=environment, pass_fds=[worker_end.fileno()])

@@ -7,6 +7,7 @@ domain, so a photo gives the same numbers in training, in evaluation and on a se
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -130,8 +131,6 @@ def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> t
 
 def _turn(images: tf.Tensor, draws: tf.Tensor, most: float) -> tf.Tensor:
     """Turns each photo around its centre by up to the share `most` of a full turn, to either side."""
-    import math
-
     import tensorflow as tf
 
     angles = (2.0 * draws - 1.0) * most * 2.0 * math.pi

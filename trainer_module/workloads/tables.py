@@ -161,15 +161,8 @@ def edge_contract(
     raw = {name: tf.zeros([1, readings]) for name in workload.numbers}
     learned = transform.transform_features_layer()(raw) if raw else {}
     constants = {name: value.numpy()[0] for name, value in learned.items() if name.startswith("_")}
-    statistics = {
-        key: constants.get(name, ())
-        for key, name in (
-            ("mean", "_means"),
-            ("deviation", "_deviations"),
-            ("low", "_lows"),
-            ("high", "_highs"),
-        )
-    }
+    keys = ("mean", "deviation", "low", "high")
+    statistics = {key: constants.get(f"_{key}s", ()) for key in keys}
     numbers: list[dict[str, Any]] = [
         {"name": name, "column": _describe_column(workload.column(name))}
         | dict(zip(statistics, map(float, values), strict=True))
@@ -177,13 +170,10 @@ def edge_contract(
     ]
     for number, boundaries in zip(numbers, constants.get("_boundaries", ()), strict=False):
         number["boundaries"] = boundaries.tolist()
-    categories = [
-        {
-            "name": name,
-            "vocabulary": [v.decode() for v in transform.vocabulary_by_name(_name_vocabulary_file(index))],
-        }
-        for index, name in enumerate(workload.categories)
-    ]
+    categories = []
+    for index, name in enumerate(workload.categories):
+        values = transform.vocabulary_by_name(_name_vocabulary_file(index))
+        categories.append({"name": name, "vocabulary": [value.decode() for value in values]})
     # A reader that knows no texts for a missing number of a column would take them for readings.
     version = 4 if any("missing" in number["column"] for number in numbers) else 3
     return {

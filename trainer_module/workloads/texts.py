@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeline.records.words import RULES
+from edgeline.records.words import FOLDED, REPLACEMENTS, RULES
 from trainer_module.raw_features import label_ids, one_string_each
 from trainer_module.workload_module import LABEL
-from trainer_module.workloads import tokens
 
 if TYPE_CHECKING:
     import keras
@@ -46,9 +45,25 @@ def settle(custom_config: Mapping[str, Any], examples: Iterable[Mapping[str, Any
     if custom_config["text_length"]:
         return dict(custom_config)
     texts = [example[TEXT].bytes_list.value[0] for example in examples]
-    lengths = tokens.split_words(tf.constant(texts, tf.string)).row_lengths().numpy()
+    lengths = split_words(tf.constant(texts, tf.string)).row_lengths().numpy()
     longest = np.percentile(lengths, 95) if len(lengths) else 0
     return {**custom_config, "text_length": int(min(max(np.ceil(longest / 8) * 8, 8), 256))}
+
+
+def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Splits texts, string [N], into words, ragged string [N, words], by `edgeline/records/words.py`."""
+    import tensorflow as tf
+
+    table = list(range(FOLDED))
+    for old, new in zip(RULES["fold_from"], RULES["fold_to"], strict=True):
+        table[ord(old)] = ord(new)
+    codes = tf.strings.unicode_decode(texts, "UTF-8")
+    low = tf.gather(tf.constant(table), tf.minimum(codes.flat_values, FOLDED - 1))
+    folded = codes.with_flat_values(tf.where(codes.flat_values < FOLDED, low, codes.flat_values))
+    plain = tf.strings.unicode_encode(folded, "UTF-8")
+    for rule, replacement in REPLACEMENTS:
+        plain = tf.strings.regex_replace(plain, RULES[rule], replacement)
+    return tf.strings.split(plain)
 
 
 def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -61,7 +76,7 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
     import tensorflow_transform as tft
 
     length, minimum = custom_config["text_length"], custom_config["vocabulary_min_count"]
-    words = tokens.split_words(one_string_each(inputs[TEXT]))[:, :length]
+    words = split_words(one_string_each(inputs[TEXT]))[:, :length]
     pairs = tf.strings.ngrams(words, 2, separator=" ")
     public = tf.constant(_list_public(custom_config["weights"]), tf.string)
 

@@ -27,9 +27,7 @@ def to_gray(jpeg: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"), np.float32)
 
 
-def test_a_dark_lens_takes_the_light_and_a_blurred_one_the_edges(
-    photo: tuple[LabelRow, bytes],
-) -> None:
+def test_a_dark_lens_takes_the_light_and_a_blurred_one_the_edges(photo: tuple[LabelRow, bytes]) -> None:
     before = to_gray(photo[1])
     dark, blurred = (to_gray(spoil_photo(name, photo)[1]) for name in ("dark-lens", "blurred"))
     assert dark.mean() < 0.45 * before.mean() and abs(blurred.mean() - before.mean()) < 3

@@ -38,14 +38,8 @@ def span(data, tmp_path):
 
 
 def test_spans_are_found_oldest_first_whatever_objects_stand_for_folders(data):
-    for name in (
-        "",
-        "span-00009/",
-        "span-00008/labels.csv",
-        "span-00010/photos/a.jpg",
-        "span-7/x",
-        "span-00011",
-    ):
+    whole = ("span-00009/", "span-00008/labels.csv", "span-00010/photos/a.jpg")
+    for name in (*whole, "", "span-7/x", "span-00011"):
         put(data, name)
     assert [span.name for span in find_spans(data)] == ["span-00008", "span-00009", "span-00010"]
     assert [span.number for span in find_newest_spans(data, 2)] == [9, 10]

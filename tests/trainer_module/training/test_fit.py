@@ -12,6 +12,7 @@ from trainer_module.training.loop import Loop, Tally
 pytestmark = pytest.mark.e2e
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.float32)
+LABELS = np.arange(24) % 3
 
 
 def settings(**changes) -> TrainerSettings:
@@ -49,9 +50,6 @@ def batches(epochs: range) -> tf.data.Dataset:
     )
 
 
-LABELS = np.arange(24) % 3
-
-
 def train(model, config, folder, **options) -> fit.Outcome:
     evaluation = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(10)
     return fit.train(
@@ -70,17 +68,6 @@ def train_with_selection(folder, **changes):
     model, config = linear_model(0.3), settings(epochs=12, early_stopping_patience=12, **changes)
     outcome = train(model, config, folder, selection=selection)
     return outcome, model.predict(IMAGES, verbose=0), labels
-
-
-def test_eval_selects_no_epoch_and_the_model_ends_with_the_weights_of_the_last_one(tmp_path):
-    """With a learning rate this high the last epoch is not the one with the lowest eval loss."""
-    model = linear_model(learning_rate=0.5)
-    outcome = train(model, settings(epochs=12), tmp_path)
-    losses = [logs["val_loss"] for logs in outcome.history]
-    assert outcome.best_epoch == 11 != int(np.argmin(losses))
-    probabilities = model.predict(IMAGES, verbose=0)
-    measured = -np.log(probabilities[np.arange(24), LABELS]).mean()
-    assert measured == pytest.approx(losses[-1], rel=1e-4)  # float32, summed in another order
 
 
 def test_held_out_examples_select_the_epoch_whose_weights_are_kept(tmp_path):
@@ -127,8 +114,7 @@ def test_the_rate_falls_to_a_tenth_where_the_loss_has_not_fallen_for_the_patienc
     config = settings(epochs=9, learning_rate=0.02, schedule="plateau", plateau_patience=2)
     # Where examples are held out, the loss of train, which falls on and on, tells nothing.
     history = [{"loss": -float(n), "val_loss": 0.0, name: loss} for n, loss in enumerate(losses)]
-    variables = [variable.numpy() for variable in checkpoint.list_training_variables(model)]
-    checkpoint.save(checkpoint.Checkpoint(history, variables, (), Tally()), tmp_path)
+    checkpoint.save(checkpoint.Checkpoint(history, checkpoint.read_state(model), (), Tally()), tmp_path)
     # A training that was killed after these epochs goes on with the rate of the next one.
     rates = []
     original = Loop.run

@@ -134,28 +134,23 @@ def test_a_fold_has_as_many_epochs_as_the_model(tmp_path, monkeypatch):
         folds.answer_out_of_fold(task, ModelSettings(), settings, 3, tf.distribute.get_strategy(), tmp_path)
 
 
-def test_there_are_no_more_folds_than_groups_and_none_with_two_groups():
+def test_there_are_no_more_folds_than_groups_and_none_with_two_groups_or_without_memory():
     four, two = make_task({"ok": 3, "damaged": 1}, {"ok": 1}), make_task({"ok": 1, "damaged": 1}, {"ok": 1})
     plan = folds.plan_folds(four, TrainerSettings())
     assert (plan.folds, plan.note) == (4, "")
-    plan = folds.plan_folds(four, TrainerSettings(folds=5))
-    assert plan.folds == 4
-    assert plan.note == "trainer.folds is 5: there are only enough groups and examples for 4."
+    note = "trainer.folds is 5: there are only enough groups and examples for 4."
+    assert folds.plan_folds(four, TrainerSettings(folds=5)) == replace(plan, note=note)
     few = make_task({"ok": 7, "damaged": 7, "misplaced": 6}, {"ok": 3, "damaged": 3, "misplaced": 3})
     # The largest class has 14 examples.
     assert folds.plan_folds(few, TrainerSettings(folds=20)).folds == 14
-    plan = folds.plan_folds(two, TrainerSettings())
-    assert plan.folds == 0 and "too few groups (2)" in plan.note
+    streamed = make_task(MANY, {"ok": 3})
+    streamed = replace(streamed, training=replace(streamed.training, inputs=None))
+    for task, obstacle in ((two, "too few groups (2)"), (streamed, "do not fit into memory")):
+        plan = folds.plan_folds(task, TrainerSettings())
+        assert plan.folds == 0 and obstacle in plan.note
 
 
-def test_splits_too_large_for_memory_have_no_folds():
-    task = make_task(MANY, {"ok": 3})
-    streamed = replace(task, training=replace(task.training, inputs=None))
-    plan = folds.plan_folds(streamed, TrainerSettings())
-    assert plan.folds == 0 and "do not fit into memory" in plan.note
-
-
-def test_a_session_is_in_one_fold_and_a_class_in_all():
+def test_a_session_is_in_one_fold_and_a_class_in_all_and_no_fold_is_empty():
     groups = np.repeat(np.arange(40), 5)
     labels = np.repeat(np.arange(40) % 8 == 0, 5).astype(int)  # five sessions have label 1
     fold_of = folds._assign_folds(labels, groups, 5)
@@ -163,8 +158,7 @@ def test_a_session_is_in_one_fold_and_a_class_in_all():
         assert len(set(fold_of[groups == group])) == 1
     assert set(fold_of[labels == 1]) == set(range(5))
 
-
-def test_a_fold_that_would_be_empty_is_left_out():
+    # A fold that would be empty is left out.
     sizes = [1, 1, 5, 20, 60]
     groups, labels = np.repeat(np.arange(5), sizes), np.repeat([0, 1, 2, 3, 0], sizes)
     assert set(folds._assign_folds(labels, groups, 5)) == {0, 1, 2, 3}

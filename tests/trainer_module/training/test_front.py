@@ -33,11 +33,6 @@ def parts(model) -> tuple[keras.Model, keras.Model]:
     return front.split_model(model)
 
 
-@pytest.fixture(scope="module")
-def train(task) -> input_pipeline.Split:
-    return task.training
-
-
 def test_front_and_rest_give_the_same_as_the_model_and_share_its_weights(model, parts):
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1)).astype(np.float32)
     before, rest = parts
@@ -129,12 +124,12 @@ def get_logs(trained: Trained) -> list[dict]:
     return drop_times(trained.outcome.history)
 
 
-def test_epochs_use_one_variation_of_every_example_after_the_other(train, parts):
+def test_epochs_use_one_variation_of_every_example_after_the_other(task, parts):
     augment = partial(photos.augment, settings=TrainerSettings(crop=0.5))
-    features = front.compute_features(train, parts[0], 2, 20, augment)
+    features = front.compute_features(task.training, parts[0], 2, 20, augment)
     copies = features.inputs.numpy().reshape(2, TRAIN_EXAMPLES, -1)
     assert not np.array_equal(copies[0], copies[1])
-    again = front.compute_features(train, parts[0], 2, 20, augment).inputs.numpy()
+    again = front.compute_features(task.training, parts[0], 2, 20, augment).inputs.numpy()
     np.testing.assert_array_equal(again.reshape(copies.shape), copies)
 
     def list_rows(epoch: int) -> set[bytes]:
@@ -151,22 +146,23 @@ def test_epochs_use_one_variation_of_every_example_after_the_other(train, parts)
     assert first != {row.tobytes() for row in copies[0]}
 
 
-def test_features_without_variation_have_the_order_of_the_examples(train, parts):
-    features = front.compute_features(train, parts[0])
-    (images, _), *_ = input_pipeline.make_eval_batches(train, 8)
+def test_features_without_variation_have_the_order_of_the_examples(task, parts):
+    features = front.compute_features(task.training, parts[0])
+    (images, _), *_ = input_pipeline.make_eval_batches(task.training, 8)
     # float16 has 11 bits, a relative error of 5e-4; values are some tens at most.
     np.testing.assert_allclose(features.inputs[:8], parts[0](images), rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_the_last_layer_is_fitted_before_training_begins(train, model, parts, in_memory):
+def test_the_last_layer_is_fitted_before_training_begins(task, model, parts, in_memory):
     def accuracy() -> float:
-        (images, labels), *_ = input_pipeline.make_eval_batches(train, TRAIN_EXAMPLES)
+        (images, labels), *_ = input_pipeline.make_eval_batches(task.training, TRAIN_EXAMPLES)
         return float((model(images).numpy().argmax(1) == labels.numpy()).mean())
 
-    model.layers[-1].set_weights([np.zeros_like(weight) for weight in model.layers[-1].get_weights()])
+    last = model.layers[-1]
+    last.set_weights([np.zeros_like(weight) for weight in last.get_weights()])
     assert accuracy() < 0.5
-    split = front.compute_features(train, parts[0]) if in_memory else train
+    split = front.compute_features(task.training, parts[0]) if in_memory else task.training
     batches = input_pipeline.make_train_batches(split, 8, range(1), 20, None, EQUAL)
     front.fit_last_layer(model, batches, None if in_memory else front.round_features(parts[0]))
     assert accuracy() > 0.9

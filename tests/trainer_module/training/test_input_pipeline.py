@@ -55,8 +55,8 @@ def test_shards_in_a_store_give_the_same_batches(train, in_store):
     np.testing.assert_array_equal(read_pixels(in_store), read_pixels(train))
 
 
-def batches(split, epochs: range, augment=None, seed: int = 20, weights=EQUAL) -> list:
-    dataset = input_pipeline.make_train_batches(split, BATCH, epochs, seed, augment, weights)
+def batches(split, epochs: range, augment=None, seed: int = 20, *rest) -> list:
+    dataset = input_pipeline.make_train_batches(split, BATCH, epochs, seed, augment, EQUAL, *rest)
     return list(dataset.as_numpy_iterator())
 
 
@@ -83,14 +83,7 @@ def test_replicas_of_all_workers_share_the_batches_of_one_device(train, workers)
     """Four replicas get a quarter of each batch; those of one worker take turns."""
     replicas, epochs, skip = 4, range(1, 3), 2
     contexts = [tf.distribute.InputContext(workers, worker, replicas) for worker in range(workers)]
-    shared = [
-        list(
-            input_pipeline.make_train_batches(
-                train, BATCH, epochs, 20, None, EQUAL, skip, context
-            ).as_numpy_iterator()
-        )
-        for context in contexts
-    ]
+    shared = [batches(train, epochs, None, 20, skip, context) for context in contexts]
     here = replicas // workers
     whole = batches(train, epochs)[skip:]
     assert [len(parts) for parts in shared] == [len(whole) * here] * workers
@@ -115,16 +108,12 @@ def test_a_split_smaller_than_a_batch_still_fills_one(evaluation):
     assert [len(label) for _, label, _ in dataset.as_numpy_iterator()] == [64, 64]
 
 
-def test_a_resumed_run_sees_what_an_unbroken_one_sees(train):
-    unbroken, resumed = batches(train, range(4), VARIED), batches(train, range(2, 4), VARIED)
-    assert_same(unbroken[10:], resumed)
-
-
-def test_each_epoch_and_each_seed_has_its_own_order_and_variation(train):
-    first, second = batches(train, range(2), VARIED)[0][0], batches(train, range(2), VARIED)[5][0]
-    other_seed = batches(train, range(1), VARIED, seed=21)[0][0]
-    assert not get_rows(first) & get_rows(second)
-    assert not get_rows(first) & get_rows(other_seed)
+def test_each_epoch_and_each_seed_has_its_own_order_and_variation_which_a_resumed_run_sees_too(train):
+    unbroken = batches(train, range(4), VARIED)
+    assert_same(unbroken[10:], batches(train, range(2, 4), VARIED))
+    other_seed = batches(train, range(1), VARIED, seed=21)
+    first, second, other = (get_rows(images) for images, *_ in (unbroken[0], unbroken[5], other_seed[0]))
+    assert not first & second and not first & other
 
 
 def test_a_custom_variation_may_have_an_if_on_a_tensor(train):
@@ -137,13 +126,6 @@ def test_a_custom_variation_may_have_an_if_on_a_tensor(train):
     limit = np.median(means)
     dark = [not images.any() for images, _, _ in batches(train, range(1), darken)]
     assert dark == [mean > limit for mean in means] and any(dark)
-
-
-def test_each_example_keeps_its_weight_in_every_order(train):
-    weights = np.arange(TRAIN_EXAMPLES, dtype=np.float32)
-    weight_of = {pixels.tobytes(): weight for pixels, weight in zip(read_pixels(train), weights, strict=True)}
-    for images, _, weight in batches(train, range(2), weights=weights):
-        assert [weight_of[one.tobytes()] for one in images] == weight.tolist()
 
 
 def test_groups_have_equal_weight_within_a_class_and_classes_keep_theirs(train):
@@ -172,18 +154,14 @@ def test_batches_do_not_depend_on_where_inputs_are_kept(examples, transform, tmp
     monkeypatch.setattr(input_pipeline, "CACHE_LIMIT_BYTES", 0)
     in_a_file = input_pipeline.open_split(pattern, transform, "train", SHELF)
     assert isinstance(in_a_file.inputs, np.memmap)
-    for parts in zip(*map(split_off_parts, (in_memory, streamed, in_a_file)), strict=True):
-        expected, pixels = batches(parts[0], range(2), VARIED), read_pixels(parts[0])
-        for split in parts[1:]:
+    whole = (in_memory, streamed, in_a_file)
+    for first, *others in (whole, [input_pipeline.hold_out(split, 0.25)[0] for split in whole]):
+        expected, pixels = batches(first, range(2), VARIED), read_pixels(first)
+        for split in others:
             assert_same(batches(split, range(2), VARIED), expected)
             np.testing.assert_array_equal(read_pixels(split), pixels)
     images = np.concatenate([image for image, _, _ in batches(streamed, range(1))])
     assert get_rows(images) == get_rows(read_pixels(in_memory))
-
-
-def split_off_parts(split) -> tuple[input_pipeline.Split, ...]:
-    """Returns a split, the part of it that is not held out, and the part that is."""
-    return split, *input_pipeline.hold_out(split, 0.25)
 
 
 def test_a_split_without_examples_is_refused(transform, tmp_path):

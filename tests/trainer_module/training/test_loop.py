@@ -52,6 +52,8 @@ def test_a_loss_that_is_not_finite_is_reported_with_its_step():
 
 
 class Hungry(keras.layers.Layer):
+    """A layer that allocates `factor` times its batch size to `power`, in values of four bytes."""
+
     def __init__(self, power: int, factor: int) -> None:
         super().__init__()
         self.power, self.factor = power, factor
@@ -61,10 +63,9 @@ class Hungry(keras.layers.Layer):
         return inputs + 1e-9 * tf.reduce_mean(tf.random.uniform([count**self.power * self.factor]))
 
 
-def hungry_model(power: int, factor: int) -> keras.Model:
-    """Builds a model that allocates `factor` times its batch size to `power`, in values of four bytes."""
+def build_model(layer: keras.layers.Layer) -> keras.Model:
     image = keras.Input((8, 8, 1))
-    features = keras.layers.Flatten()(Hungry(power, factor)(image))
+    features = keras.layers.Flatten()(layer(image))
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
     fit.compile_model(model, 0.01, 10)
     return model
@@ -82,35 +83,28 @@ def limited_memory() -> Iterator[None]:
 def test_a_batch_too_large_for_memory_is_refused_with_a_size_that_fits(limited_memory):
     """The tenth power is 247 GB for twelve examples, and 242 MB for six."""
     with pytest.raises(EdgelineError, match="a step of 24 examples; a step of 6 fits") as error:
-        run_steps(hungry_model(10, 1))
+        run_steps(build_model(Hungry(10, 1)))
     assert "trainer.batch_size=6" in error.value.do
 
 
 def test_memory_too_small_for_one_example_needs_a_smaller_model(limited_memory):
     # A batch of two, since TensorFlow tries for 10 s to allocate the memory at each size.
     with pytest.raises(EdgelineError, match="nor for a step of one example") as error:
-        run_steps(hungry_model(1, 10**12), batch=tuple(part[:2] for part in BATCH))
+        run_steps(build_model(Hungry(1, 10**12)), batch=tuple(part[:2] for part in BATCH))
     assert "image_size" in error.value.do
 
 
 def test_check_numerics_names_the_operation_that_is_not_finite():
-    image = keras.Input((8, 8, 1))
-    features = keras.layers.Lambda(lambda pixels: tf.math.log(-1.0 - pixels))(image)
-    features = keras.layers.Flatten()(features)
     with devices.set_precision(settings(check_numerics=True)):
-        model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
-        fit.compile_model(model, 0.01, 10)
+        model = build_model(keras.layers.Lambda(lambda pixels: tf.math.log(-1.0 - pixels)))
         with pytest.raises(HeldBack, match=r"at the operation \S+/Log\."):
             run_steps(model, check_numerics=True)
 
 
 def test_a_model_that_xla_cannot_compile_is_refused():
-    image = keras.Input((8, 8, 1))
-    features = keras.layers.Lambda(
+    text = keras.layers.Lambda(
         lambda pixels: tf.strings.to_number(tf.strings.as_string(pixels)), output_shape=(8, 8, 1)
-    )(image)
-    model = keras.Model(image, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(features)))
-    fit.compile_model(model, 0.01, 10)
+    )
     with pytest.raises(EdgelineError, match="XLA cannot compile this model") as error:
-        run_steps(model, jit_compile=True)
+        run_steps(build_model(text), jit_compile=True)
     assert "jit_compile=false" in error.value.do

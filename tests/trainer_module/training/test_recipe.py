@@ -15,7 +15,8 @@ import tensorflow as tf
 from pipeline.workloads import find_workload, with_features
 from tests.docstrings import ROOT
 from tests.trainer_module.samples import LABELS, SHELF, assert_same
-from tests.trainer_module.training.test_fit import linear_model
+from tests.trainer_module.training.test_fit import IMAGES, linear_model
+from tests.trainer_module.training.test_fit import LABELS as CLASSES
 from tests.warm import WarmRun
 from trainer_module.networks import backbones
 from trainer_module.settings import ModelSettings, TrainerSettings
@@ -31,8 +32,6 @@ pytestmark = pytest.mark.e2e
 ONE_DEVICE = tf.distribute.get_strategy()
 CONSTANT_RATE = 10**9  # steps, over the first of which the learning rate does not change
 RATE = 0.01
-IMAGES = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1)).astype(np.float32)
-CLASSES = np.arange(24) % 3
 
 
 def settings(**changes: Any) -> TrainerSettings:

@@ -31,8 +31,11 @@ def read_pictures(events, tag):
     return [(step, Image.open(io.BytesIO(file))) for step, file in files]
 
 
-def test_numbers_of_train_and_eval_have_the_same_names_in_two_runs(tmp_path):
-    board = Board(tmp_path, LABELS)
+def test_numbers_of_train_and_eval_have_the_same_names_in_two_runs_of_a_folder_that_is_reported(tmp_path):
+    events = []
+    with listen(events.append):
+        board = Board(tmp_path, LABELS)
+    assert events == [LogOpened(str(tmp_path))]
     for epoch in (1, 2):
         board.epoch(epoch, {**LOGS, "loss": 1 / epoch}, CONFUSION)
     train, evaluation = read_events(tmp_path, "train"), read_events(tmp_path, "eval")
@@ -40,13 +43,6 @@ def test_numbers_of_train_and_eval_have_the_same_names_in_two_runs(tmp_path):
     assert set(evaluation.Tags()["scalars"]) == {"loss", "accuracy", "recall"}
     assert read_points(train, "loss") == [(1, 1.0), (2, 0.5)]
     assert read_points(evaluation, "recall") == [(1, 0.65), (2, 0.65)]
-
-
-def test_a_board_reports_its_folder_to_the_run(tmp_path):
-    events = []
-    with listen(events.append):
-        Board(tmp_path, LABELS)
-    assert events == [LogOpened(str(tmp_path))]
 
 
 def test_many_steps_are_thinned_out(tmp_path):

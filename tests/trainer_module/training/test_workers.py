@@ -15,15 +15,14 @@ import pytest
 from drill.harm import list_children
 from edgeline.errors import EdgelineError, UsageError
 from runners.kubeflow.pod.meeting import meet
+from tests.docstrings import ROOT
 from tests.trainer_module.samples import CALM, assert_same, run_arguments
-from tests.trainer_module.test_run_fn import read_history, read_weights
+from tests.trainer_module.test_run_fn import read_history, read_training, read_weights
 from tests.warm import WarmRun
 from trainer_module import run_fn
 from trainer_module.training import workers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
-
-ROOT = Path(__file__).parents[3]
 
 
 def meet_all(folder: Path, count: int = 2) -> list[str]:
@@ -53,6 +52,13 @@ def get_log(arguments: SimpleNamespace) -> Path:
     return Path(f"{arguments.serving_model_dir}.log")
 
 
+def wait_for_checkpoint(folder: Path, training: WarmRun, log: Path) -> None:
+    deadline = time.monotonic() + 200
+    while not list(folder.glob("checkpoints/*/checkpoint.npz")):
+        assert training.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.01)
+
+
 def finish(arguments: SimpleNamespace) -> None:
     assert start(arguments).wait() == 0, get_log(arguments).read_text()
 
@@ -63,11 +69,7 @@ def resumed(files, transform_output, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("workers")
     arguments = run_arguments(files, transform_output, folder, **TWO_WORKERS)
     training = start(arguments)
-    deadline = time.monotonic() + 200
-    while not list(folder.glob("checkpoints/*/checkpoint.npz")):
-        assert training.poll() is None, get_log(arguments).read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_checkpoint(folder, training, get_log(arguments))
     workers = list_children(training.pid)
     assert len(workers) == 2
     os.kill(workers[1], signal.SIGKILL)
@@ -86,7 +88,7 @@ def test_after_the_death_of_a_worker_ended_the_other_the_next_run_goes_on_as_two
     mirrored = read_history(replicas.folder / "mirrored")
     for ours, theirs in zip(read_history(resumed), mirrored, strict=True):
         assert ours == pytest.approx(theirs, rel=2e-2)
-    training = json.loads((resumed / "run" / "training.json").read_text())
+    training = read_training(resumed)
     assert 1 <= training["resumed_from_epoch"] <= 3
     assert training["devices"] == ["CPU:0", "CPU:0"]
     assert training["global_batch_size"] == 8
@@ -131,11 +133,8 @@ def test_the_loss_of_a_worker_on_another_machine_ends_the_others(files, transfor
         folder.mkdir()
     arguments = [run_arguments(files, transform_output, folder, **changes) for folder in folders]
     trainings = [start(*pair) for pair in zip(arguments, meet_all(tmp_path / "meeting"), strict=True)]
-    deadline = time.monotonic() + 200
-    while not list(tmp_path.glob("0/checkpoints/*/checkpoint.npz")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
     survivor, victim = trainings
+    wait_for_checkpoint(folders[0], survivor, get_log(arguments[0]))
     for pid in (*list_children(victim.pid), victim.pid):
         os.kill(pid, signal.SIGKILL)
     victim.wait(60)

@@ -26,7 +26,6 @@ from trainer_module.export.metadata import write_metadata
 from trainer_module.export.signatures import export
 from trainer_module.settings import ModelSettings
 from trainer_module.workloads import texts
-from trainer_module.workloads.tokens import split_words
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +49,7 @@ def tokenize(transform):
     return tokenize_all
 
 
-@pytest.fixture(scope="module", params=[MODEL, WITH_LSTM], ids=["votes", "LSTM"])
+@pytest.fixture(scope="module")
 def model(request, transform, tokenize):
     """Trains a model for a few steps, so that its probabilities differ."""
     import keras
@@ -144,12 +143,12 @@ def test_the_id_of_a_word_is_its_place_in_the_vocabulary_and_a_short_text_is_pad
 def test_tokens_do_not_depend_on_the_locale(tmp_path, monkeypatch):
     """In a process with a Turkish locale `tf.strings.lower` gives a dotless i for I."""
     code = (
-        "import tensorflow as tf; from trainer_module.workloads.tokens import split_words;"
+        "import tensorflow as tf; from trainer_module.workloads.texts import split_words;"
         "print(split_words(tf.constant(['I İi'])).to_list()[0])"
     )
     monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")
     assert WarmRun([code], tmp_path, tmp_path / "output", tmp_path / "log", job="python").wait() == 0
-    here = split_words(tf.constant(["I İi"])).to_list()[0]
+    here = texts.split_words(tf.constant(["I İi"])).to_list()[0]
     assert here == [b"i", b"ii"] and (tmp_path / "output").read_text() == "[b'i', b'ii']\n"
 
 
@@ -170,6 +169,8 @@ def files(model, tmp_path_factory):
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic": 3e-2}
 
 
+# A model without an LSTM has a part of its operations.
+@pytest.mark.parametrize("model", [WITH_LSTM], indirect=True)
 @pytest.mark.parametrize("variant", TOLERANCES)
 def test_the_edge_file_needs_only_builtin_operations_and_answers_as_the_model(
     model, tokenize, files, variant
