@@ -242,13 +242,18 @@ def put(bundle, name, content):
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_golden_vectors_of_production_and_of_a_bundle_are_run(verify, bundle):
+def test_golden_vectors_of_production_and_of_a_bundle_are_run_where_the_runtime_is(
+    verify, bundle, monkeypatch
+):
     expected = "shelf 1: 2 golden vectors pass, tensors and the scores of fp16, int8."
     for arguments in ([], ["1"], [bundle]):
         code, out = verify(*arguments)
         assert code == 0 and expected in out
         assert "shelf 1: runs on TFLite of these versions and newer: 2.3 (fp16), 2.3 (int8)." in out
     assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
+    monkeypatch.setattr("edgeline.cli.verify.find_spec", lambda name: None)
+    code, out = verify(bundle)
+    assert code == 0 and "shelf 1: golden vectors were not run: ai-edge-litert is not installed here." in out
 
 
 def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_their_digest(verify, bundle):
@@ -274,12 +279,6 @@ def test_a_contract_that_is_not_the_bundles_is_named(verify, bundle, change, fou
     put(bundle, "preprocessing.json", json.dumps(ROW | change))
     code, out = verify(bundle)
     assert code == 1 and "fails its golden vectors" in out and found in out
-
-
-def test_golden_vectors_are_not_run_without_the_runtime(verify, bundle, monkeypatch):
-    monkeypatch.setattr("edgeline.cli.verify.find_spec", lambda name: None)
-    code, out = verify(bundle)
-    assert code == 0 and "shelf 1: golden vectors were not run: ai-edge-litert is not installed here." in out
 
 
 def test_a_new_pair_is_printed_by_its_public_key_with_the_next_command_and_never_replaced(tmp_path, call):
