@@ -123,18 +123,15 @@ def test_each_channel_is_tried_and_each_failure_printed(tmp_path, monkeypatch, h
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
+def test_an_alert_that_can_go_to_nobody_is_bad_usage(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for arguments, reason in (
         ([], "Neither alerts.webhook nor"),
         (["--test"], "Neither alerts.webhook nor"),
         ([*WEBHOOK, "--workspace", "nowhere"], "There is no workspace nowhere."),
-    ],
-)
-def test_an_alert_that_can_go_to_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments, reason):
-    monkeypatch.chdir(tmp_path)
-    assert main(["alert", *arguments]) == 2
-    assert reason in capsys.readouterr().err
+    ):
+        assert main(["alert", *arguments]) == 2
+        assert reason in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
