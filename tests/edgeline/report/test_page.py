@@ -190,23 +190,18 @@ def test_a_run_that_failed_before_its_first_step_says_so_in_three_parts():
 @pytest.mark.parametrize("part", ["data", "evaluation", "edge"])
 def test_any_part_may_be_missing(part):
     facts = plain_run()
-    whole = View(facts, {}).sections
     page = render_run(replace(facts, **{part: None}), {}, None)
-    names = sections(page)
-    assert names and set(names) < set(whole)
+    assert set() < {*sections(page)} < {*View(facts, {}).sections}
     assert "Missing, because files are gone or cannot be read: " in page
 
 
-def test_a_window_without_a_photo_has_a_page():
+def test_a_window_without_a_photo_has_a_page_and_figures_that_are_no_numbers_are_dashes():
     empty = Data(
         splits={"train": 0, "eval": 0},
         classes={"ok": 0},
         spans=(replace(a_run().data.spans[0], rows=0, accepted=0, classes={}, rejected={}),),
     )
     assert "0 photos in train" in render_run(replace(plain_run(), data=empty), {}, None)
-
-
-def test_figures_that_are_no_numbers_are_dashes():
     facts = Facts(
         run=a_run().run,
         training=Training(epochs=(Epoch(1), Epoch(2, val_loss=0.5))),
