@@ -17,8 +17,7 @@ from components.artifacts import Quarantine, Verdict
 from edgeline.gates.data import judge_data
 from edgeline.gates.drift import measure_spans, place_anomalies
 from edgeline.gates.settings import GateSettings
-from edgeline.records.ingest import INGEST, TWINS
-from edgeline.records.rules import BROKEN_RULES
+from edgeline.records.ingest import BROKEN_RULES, INGEST, TWINS
 from edgeline.records.served import SERVED
 from edgeline.records.verdict import DRIFT, SHIFTS, VERDICT, read_anomalies
 from edgeline.settings_group import Group

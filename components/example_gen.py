@@ -44,10 +44,9 @@ from data.spans.split import Ends
 from data.spans.window import compute_span_digests, compute_window_digest, has_links
 from edgeline.errors import DataRefused
 from edgeline.records.evaluation import REVIEWED
-from edgeline.records.ingest import TWINS, Excluded, Ingest, Quarantined
+from edgeline.records.ingest import BROKEN_RULES, TWINS, Excluded, Ingest, Quarantined
 from edgeline.records.ingest import Span as SpanCounts
 from edgeline.records.photo_features import write_features
-from edgeline.records.rules import BROKEN_RULES
 from edgeline.records.served import ASKED, SERVED, Answer, Truth, count_served
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group

@@ -14,8 +14,8 @@ from data.spans import rules
 from edgeline.errors import UsageError, suggest
 from edgeline.labels import check_labels
 from edgeline.records.columns import Column
+from edgeline.records.ingest import read_since
 from edgeline.records.json_file import convert
-from edgeline.records.since import read_since
 from edgeline.records.workload import Workload
 from edgeline.settings_tree import Tree
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeline.errors import UsageError
 from edgeline.labels import check_labels
-from edgeline.records.since import format_since
+from edgeline.records.ingest import format_since
 from edgeline.records.verdict import Difference
 
 _HEADER = """\

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from data.spans.rules import Cells, digest_key, parse_rule
 from edgeline.errors import DataRefused
 from edgeline.labels import join_names, show_label
+from edgeline.records.ingest import BrokenRule
 from edgeline.records.rejection import RowRejected
-from edgeline.records.rules import BrokenRule
 from edgeline.records.workload import Workload
 
 _MOST_EXAMPLES = 3

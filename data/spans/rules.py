@@ -19,8 +19,7 @@ from data.spans.layout import Span, find_files
 from edgeline.errors import UsageError, suggest
 from edgeline.labels import join_names
 from edgeline.records.columns import ISO, MISSING, NUMBER, parse_cell
-from edgeline.records.rules import Rule
-from edgeline.records.workload import Workload
+from edgeline.records.workload import Rule, Workload
 from edgeline.tables.rows import read_header
 
 Cells = Mapping[str, str]

@@ -50,6 +50,8 @@ class Status:
     outlook: Outlook | None  # of a phone; None where there is nothing to follow
     rollout: Change | None  # that opened the open canary
     moved: Change | None  # that put the release in production
+    served: ServedSlice | None  # what phones answered with that release
+    tried: ServedSlice | None  # and with the candidate of the canary
     now: datetime
 
 
@@ -91,31 +93,24 @@ def read_status(place: Place) -> Status:
         outlook = foresee_phone(root, model, find_public_keys(last, root, place.workspace))
     history = read_history(where, model)
     moved = next((change for change in history.changes[::-1] if change.moves_production), None)
+    served, tried = None, None
+    reader = _find_reader(last, root, place.workspace)
+    if reader and release:
+        served = closing.find_served(reader, release.version)
+    if reader and history.rollout and (candidate := history.rollout.candidate):
+        tried = closing.find_served(reader, candidate.version, candidate.version)
     now = datetime.now(timezone.utc)
-    return Status(place, root, model, last, release, damage, outlook, history.rollout, moved, now)
+    return Status(
+        place, root, model, last, release, damage, outlook, history.rollout, moved, served, tried, now
+    )
 
 
-def _find_served(status: Status, newest: int, oldest: int = 1) -> ServedSlice | None:
-    """Returns the answers of the newest version in a range that a run of this place has read."""
-    last = status.last
-    if last is None or find_push(last, status.place.workspace) != status.root:
+def _find_reader(last: Run | None, root: str, workspace: Path) -> Run | None:
+    """Returns the newest run of this place that read the data: any other says nothing of phones."""
+    if last is None or find_push(last, workspace) != root:
         return None
-    if Sources.of(last).quarantine:
-        return closing.find_served(last, newest, oldest)
-    # One that never read the data says nothing of phones.
-    for run in reversed(read_runs(status.place.workspace, status.model)):
-        if Sources.of(run).quarantine:
-            return closing.find_served(run, newest, oldest)
-    return None
-
-
-def _find_production_served(status: Status) -> ServedSlice | None:
-    return _find_served(status, status.release.version) if status.release else None
-
-
-def _find_candidate_served(status: Status) -> ServedSlice | None:
-    candidate = status.rollout.candidate if status.rollout else None
-    return _find_served(status, candidate.version, candidate.version) if candidate else None
+    earlier = [] if Sources.of(last).quarantine else reversed(read_runs(workspace, last.workload))
+    return next((run for run in (last, *earlier) if Sources.of(run).quarantine), None)
 
 
 def _describe_age(status: Status) -> str:
@@ -145,8 +140,8 @@ def list_production(status: Status) -> Iterator[Line]:
             yield f"  {_describe_change(status.moved)}", ""
         for line in closing.describe_release(release):
             yield f"  {line}", ""
-        if served := _find_production_served(status):
-            yield f"  {served.sentence}", ""
+        if status.served:
+            yield f"  {status.served.sentence}", ""
         if age := _describe_age(status):
             yield f"  {age}", "bold yellow"
 
@@ -165,8 +160,8 @@ def list_canary(status: Status) -> Iterator[Line]:
     """Yields the lines on the open canary."""
     if rollout := status.rollout:
         yield f"{rollout.tried} Since {rollout.when}, by {rollout.who}: {rollout.reason}", ""
-        if served := _find_candidate_served(status):
-            yield f"  {served.sentence}", ""
+        if status.tried:
+            yield f"  {status.tried.sentence}", ""
 
 
 def list_last_run(status: Status) -> Iterator[Line]:
@@ -209,7 +204,7 @@ def describe_for_programs(status: Status) -> dict[str, object]:
         "default_variant": getattr(manifest, "default_variant", None),
         **{key: getattr(manifest, key, None) for key in TERMS},
         "signed_by": outlook.key if outlook else None,
-        "served": _describe_served(_find_production_served(status)),
+        "served": _describe_served(status.served),
         "older_than_promised": bool(_describe_age(status)),
         "pointer_expires": outlook.pointer.expires if outlook and outlook.pointer else None,
         "pointer_problem": outlook.sentence if outlook and outlook.reason else None,
@@ -219,7 +214,7 @@ def describe_for_programs(status: Status) -> dict[str, object]:
         "version": getattr(candidate, "version", None),
         "percent": getattr(candidate, "percent", None),
         **{key: getattr(rollout, key, None) for key in ("when", "who", "reason")},
-        "served": _describe_served(_find_candidate_served(status)),
+        "served": _describe_served(status.tried),
     }
     last_run = {key: getattr(status.last, key, None) for key in _LAST_RUN}
     return {"production": production, "candidate": tried, "last_run": last_run}

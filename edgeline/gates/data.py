@@ -8,8 +8,7 @@ from typing import cast
 from edgeline.gates.numbers import format_with_bound
 from edgeline.gates.settings import GateRule, GateSettings
 from edgeline.labels import format_count, join_names
-from edgeline.records.ingest import Ingest, Span, Twins
-from edgeline.records.rules import BrokenRule
+from edgeline.records.ingest import BrokenRule, Ingest, Span, Twins
 from edgeline.records.served import Served
 from edgeline.records.verdict import Anomaly, Drift, Finding, Shift, Verdict
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from edgeline.gates.design_effect import BINS, GROUP_VARIANCES, GroupVariances, estimate_variance
-from edgeline.records.ingest import name_span
-from edgeline.records.since import read_since
+from edgeline.records.ingest import name_span, read_since
 from edgeline.records.verdict import Anomaly, Drift
 
 # With fewer examples, the distance between two samples of one distribution is as large as the thresholds.

@@ -10,7 +10,6 @@ from edgeline.report.facts import Facts, Slice
 from edgeline.report.verdict import describe_outcome
 
 _MOST_CHARACTERS = 250  # of the name of a metric or a param
-_BYTES_PER_MB = 10**6
 
 
 def collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
@@ -48,7 +47,7 @@ def collect_metrics(facts: Facts) -> Iterator[tuple[str, float | None]]:
     for variant in facts.edge.variants:
         if (measured := variant.measured) is not None:
             yield f"edge/{variant.name}/accuracy", measured.accuracy
-            yield f"edge/{variant.name}/size_mb", measured.size_bytes / _BYTES_PER_MB
+            yield f"edge/{variant.name}/size_mb", measured.size_bytes / 1e6
             load = "_under_load" if measured.under_load else ""
             yield f"edge/{variant.name}/latency_p50_ms{load}", measured.latency.p50_ms
 

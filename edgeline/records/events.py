@@ -49,16 +49,12 @@ class EpochEnded(Event, frozen=True, tag="epoch"):
     eta_s: float = 0.0  # seconds until the training ends
 
     def __str__(self) -> str:
-        values = {
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            "eval loss": self.val_loss,
-            "eval accuracy": self.val_accuracy,
-        }
+        figures = (
+            *(("loss", self.loss, 4), ("accuracy", self.accuracy, 3)),
+            *(("eval loss", self.val_loss, 4), ("eval accuracy", self.val_accuracy, 3)),
+        )
         shown = ", ".join(
-            f"{name} {value:.{4 if 'loss' in name else 3}f}"
-            for name, value in values.items()
-            if value is not None
+            f"{name} {value:.{digits}f}" for name, value, digits in figures if value is not None
         )
         return f"Epoch {self.epoch} of {self.epochs}: {shown}, {self.eta_s:.0f} s to go."
 

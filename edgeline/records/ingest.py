@@ -3,16 +3,20 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from edgeline.records.json_file import JsonFile
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
 
 # Files of a span that hold no examples: what phones had answered, and corrections of labels.
 SERVED, CORRECTIONS = "served.csv", "corrections.jsonl"
 WITHOUT_EXAMPLES = (SERVED, CORRECTIONS)
-
-
 # The name of a span; its group is the number.
 SPAN_NAME = re.compile(r"span-([0-9]{5})")
+# Begins the note in a curated schema of the first span with a column that was added later.
+_SINCE = "since "
 
 
 def name_span(number: int) -> str:
@@ -34,6 +38,21 @@ def describe_spans(names: Iterable[str]) -> str:
         between = " to " if len(group) > 2 else ", "
         texts.append(first if first == last else f"{first}{between}{last}")
     return ", ".join(texts)
+
+
+def format_since(span: str) -> str:
+    """Returns the annotation of a feature of the schema that spans have from this one on, by its name."""
+    return f'annotation {{ tag: "{_SINCE}{span}" }}'
+
+
+def read_since(schema: "schema_pb2.Schema") -> dict[str, int]:
+    """Returns the number of the first span with a feature, for each that was added later."""
+    first = dict[str, int]()
+    for feature in schema.feature:
+        for tag in feature.annotation.tag:
+            if match := SPAN_NAME.fullmatch(tag.removeprefix(_SINCE)):
+                first[feature.name] = int(match[1])
+    return first
 
 
 # quarantine.csv lists at most this many rows of one span and reason; counts include all rows.
@@ -118,6 +137,18 @@ class Quarantined:
 
 
 @dataclass(frozen=True)
+class BrokenRule:
+    """A rule of the workload that a span broke."""
+
+    span: str
+    rule: str
+    severity: Literal["warn", "block"]
+    rows: int  # of the span that were checked
+    broken: int = 0  # rows that broke it; 0 for a rule about the number of rows
+    examples: tuple[str, ...] = ()  # the first of them, with their cells
+
+
+@dataclass(frozen=True)
 class Twin:
     """An eval example and a train example with the same content."""
 
@@ -153,5 +184,6 @@ class Twins:
 
 
 INGEST = JsonFile[Ingest]("ingest.json", Ingest)
+BROKEN_RULES = JsonFile[tuple[BrokenRule, ...]]("broken-rules.json", tuple[BrokenRule, ...])
 TWINS = JsonFile[Twins]("twins.json", Twins)
 THUMBNAILS = JsonFile[tuple[Quarantined, ...]]("thumbnails.json", tuple[Quarantined, ...])

@@ -149,12 +149,9 @@ ASKED = JsonFile[tuple[Answer, ...]]("asked.json", tuple[Answer, ...])
 SKEW = JsonFile[tuple[Skew, ...]]("skew.json", tuple[Skew, ...])
 
 
-def name_kinds_of_phones(kinds: Collection[str]) -> tuple[str, str, str]:
+def name_kinds_of_phones(kinds: Collection[str]) -> list[str]:
     """Returns the kinds of slices by variant, device and week, beside those of a workload."""
-    variant, device, week = (
-        f"served {kind}" if kind in kinds else kind for kind in ("variant", "device", "week")
-    )
-    return variant, device, week
+    return [f"served {kind}" if kind in kinds else kind for kind in ("variant", "device", "week")]
 
 
 def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun: str = "example") -> Served:
@@ -166,14 +163,9 @@ def count_served(rows: Iterable[Answer | str], truths: Mapping[str, Truth], noun
         truths: By example, those of the examples in the data.
         noun: The noun for an example.
     """
-    answered = list[Answer]()
-    faults = list[str]()
-    for row in rows:
-        if isinstance(row, str):
-            faults.append(row)
-        else:
-            answered.append(row)
-    answers, repeated = _drop_repeated(answered, truths)
+    rows = list(rows)
+    faults = [row for row in rows if isinstance(row, str)]
+    answers, repeated = _drop_repeated((row for row in rows if isinstance(row, Answer)), truths)
 
     middle = median(answer.at for answer in answers) if answers else 0.0
     is_dated = {answer: abs(answer.at - middle) <= _MOST_SECONDS_OFF for answer in answers}

@@ -5,12 +5,20 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgeline.errors import UsageError
 from edgeline.records.columns import ISO, NUMBER, Column
 from edgeline.records.json_file import decode, encode
-from edgeline.records.rules import Rule
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule for the cells of a span in one of the forms of `data/spans/rules.py`."""
+
+    rule: str  # such as `start <= end`
+    # Whether rows that break it are not trained on, or the gate warns of the span, or refuses it.
+    severity: Literal["quarantine", "warn", "block"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Workload:
     text_column: str = ""  # the original name of the column of imported texts; empty if it is `text`
     # Columns by feature; a feature without an entry is a number in the column with its name.
     columns: Mapping[str, Column] = field(default_factory=dict)
-    rules: tuple[Rule, ...] = ()  # for the cells of its rows; see `data/spans/rules.py`
+    rules: tuple[Rule, ...] = ()  # for the cells of its rows
     labels: tuple[str, ...] = ()  # in the order of the schema's domain and of the model's outputs
     numbers: tuple[str, ...] = ()  # features of the schema that the model of a table reads as numbers
     categories: tuple[str, ...] = ()  # features that it reads as one of few texts

@@ -36,9 +36,6 @@ def format_verdict(of: Outcome | Run, headline: str) -> Iterator[tuple[str, str]
     yield from ((f"  - {reason}", "") for reason in of.reasons)
 
 
-_BYTES_PER_MB = 10**6
-
-
 def summarise(run: Run) -> str:
     """Returns the outcome of a run as one sentence."""
     if run.outcome == "running":
@@ -86,9 +83,8 @@ def describe_release(release: Release) -> Iterator[str]:
                 count = values.get("example_count")
                 yield f"{title} {accuracy:.3f}{f' on {count:.0f} examples' if count is not None else ''}"
     file = release.manifest.default
-    latency = words.latency(file).replace("\u00a0", " ")
-    size = f"{file.size_bytes / _BYTES_PER_MB:.2f} MB"
-    yield f"phones run {file.name}, {size}, {latency} here: {release.default_file}"
+    cost = f"{words.megabytes(file.size_bytes)}, {words.latency(file)}".replace("\u00a0", " ")
+    yield f"phones run {file.name}, {cost} here: {release.default_file}"
     yield from list_terms(release.manifest)
 
 

@@ -114,11 +114,9 @@ def create_folder(workspace: Path) -> RunFolder:
     (workspace / "runs").mkdir(parents=True, exist_ok=True)
     for number in range(1, 1000):
         path = workspace / "runs" / (base if number == 1 else f"{base}-{number}")
-        try:
+        with suppress(FileExistsError):
             path.mkdir()
-        except FileExistsError:
-            continue
-        return RunFolder(path)
+            return RunFolder(path)
     raise AssertionError("a thousand runs in one second")
 
 

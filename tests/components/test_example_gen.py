@@ -24,9 +24,9 @@ from data.spans.split import Ends
 from edgeline.errors import DataRefused
 from edgeline.records.edge import ORIGINALS, ORIGINALS_FOLDER
 from edgeline.records.evaluation import REVIEWED
-from edgeline.records.ingest import INGEST, TWINS
-from edgeline.records.rules import BROKEN_RULES, Rule
+from edgeline.records.ingest import BROKEN_RULES, INGEST, TWINS
 from edgeline.records.served import ASKED, SERVED
+from edgeline.records.workload import Rule
 from pipeline.workloads import find_workload, with_features
 from tests.components.steps import IN_MEMORY, LABELS, SHELF, ingest
 from tests.components.torn_source import REFUSAL

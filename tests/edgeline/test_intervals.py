@@ -25,7 +25,8 @@ def compute_interval(hits, sizes):
     return compute_group_interval(np.concatenate(right), np.repeat(np.arange(len(sizes)), sizes))
 
 
-def test_examples_that_are_alone_have_wilsons_interval():
+def test_examples_that_are_alone_have_wilsons_interval_and_one_group_shows_nothing_of_another():
+    assert compute_interval([95], [100]) == (0.0, 1.0)
     assert compute_interval([1] * 81 + [0] * 19, [1] * 100) == pytest.approx(compute_wilson_interval(81, 100))
 
 
@@ -46,10 +47,6 @@ def test_groups_that_are_alike_count_nearly_as_their_examples():
     low, high = compute_interval([90] * 200, [100] * 200)
     alone = compute_wilson_interval(18_000, 20_000)
     assert high - low == pytest.approx(alone[1] - alone[0], rel=0.2)
-
-
-def test_one_group_shows_nothing_of_another():
-    assert compute_interval([95], [100]) == (0.0, 1.0)
 
 
 def test_the_interval_holds_the_share_where_one_group_is_far_larger_than_the_others():

@@ -110,11 +110,14 @@ def test_a_run_gives_the_model_that_it_pushed_and_no_other_of_that_version(tmp_p
         edgeline.open(workspace).run(others).model()
 
 
-def test_figures_are_rows_with_their_interval():
+def test_figures_are_rows_with_their_interval_and_settings_have_their_types():
     overall = Slice("overall", "all", 40, 0.9, 0.8, 0.95, measures={"recall": 0.7}, groups=8)
-    facts = Facts(Run(id="r", workload="shelf", outcome="held"), evaluation=Evaluation((overall,)))
+    settings = {"trainer": {"flip": False, "epochs": 3}, "push": {"destination": None}}
+    run = Run(id="r", workload="shelf", settings=settings, tuned={"trainer.epochs": 4})
+    past_run = a_past_run(Facts(run, evaluation=Evaluation((overall,))))
 
-    assert a_past_run(facts).metrics() == [
+    assert past_run.settings == {"trainer.flip": False, "trainer.epochs": 4, "push.destination": None}
+    assert past_run.metrics() == [
         {
             **{"slice": "all", "kind": "overall", "examples": 40, "groups": 8, "accuracy": 0.9},
             **{"low": 0.8, "high": 0.95, "before": None, "recall": 0.7},
@@ -136,18 +139,23 @@ def test_answers_have_the_label_and_the_predicted_one_and_probable_label_errors_
             **{"probability": 0.97, "probability_of_label": 0.01},
         }
     ]
-
-
-def test_a_class_with_the_name_of_a_key_leaves_the_key_as_it_is(past_run):
+    # A class with the name of a key leaves the key as it is.
     (past_run.known.sources.edge_models / LABELS_FILE_NAME).write_text("label\nlane\n")
     first, _ = past_run.predictions()
     assert (first["label"], first["predicted"], first["lane"]) == ("dark", "label", "l1")
 
 
-def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, history):
+def test_the_model_in_production_answers_as_on_a_phone_and_everything_is_printed_in_a_line(
+    tmp_path, workspace, history
+):
     push_with_golden(tmp_path)
+    model, run = history.model(), history.run()
+    assert repr(model) == "<model shelf version 1: dark, bright>"
+    for value in (history, run, run.facts, run.step("Trainer"), model.bundle):
+        assert len(repr(value)) < 200 and str(value).startswith("<")
+
     (tmp_path / "rows.csv").write_text("celsius\n21.5\n30\n")
-    answer = history.model().predict({"celsius": ["21.5", "30"]})
+    answer = model.predict({"celsius": ["21.5", "30"]})
 
     assert list(answer["probabilities"]) == ["bright", "dark"]
     [row] = history.model(variant="int8").predict_file(tmp_path / "rows.csv")
@@ -155,7 +163,7 @@ def test_the_model_in_production_answers_as_on_a_phone(tmp_path, workspace, hist
     assert edgeline.open(workspace / "push").model(version=1).labels == ("dark", "bright")
     assert edgeline.open(f"file://{workspace / 'push'}").model(version=1).labels == ("dark", "bright")
     with pytest.raises(UsageError, match="celsius"):
-        history.model().predict({"kelvin": ["21.5", "30"]})
+        model.predict({"kelvin": ["21.5", "30"]})
     with pytest.raises(UsageError, match=r"shelf has no release 99\. Existing releases: 1\."):
         history.model(version=99)
 
@@ -179,18 +187,23 @@ def test_a_text_or_photo_that_is_not_there_is_an_error_of_edgeline(tmp_path, wor
 def test_a_model_of_another_kind_names_its_file(tmp_path, workspace, history, capsys):
     push_model(workspace, ("a", "b"), {"kind": "gesture"}, tflite(SHAPES["row"], "float32", 0.0))
 
-    for ask in (
-        lambda: history.model().predict({"samples": [0.1]}),
-        lambda: list(history.model().predict_file(tmp_path)),
-    ):
+    model = history.model()
+    for ask in (lambda: model.predict({"samples": [0.1]}), lambda: list(model.predict_file(tmp_path))):
         with pytest.raises(UsageError, match=r"inputs of the kind 'gesture'\..* edge/shelf/1/model_"):
             ask()
     assert main(["predict", str(tmp_path), "--store", str(workspace / "push")]) == 2
     assert "reads inputs of the kind 'gesture'" in capsys.readouterr().err
 
 
-def test_calls_that_need_the_project_say_so_without_it(history, tmp_path, monkeypatch):
-    step = edgeline.reading.PastStep("Trainer", "done", 1.0, {}, history.run())
+def test_calls_that_need_the_project_say_so_without_it_and_a_store_has_no_inputs(
+    history, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    in_store = edgeline.reading.History(replace(history.place, store="s3://bucket/push"))
+    run = edgeline.reading.PastRun(in_store, history.run().known)
+    step = edgeline.reading.PastStep("Trainer", "done", 1.0, {}, run)
+    with pytest.raises(UsageError, match=r"s3://bucket/push does not have the inputs of Trainer in run 2026"):
+        step.again()
     monkeypatch.setattr(project, "ROOT", tmp_path)
 
     assert hasattr(edgeline, "pipeline")
@@ -239,15 +252,6 @@ def test_a_list_of_the_runs_of_a_bucket_fetches_no_files(bucket, tmp_path, monke
     assert run.report().path.read_text() == "<p>its page"
 
 
-def test_a_store_has_no_inputs_to_run_a_step_again_on(history, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    in_store = edgeline.reading.History(replace(history.place, store="s3://bucket/push"))
-    run = edgeline.reading.PastRun(in_store, history.run().known)
-
-    with pytest.raises(UsageError, match=r"s3://bucket/push does not have the inputs of Trainer in run 2026"):
-        edgeline.reading.PastStep("Trainer", "done", 1.0, {}, run).again()
-
-
 @pytest.fixture(scope="module")
 def by_kind():
     """Makes a file with the probabilities of the one-hot of a category with one known value."""
@@ -288,34 +292,20 @@ def test_an_example_that_is_no_row_is_refused_by_a_model_of_rows(pumps, example)
     assert caught.value.why and caught.value.do
 
 
-@pytest.mark.parametrize(
-    ("ask", "words"),
-    [
+def test_an_error_names_the_parameters_of_python(workspace):
+    history = edgeline.open(workspace, model="shelff")
+    for ask, words in (
+        (history.run, "Pass one of these with model=..."),
+        (history.model, "the place with place=..., or"),
+        (edgeline.open(workspace.parent).run, "another workspace with place=..."),
         (
-            lambda workspace: edgeline.open(workspace, model="shelff").run(),
-            "Pass one of these with model=...",
-        ),
-        (lambda workspace: edgeline.open(workspace.parent).run(), "another workspace with place=..."),
-        (lambda workspace: edgeline.open(workspace, model="shelff").model(), "the place with place=..., or"),
-        (
-            lambda workspace: edgeline.pipeline("shelf", data=workspace / "gone[", workspace=workspace / "["),
+            lambda: edgeline.pipeline("shelf", data=workspace / "gone[", workspace=workspace / "["),
             "another folder with workspace=...",
         ),
-    ],
-)
-def test_an_error_names_the_parameters_of_python(workspace, ask, words):
-    with pytest.raises(UsageError) as caught:
-        ask(workspace)
-    assert words in caught.value.do and "--" not in str(caught.value)
-
-
-def test_everything_that_python_gets_is_printed_in_a_line(tmp_path, workspace, past_run):
-    push_with_golden(tmp_path)
-    model = past_run.history.model()
-
-    assert repr(model) == "<model shelf version 1: dark, bright>"
-    for value in (past_run.history, past_run, past_run.facts, past_run.step("Trainer"), model.bundle):
-        assert len(repr(value)) < 200 and str(value).startswith("<")
+    ):
+        with pytest.raises(UsageError) as caught:
+            ask()
+        assert words in caught.value.do and "--" not in str(caught.value)
 
 
 def test_the_package_lists_what_it_has():
@@ -323,32 +313,21 @@ def test_the_package_lists_what_it_has():
     assert edgeline.__version__ == version("edgeline")
 
 
-def test_settings_have_their_types():
-    settings = {"trainer": {"flip": False, "epochs": 3}, "push": {"destination": None}}
-    run = Run(id="r", workload="shelf", settings=settings, tuned={"trainer.epochs": 4})
-
-    assert a_past_run(Facts(run)).settings == {
-        **{"trainer.flip": False, "trainer.epochs": 4, "push.destination": None},
-    }
-
-
-@pytest.mark.parametrize(
-    ("ask", "found"),
-    [
-        (lambda history: history.run().predictions(), "has no predictions here"),
-        (lambda history: history.run().label_issues(), "has no list of labels here"),
-        (lambda history: history.run().report(), "has no report here"),
-        (lambda history: history.run().model(), "pushed no model: it was held"),
-        (lambda history: history.run().step("Pusher"), "had no step 'Pusher'"),
-        (lambda history: history.model(), "has no model 'shelf'"),
-        (lambda history: edgeline.open("nowhere"), "There is no folder nowhere"),
-    ],
-)
-def test_missing_outputs_steps_models_and_folders_are_named(workspace, history, ask, found):
+def test_missing_outputs_steps_models_and_folders_are_named(workspace, history):
     next(workspace.rglob("report.html")).unlink()
-    with pytest.raises(UsageError) as caught:
-        ask(history)
-    assert found in caught.value.found
+    run = history.run()
+    for ask, found in (
+        (run.predictions, "has no predictions here"),
+        (run.label_issues, "has no list of labels here"),
+        (run.report, "has no report here"),
+        (run.model, "pushed no model: it was held"),
+        (lambda: run.step("Pusher"), "had no step 'Pusher'"),
+        (history.model, "has no model 'shelf'"),
+        (lambda: edgeline.open("nowhere"), "There is no folder nowhere"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            ask()
+        assert found in caught.value.found
 
 
 def test_the_outputs_of_a_step_are_its_folders(workspace):

@@ -12,8 +12,7 @@ from data.spans.source import Rejected, Row
 from data.tables.source import open_source
 from data.texts.source import open_source as open_texts
 from edgeline.errors import DataRefused, UsageError
-from edgeline.records.rules import Rule
-from edgeline.records.workload import Workload
+from edgeline.records.workload import Rule, Workload
 from tests.data.tables.test_source import SENSOR, WINDOWS, line, write_span
 from tests.docstrings import ROOT
 

@@ -116,16 +116,13 @@ def test_a_model_that_is_better_or_worse_by_a_few_examples_is_in_order(right, ex
     assert find(a_run(evaluation=Evaluation(slices, 1)))["degraded"] is None
 
 
-def test_a_newest_span_with_more_in_quarantine_than_usual_is_reported():
+def test_a_newest_span_with_more_in_quarantine_than_usual_is_reported_also_if_earlier_runs_had_the_others():
     window = (week(1, 2), week(2, 3), week(3, 2), week(4, 9))
     trouble = find(a_run(data=Data(spans=window)))["quarantine"]
     assert trouble.what.replace("\u00a0", " ") == (
         "4.5 % of span-00004 is in quarantine, usually 1.0 % of a span."
     )
     assert trouble.why == ("9 corrupt.",)
-
-
-def test_spans_that_left_the_window_count_as_earlier_runs_had_them():
     earlier = [a_run(data=Data(spans=(week(number, 20),))) for number in (1, 2, 3)]
     assert find(*earlier, a_run(data=Data(spans=(week(4, 21),))))["quarantine"] is None
     assert find(*earlier, a_run(data=Data(spans=(week(4, 40),))))["quarantine"] is not None
@@ -136,11 +133,16 @@ def test_too_few_spans_show_no_trouble(window):
     assert "quarantine" not in find(a_run(data=Data(spans=window)))
 
 
-def test_a_step_that_took_twice_its_median_is_reported_by_name():
+def test_a_step_that_took_twice_its_median_is_reported_by_name_and_one_from_the_cache_says_nothing():
     troubles = find(*map(make_trained, (60.0, 62.0, 61.0, 130.0)))
     slow = troubles["slow Trainer"]
     assert slow.what == "Trainer took 2 min 10 s; the median of 3 earlier runs is 1 min 01 s."
     assert troubles["slow ExampleGen"] is None
+    for seconds in ((60.0, 62.0, 61.0, 115.0), (10.0, 10.0, 10.0, 39.0)):
+        assert find(*map(make_trained, seconds))["slow Trainer"] is None
+    cached = [make_trained(0.1, "cached")] * 3
+    assert "slow Trainer" not in find(*cached, make_trained(130.0))
+    assert "slow Trainer" not in find(*map(make_trained, (60.0, 62.0, 61.0)), *cached)
 
 
 def test_what_is_soon_much_and_slow_is_a_setting(release):
@@ -154,11 +156,6 @@ def test_what_is_soon_much_and_slow_is_a_setting(release):
     ):
         troubles = find(*history, release=release, settings=settings, later=timedelta(days=47))
         assert [troubles[name] is not None for name in names] == [is_trouble] * 3
-
-
-@pytest.mark.parametrize("seconds", [(60.0, 62.0, 61.0, 115.0), (10.0, 10.0, 10.0, 39.0)])
-def test_a_step_that_took_little_longer_is_in_order(seconds):
-    assert find(*map(make_trained, seconds))["slow Trainer"] is None
 
 
 def test_libraries_that_changed_since_the_run_before_are_named():
@@ -199,12 +196,6 @@ def test_without_newer_answers_those_that_the_last_run_counted_are_judged_by_its
     assert "served" not in find(run)
     without = replace(run, run=replace(run.run, settings={"evaluation": {"served": []}}))
     assert "served" not in find(without, release=release)
-
-
-def test_runs_that_took_a_step_from_the_cache_say_nothing_of_its_time():
-    cached = [make_trained(0.1, "cached")] * 3
-    assert "slow Trainer" not in find(*cached, make_trained(130.0))
-    assert "slow Trainer" not in find(*map(make_trained, (60.0, 62.0, 61.0)), *cached)
 
 
 def test_a_disk_that_is_nearly_full_is_reported(tmp_path):

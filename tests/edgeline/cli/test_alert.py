@@ -123,26 +123,22 @@ def test_each_channel_is_tried_and_each_failure_printed(tmp_path, monkeypatch, h
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
+def test_an_alert_that_can_go_to_nobody_is_bad_usage(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for arguments, reason in (
         ([], "Neither alerts.webhook nor"),
         (["--test"], "Neither alerts.webhook nor"),
         ([*WEBHOOK, "--workspace", "nowhere"], "There is no workspace nowhere."),
-    ],
-)
-def test_an_alert_that_can_go_to_nobody_is_bad_usage(tmp_path, monkeypatch, capsys, arguments, reason):
-    monkeypatch.chdir(tmp_path)
-    assert main(["alert", *arguments]) == 2
-    assert reason in capsys.readouterr().err
+    ):
+        assert main(["alert", *arguments]) == 2
+        assert reason in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("place", ["--workspace", "--store"])
-def test_a_model_that_is_not_there_is_not_without_problems(workspace, hook, capsys, tmp_path, place):
-    folder = workspace if place == "--workspace" else tmp_path / "not-mounted"
-    assert main(["alert", place, str(folder), "--workload", "text", *WEBHOOK]) == 2
-    assert "There is no run and no release of text in" in capsys.readouterr().err
+def test_a_model_that_is_not_there_is_not_without_problems(workspace, hook, capsys, tmp_path):
+    for place in (("--store", str(tmp_path / "not-mounted")), ("--workspace", str(workspace))):
+        assert main(["alert", *place, "--workload", "text", *WEBHOOK]) == 2
+        assert "There is no run and no release of text in" in capsys.readouterr().err
     assert not (tmp_path / "not-mounted").exists()
 
 

@@ -96,16 +96,13 @@ def test_a_run_that_is_not_there_is_bad_usage(diff, arguments, message):
     assert (code, out) == (2, "") and message in err and len(err.splitlines()) <= 3
 
 
-def test_runs_of_two_models_are_not_compared(diff, workspace, make_run):
+def test_runs_of_two_models_or_another_workspace_are_not_compared(diff, workspace, make_run, tmp_path):
     write_run(workspace, make_run(id="20261020-091233", workload="crates", outcome="failed"))
     code, _, err = diff(FIRST, "20261020-091233")
     assert code == 2 and "belongs to shelf, run 20261020-091233 to crates" in err
-
-
-def test_production_that_another_workspace_pushed_is_named(diff, tmp_path):
     candidate = make_candidate(tmp_path / "other", "other", size=100, run="of-another-machine")
     releases.push(str(tmp_path / "push"), "shelf", candidate)
-    code, _, err = diff("production", "latest")
+    code, _, err = diff("production", FIRST, "--workload", "shelf")
     assert code == 2 and "'of-another-machine', which pushed the release in production, in" in err
 
 

@@ -22,12 +22,9 @@ def test_times_are_kept_beside_the_releases_of_a_bucket_too(bucket, tmp_path, ca
     assert store.verify(f"{bucket}/push", "row") == []
 
 
-def test_a_release_that_cannot_be_timed_here_is_bad_usage(tmp_path, call):
+def test_a_release_that_cannot_be_timed_here_or_was_never_pushed_is_bad_usage(tmp_path, call):
+    code, _, err = call("edge", "bench", "--store", tmp_path, "--workload", "shelf")
+    assert code == 2 and "has no model 'shelf'" in err
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "candidate"))
     code, _, err = call("edge", "bench", "--store", tmp_path / "push", "--workload", "shelf")
     assert code == 2 and "shelf 1 has no golden vectors." in err
-
-
-def test_a_model_that_was_never_pushed_is_refused(tmp_path, call):
-    code, _, err = call("edge", "bench", "--store", tmp_path, "--workload", "shelf")
-    assert code == 2 and "has no model 'shelf'" in err

@@ -44,12 +44,9 @@ def steers(text: str) -> bool:
     )
 
 
-def test_letters_of_every_language_and_line_ends_stay_as_they_are():
+def test_characters_that_a_terminal_obeys_are_escaped_and_letters_of_every_language_and_line_ends_stay():
     text = "größer, 棚卸し 상품 товар, רف מדף \u200fשבר, क्षति\u200dग्रस्त, 👩\u200d🔧 ✅,\ntwo lines\tand a tab"
     assert make_visible(text) == text
-
-
-def test_characters_that_a_terminal_obeys_are_escaped():
     assert make_visible(HOSTILE) == SHOWN
     assert make_visible("a\ud800b") == r"a\ud800b"
 
@@ -172,39 +169,30 @@ def test_a_terminal_without_the_letters_gets_their_numbers(workspace, tmp_path):
     assert rest == ""
 
 
-def run_redirected(folder, words, redirect, unbuffered=""):
-    """Runs a command in a shell that redirects its output."""
-    command = f"{shlex.quote(sys.executable)} -m runners.cli {words} {redirect}"
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, stderr=subprocess.PIPE
-    )
-
-
 # With and without a buffer, the output is written at its end or at once.
-@pytest.mark.parametrize(("words", "unbuffered"), [("status --json", ""), ("--help", "1")])
-def test_a_closed_pipe_is_no_error_of_python(tmp_path, words, unbuffered):
-    process = run_redirected(tmp_path, words, "| true", unbuffered)
-    assert process.returncode == 1 and b"BrokenPipe" not in process.stderr
-
-
-@pytest.mark.parametrize(("words", "code", "closed"), [("status --json", 0, ">&-"), ("show", 2, ">&- 2>&-")])
-def test_a_closed_output_is_no_failure(tmp_path, words, code, closed):
-    process = run_redirected(tmp_path, words, closed)
-    assert process.returncode == code and b"Traceback" not in process.stderr
-
-
-@pytest.mark.parametrize(("words", "unbuffered"), [("status", ""), ("status --json", "1")])
-def test_output_to_a_full_disk_is_an_error_in_three_parts(tmp_path, words, unbuffered):
-    process = run_redirected(tmp_path, words, "> /dev/full", unbuffered)
-    lines = process.stderr.decode().splitlines()
-    assert (process.returncode, lines[0], len(lines)) == (1, "No space left on device.", 3)
+@pytest.mark.parametrize(
+    ("command", "unbuffered", "code"),
+    [
+        *(("status --json | true", "", 1), ("--help | true", "1", 1)),
+        *(("status --json >&-", "", 0), ("show >&- 2>&-", "", 2)),
+        *(("status >/dev/full", "", 1), ("status --json >/dev/full", "1", 1)),
+    ],
+)
+def test_an_output_that_is_closed_or_full_is_no_error_of_python(tmp_path, command, unbuffered, code):
+    words = ["bash", "-o", "pipefail", "-c", f"{shlex.quote(sys.executable)} -m runners.cli {command}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    process = subprocess.run(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == code
+    assert "BrokenPipe" not in process.stderr and "Traceback" not in process.stderr
+    if "full" in command:
+        assert process.stderr.startswith("No space left on device.\n") and process.stderr.count("\n") == 3
 
 
 PROSE = "  - span-00007: 41 of 300 photos are corrupt, more than data.max_quarantined allows, which is 0.05"
 
 
-def test_prose_is_broken_at_spaces_only_and_indented_below_its_beginning():
+def test_prose_is_broken_at_spaces_only_and_indented_below_its_beginning_and_its_line_ends_and_columns_stay():
+    assert wrap("one\n\n  two    three", 60) == "one\n\n  two    three"
     lines = wrap(PROSE, 60).split("\n")
     assert len(lines) > 1 and max(map(len, lines)) <= 60
     assert all(line.startswith("    ") for line in lines[1:])
@@ -217,10 +205,6 @@ def test_a_command_stays_in_one_line_to_be_copied():
     assert any(command in line for line in lines) and lines[0].startswith("To go on without")
     lines = wrap(f"Type `{command}`, and then look at the report of the run once more.", 40).split("\n")
     assert any(f"`{command}`," in line for line in lines) and len(lines) > 2
-
-
-def test_line_ends_and_columns_of_a_text_stay():
-    assert wrap("one\n\n  two    three", 60) == "one\n\n  two    three"
 
 
 class Terminal(io.StringIO):

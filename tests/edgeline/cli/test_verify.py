@@ -54,12 +54,17 @@ def make_other_key(folder):
     return folder / "other" / PUBLIC
 
 
-def test_a_signature_counts_only_where_a_key_was_given(verify, push, keys):
+def test_a_signature_counts_only_where_a_key_was_given_and_json_has_the_signer(verify, push, keys):
+    signer = load_public_key(str(keys / PUBLIC))
     code, out = verify()
     assert code == 0 and out.startswith(f"{push}: 2 releases of shelf: every file, pin and line")
-    assert f"shelf 2 is signed with {load_public_key(str(keys / PUBLIC))}. Pass --key FILE" in out
+    assert f"shelf 2 is signed with {signer}. Pass --key FILE" in out
     code, out = verify("--key", keys / PUBLIC)
     assert code == 0 and "The pointer to shelf 2 is signed with the given key." in out
+    code, out = verify("--json", "--key", keys / PUBLIC)
+    facts = {"push": str(push), "model": "shelf", "versions": [1, 2], "problems": [], "signed_by": signer}
+    facts |= {"golden": "has no golden vectors", "least_runtimes": {"fp16": "2.3", "int8": "2.3"}}
+    assert code == 0 and json.loads(out) == facts
 
 
 def test_a_pointer_that_another_key_signed_does_not_pass(edgeline, push, keys, tmp_path):
@@ -138,6 +143,10 @@ def test_one_release_is_checked_by_its_number(verify, push, keys):
     assert code == 0 and "signed" not in out
     code, out = verify("1", "--key", keys / PUBLIC)
     assert code == 1 and out.startswith("shelf 1 is not signed. Expected a signature with")
+    bundle = str(push / "edge/shelf/1")
+    code, out = verify(bundle, "--json", "--key", keys / PUBLIC)
+    (problem,) = json.loads(out)["problems"]
+    assert code == 1 and json.loads(out)["bundle"] == bundle and problem.startswith("shelf 1 is not signed.")
     code, out = verify("7")
     assert code == 2 and "shelf has no release 7." in out and "Existing releases: 1, 2." in out
 
@@ -180,18 +189,6 @@ def test_a_bundle_of_a_newer_schema_and_a_folder_without_one_are_different_error
     for nothing in (tmp_path / "nowhere", tmp_path, path):
         code, out = verify(nothing)
         assert code == 2 and f"{nothing} has no readable man" in out and len(out.splitlines()) == 3
-
-
-def test_json_has_the_releases_their_problems_and_their_signer(verify, push, keys):
-    signer = load_public_key(str(keys / PUBLIC))
-    code, out = verify("--json", "--key", keys / PUBLIC)
-    facts = {"push": str(push), "model": "shelf", "versions": [1, 2], "problems": [], "signed_by": signer}
-    facts |= {"golden": "has no golden vectors", "least_runtimes": {"fp16": "2.3", "int8": "2.3"}}
-    assert code == 0 and json.loads(out) == facts
-    bundle = str(push / "edge/shelf/1")
-    code, out = verify(bundle, "--json", "--key", keys / PUBLIC)
-    (problem,) = json.loads(out)["problems"]
-    assert code == 1 and json.loads(out)["bundle"] == bundle and problem.startswith("shelf 1 is not signed.")
 
 
 def test_a_bucket_is_verified_as_a_disk_is(verify, bucket, keys, tmp_path):
@@ -242,13 +239,18 @@ def put(bundle, name, content):
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_golden_vectors_of_production_and_of_a_bundle_are_run(verify, bundle):
+def test_golden_vectors_of_production_and_of_a_bundle_are_run_where_the_runtime_is(
+    verify, bundle, monkeypatch
+):
     expected = "shelf 1: 2 golden vectors pass, tensors and the scores of fp16, int8."
     for arguments in ([], ["1"], [bundle]):
         code, out = verify(*arguments)
         assert code == 0 and expected in out
         assert "shelf 1: runs on TFLite of these versions and newer: 2.3 (fp16), 2.3 (int8)." in out
     assert json.loads(verify(bundle, "--json")[1])["golden"] in expected
+    monkeypatch.setattr("edgeline.cli.verify.find_spec", lambda name: None)
+    code, out = verify(bundle)
+    assert code == 0 and "shelf 1: golden vectors were not run: ai-edge-litert is not installed here." in out
 
 
 def test_scores_that_the_model_does_not_give_are_named_though_the_manifest_has_their_digest(verify, bundle):
@@ -274,12 +276,6 @@ def test_a_contract_that_is_not_the_bundles_is_named(verify, bundle, change, fou
     put(bundle, "preprocessing.json", json.dumps(ROW | change))
     code, out = verify(bundle)
     assert code == 1 and "fails its golden vectors" in out and found in out
-
-
-def test_golden_vectors_are_not_run_without_the_runtime(verify, bundle, monkeypatch):
-    monkeypatch.setattr("edgeline.cli.verify.find_spec", lambda name: None)
-    code, out = verify(bundle)
-    assert code == 0 and "shelf 1: golden vectors were not run: ai-edge-litert is not installed here." in out
 
 
 def test_a_new_pair_is_printed_by_its_public_key_with_the_next_command_and_never_replaced(tmp_path, call):

@@ -2,8 +2,7 @@ from dataclasses import replace
 
 from edgeline.gates.data import judge_data, select_spans
 from edgeline.gates.settings import GateSettings
-from edgeline.records.ingest import Ingest, Span
-from edgeline.records.rules import BrokenRule
+from edgeline.records.ingest import BrokenRule, Ingest, Span
 from edgeline.records.verdict import Drift
 
 WINDOW = Ingest(

@@ -29,8 +29,7 @@ from edgeline.gates.settings import Bound, EdgeLimits, EvaluationSettings, GateS
 from edgeline.gates.simple import judge_simple_models
 from edgeline.records.edge import Latency
 from edgeline.records.evaluation import Importance, PhotoDrift, SimpleModel
-from edgeline.records.ingest import Ingest, Span, Twin, Twins
-from edgeline.records.rules import BrokenRule
+from edgeline.records.ingest import BrokenRule, Ingest, Span, Twin, Twins
 from edgeline.records.served import PushedVersion, Served, ServedVersion, Skew
 from edgeline.records.verdict import Anomaly, Drift, Finding, Shift
 from tests.edgeline.gates import test_bounds, test_classes, test_edge, test_served

@@ -192,7 +192,7 @@ def test_the_aliases_are_where_push_promote_and_rollback_left_production(place):
     assert Reader(make_uri(place)).aliases == {"production": 2, "previous": 1}
 
 
-def test_the_aliases_of_another_store_are_left_alone_until_a_person_gives_them_up(place):
+def test_the_aliases_of_another_store_are_left_alone_until_a_person_gives_them_up_or_it_moves(place):
     push(place)
     mirror(place)
     (place / "other").mkdir()
@@ -205,16 +205,12 @@ def test_the_aliases_of_another_store_are_left_alone_until_a_person_gives_them_u
     mlflow.client.delete_registered_model_alias("shelf", "production")
     other.register_releases(str(place / "other/push"))
     assert Reader(make_uri(place)).aliases == {"production": 2}
-
-
-def test_a_store_that_moved_or_was_begun_anew_keeps_its_aliases(place):
-    push(place)
-    mirror(place)
-    (place / "push").rename(place / "moved")
-    Registry(make_uri(place), place / "mlflow", "shelf").register_releases(str(place / "moved"))
-    push(place, NEXT)  # the first release of a new store at the old place
-    mirror(place)
-    assert Reader(make_uri(place)).aliases == {"production": 2}
+    (place / "other/push").rename(place / "moved")
+    other.register_releases(str(place / "moved"))
+    # The first release of a new store at the old place.
+    store.push(place / "other/push", "shelf", make_candidate(place / "third", "third", run="third"))
+    other.register_releases(str(place / "other/push"))
+    assert Reader(make_uri(place)).aliases == {"production": 3}
 
 
 def test_a_release_whose_files_are_gone_keeps_its_number_and_one_that_does_not_answer_is_read_later(
@@ -292,12 +288,9 @@ def test_an_experiment_that_a_person_deleted_has_to_be_restored(place):
         mirror(place)
     assert f"mlflow experiments restore --experiment-id {number}" in caught.value.do
     client.restore_experiment(number)
-    mirror(place, record(place))
-    assert set(Reader(make_uri(place)).runs) == {RUN}
-
-
-def test_a_run_that_is_retried_may_find_other_settings(place):
     mirror(place, record(place, engine="kubeflow", outcome="failed"))
+    assert set(Reader(make_uri(place)).runs) == {RUN}
+    # A run that is retried may find other settings.
     push(place)
     mirror(place, record(place, engine="kubeflow", tuned={"trainer.epochs": 20}))
     mlflow = Reader(make_uri(place))

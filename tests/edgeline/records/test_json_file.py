@@ -57,7 +57,7 @@ def test_what_is_written_is_read(tmp_path):
     assert json.loads((folder / "whole.json").read_text())["parts"][0] == {"name": "größe 棚", "share": 0.1}
 
 
-def test_lines_that_are_written_are_read(tmp_path):
+def test_lines_that_are_written_are_read_up_to_one_that_is_torn(tmp_path):
     PARTS.write(tmp_path / "new", iter(A_WHOLE.parts))
     assert tuple(PARTS.read(tmp_path / "new")) == A_WHOLE.parts
     assert len((tmp_path / "new" / "parts.jsonl").read_bytes().splitlines()) == 2

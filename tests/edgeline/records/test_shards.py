@@ -47,13 +47,12 @@ def read(folder):
     return [[*read_shard(shard, True).as_numpy_iterator()] for shard in find_shards([f"{folder}/*"])]
 
 
-def test_shards_that_were_moved_to_a_store_are_only_there_and_are_read_as_before(moved_folder):
+def test_shards_that_were_moved_to_a_store_are_only_there_and_are_as_before_also_when_brought_back(
+    moved_folder,
+):
     assert [path.name for path in moved_folder.iterdir()] == ["shards.txt"]
     assert [shard.rsplit("/", 1)[1] for shard in find_shards([f"{moved_folder}/*"])] == [*SHARDS]
     assert read(moved_folder) == [*SHARDS.values()]
-
-
-def test_shards_that_are_brought_back_are_as_before(moved_folder):
     bring_back(moved_folder)
     assert {path.name for path in moved_folder.iterdir()} == {*SHARDS}
     for name, records in SHARDS.items():

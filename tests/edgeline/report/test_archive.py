@@ -18,7 +18,8 @@ def root(request, tmp_path):
     return locate(request.getfixturevalue("bucket") + "/push/runs/shelf")
 
 
-def test_records_come_back_oldest_first(root):
+def test_records_come_back_oldest_first_and_an_empty_place_has_none(root):
+    assert archive.read_all(root) == [] and archive.read(root / "a") is None
     for run, day in (("b", "02"), ("a", "03"), ("c", "01")):
         facts = a_run(id=run, started_at=f"2026-10-{day}T03:00:00Z")
         place = archive.write(root / run, facts, f"<p>{run}")
@@ -54,10 +55,6 @@ def test_old_records_are_removed_but_those_of_runs_in_use_or_going_on(root):
         archive.remove(folder)
     assert [facts.run.id for _, facts in archive.read_all(root)] == ["b", "goes-on", "c"]
     assert sorted(list_folders(root)) == ["b", "c", "goes-on"]
-
-
-def test_an_empty_place_has_no_records(root):
-    assert archive.read_all(root) == [] and archive.read(root / "a") is None
 
 
 def test_a_disk_that_fills_up_leaves_the_page_before_it(tmp_path, monkeypatch):

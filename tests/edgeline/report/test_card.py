@@ -31,12 +31,14 @@ def test_a_card_names_its_run_labels_licence_and_data(card):
     assert "not stated (push.licence)" in empty and "not stated (push.data_statement)" in empty
 
 
-def test_a_card_has_data_metrics_files_and_settings_and_loads_nothing(card):
+def test_a_card_has_data_metrics_files_and_settings_but_no_photo_nor_text_and_loads_nothing(card):
     assert sections(card)[:2] == ["use", "limits"] and "<li>Weakest class: " in card
     assert {"data", "metrics", "confusion", "edge", "training", "search", "lineage"} <= {*sections(card)}
     tags = Tags(card)
     assert tags.handlers == [] and all(url.startswith("data:,") for url in tags.loads)
     assert "script" not in tags.tags and len(tags.ids) == len({*tags.ids})
+    assert not {"mistakes", "quarantine", "label_issues", "photo_drift", "features"} & {*sections(card)}
+    assert "<img" not in card and "data:image" not in card
 
 
 def test_a_card_says_on_how_many_examples_the_temperature_was_fitted(card):
@@ -46,11 +48,6 @@ def test_a_card_says_on_how_many_examples_the_temperature_was_fitted(card):
     assert "The threshold of <code>unlike</code> is from 210." in text
     assert "The model did not learn from 214 photos of train, which were held out for this." in text
     assert '<th class="minor">Oldest TFLite</th>' in card
-
-
-def test_no_photo_nor_text_of_the_data_is_on_a_card(card):
-    assert not {"mistakes", "quarantine", "label_issues", "photo_drift", "features"} & {*sections(card)}
-    assert "<img" not in card and "data:image" not in card
 
 
 def test_markup_in_texts_of_people_is_shown_as_text():

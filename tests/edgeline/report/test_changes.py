@@ -22,10 +22,6 @@ def list_changes(facts: Facts, before: Facts) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_a_run_like_the_one_before_changed_nothing():
-    assert list_changes(a_run(), a_run(id="earlier", started_at="2026-09-28T03:00:00Z")) == {}
-
-
 def test_changes_of_data_settings_code_and_results_are_named():
     before, now = a_run(weeks=7, version=2, outcome="held"), a_run(weeks=8)
     now = replace(
@@ -49,6 +45,9 @@ def test_changes_of_data_settings_code_and_results_are_named():
         "In production": ("version 2", "version 3"),
         "Accuracy, each on its own eval split": ("92.5 %", "95.0 %"),
     }
+    assert list_changes(a_run(), a_run(id="earlier", started_at="2026-09-28T03:00:00Z")) == {}
+    refused = replace(a_run(weeks=9, outcome="refused"), evaluation=None, edge=None, training=None)
+    assert {"Newest span", "Outcome"} <= set(list_changes(refused, a_run()))
 
 
 def test_files_for_phones_are_compared():
@@ -61,24 +60,15 @@ def test_files_for_phones_are_compared():
     assert list_changes(replace(now, edge=none), before) == {"Default edge file": ("fp16", "none")}
 
 
-def test_a_canary_changes_nothing_in_production():
+def test_what_is_in_production_is_not_changed_by_a_canary_and_nothing_after_a_first_model_was_held_back():
     canary = a_run(version=8, settings={"push": {"canary_percent": 10.0}})
     assert canary.evaluation.baseline_version == 2
     assert "In production" not in list_changes(canary, a_run(version=2))
     assert "In production" not in list_changes(a_run(version=2), canary)
-
-
-def test_a_first_model_that_was_held_back_left_nothing_in_production():
     held = a_run(outcome="held", version=None, inputs={"production": ""})
     assert list_changes(a_run(version=1), held)["In production"] == ("nothing", "version 1")
     killed = a_run(outcome="killed", version=None, inputs={"production": ""})
     assert list_changes(a_run(version=1), killed)["In production"] == ("unknown", "version 1")
-
-
-def test_a_run_without_a_model_is_compared_in_what_it_has():
-    before = a_run()
-    refused = replace(a_run(weeks=9, outcome="refused"), evaluation=None, edge=None, training=None)
-    assert {"Newest span", "Outcome"} <= set(list_changes(refused, before))
 
 
 def test_trainings_are_compared_at_the_epoch_that_was_kept():

@@ -63,16 +63,13 @@ def test_the_settings_of_a_run_that_searched_are_those_that_it_trained_with(sour
     assert decode(encode(facts), Facts) == facts
 
 
-def test_a_run_without_near_twins_says_nothing_of_them(sources):
-    TWINS.write(sources.quarantine, Twins(10))
-    facts = collect_facts(sources, Run(id="1", workload="shelf"))
-    assert facts.twins is None and "twin" not in render_run(facts, {}, None)
-
-
-def test_a_refused_run_counts_its_near_twins(sources):
+def test_a_refused_run_counts_its_near_twins_and_one_without_any_says_nothing_of_them(sources):
     (sources.edge_verdict / PREDICTIONS.name).unlink()
     page = render_run(collect_facts(sources, Run(id="1", workload="shelf", outcome="refused")), {}, None)
     assert "4 of 10 eval photos have a near twin in train" in page and "without a near twin" not in page
+    TWINS.write(sources.quarantine, Twins(10))
+    facts = collect_facts(sources, Run(id="1", workload="shelf"))
+    assert facts.twins is None and "twin" not in render_run(facts, {}, None)
 
 
 def test_a_run_is_judged_by_its_model_validator_or_as_before_there_was_one_by_its_evaluator(

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import pytest
 from msgspec.structs import replace
 
 from edgeline.records.evaluation import EarlierRelease
@@ -31,42 +30,29 @@ HISTORY = [
 ]
 
 
-def test_production_is_as_old_as_the_newest_span_that_it_was_trained_on():
+def test_production_is_as_old_as_the_newest_span_that_it_was_trained_on_if_that_is_known():
     aged = find_aged(HISTORY)
     assert [(each.version, each.weeks) for each in aged] == [(1, 1), (2, 1), (2, 2), (2, 4), (2, 5)]
-
-
-def test_a_version_whose_data_are_not_known_has_no_age():
     unknown = replace(HISTORY[1], newest_span=0)
-    aged = find_aged([HISTORY[0], unknown, *HISTORY[2:]])
-    assert [(each.version, each.weeks) for each in aged] == []
+    assert find_aged([HISTORY[0], unknown, *HISTORY[2:]]) == []
 
 
 def test_earlier_releases_age_beside_production():
-    earlier = (
-        EarlierRelease(1, 50, 45),
-        EarlierRelease(9, 50, 45),
-    )  # nobody knows what the second learned from
+    earlier = (EarlierRelease(1, 50, 45), EarlierRelease(9, 50, 45))  # of the second's data nothing is known
     aged = find_aged([*HISTORY[:3], replace(HISTORY[3], earlier=earlier)])
     assert [(each.version, each.weeks) for each in aged] == [(1, 1), (2, 1), (1, 3), (2, 2)]
     assert (aged[2].released, aged[2].retrained, aged[2].examples) == (0.9, 0.95, 50)
 
 
-def test_releases_that_answer_the_same_examples_make_the_cost_no_surer():
+def test_the_cost_of_a_week_has_an_interval_which_releases_that_answer_the_same_examples_make_no_narrower():
     four = [Aged(f"r{n}", 1, 1, 60, 0.95 - cost, 0.95) for n, cost in enumerate((0.0, 0.01, 0.02, 0.03))]
     again = [dataclasses.replace(each, version=2) for each in four]
     assert describe_cost([*four, *again]) == describe_cost(four)
     assert describe_cost(four) == (
         "A week without retraining costs 1.5 points of accuracy (95 % CI -0.6 to 3.6, from 4 runs)."
     )
-
-
-def test_the_cost_of_a_week_is_described_with_its_interval():
-    aged = find_aged(HISTORY)
-    assert aged[-1].cost == pytest.approx(0.05)
-    assert describe_cost(aged) == (
-        "A week without retraining costs 1.0 points of accuracy (95 % CI 1.0 to 1.0, from 5 runs)."
-    )
+    aged = find_aged(HISTORY)  # of different weeks
+    assert "costs 1.0 points of accuracy (95 % CI 1.0 to 1.0, from 5 runs)." in describe_cost(aged)
     assert "not known before 3 runs; there are 2" in describe_cost(aged[:2])
 
 

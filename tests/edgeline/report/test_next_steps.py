@@ -4,7 +4,7 @@ import pytest
 
 from edgeline.errors import Problem
 from edgeline.records.verdict import EndedCanary, Finding, Verdict
-from edgeline.report.facts import Evaluation, Slice
+from edgeline.report.facts import Evaluation
 from edgeline.report.next_steps import list_next_steps, list_unlike
 from tests.edgeline.report.runs import a_run, a_slice, end
 
@@ -76,24 +76,16 @@ def test_a_model_held_for_the_labels_of_a_span_leads_to_its_exclusion():
         ((0.8, 0.8, 0.8), []),
         ((0.9, 0.9, 0.9), []),
         ((0.9, 0.84, 0.9), []),  # three answers
+        ((0.9, 0.7), []),  # half of the examples
     ],
 )
 def test_a_span_with_most_of_the_drop_is_named_with_its_exclusion(right, drop):
     spans = tuple(a_slice("span", str(n), round(50 * share), 50) for n, share in enumerate(right, 1))
-    steps = list_steps_of_a_drop(spans)
+    facts = replace(end("held"), evaluation=Evaluation(spans, baseline_version=2))
+    facts = replace(facts, gates=(Verdict("evaluation", "fail", ("Worse.",)),))
+    steps = [step.replace("\u00a0", " ") for step in list_next_steps(facts)]
     assert [step.partition("Most of the drop is in ")[2] for step in steps if "drop" in step] == drop
     assert any("data exclude span-00002" in step for step in steps) == bool(drop)
-
-
-def test_a_span_of_half_the_examples_is_not_named_for_a_drop():
-    steps = list_steps_of_a_drop((a_slice("span", "1", 70, 100), a_slice("span", "2", 90, 100)))
-    assert not any("drop" in step for step in steps)
-
-
-def list_steps_of_a_drop(slices: tuple[Slice, ...]) -> list[str]:
-    facts = replace(end("held"), evaluation=Evaluation(slices, baseline_version=2))
-    steps = list_next_steps(replace(facts, gates=(Verdict("evaluation", "fail", ("Worse.",)),)))
-    return [step.replace("\u00a0", " ") for step in steps]
 
 
 @pytest.mark.parametrize(("action", "expected"), [("promote", False), ("rollback", True)])

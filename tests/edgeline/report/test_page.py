@@ -76,12 +76,10 @@ def test_answers_of_phones_are_a_table_by_version_and_one_by_each_kind_of_slice(
         "2",
     ]
     assert "served" not in sections(render_run(a_failed_run(), {}, None))
-
-
-def test_an_accuracy_on_eval_below_that_of_phones_is_on_the_scale():
+    # An accuracy on eval below that of phones is on the scale.
     pushed = {2: PushedVersion("2026-09-28T03:00:00Z", {"overall": {"all": 0.2}})}
-    page = render_run(replace(plain_run(), pushed=pushed), {}, None)
-    assert "--before: 0.0%" in page and "--before: -" not in page
+    below = render_run(replace(plain_run(), pushed=pushed), {}, None)
+    assert "--before: 0.0%" in below and "--before: -" not in below
 
 
 def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_to_pin(page):
@@ -97,13 +95,10 @@ def test_the_trials_of_a_search_are_a_table_with_the_best_marked_and_as_a_file_t
     assert "trainer:\n  learning_rate: 0.0031234" in text and "tune:\n  max_trials: 0" in text
 
 
-def test_a_whole_run_has_every_section_in_order(page):
+def test_a_whole_run_has_every_section_in_order_and_the_page_holds_all_that_it_shows(page):
     assert sections(page) == list(SECTIONS)
     assert page.index("Version 3 of shelf went into production") < page.index("<section")
     assert page.index("<th>Logistic regression</th>") < page.index("<th>The most frequent class</th>")
-
-
-def test_the_page_holds_all_that_it_shows(page):
     tags = Tags(page)
     assert not {"script", "iframe", "object", "embed", "base", "form"} & set(tags.tags)
     assert all(load.startswith("data:") for load in tags.loads)
@@ -119,7 +114,7 @@ def test_a_class_whose_name_is_a_colour_keeps_its_name_in_charts_which_are_the_s
     assert render_svg("t", "", lambda axes: axes.set_xlabel("#000001")) == chart
 
 
-def test_charts_are_well_formed_and_have_only_colours_of_the_theme(page):
+def test_charts_are_well_formed_have_only_colours_of_the_theme_and_each_mark_has_its_value_as_a_title(page):
     svgs = re.findall(r"<svg class=.chart.*?</svg>", page, flags=re.DOTALL)
     assert len(svgs) == 1 + 3 + 2 + 1
     for svg in svgs:
@@ -128,6 +123,11 @@ def test_charts_are_well_formed_and_have_only_colours_of_the_theme(page):
         )
         assert not re.search(r"#[0-9a-fA-F]{6}\b", re.sub(r'(?:id|href)="[^"]*"|url\([^)]*\)', "", svg))
         assert "DejaVu" not in svg and "var(--" in svg
+    titles = re.findall(r"<g><title>(.*?)</title>", page)
+    assert any(re.fullmatch(r"span-00008: [\d,]+ quarantined", title) for title in titles)
+    assert any(re.match(r"epoch 1, eval: accuracy [\d.]+%", title) for title in titles)
+    # A training that resumed, or never improved, is drawn too.
+    assert charts.draw_training("t", (Epoch(1, math.nan), Epoch(2)), "loss", None).startswith("<svg")
 
 
 def test_markup_in_labels_names_and_reasons_stays_text():
@@ -139,12 +139,16 @@ def test_markup_in_labels_names_and_reasons_stays_text():
     assert "a &amp; b $x_1$" in page
 
 
-def test_settings_that_differ_from_those_of_the_workload_come_first():
+def test_settings_that_differ_from_those_of_the_workload_come_first_in_the_lineage_of_spans_that_were_read():
     settings = {"seed": 20, "trainer": {"flip": True, "epochs": 3}}
     facts = plain_run()
-    facts = replace(facts, run=replace(facts.run, settings=settings, changed=("trainer.epochs",), tuned={}))
+    spans = facts.data.spans
+    run = replace(facts.run, settings=settings, changed=("trainer.epochs",), tuned={})
+    facts = replace(facts, run=run, data=replace(facts.data, spans=(spans[0], *spans[3:])))
     assert list(facts.run.used_settings) == ["trainer.epochs", "seed", "trainer.flip"]
-    assert "Changed from the workload's: trainer.epochs." in render_run(facts, {}, None)
+    page = render_run(facts, {}, None)
+    assert "Changed from the workload's: trainer.epochs." in page
+    assert f"<code>{spans[0].name}, {spans[3].name} to {spans[-1].name}</code>" in page
 
 
 def test_a_quote_ends_no_attribute_of_any_page(tmp_path):
@@ -186,23 +190,18 @@ def test_a_run_that_failed_before_its_first_step_says_so_in_three_parts():
 @pytest.mark.parametrize("part", ["data", "evaluation", "edge"])
 def test_any_part_may_be_missing(part):
     facts = plain_run()
-    whole = View(facts, {}).sections
     page = render_run(replace(facts, **{part: None}), {}, None)
-    names = sections(page)
-    assert names and set(names) < set(whole)
+    assert set() < {*sections(page)} < {*View(facts, {}).sections}
     assert "Missing, because files are gone or cannot be read: " in page
 
 
-def test_a_window_without_a_photo_has_a_page():
+def test_a_window_without_a_photo_has_a_page_and_figures_that_are_no_numbers_are_dashes():
     empty = Data(
         splits={"train": 0, "eval": 0},
         classes={"ok": 0},
         spans=(replace(a_run().data.spans[0], rows=0, accepted=0, classes={}, rejected={}),),
     )
     assert "0 photos in train" in render_run(replace(plain_run(), data=empty), {}, None)
-
-
-def test_figures_that_are_no_numbers_are_dashes():
     facts = Facts(
         run=a_run().run,
         training=Training(epochs=(Epoch(1), Epoch(2, val_loss=0.5))),
@@ -250,14 +249,6 @@ def test_a_held_run_says_what_to_do_next_and_one_without_mistakes_or_the_kept_ep
     assert "<h3>Next</h3>" in page and next_step in page
 
 
-def test_the_lineage_has_no_span_that_was_left_out():
-    facts = plain_run()
-    spans = facts.data.spans
-    window = replace(facts.data, spans=(spans[0], *spans[3:]))
-    page = render_run(replace(facts, data=window), {}, None)
-    assert f"<code>{spans[0].name}, {spans[3].name} to {spans[-1].name}</code>" in page
-
-
 def test_figures_have_their_number_of_groups_and_those_out_of_fold_stand_first():
     facts = plain_run()
     overall = Slice("overall", "all", 4780, 0.92, 0.55, 0.99, groups=4)
@@ -303,11 +294,6 @@ def test_only_the_classes_with_the_most_mistakes_of_hundreds_are_on_the_page():
     assert "<th>class-0</th>" in matrix and "<th>class-299</th>" in matrix
 
 
-def test_a_training_that_resumed_or_never_improved_is_drawn():
-    nothing = (Epoch(1, math.nan), Epoch(2, None))
-    assert charts.draw_training("t", nothing, "loss", None).startswith("<svg")
-
-
 def test_a_page_without_pictures_has_their_texts_and_the_links_that_it_gets(page):
     uri = a_run().run.artifacts[0].uri
     bare = render_run(plain_run(), {}, None, {"All runs": "../index-shelf.html", uri: "../a"})
@@ -321,9 +307,3 @@ def test_the_terms_of_the_sections_that_a_page_has_are_explained_at_its_end(page
     assert re.findall(r"<dt>(Near twin|Calibration)</dt>", page) == ["Near twin", "Calibration"]
     assert "<code>data.window</code>" in page
     assert not re.findall(r"<dt>(Near twin|Calibration)</dt>", render_run(a_failed_run(), {}, None))
-
-
-def test_each_mark_of_a_chart_has_its_value_as_a_title(page):
-    titles = re.findall(r"<g><title>(.*?)</title>", page)
-    assert any(re.fullmatch(r"span-00008: [\d,]+ quarantined", title) for title in titles)
-    assert any(re.match(r"epoch 1, eval: accuracy [\d.]+%", title) for title in titles)

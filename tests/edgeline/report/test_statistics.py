@@ -52,6 +52,7 @@ def test_each_feature_has_its_distribution_now_and_before_and_its_distance(stati
     assert brightness.now.bins == ((0.0, 10.0, 0.75), (10.0, 20.0, 0.25))
     assert brightness.now.mean == 80.0
     assert brightness.before.mean is None
+    assert read_features(statistics / "nothing", {}) == ()
 
 
 @pytest.mark.parametrize(
@@ -66,10 +67,6 @@ def test_each_feature_has_its_distribution_now_and_before_and_its_distance(stati
 def test_numbers_beyond_those_of_earlier_spans_are_counted(before, now, beyond):
     feature = Feature("days", Distribution(bins=now), Distribution(bins=before))
     assert feature.beyond == pytest.approx(beyond)
-
-
-def test_without_statistics_there_is_no_feature(tmp_path):
-    assert read_features(tmp_path, {}) == ()
 
 
 CURATED = """\
@@ -146,11 +143,8 @@ def test_accepting_widens_the_schema_and_leaves_all_else_of_its_text(diff):
     assert [line for line in text.splitlines() if line in rest][: len(rest)] == rest
 
 
-def test_bounds_with_commas_between_them_are_widened_too(diff):
+def test_bounds_with_commas_are_widened_too_and_a_schema_in_another_format_is_left_to_a_person(diff):
     heat = parse_schema(widen_schema(CURATED.replace("-5 max", "-5, max"), diff["heat"], "")).feature[1]
     assert (heat.float_domain.min, heat.float_domain.max) == (-5, 71.25)
-
-
-def test_a_schema_in_another_format_is_left_to_a_person(diff):
     with pytest.raises(UsageError, match=r"no bounds of heat.*by hand"):
         widen_schema(CURATED.replace("float_domain { min: -5 max: 40 }", ""), diff["heat"], "")

@@ -64,23 +64,21 @@ def test_every_page_has_a_sentence_even_without_an_output(step):
 
 
 @pytest.mark.parametrize(
-    ("step", "text"),
+    ("step", "result", "text"),
     [
-        ("DataValidator", "corrupt"),
-        ("DataValidator", "Far too dark."),
-        ("Tuner", "best"),
-        ("Trainer", "Accuracy"),
-        ("RunReport", "run run-1"),
+        ("DataValidator", "fail: Far too dark.", "corrupt"),
+        ("Tuner", "fail: Far too dark.", "best"),
+        ("Trainer", "fail: Far too dark.", "Accuracy"),
+        (
+            "RunReport",
+            "A model was trained and held back; production was unchanged. Far < too dark.",
+            "run run-1",
+        ),
     ],
 )
-def test_the_page_of_a_step_shows_its_output(sources, step, text):
-    assert text in render_page(step, sources)
-
-
-def test_the_first_line_of_a_page_has_the_result_of_the_step(sources):
-    assert render_page("DataValidator", sources).startswith("<!-- fail: Far too dark. -->\n")
-    comment = "<!-- A model was trained and held back; production was unchanged. Far < too dark. -->\n"
-    assert render_page("RunReport", sources).startswith(comment)
+def test_the_page_of_a_step_shows_its_output_and_its_first_line_the_result(sources, step, result, text):
+    first, page = render_page(step, sources).split("\n", 1)
+    assert text in page and first == f"<!-- {result} -->"
 
 
 def test_the_figures_of_a_run_have_full_names_and_are_of_one_step(sources):
@@ -93,19 +91,16 @@ def test_the_figures_of_a_run_have_full_names_and_are_of_one_step(sources):
     }
 
 
-def test_the_verdict_on_the_data_is_in_the_figures_of_its_step(sources):
+def test_the_figures_of_the_data_have_its_verdict_and_the_drift_nearest_to_what_is_allowed(sources):
     figures = collect_metrics("DataValidator", sources)
     assert figures == {"passed": 0.0, "newest_examples": 8.0, "quarantined_share": 0.1111}
-
-
-def test_the_worst_drift_is_the_one_nearest_to_what_is_allowed(sources):
     far, near = Drift("far", 0.4, 0.8), Drift("near", 0.09, 0.1)
     DRIFT.write(sources.data_verdict, (far, near, Drift("free", 0.9, 0.0)))
-    figures = collect_metrics("DataValidator", sources)
-    assert (figures["worst_drift"], figures["worst_drift_allowed"]) == (0.09, 0.1)
+    with_drift = collect_metrics("DataValidator", sources)
+    assert with_drift == {**figures, "worst_drift": 0.09, "worst_drift_allowed": 0.1}
 
 
-def test_the_roc_is_that_of_the_class_that_is_recognised_worst(sources):
+def test_the_confusion_matrix_is_the_models_and_the_roc_that_of_the_class_that_is_recognised_worst(sources):
     answers = [("ok", 0.9), ("bad", 0.6), ("ok", 0.4), ("bad", 0.1)]
     lines = [
         Prediction(str(number), label, (score, 1 - score)) for number, (label, score) in enumerate(answers)
@@ -114,7 +109,8 @@ def test_the_roc_is_that_of_the_class_that_is_recognised_worst(sources):
     label, points = find_worst_roc(sources)
     assert label == "ok"
     assert points == [(1.0, 0.0, 0.0), (0.9, 0.0, 0.5), (0.6, 0.5, 0.5), (0.4, 0.5, 1.0), (0.1, 1.0, 1.0)]
-    assert find_worst_roc(Sources()) == ("", [])
+    assert find_worst_roc(Sources()) == ("", []) and read_confusion(Sources()) is None
+    assert read_confusion(sources) == Confusion(("ok", "bad"), ((1, 1), (0, 2)))
 
 
 def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
@@ -125,8 +121,3 @@ def test_an_edge_file_that_could_not_be_made_has_no_figures(sources):
     assert not {name for name in collect_metrics("RunReport", sources) if name.startswith("phone_file")}
     page = render_page("RunReport", sources)
     assert "No file may ship" in page and "could not be converted" in page
-
-
-def test_the_confusion_matrix_is_the_models(sources):
-    assert read_confusion(sources) == Confusion(("ok", "bad"), ((1, 1), (0, 2)))
-    assert read_confusion(Sources()) is None

@@ -1,7 +1,5 @@
 from dataclasses import replace
 
-import pytest
-
 from edgeline.errors import Problem
 from edgeline.records.ingest import Excluded
 from edgeline.records.verdict import Finding, Verdict
@@ -22,16 +20,11 @@ def test_a_push_says_how_good_it_is_and_how_good_production_was():
     assert outcome.startswith("Version 3 of shelf went to 10 % of phones: accuracy")
 
 
-@pytest.mark.parametrize(
-    ("gate", "by"), [("evaluation", "by its evaluation"), ("edge", "because no file for phones passed")]
-)
-def test_a_model_that_is_held_back_names_the_gate_and_what_stays(gate, by):
-    facts = replace(end("held", version=2), gates=(Verdict(gate, "fail", ("Too bad.",)),))
-    sentence = f"A model was trained and held back {by}; version 2 stayed in production."
-    assert describe_outcome(facts) == sentence
-
-
-def test_refused_data_says_that_nothing_was_trained():
+def test_a_model_that_is_held_back_names_the_gate_and_what_stays_and_refused_data_that_nothing_was_trained():
+    for gate, by in (("evaluation", "by its evaluation"), ("edge", "because no file for phones passed")):
+        facts = replace(end("held", version=2), gates=(Verdict(gate, "fail", ("Too bad.",)),))
+        sentence = f"A model was trained and held back {by}; version 2 stayed in production."
+        assert describe_outcome(facts) == sentence
     facts = replace(end("refused", version=None, inputs={"production": ""}), evaluation=None)
     assert describe_outcome(facts) == (
         "The data was refused, so nothing was trained; nothing was in production."

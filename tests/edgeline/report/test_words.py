@@ -10,12 +10,9 @@ def test_times_are_written_as_people_do(seconds, text):
     assert words.seconds(seconds).replace("\u00a0", " ") == text
 
 
-def test_differences_have_a_sign_and_a_minus_of_a_digits_width():
+def test_differences_have_a_sign_and_a_minus_of_a_digits_width_and_an_unknown_value_is_a_dash():
     texts = [words.points(value) for value in (0.012, -0.098, 0.0, -0.0001)]
     assert texts == ["+1.2", "\u22129.8", "±0.0", "±0.0"]
-
-
-def test_an_unknown_value_is_a_dash():
     texts = [f(None) for f in (words.percent, words.points, words.count, words.megabytes, words.seconds)]
     assert [*texts, words.milliseconds(None), words.moment(None)] == ["\u2013"] * 7
 

@@ -32,7 +32,7 @@ def test_the_table_of_times_fits_and_adds_up(make_run, width):
     assert [line.split()[0] for line in lines] == ["Where", "ExampleGen", "Trainer"]
 
 
-def test_the_last_lines_repeat_warnings_and_reasons(folder, make_run):
+def test_the_last_lines_repeat_warnings_and_reasons_and_after_a_push_name_predict(folder, make_run):
     folder.log.write_text("noise")
     run = make_run(
         outcome="held",
@@ -48,11 +48,7 @@ def test_the_last_lines_repeat_warnings_and_reasons(folder, make_run):
         "  - Accuracy is 0.8.",
         f"Log: {folder.log}",
     ]
-
-
-def test_after_a_push_the_last_line_names_predict(folder, make_run):
     lines = [line for line, _ in closing.describe_end(make_run(outcome="pushed", version=3), folder, None)]
-
     assert lines[-1] == "Try it: edgeline predict FILE --workload shelf"
 
 

@@ -17,12 +17,11 @@ def transform_graph(tmp_path):
     return folder
 
 
-def test_a_whole_artifact_stays(tmp_path, transform_graph):
+def test_an_artifact_with_a_file_missing_or_truncated_is_removed_and_named_and_a_whole_one_stays(
+    tmp_path, transform_graph
+):
     assert discard_damaged(tmp_path) == []
     assert transform_graph.is_dir()
-
-
-def test_an_artifact_with_a_file_missing_or_truncated_is_removed_and_named(tmp_path, transform_graph):
     (transform_graph / "transform_fn" / "saved_model.pb").write_bytes(b"x" * 999)
     (transform_graph / "metadata.txt").unlink()
 

@@ -60,10 +60,7 @@ def test_another_model_is_measured_on_the_examples_that_both_answered(release, m
     assert lines[-1].startswith("Equal predictions: 3 of 4 eval examples (75.0")
 
 
-def test_without_the_record_of_its_run_single_predictions_are_not_compared(release, make_again):
+def test_without_the_record_of_its_run_or_a_model_predictions_are_not_compared(release, make_again, make_run):
+    assert list(describe_likeness(release, None, make_run(outcome="refused"))) == []
     *_, last = describe_likeness(release, None, make_again("first", 0.94, ["ok"]))
     assert last == "The predictions of run 2026-10-05-1 are not here, so single ones were not compared."
-
-
-def test_of_a_run_that_made_no_model_nothing_is_said(release, make_run):
-    assert list(describe_likeness(release, None, make_run(outcome="refused"))) == []

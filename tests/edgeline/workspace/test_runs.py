@@ -23,7 +23,11 @@ def dead_pid():
     return process.pid
 
 
-def test_runs_of_one_second_stay_in_order(tmp_path, make_run):
+@pytest.mark.parametrize("folder", ["20261005-091233-²", "x"])
+def test_runs_of_one_second_stay_in_order_and_a_folder_that_no_run_made_is_no_obstacle(
+    tmp_path, make_run, folder
+):
+    (tmp_path / "runs" / folder).mkdir(parents=True)
     names = ["20261004-000000", "20261005-091233", "20261005-091233-2", "20261005-091233-10"]
     for name in reversed(names):
         write_run(tmp_path, make_run(id=name, outcome="pushed"))
@@ -108,6 +112,8 @@ def test_a_run_that_is_killed_after_its_push_says_what_it_pushed(tmp_path, make_
 def test_a_run_is_named_by_the_beginning_of_its_id_and_an_unknown_one_comes_with_the_nearest(
     tmp_path, make_run
 ):
+    with pytest.raises(UsageError, match="has no run"):
+        runs.find_run(tmp_path, "latest")
     for day in (4, 5):
         write_run(tmp_path, make_run(id=f"2026100{day}-091233", outcome="pushed"))
 
@@ -119,11 +125,6 @@ def test_a_run_is_named_by_the_beginning_of_its_id_and_an_unknown_one_comes_with
         runs.find_run(tmp_path, "202610")
 
 
-def test_a_workspace_without_runs_says_how_to_make_one(tmp_path):
-    with pytest.raises(UsageError, match="has no run"):
-        runs.find_run(tmp_path, "latest")
-
-
 def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_is_made(tmp_path, make_run):
     # Two runs had no number yet, one has the time of a wrong clock, and one is after the clock was set right.
     ids = ["20261004-000000", "20261005-000000", "20991231-000000", "20261006-000000"]
@@ -132,14 +133,6 @@ def test_a_run_of_a_clock_that_was_years_ahead_is_the_latest_until_the_next_one_
 
     assert [run.id for run in runs.read_runs(tmp_path)] == ids
     assert runs.find_run(tmp_path, "latest")[1].id == "20261006-000000"
-
-
-@pytest.mark.parametrize("name", ["20261005-091233-²", "x"])
-def test_a_folder_that_no_run_made_is_no_obstacle(tmp_path, make_run, name):
-    (tmp_path / "runs" / name).mkdir(parents=True)
-    write_run(tmp_path, make_run(id="20261005-091233", outcome="pushed"))
-
-    assert [run.id for run in runs.read_runs(tmp_path)] == ["20261005-091233"]
 
 
 def test_production_is_the_run_of_the_current_release_and_not_the_last_one_that_pushed(tmp_path, make_run):

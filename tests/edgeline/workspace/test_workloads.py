@@ -13,16 +13,12 @@ def write_workload(folder, text="name: mine\n"):
     return folder / "workload.yaml"
 
 
-def test_a_name_stands_for_the_data_in_the_workspace(tmp_path):
-    file = write_workload(locate_data(tmp_path, "my_photos"))
-    assert find_workload_file("my_photos", tmp_path) == file
-    assert resolve_model("my_photos", tmp_path) == "mine"
-
-
-def test_a_path_stands_for_its_file_and_need_not_exist(tmp_path):
+def test_a_name_stands_for_the_data_in_the_workspace_and_a_path_for_its_file_which_need_not_exist(tmp_path):
+    data = write_workload(locate_data(tmp_path, "my_photos"))
     file = write_workload(tmp_path / "elsewhere")
-    assert find_workload_file(str(file), tmp_path) == file
-    assert resolve_model(str(file), tmp_path) == "mine"
+    for named, found in (("my_photos", data), (str(file), file)):
+        assert find_workload_file(named, tmp_path) == found
+        assert resolve_model(named, tmp_path) == "mine"
     assert find_workload_file("gone/workload.yaml", tmp_path) is not None
 
 
