@@ -110,10 +110,8 @@ def train(fn_args: SimpleNamespace, learning: LearningSettings, began: float) ->
         of_eval = calibration.predict(scaling.model, task.evaluation, settings.batch_size)
         folds.write_estimates(folder, task, replace(out_of_fold, probabilities=scaled), of_eval)
     doubting = None
-    if doubts and fitted.held_out:
-        features = find_features(scaling.model)
-        parts = (fitted.training, fitted.held_out)
-        doubting = novelty.add_unlike(scaling.model, features, *parts, settings.batch_size)
+    if doubts:
+        doubting = _add_unlike(scaling.model, find_features(scaling.model), fitted, settings.batch_size)
     signatures.export(scaling.model, task.transform, fn_args.serving_model_dir, task.workload, doubting)
 
     # Records for the report, and for the next training.
@@ -195,6 +193,15 @@ def _scale(model: keras.Model, fitted: Task, of_folds: folds.OutOfFold | None, b
         return _Scaling(model, note=note)
     temperature = calibration.fit_temperature(answers, labels)
     return _Scaling(calibration.set_temperature(model, temperature), temperature, len(labels))
+
+
+def _add_unlike(
+    model: keras.Model, features: keras.KerasTensor, fitted: Task, batch_size: int
+) -> keras.Model | None:
+    """Returns the model with the output `unlike`; None where too few examples are held out for that."""
+    if fitted.held_out is None:
+        return None
+    return novelty.add_unlike(model, features, fitted.training, fitted.held_out, batch_size)
 
 
 def _list_layers(model: keras.Model) -> str:

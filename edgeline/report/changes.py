@@ -1,10 +1,10 @@
 """Describes runs line by line, and compares two runs by these lines."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeline.records.run import Run
-from edgeline.report.facts import Facts
+from edgeline.report.facts import Facts, Feature
 from edgeline.report.words import UNKNOWN, count, latency, megabytes, percent, seconds
 
 _DIGESTS = {"code": "Code", "lock": "Lock file", "schema": "Curated schema"}
@@ -44,12 +44,7 @@ def describe_facts(facts: Facts) -> dict[str, Lines]:
 
     if facts.data is not None:
         reasons = sorted(set().union(*(span.rejected for span in facts.data.spans)))
-        # A line for each feature and measure: distances of two measures cannot be compared.
-        sections["Drift"] = {
-            f"{item.name}, {item.measure}": f"{item.distance:.3f}, at most {item.threshold:.3f}"
-            for item in facts.data.features
-            if item.distance is not None and item.threshold is not None
-        }
+        sections["Drift"] = dict(_describe_drift(facts.data.features))
         sections["Schema"] = {f"{item.feature}, {item.kind}": item.seen for item in facts.data.schema}
         sections["Quarantine"] = {
             reason: count(sum(span.rejected.get(reason, 0) for span in facts.data.spans))
@@ -65,6 +60,13 @@ def describe_facts(facts: Facts) -> dict[str, Lines]:
         **({"Total": seconds(run.seconds)} if run.seconds is not None else {}),
     }
     return {section: lines for section, lines in sections.items() if lines}
+
+
+def _describe_drift(features: Sequence[Feature]) -> Iterator[tuple[str, str]]:
+    """Yields a line for each feature and measure: distances of two measures cannot be compared."""
+    for item in features:
+        if item.distance is not None and item.threshold is not None:
+            yield f"{item.name}, {item.measure}", f"{item.distance:.3f}, at most {item.threshold:.3f}"
 
 
 def _describe_data(facts: Facts) -> Iterator[tuple[str, str]]:
