@@ -368,9 +368,10 @@ def _refuse_empty_split(
 
 def _count_span(span: Span, window: _Window, counts: _Counts, content: str) -> SpanCounts:
     """Returns the counts of one span, also of classes without an example."""
-    classes = dict.fromkeys(window.workload.labels, 0)
+    by_label = Counter[str]()
     for (_, label, name), count in counts.examples.items():
-        classes[label] += count if name == span.name else 0
+        by_label[label] += count if name == span.name else 0
+    classes = {label: by_label[label] for label in window.workload.labels}
     usable = counts.reads[span.name].usable if span.name in counts.reads else 0
     rejected = {reason: n for (name, reason), n in sorted(counts.rejected.items()) if name == span.name}
     return SpanCounts(

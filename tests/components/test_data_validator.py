@@ -12,7 +12,7 @@ from components.data_validator import DataValidator
 from components.import_schema_gen import ImportSchemaGen
 from edgeline.errors import DataRefused
 from edgeline.gates.settings import GateSettings
-from edgeline.records.verdict import VERDICT
+from edgeline.records.verdict import SHIFTS, VERDICT
 from edgeline.records.verdict import Verdict as Found
 from edgeline.release import store
 from edgeline.release.manifest import Data
@@ -231,7 +231,10 @@ def test_a_refusal_names_the_command_for_its_report_which_says_what_to_do(
 def test_a_week_whose_two_columns_swapped_places_is_refused_by_their_names(tmp_path):
     newest = [{**row, "brightness": row["sharpness"], "sharpness": row["brightness"]} for row in week(2, 1)]
     examples = write_examples(tmp_path / "examples", [*week(1, 0), *newest])
-    verdict = Week(examples, tmp_path).judge(tmp_path, severity={"large_drift": "off", "schema": "off"})
+    window = Week(examples, tmp_path)
+    measured = SHIFTS.read(Path(window.statistics.uri, "Split-train"))
+    assert [(shift.kind, shift.columns) for shift in measured] == [("swapped", ("brightness", "sharpness"))]
+    verdict = window.judge(tmp_path, severity={"large_drift": "off", "schema": "off"})
     assert verdict.reasons == (
         "brightness and sharpness of span-00002 have swapped places: each is distributed as the other was in"
         " the spans before.",

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from components import example_gen
+from data.photos import source
 from data.photos.labels_file import LabelRow, PhotoSpan, write_span
 from data.sensors.generator import generate
 from data.shelf.faults import spoil
@@ -26,6 +27,7 @@ from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import INGEST, TWINS
 from edgeline.records.rules import BROKEN_RULES, Rule
 from edgeline.records.served import ASKED, SERVED
+from edgeline.tables.decoder_process import DecoderProcess
 from pipeline.workloads import find_workload, with_features
 from tests.components.steps import IN_MEMORY, LABELS, SHELF, ingest
 from tests.components.torn_source import REFUSAL
@@ -234,8 +236,9 @@ def test_the_place_and_the_camera_of_a_photo_are_not_stored(ingested, spoiled):
 
 
 def test_the_same_window_gives_the_same_records_in_the_same_order_on_another_engine(
-    ingested, spoiled, tmp_path
+    ingested, spoiled, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(source, "DecoderProcess", DecoderProcess)  # its threads share no process
     flags = (*IN_MEMORY, "--direct_running_mode=multi_threading", "--direct_num_workers=2")
     again = ingest(spoiled, tmp_path, flags)
     for split in ("train", "eval"):
