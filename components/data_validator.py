@@ -14,7 +14,7 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
 from components.artifacts import Quarantine, Verdict
-from edgeline.gates.data import judge_data
+from edgeline.gates.data import Week, judge_data
 from edgeline.gates.drift import measure_spans, place_anomalies
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import BROKEN_RULES, INGEST, TWINS
@@ -43,29 +43,25 @@ def DataValidator(
 
     `schema` is the curated one, with drift comparators. StatisticsGen tells which spans are judged.
     """
-    ingest = INGEST.read(Path(quarantine.uri))
+    ingested = Path(quarantine.uri)
+    ingest = INGEST.read(ingested)
     judged = json.loads(statistics.get_string_custom_property("judged"))
     curated = next(Path(schema.uri).glob("*.pbtxt"))
     train = Path(artifact_utils.get_split_uri([statistics], "train"))
     drift = measure_spans(train, curated)
-    splits = artifact_utils.decode_split_names(anomalies.split_names)
-    outcome = judge_data(
+    found = read_anomalies(Path(anomalies.uri), artifact_utils.decode_split_names(anomalies.split_names))
+    week = Week(
         ingest,
-        place_anomalies(
-            read_anomalies(Path(anomalies.uri), splits),
-            judged,
-            ingest.spans[-1].name,
-            Path(statistics.uri),
-            curated,
-        ),
-        drift,
         _Settings.model_validate_json(settings).gate,
-        TWINS.find(Path(quarantine.uri)),
         judged,
-        SERVED.find(Path(quarantine.uri)),
-        BROKEN_RULES.find(Path(quarantine.uri)) or (),
+        place_anomalies(found, judged, ingest.spans[-1].name, Path(statistics.uri), curated),
+        drift,
+        TWINS.find(ingested),
+        SERVED.find(ingested),
+        BROKEN_RULES.find(ingested) or (),
         SHIFTS.find(train) or (),
     )
+    outcome = judge_data(week)
     for warning in outcome.warnings:
         log.warning(warning)
     folder = Path(verdict.uri)

@@ -44,8 +44,6 @@ from edgeline.records.edge import (
     ContractCheck,
     Conversion,
     EdgeFiles,
-    FileReport,
-    Measurement,
     Variant,
 )
 from edgeline.records.evaluation import Metrics
@@ -238,7 +236,12 @@ def _judge_file(
         reference.unlike,
     )
     evidence = reference.gather_evidence(probabilities)
-    findings = _judge_alone(inspection, measurement, conversion.variant, limits, evidence)
+    too_new = find_runtime_problems(inspection, limits.oldest_runtime)
+    findings = [
+        *(Finding(sentence, code="format") for sentence in find_problems(inspection, conversion.variant)),
+        *(Finding(sentence, "edge.oldest_runtime=null", code="runtime") for sentence in too_new),
+        *judge_edge_file(measurement, limits, evidence),
+    ]
 
     compared = ""
     # Beside a limit too, so that all that would hold the file is said at once.
@@ -291,18 +294,6 @@ def _conclude(
     if production.has_model and production.lacks:
         warnings.append(Finding(production.lacks, code="not_comparable", severity="warn"))
     return replace(Verdict.of("edge", warnings, lambda: reasons), fell_by_time=fell_by_time)
-
-
-def _judge_alone(
-    inspection: FileReport, measurement: Measurement, variant: str, limits: _EdgeSettings, evidence: Evidence
-) -> list[Finding]:
-    """Returns what keeps a file from shipping, and warnings, whatever is in production."""
-    too_new = find_runtime_problems(inspection, limits.oldest_runtime)
-    return [
-        *(Finding(sentence, code="format") for sentence in find_problems(inspection, variant)),
-        *(Finding(sentence, "edge.oldest_runtime=null", code="runtime") for sentence in too_new),
-        *judge_edge_file(measurement, limits, evidence),
-    ]
 
 
 def _compare(variant: str, now: Answers, production: str, then: Answers) -> str:

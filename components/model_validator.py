@@ -4,8 +4,7 @@ The judges are those of `edgeline/gates/judges.py`; the blessing is TFX's standa
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,9 @@ from edgeline.gates.judges import judge_model
 from edgeline.gates.settings import EvaluationSettings, GateSettings
 from edgeline.gates.simple import compare
 from edgeline.records.edge import OUT_OF_FOLD
-from edgeline.records.evaluation import EARLIER, METRICS, REVIEWED, Metrics, PhotoDrift
+from edgeline.records.evaluation import EARLIER, METRICS, REVIEWED
 from edgeline.records.ingest import TWINS
-from edgeline.records.served import PUSHED, SERVED, SKEW, PushedVersion, Served, Skew
+from edgeline.records.served import PUSHED, SERVED, SKEW
 from edgeline.records.verdict import VERDICT, Verdict
 from edgeline.records.workload import Workload
 from edgeline.settings_group import Group
@@ -42,21 +41,6 @@ log = logging.getLogger("edgeline.model_validator")
 class _Settings(Group):
     evaluation: EvaluationSettings
     gate: GateSettings
-
-
-@dataclass(frozen=True)
-class _Given:
-    """The inputs of the step, and what the models answered."""
-
-    examples: Artifact
-    baseline: Artifact  # the model in production, if there is one
-    saved_model: str  # the candidate
-    splits: Mapping[str, str]  # folders of the examples
-    quarantine: Path
-    folder: Path  # of the output
-    workload: Workload
-    evidence: Evidence  # as far as the answers give it
-    simple: SimpleModels
 
 
 @component
@@ -79,74 +63,70 @@ def ModelValidator(
     which are judged too, and `quarantine` near twins: if these are too many by the settings `gate`, the model
     is judged without them. `evaluation` has the metrics, suspect labels and drift, for the report.
     """
-    own_settings = _Settings.model_validate_json(settings)
-    inputs = {
-        "examples": examples,
-        "model": model,
-        "model_run": model_run,
-        "quarantine": quarantine,
-        "baseline_model": baseline_model,
-        "measured": measured,
-    }
-    given = _gather(inputs, Path(evaluation.uri), Workload.from_json(workload), own_settings)
-    metrics = _measure(given)
-    METRICS.write(given.folder, metrics)
-    EARLIER.write(given.folder, EARLIER.find(Path(baseline_model.uri)) or ())
+    about = Workload.from_json(workload)
+    folder = Path(evaluation.uri)
+    ingested, production = Path(quarantine.uri), Path(baseline_model.uri)
+    saved_model = path_utils.serving_model_path(model.uri)
+    splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
+    evidence = replace(
+        _weigh_answers(Path(measured.uri), Path(model_run.uri), ingested, about, settings),
+        mismatch=baseline_model.get_string_custom_property("mismatch"),
+        relabelled=baseline_model.get_string_custom_property("relabelled"),
+    )
+    simple = SimpleModels(splits, ingested, about, evidence.judged.answers)
+    metrics = replace(
+        evidence.metrics,
+        baseline_version=baseline_model.get_int_custom_property("version"),
+        simple_models=compare(simple.network, simple.answers, evidence.judged.examples),
+        importance=measure_importance(saved_model, splits["eval"], about),
+    )
+    METRICS.write(folder, metrics)
+    EARLIER.write(folder, EARLIER.find(production) or ())
 
-    verdict = judge_model(_complete_evidence(given, metrics))
+    judged, unjudged = _list_judged(evidence, simple)
+    cleared = set(REVIEWED.find(ingested) or ())
+    if evidence.out_of_fold is None:
+        for part in judged[1:]:
+            cleared |= find_cleared(part, saved_model, splits["train"], about)
+    served = SERVED.find(ingested)
+    pushed = PUSHED.find(production) or {}
+    skews = (SKEW.find(production) or ()) if served else ()
+    if served:
+        PUSHED.write(folder, pushed)
+        SKEW.write(folder, skews)
+
+    evidence = replace(
+        evidence,
+        metrics=metrics,
+        bad_spans=write_label_issues(folder, examples, judged, cleared, about, unjudged),
+        photo_drift=write_photo_drift(folder, examples, simple.photos, about) if simple.photos else None,
+        served=served,
+        pushed=pushed,
+        skews=skews,
+    )
+    verdict = judge_model(evidence)
     for warning in verdict.warnings:
         log.warning(warning)
     _bless(blessing, verdict)
 
 
-def _gather(inputs: Mapping[str, Artifact], folder: Path, workload: Workload, settings: _Settings) -> _Given:
-    """Reads the answers of the models, and makes those of the simple ones."""
-    examples = inputs["examples"]
-    quarantine = Path(inputs["quarantine"].uri)
-    splits = {split: artifact_utils.get_split_uri([examples], split) for split in ("train", "eval")}
-    measured = Path(inputs["measured"].uri)
-    evidence = _weigh_answers(inputs, measured, workload, settings)
-
-    return _Given(
-        examples=examples,
-        baseline=inputs["baseline_model"],
-        saved_model=path_utils.serving_model_path(inputs["model"].uri),
-        splits=splits,
-        quarantine=quarantine,
-        folder=folder,
-        workload=workload,
-        evidence=evidence,
-        simple=SimpleModels(splits, quarantine, workload, evidence.judged.answers),
-    )
-
-
 def _weigh_answers(
-    inputs: Mapping[str, Artifact], measured: Path, workload: Workload, settings: _Settings
+    measured: Path, model_run: Path, quarantine: Path, workload: Workload, settings: str
 ) -> Evidence:
     """Returns the evidence that lies in the answers of both models."""
+    own = _Settings.model_validate_json(settings)
     on_eval = read_answers(measured, workload)
-    baseline = inputs["baseline_model"]
-    lines = list(OUT_OF_FOLD.read(Path(inputs["model_run"].uri)))
+    lines = list(OUT_OF_FOLD.read(model_run))
     out_of_fold = gather_answers(lines, workload) if lines else None
-    distinct = _leave_out_twins(on_eval, Path(inputs["quarantine"].uri), settings.gate)
+    distinct = _leave_out_twins(on_eval, quarantine, own.gate)
 
-    group, rate = workload.group_noun, settings.evaluation.false_alarm_rate
+    group, rate = workload.group_noun, own.evaluation.false_alarm_rate
     metrics = replace(
         compute_metrics(on_eval, group, rate),
-        baseline_version=baseline.get_int_custom_property("version"),
         out_of_fold=compute_metrics(out_of_fold, group, rate) if out_of_fold else None,
         without_twins=compute_metrics(distinct, group, rate) if distinct and len(distinct.labels) else None,
     )
-    return Evidence(
-        metrics,
-        settings.evaluation,
-        on_eval,
-        out_of_fold,
-        distinct,
-        gate=settings.gate,
-        mismatch=baseline.get_string_custom_property("mismatch"),
-        relabelled=baseline.get_string_custom_property("relabelled"),
-    )
+    return Evidence(metrics, own.evaluation, on_eval, out_of_fold, distinct, gate=own.gate)
 
 
 def _leave_out_twins(on_eval: Answers, quarantine: Path, gate: GateSettings) -> Answers | None:
@@ -156,64 +136,6 @@ def _leave_out_twins(on_eval: Answers, quarantine: Path, gate: GateSettings) -> 
         return None
     names = [twin.example_id for twin in twins.found]
     return on_eval.take(np.flatnonzero(~np.isin(on_eval.ids, names)))
-
-
-def _measure(given: _Given) -> Metrics:
-    """Returns the metrics of both models, those of simple ones, and the columns that matter."""
-    workload, simple = given.workload, given.simple
-    return replace(
-        given.evidence.metrics,
-        simple_models=compare(simple.network, simple.answers, given.evidence.judged.examples),
-        importance=measure_importance(given.saved_model, given.splits["eval"], workload),
-    )
-
-
-def _complete_evidence(given: _Given, metrics: Metrics) -> Evidence:
-    """Returns the evidence of the judges; writes the records of suspect labels, of drift and of phones."""
-    served, pushed, skews = _copy_served(given)
-    return replace(
-        given.evidence,
-        metrics=metrics,
-        bad_spans=_find_label_issues(given),
-        photo_drift=_measure_photo_drift(given),
-        served=served,
-        pushed=pushed,
-        skews=skews,
-    )
-
-
-def _find_label_issues(given: _Given) -> Mapping[str, str]:
-    """Writes the labels that look wrong; returns the spans with too many of them, a sentence each."""
-    cleared = set(REVIEWED.find(given.quarantine) or ())
-    unjudged = ""
-    on_eval, out_of_fold = given.evidence.answers, given.evidence.out_of_fold
-    if out_of_fold is not None:
-        judged = _divide_out_of_fold(out_of_fold, on_eval.ids)
-    else:
-        judged, unjudged = _judge_labels(on_eval, given.simple)
-        for part in judged[1:]:
-            cleared |= find_cleared(part, given.saved_model, given.splits["train"], given.workload)
-    return write_label_issues(given.folder, given.examples, judged, cleared, given.workload, unjudged)
-
-
-def _measure_photo_drift(given: _Given) -> PhotoDrift | None:
-    """Writes how far photos drifted, and returns it; None where there are too few to tell, or no photos."""
-    if not given.simple.photos:
-        return None
-    return write_photo_drift(given.folder, given.examples, given.simple.photos, given.workload)
-
-
-def _copy_served(given: _Given) -> tuple[Served | None, Mapping[int, PushedVersion], Sequence[Skew]]:
-    """Copies the record of what phones answered beside the metrics, and returns it; empty without answers."""
-    served = SERVED.find(given.quarantine)
-    production = Path(given.baseline.uri)
-    pushed = PUSHED.find(production) or {}
-    if not served:
-        return None, pushed, ()
-    skews = SKEW.find(production) or ()
-    PUSHED.write(given.folder, pushed)
-    SKEW.write(given.folder, skews)
-    return served, pushed, skews
 
 
 def _bless(blessing: Artifact, verdict: Verdict) -> None:
@@ -226,29 +148,21 @@ def _bless(blessing: Artifact, verdict: Verdict) -> None:
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
 
 
-def _judge_labels(on_eval: Answers, simple: SimpleModels) -> tuple[list[Judged], str]:
-    """Returns the eval examples with the network's answers, and those of train with a simple model's.
+def _list_judged(evidence: Evidence, simple: SimpleModels) -> tuple[list[Judged], str]:
+    """Returns the examples with answers of models that did not learn from them, those of eval first.
 
-    Where no simple model can judge train, a sentence says why.
+    Without answers out of fold, a simple model judges train; where none can, a sentence says why.
     """
-    of_eval = Judged("the network", "eval", on_eval.ids, on_eval.labels, on_eval.candidate)
-    of_train = simple.judge_train()
-    if isinstance(of_train, str):
-        return [of_eval], of_train
-    return [of_eval, of_train], ""
+    on_eval, out_of_fold = evidence.answers, evidence.out_of_fold
+    if out_of_fold is None:
+        of_eval = Judged("the network", "eval", on_eval.ids, on_eval.labels, on_eval.candidate)
+        of_train = simple.judge_train()
+        return ([of_eval], of_train) if isinstance(of_train, str) else ([of_eval, of_train], "")
 
-
-def _divide_out_of_fold(out_of_fold: Answers, eval_ids: Sequence[str]) -> list[Judged]:
-    """Returns the examples of both splits with the answers of the folds, which did not learn from them."""
     ids = np.array(out_of_fold.ids)
-    in_eval = np.isin(out_of_fold.ids, eval_ids)
+    judge = "models like the network that were not trained on them"
+    in_eval = np.isin(ids, on_eval.ids)
     return [
-        Judged(
-            "models like the network that were not trained on them",
-            split,
-            ids[mask].tolist(),
-            out_of_fold.labels[mask],
-            out_of_fold.candidate[mask],
-        )
+        Judged(judge, split, ids[mask].tolist(), out_of_fold.labels[mask], out_of_fold.candidate[mask])
         for split, mask in (("eval", in_eval), ("train", ~in_eval))
-    ]
+    ], ""

@@ -92,11 +92,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     }
 
     def take(step: str) -> dict[str, str]:
-        return {
-            "workload": workload.to_json(),
-            "settings": settings.of(step),
-            "code": observed.code_of(step),
-        }
+        code = observed.code_of(step)
+        return {"workload": workload.to_json(), "settings": settings.of(step), "code": code}
 
     transform_config = {
         "labels": workload.labels,
@@ -109,13 +106,12 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     }
 
     ingest = SpanExampleGen(
-        data=paths.data,
-        window=observed.window,
-        workspace=paths.workspace,
-        **take("ExampleGen"),
+        data=paths.data, window=observed.window, workspace=paths.workspace, **take("ExampleGen")
     ).with_id("ExampleGen")
+    examples = {"examples": ingest.outputs["examples"]}
+    quarantine = {"quarantine": ingest.outputs["quarantine"]}
     statistics = StatisticsGen(
-        examples=ingest.outputs["examples"],
+        **examples,
         features=json.dumps(select_features(read_schema(workload), workload.unmeasured, workload.group)),
         **store,
         unjudged=observed.unjudged,
@@ -130,12 +126,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         "statistics": statistics.outputs["statistics"],
         "schema": curated.outputs["schema"],
         "anomalies": anomalies.outputs["anomalies"],
-        "quarantine": ingest.outputs["quarantine"],
+        **quarantine,
     }
     data_validator = DataValidator(
-        **findings,
-        settings=settings.of("DataValidator"),
-        code=observed.code_of("DataValidator"),
+        **findings, settings=settings.of("DataValidator"), code=observed.code_of("DataValidator")
     )
     gate = DataGate(
         data_verdict=data_validator.outputs["verdict"],
@@ -146,7 +140,7 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
     )
 
     transform = Transform(
-        examples=ingest.outputs["examples"],
+        **examples,
         schema=curated.outputs["schema"],
         preprocessing_fn=f"{workload.module}.preprocessing_fn",
         custom_config=transform_config,
@@ -155,9 +149,9 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         disable_statistics=True,
     )
     transform.add_upstream_node(gate)
+    prepared = {**examples, "transform_graph": transform.outputs["transform_graph"]}
     learning_inputs = {
-        "examples": ingest.outputs["examples"],
-        "transform_graph": transform.outputs["transform_graph"],
+        **prepared,
         "schema": curated.outputs["schema"],
         "train_args": TrainArgs(splits=["train"]),
         "eval_args": EvalArgs(splits=["eval"]),
@@ -181,8 +175,8 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         custom_config=configure("Trainer"),
     )
     production = ProductionModel(
-        examples=ingest.outputs["examples"],
-        quarantine=ingest.outputs["quarantine"],
+        **examples,
+        **quarantine,
         **store,
         production=observed.production,
         labels=json.dumps(workload.labels),
@@ -190,32 +184,26 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         code=observed.code_of("ProductionModel"),
     )
     production.add_upstream_node(gate)
+    model = {"model": trainer.outputs["model"]}
+    compared = {**examples, **model, "baseline_model": production.outputs["model"]}
     evaluator = Evaluator(
-        examples=ingest.outputs["examples"],
-        model=trainer.outputs["model"],
-        baseline_model=production.outputs["model"],
+        **compared,
         eval_config=build_evaluation_config(workload, settings.evaluation.false_alarm_rate),
         workload=workload.to_json(),
         code=observed.code_of("Evaluator"),
     )
     model_validator = ModelValidator(
-        examples=ingest.outputs["examples"],
-        model=trainer.outputs["model"],
+        **compared,
+        **quarantine,
         model_run=trainer.outputs["model_run"],
-        quarantine=ingest.outputs["quarantine"],
-        baseline_model=production.outputs["model"],
         measured=evaluator.outputs["evaluation"],
         **take("ModelValidator"),
     )
 
-    trained = {
-        "examples": ingest.outputs["examples"],
-        "transform_graph": transform.outputs["transform_graph"],
-        "model": trainer.outputs["model"],
-    }
-    converter = EdgeConverter(**trained, **take("EdgeConverter"))
+    converter = EdgeConverter(**prepared, **model, **take("EdgeConverter"))
     edge_validator = EdgeValidator(
-        **trained,
+        **prepared,
+        **model,
         edge_models=converter.outputs["edge_models"],
         production_model=production.outputs["model"],
         slow=observed.slow,
@@ -230,10 +218,10 @@ def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observ
         **({"search": tuner.outputs["tuner_results"]} if tuner else {}),
     }
     pusher = Pusher(
-        examples=ingest.outputs["examples"],
-        quarantine=ingest.outputs["quarantine"],
+        **examples,
+        **quarantine,
+        **model,
         accepted_data=gate.outputs["accepted_data"],
-        model=trainer.outputs["model"],
         **reported,
         labels=json.dumps(workload.labels),
         **store,

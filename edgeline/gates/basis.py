@@ -1,11 +1,12 @@
-"""Checks of what a judgement rests on: groups, and near twins of train."""
+"""Checks of what a judgement rests on: groups, near twins of train, columns, and photos like those before."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from edgeline.gates.answers import ROUNDING
 from edgeline.gates.evidence import EVAL, FEW_GROUPS, Evidence
-from edgeline.labels import format_count
+from edgeline.labels import format_count, join_names
 from edgeline.records.verdict import Finding
 
 
@@ -44,3 +45,23 @@ def judge_places(evidence: Evidence) -> Iterator[Finding]:
             " visit in the column `session` of a manifest."
         )
         yield Finding(text, code="places", severity="warn")
+
+
+def judge_columns(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a warning that names the columns whose values change no probability."""
+    unused = [item.column for item in evidence.metrics.importance if item.largest_change < ROUNDING]
+    if unused:
+        them, are_they = ("it", "Is it") if len(unused) == 1 else ("each", "Are they")
+        text = (
+            f"The network makes no use of {join_names(sorted(unused))}: shuffling {them} changes no"
+            f" probability. {are_they} constant, or filled in wrongly?"
+        )
+        yield Finding(text, code="unused_columns", severity="warn")
+
+
+def judge_photo_drift(evidence: Evidence) -> Iterator[Finding]:
+    """Yields a warning if the newest photos are unlike those before."""
+    drift = evidence.photo_drift
+    if drift is not None and drift.has_drifted:
+        text = f"{drift.sentence} A new camera, another place, a dirty lens?"
+        yield Finding(text, code="photo_drift", severity="warn", spans=(drift.span,))

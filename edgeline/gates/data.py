@@ -1,7 +1,7 @@
 """The data gate: rules that judge a window of data; the settings say whether a finding blocks or warns."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import cast
 
@@ -21,14 +21,19 @@ class Week:
     """All that a window of data is judged by."""
 
     ingest: Ingest
-    spans: Sequence[Span]  # those to judge
     settings: GateSettings
-    anomalies: Iterable[Anomaly] = ()
+    judged: Collection[str] = ()  # names of the spans to judge; the newest span if empty
+    anomalies: Iterable[Anomaly] = ()  # of ExampleValidator
     drifts: Iterable[Drift] = ()  # of the spans to judge
-    twins: Twins = field(default_factory=Twins)  # near twins across the splits, of photos only
+    twins: Twins | None = None  # near twins across the splits, of photos only
     served: Served | None = None  # what phones answered
     broken: Sequence[BrokenRule] = ()  # rules of the workload's own, in all spans
     shifts: Sequence[Shift] = ()  # of the spans to judge
+
+    @property
+    def spans(self) -> Sequence[Span]:
+        """Returns the spans to judge."""
+        return [span for span in self.ingest.spans if span.name in self.judged] or [self.ingest.spans[-1]]
 
 
 def select_spans(contents: Mapping[str, str], production: Mapping[str, str]) -> tuple[str, ...]:
@@ -44,38 +49,24 @@ def select_spans(contents: Mapping[str, str], production: Mapping[str, str]) -> 
     return tuple(dict.fromkeys((*fresh, *newest)))
 
 
-def judge_data(
-    ingest: Ingest,
-    anomalies: Iterable[Anomaly],
-    drifts: Iterable[Drift],
-    settings: GateSettings,
-    twins: Twins | None = None,
-    judged: Collection[str] = (),
-    served: Served | None = None,
-    broken: Sequence[BrokenRule] = (),
-    shifts: Sequence[Shift] = (),
-) -> Verdict:
-    """Applies the rules to the findings of ingest, ExampleValidator and `edgeline.gates.drift` in a window.
-
-    `judged` are the names of the spans to judge, the newest span if empty; the others are as in `Week`.
-    """
-    spans = [span for span in ingest.spans if span.name in judged] or [ingest.spans[-1]]
-    week = Week(ingest, spans, settings, anomalies, drifts, twins or Twins(), served, broken, shifts)
+def judge_data(week: Week) -> Verdict:
+    """Applies the rules to a window."""
     findings = []
     for rule in RULES:
         for finding in rule(week):
-            severity = settings.severity[cast(GateRule, finding.code)]
+            severity = week.settings.severity[cast(GateRule, finding.code)]
             # A rule of the workload's own has a severity, which the settings may lower.
             keeps_own = finding.code == "rule" and severity == "block"
             if severity != "off":
                 findings.append(finding if keeps_own else replace(finding, severity=severity))
-    return Verdict.of("data", findings, lambda: [_count_accepted(spans, ingest.noun)])
+    return Verdict.of("data", findings, lambda: [_count_accepted(week)])
 
 
-def _count_accepted(spans: Sequence[Span], noun: str) -> str:
-    rows, rejected = (sum(span.rows for span in spans), sum(span.quarantined for span in spans))
+def _count_accepted(week: Week) -> str:
+    spans = week.spans
+    rows, rejected = sum(span.rows for span in spans), sum(span.quarantined for span in spans)
     names = spans[0].name if len(spans) == 1 else f"{len(spans)} spans up to {spans[-1].name}"
-    return f"{rows - rejected:,} of {format_count(rows, noun)} of {names} were accepted."
+    return f"{rows - rejected:,} of {format_count(rows, week.ingest.noun)} of {names} were accepted."
 
 
 def _lift(
@@ -175,7 +166,7 @@ def check_own_rules(week: Week) -> Iterator[Finding]:
 def check_twins(week: Week) -> Iterator[Finding]:
     """Yields a finding if too many eval photos have a near twin in train."""
     twins, noun, most = week.twins, week.ingest.noun, week.settings.max_twin_fraction
-    if twins.share > most:
+    if twins is not None and twins.share > most:
         share, allowed = format_with_bound(twins.share, most, 1, "%")
         text = (
             f"{len(twins.found)} of {twins.compared} eval {noun}s{twins.sample} have a near twin in train"

@@ -55,9 +55,8 @@ class Evidence:
     without_twins: Answers | None = None  # None if few eval examples have a near twin in train
     subject: str = "model"  # what a message calls what is judged
     gate: GateSettings = field(default_factory=GateSettings)
-    bad_spans: Mapping[str, str] = field(
-        default_factory=dict
-    )  # with too many suspect labels, a sentence each
+    # With too many suspect labels, a sentence each.
+    bad_spans: Mapping[str, str] = field(default_factory=dict)
     photo_drift: PhotoDrift | None = None
     mismatch: str = ""  # why the model in production cannot answer these examples
     relabelled: str = ""  # which labels of the model in production are gone, in sentences

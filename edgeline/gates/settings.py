@@ -11,38 +11,24 @@ Metric = Literal["accuracy", "recall", "precision", "f1", "loss", "auc", "recall
 # Those of alarms against normal examples.
 ALARM_METRICS: tuple[Metric, ...] = ("auc", "recall_at_false_alarms")
 Severity = Literal["block", "warn", "off"]
-GateRule = Literal[
-    "schema",
+# The rules of the data gate that block, and those that warn, if the settings do not say otherwise.
+_Blocks = Literal[
+    "schema", "large_drift", "label_shift", "class_count", "empty_span", "rule", "swapped", "quarantine"
+]
+_Warns = Literal[
     "drift",
-    "large_drift",
-    "label_shift",
-    "class_count",
-    "empty_span",
     "row_count",
-    "rule",
     "constant",
-    "swapped",
     "joint_drift",
-    "quarantine",
     "missing_value",
     "unknown_tokens",
     "twins",
     "served",
     "labels",
 ]
-_ONLY_WARN: tuple[GateRule, ...] = (
-    "drift",
-    "row_count",
-    "constant",
-    "joint_drift",
-    "missing_value",
-    "unknown_tokens",
-    "twins",
-    "served",
-    "labels",
-)
+GateRule = Literal[_Blocks, _Warns]
 DEFAULT_SEVERITY: Mapping[GateRule, Severity] = {
-    rule: "warn" if rule in _ONLY_WARN else "block" for rule in get_args(GateRule)
+    rule: "block" if rule in get_args(_Blocks) else "warn" for rule in get_args(GateRule)
 }
 
 

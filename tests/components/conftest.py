@@ -1,9 +1,13 @@
-"""One small model, trained once on photos that are easy to tell apart."""
+"""One small model, trained once on photos that are easy to tell apart, and processes that open photos."""
 
 import json
+import pickle
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +16,9 @@ from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import Model, Schema, TransformGraph
 
 from components.import_schema_gen import ImportSchemaGen
+from data.photos import source
 from data.photos.labels_file import LabelRow, write_span
+from edgeline.tables.decoder_process import DecoderProcess
 from tests.components.steps import LABELS, SHELF, artifact, execute, ingest, measure_models
 from tests.data.sample_photos import encode, phone_exif
 from tests.shared import make_once
@@ -29,6 +35,37 @@ class Trained:
     examples: Artifact
     transform_graph: Artifact
     model: Artifact
+
+
+POOL: dict[Any, DecoderProcess] = {}
+
+
+class Decoder:
+    """A decoder that all steps of a thread share, as a process takes two seconds of CPU to start."""
+
+    def __init__(self, *arguments: Any) -> None:
+        key = pickle.dumps(arguments), threading.get_ident()
+        self._process = POOL.setdefault(key, DecoderProcess(*arguments))
+
+    def __call__(self, photo: bytes) -> Any:
+        return self._process(photo)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def decoders() -> Iterator[None]:
+    yield
+    while POOL:
+        POOL.popitem()[1].close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def share_decoders(decoders: None) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "DecoderProcess", Decoder)
+        yield
 
 
 def draw_stripes(label: int, seed: int) -> bytes:

@@ -20,6 +20,7 @@ from data.settings import DataSettings
 from edgeline.gates.drift import select_features
 from edgeline.records.workload import Workload
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE as IN_MEMORY
+from pipeline.beam_settings import speed_up_beam
 from pipeline.evaluation import build_evaluation_config
 from pipeline.settings import Settings
 from pipeline.workloads import find_workload, read_schema, with_features
@@ -55,6 +56,7 @@ def execute(
     executor = step.EXECUTOR_SPEC.executor_class if hasattr(step, "EXECUTOR_SPEC") else step
     context: dict[str, Any] = {"tmp_dir": str(scratch / "tmp"), "unique_id": "1"}
     if issubclass(executor, BaseBeamExecutor):
+        speed_up_beam()
         context["beam_pipeline_args"] = list(beam_flags)
     executor(executor.Context(**context)).Do(
         {name: [value] for name, value in inputs.items()},

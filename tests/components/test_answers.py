@@ -56,16 +56,3 @@ def test_without_any_example_that_counts_there_are_no_answers(tmp_path: Path):
     write_answers(tmp_path / "answers-00000-of-00001.parquet", row)
     nothing = read_answers(tmp_path, SHELF).take(np.array([], int))
     assert not len(nothing.labels) and nothing.slices == {}
-
-
-def test_some_of_the_answers_keep_their_groups_and_slices(tmp_path: Path):
-    right, wrong = [1.0, 0.0, 0.0], [0.0, 0.5, 0.5]
-    rows = [
-        (name, f"s-{number % 2}", 0, right if number else wrong, right, ["span"], [f"{number // 2}"])
-        for number, name in enumerate("abcd")
-    ]
-    write_answers(tmp_path / "answers-00000-of-00001.parquet", *rows)
-    some = read_answers(tmp_path, SHELF).take(np.array([3, 0]))
-    assert some.ids == ("d", "a") and [some.group_names[number] for number in some.groups] == ["s-1", "s-0"]
-    assert some.find_right(some.candidate).tolist() == [True, False]
-    assert some.of("span", "0").tolist() == [False, True] and some.of("span", "1").tolist() == [True, False]

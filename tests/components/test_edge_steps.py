@@ -25,6 +25,7 @@ from edgeline.records.verdict import VERDICT
 from pipeline.settings import EdgeSettings, Settings
 from tests.components.conftest import MODEL
 from tests.components.steps import LABELS, SHELF, artifact, execute
+from tests.examples import serialize
 from tests.warm import fork_conversions
 from trainer_module.export import convert
 
@@ -49,11 +50,7 @@ def edge_models(trained, tmp_path_factory):
     models = artifact(EdgeModels, folder / "edge")
     execute(
         EdgeConverter,
-        {
-            "examples": trained.examples,
-            "transform_graph": trained.transform_graph,
-            "model": trained.model,
-        },
+        vars(trained),
         {"edge_models": models},
         folder,
         workload=SHELF.to_json(),
@@ -63,23 +60,27 @@ def edge_models(trained, tmp_path_factory):
     return models
 
 
+def copy_models(models, folder):
+    """Copies the files for phones, so that a test may change some."""
+    shutil.copytree(models.uri, folder)
+    return artifact(EdgeModels, folder)
+
+
 def validate(trained, models, folder, production=None, evaluation=None, **limits):
     verdict = artifact(Verdict, folder / "verdict")
+    edge = EdgeSettings(**{**LIMITS, **limits})
+    settings = Settings(edge=edge, evaluation=evaluation or EvaluationSettings())
     execute(
         EdgeValidator,
         {
-            "examples": trained.examples,
-            "transform_graph": trained.transform_graph,
-            "model": trained.model,
+            **vars(trained),
             "edge_models": models,
             "production_model": production or artifact(Model, folder / "nothing", has_model=0, version=0),
         },
         {"verdict": verdict},
         folder,
         workload=SHELF.to_json(),
-        settings=Settings(
-            edge=EdgeSettings(**{**LIMITS, **limits}), evaluation=evaluation or EvaluationSettings()
-        ).of("EdgeValidator"),
+        settings=settings.of("EdgeValidator"),
         slow="",
         code="",
     )
@@ -119,13 +120,9 @@ def test_examples_are_read_as_the_model_sees_them_with_their_slices(trained):
 def test_files_are_calibrated_on_each_label_however_rare_it_is(limit, counts):
     from tensorflow.core.example.example_pb2 import Example
 
-    records = []
-    for number in range(100):
-        example = Example()
-        label = "damaged" if number == 99 else "misplaced" if number % 10 == 5 and number < 90 else "ok"
-        example.features.feature["label"].bytes_list.value.append(label.encode())
-        example.features.feature["number"].int64_list.value.append(number)
-        records.append(example.SerializeToString())
+    labels = ["misplaced" if number % 10 == 5 and number < 90 else "ok" for number in range(99)]
+    labels.append("damaged")
+    records = [serialize({"label": label, "number": number}) for number, label in enumerate(labels)]
     chosen = [
         Example.FromString(record).features.feature
         for record in _choose_of_each_label(records, limit, LABELS)
@@ -190,9 +187,8 @@ def test_the_mistakes_of_highest_probability_are_kept_with_their_photos(trained,
 
 def test_a_variant_that_fails_is_named_and_the_next_is_the_default(trained, edge_models, tmp_path):
     sizes = [Path(edge_models.uri, f"model_{name}.tflite").stat().st_size for name in ("fp32", "fp16")]
-    verdict, report = validate(
-        trained, edge_models, tmp_path, max_size_mb=sum(sizes) / 2e6, golden_examples=0
-    )
+    limits = {"max_size_mb": sum(sizes) / 2e6, "golden_examples": 0}
+    verdict, report = validate(trained, edge_models, tmp_path, **limits)
     assert verdict.passed and report["default_variant"] == "fp16"
     assert any("fp16 is the default" in reason for reason in verdict.reasons)
     (warning,) = verdict.warnings
@@ -205,8 +201,7 @@ def test_a_variant_that_fails_is_named_and_the_next_is_the_default(trained, edge
 
 
 def test_labels_that_are_not_those_of_the_schema_are_an_error(trained, edge_models, tmp_path):
-    models = artifact(EdgeModels, tmp_path / "edge")
-    shutil.copytree(edge_models.uri, models.uri)
+    models = copy_models(edge_models, tmp_path / "edge")
     (tmp_path / "edge" / "labels.txt").write_text("ok\ndamaged\nmisplaced\n", encoding="utf-8")
     with pytest.raises(EdgelineError, match="but the schema has"):
         validate(trained, models, tmp_path)
@@ -251,8 +246,7 @@ def test_raw_photos_give_the_tensors_of_the_training_and_become_golden_vectors(
 
 
 def test_no_file_passes_with_a_contract_that_differs_from_the_training(trained, edge_models, tmp_path):
-    models = artifact(EdgeModels, tmp_path / "edge")
-    shutil.copytree(edge_models.uri, models.uri)
+    models = copy_models(edge_models, tmp_path / "edge")
     PREPROCESSING.write(tmp_path / "edge", {**PREPROCESSING.read(tmp_path / "edge"), "max_side": 40})
     verdict, report = validate(trained, models, tmp_path)
     (reason,) = verdict.reasons
@@ -262,8 +256,7 @@ def test_no_file_passes_with_a_contract_that_differs_from_the_training(trained, 
 
 
 def test_a_contract_of_a_custom_kind_is_passed_on_with_a_warning(trained, edge_models, tmp_path):
-    models = artifact(EdgeModels, tmp_path / "edge")
-    shutil.copytree(edge_models.uri, models.uri)
+    models = copy_models(edge_models, tmp_path / "edge")
     PREPROCESSING.write(tmp_path / "edge", {"kind": "gesture", "deviation": 2.0})
     verdict, _ = validate(trained, models, tmp_path)
     assert verdict.passed and "custom kind" in verdict.warnings[0]
@@ -302,8 +295,7 @@ def test_files_worse_than_that_in_production_are_held_with_slice_figures_and_int
     trained, edge_models, always_rarest, tmp_path
 ):
     production = write_production_model(trained, tmp_path / "production", edge_models)
-    candidate = artifact(EdgeModels, tmp_path / "edge")
-    shutil.copytree(edge_models.uri, candidate.uri)
+    candidate = copy_models(edge_models, tmp_path / "edge")
     inputs = read_split(trained).inputs
     convert.convert(always_rarest / "Format-Serving", "serve_image", ["fp32"], inputs, tmp_path / "rarest")
     worse_file = tmp_path / "rarest" / "model_fp32.tflite"

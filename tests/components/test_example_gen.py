@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from components import example_gen
+from data.photos import source
 from data.photos.labels_file import LabelRow, PhotoSpan, write_span
 from data.sensors.generator import generate
 from data.shelf.faults import spoil
 from data.spans.corrections import Correction, add_corrections
-from data.spans.exclusions import decide
 from data.spans.layout import find_spans
 from data.spans.source import SPLITS
 from data.spans.split import Ends
@@ -27,6 +27,7 @@ from edgeline.records.evaluation import REVIEWED
 from edgeline.records.ingest import BROKEN_RULES, INGEST, TWINS
 from edgeline.records.served import ASKED, SERVED
 from edgeline.records.workload import Rule
+from edgeline.tables.decoder_process import DecoderProcess
 from pipeline.workloads import find_workload, with_features
 from tests.components.steps import IN_MEMORY, LABELS, SHELF, ingest
 from tests.components.torn_source import REFUSAL
@@ -162,13 +163,13 @@ def test_the_counts_add_up_to_the_rows(ingested, spoiled):
     assert summary["window"] == window_digest(find_spans(spoiled))
 
 
-def test_the_artifacts_name_the_window(ingested):
+def test_the_artifacts_name_the_window_and_no_session_is_in_both_of_its_splits(ingested):
     examples = ingested.examples
-    assert examples.split_names == '["train", "eval"]'
-    assert examples.span == 2
-    assert examples.get_int_custom_property("first_span") == 1
-    assert examples.get_int_custom_property("last_span") == 2
+    assert (examples.split_names, examples.span) == ('["train", "eval"]', 2)
+    assert [examples.get_int_custom_property(f"{end}_span") for end in ("first", "last")] == [1, 2]
     assert examples.get_string_custom_property("window") == ingested.summary["window"]
+    splits = read_splits(ingested).values()
+    assert all(len(names) == 1 for names in splits) and set().union(*splits) == {"train", "eval"}
 
 
 def test_a_record_has_the_features_that_statistics_and_transform_read(ingested):
@@ -190,14 +191,8 @@ def test_photos_in_quarantine_that_can_be_opened_have_thumbnails_without_metadat
     thumbnails = json.loads((folder / "thumbnails.json").read_text())
     quarantine = {(item["span"], item["photo"], item["reason"]) for item in ingested.read_quarantine()}
     assert {(item["span"], item["id"], item["reason"]) for item in thumbnails} <= quarantine
-    names = {
-        "1x1.jpg",
-        "unlabelled.jpg",
-        "unknown.jpg",
-        "twice.jpg",
-        "other-name.jpg",
-        "labelled-otherwise.jpg",
-    }
+    names = {"1x1.jpg", "unlabelled.jpg", "unknown.jpg", "twice.jpg"}
+    names |= {"other-name.jpg", "labelled-otherwise.jpg"}
     assert names <= {item["id"] for item in thumbnails}
     assert not {"missing.jpg", "text.jpg", "link.jpg", "/etc/hostname"} & {item["id"] for item in thumbnails}
     for item in thumbnails:
@@ -241,27 +236,15 @@ def test_the_place_and_the_camera_of_a_photo_are_not_stored(ingested, spoiled):
 
 
 def test_the_same_window_gives_the_same_records_in_the_same_order_on_another_engine(
-    ingested, spoiled, tmp_path
+    ingested, spoiled, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(source, "DecoderProcess", DecoderProcess)  # its threads share no process
     flags = (*IN_MEMORY, "--direct_running_mode=multi_threading", "--direct_num_workers=2")
     again = ingest(spoiled, tmp_path, flags)
     for split in ("train", "eval"):
         assert again.read_files(split) == ingested.read_files(split)
     assert again.summary == ingested.summary
     assert again.read_quarantine() == ingested.read_quarantine()
-
-
-def test_an_excluded_span_is_not_read_and_named_in_the_summary(tmp_path):
-    for week in range(3):
-        seeds = range(week * 10, week * 10 + 6)
-        write_span(tmp_path / "data", [*walk(seeds[:3], f"a{week}"), *walk(seeds[3:], f"b{week}")])
-    known = [span.name for span in find_spans(tmp_path / "data")]
-    decide(tmp_path / "data", "exclude", "span-00003", "dirty lens", known)
-    ingested = ingest(tmp_path / "data", tmp_path, window=2)
-    assert [span["name"] for span in ingested.summary["spans"]] == ["span-00001", "span-00002"]
-    assert [(item["span"], item["reason"]) for item in ingested.summary["excluded"]] == [
-        ("span-00003", "dirty lens")
-    ]
 
 
 def get_refusal(data, folder, **options):
@@ -338,17 +321,15 @@ def test_the_split_of_the_labels_file_counts_and_else_the_hash_as_before(tmp_pat
     write_span(tmp_path / "data", later)
     after = read_splits(ingest(tmp_path / "data", tmp_path / "2"))
     assert after == {**before, **{run: {side} for run, side in sides.items()}}
-    assert read_splits(ingest(tmp_path / "data", tmp_path / "3", window=1)) == {
-        r: {s} for r, s in sides.items()
-    }
+    newest = read_splits(ingest(tmp_path / "data", tmp_path / "3", window=1))
+    assert newest == {run: {side} for run, side in sides.items()}
 
 
 def test_one_session_in_two_splits_is_refused_by_name_and_an_unknown_split_quarantined(tmp_path):
     photos = [*walk(range(5), "walk-1"), *walk(range(5, 10), "walk-2"), *walk(range(10, 15), "walk-3")]
     side = {"walk-1": "eval", "walk-2": "train", "walk-3": "test"}
-    write_span(
-        tmp_path / "data", [(replace(item, split=side[item.session_id]), photo) for item, photo in photos]
-    )
+    assigned = [(replace(item, split=side[item.session_id]), photo) for item, photo in photos]
+    write_span(tmp_path / "data", assigned)
     ingested = ingest(tmp_path / "data", tmp_path / "1")
     assert Counter(item["reason"] for item in ingested.read_quarantine()) == {"unknown-split": 5}
     again = [(replace(item, split="train"), photo) for item, photo in walk(range(20, 25), "walk-1")]
@@ -404,9 +385,8 @@ def test_a_corrected_label_is_the_one_that_is_learned_and_the_decision_is_noted(
         "2.jpg": ("misplaced", "damaged"),
         "3.jpg": ("ok", "no label"),
     }
-    add_corrections(
-        span, [Correction(name, was, label, "", "", "") for name, (was, label) in decisions.items()]
-    )
+    corrections = [Correction(name, was, label, "", "", "") for name, (was, label) in decisions.items()]
+    add_corrections(span, corrections)
     again = ingest(tmp_path / "data", tmp_path / "two", workspace=tmp_path / "w")
     assert {name for name, label in read_labels(again).items() if label != "ok"} == {"span-00001/0.jpg"}
     assert again.summary["classes"]["damaged"] == 1
@@ -415,9 +395,8 @@ def test_a_corrected_label_is_the_one_that_is_learned_and_the_decision_is_noted(
 
 def test_a_label_that_a_person_decided_on_outweighs_those_of_copies(tmp_path):
     copies = [(row(f"{n}.jpg", session=f"s{n}"), jpeg(seed=1)) for n in range(3)]
-    write_span(
-        tmp_path / "data", [*copies, *((row(f"{n}.jpg", session=f"s{n}"), jpeg(seed=n)) for n in range(3, 9))]
-    )
+    others = [(row(f"{n}.jpg", session=f"s{n}"), jpeg(seed=n)) for n in range(3, 9)]
+    write_span(tmp_path / "data", [*copies, *others])
     (span,) = find_spans(tmp_path / "data")
     add_corrections(span, [Correction("1.jpg", "ok", "damaged", "", "", "")])
     header = "example,version,variant,said,score,captured_at,device,chosen"
@@ -466,14 +445,6 @@ def test_answers_of_phones_are_joined_with_the_labels_of_usable_examples(spoiled
         "Rows of served.csv that are not answers, left out",
         "Checked answers whose photos are not among the usable data",
     ]
-
-
-def test_no_session_is_in_both_splits(ingested):
-    train, evaluation = (
-        {record["session_id"] for record in ingested.read_records(split)} for split in ("train", "eval")
-    )
-    assert train and evaluation
-    assert not train & evaluation
 
 
 def test_the_share_in_quarantine_is_that_of_the_rows_and_not_of_windows(tmp_path):

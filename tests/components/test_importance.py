@@ -39,16 +39,8 @@ def make_rows(count: int = 400) -> list[dict]:
     rows = []
     for number in range(count):
         label = number % 2
-        has_a = number % 10 != 0
-        rows.append(
-            {
-                "example_id": f"{number:03d}",
-                "label": TABLE.labels[label],
-                "a": [float(label)] if has_a else [],
-                "b": [float(number)],
-                "kind": "xy"[label],
-            }
-        )
+        values = {"a": [float(label)] if number % 10 else [], "b": [float(number)], "kind": "xy"[label]}
+        rows.append({"example_id": f"{number:03d}", "label": TABLE.labels[label], **values})
     return rows
 
 

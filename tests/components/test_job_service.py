@@ -63,19 +63,14 @@ def flags(tmp_path_factory):
             process.communicate()
 
 
-@pytest.fixture(scope="module")
-def both(flags, tmp_path_factory):
-    """Runs ingest in memory and on the job service."""
-    folder = tmp_path_factory.mktemp("steps")
+def test_ingest_writes_the_same_examples_in_the_same_order(flags, tmp_path):
     first = [*walk(range(15), "walk-1"), *walk(range(15, 30), "walk-2"), (row("missing.jpg"), None)]
     for week in (first, walk(range(30, 45), "walk-3")):
-        write_span(folder / "data", week)
-    places = {"memory": IN_MEMORY, "service": flags}
-    return [ingest(folder / "data", folder / name, beam_flags) for name, beam_flags in places.items()]
-
-
-def test_ingest_writes_the_same_examples_in_the_same_order(both):
-    in_memory, on_service = both
+        write_span(tmp_path / "data", week)
+    in_memory, on_service = (
+        ingest(tmp_path / "data", tmp_path / name, beam_flags)
+        for name, beam_flags in {"memory": IN_MEMORY, "service": flags}.items()
+    )
     for split in ("train", "eval"):
         assert on_service.read_files(split) == in_memory.read_files(split) and on_service.read_records(split)
     assert on_service.read_quarantine() == in_memory.read_quarantine() and on_service.read_quarantine()

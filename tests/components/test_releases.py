@@ -25,14 +25,7 @@ from components.production_model import ProductionModel
 from components.pusher import Pusher
 from components.release_gate import ReleaseGate
 from edgeline.errors import EdgelineError
-from edgeline.records.edge import (
-    EDGE_FILES,
-    PREPROCESSING,
-    EdgeFiles,
-    FileReport,
-    TensorContract,
-    Variant,
-)
+from edgeline.records.edge import EDGE_FILES, PREPROCESSING, EdgeFiles, FileReport, TensorContract, Variant
 from edgeline.records.evaluation import METRICS, Metrics
 from edgeline.records.served import PUSHED, SERVED, Served, ServedVersion, Tally
 from edgeline.records.source import Source
@@ -91,24 +84,17 @@ class Run:
         version = production if self.compared_with is None else self.compared_with
         metrics = Metrics({"overall": {"all": {"accuracy": 0.94}}}, baseline_version=version)
         METRICS.write(self.folder / "evaluation", metrics)
-        EDGE_FILES.write(
-            self.folder / "edge", EdgeFiles(self._passed[0], 100, tuple(map(self._variant, VARIANTS)))
-        )
+        edge_files = EdgeFiles(self._passed[0], 100, tuple(map(self._variant, VARIANTS)))
+        EDGE_FILES.write(self.folder / "edge", edge_files)
         (self.folder / "edge" / "golden").mkdir()
         (self.folder / "edge" / "golden" / "01.jpg").write_text("a photo")
         search = {}
         if self.searched:
             SEARCH.write(self.folder / "search", Search("val_loss", 1, (Trial(1, self.searched, score=0.2),)))
             search = {"search": artifact(TunerResults, self.folder / "search")}
+        window = {"first_span": 35, "last_span": 42, "window": "f" * 64, "spans": json.dumps(SPANS)}
         return {
-            "examples": artifact(
-                Examples,
-                self.folder / "examples",
-                first_span=35,
-                last_span=42,
-                window="f" * 64,
-                spans=json.dumps(SPANS),
-            ),
+            "examples": artifact(Examples, self.folder / "examples", **window),
             "model": model,
             "evaluation": artifact(ModelEvaluation, self.folder / "evaluation"),
             "blessing": artifact(ModelBlessing, self.folder / "evaluation"),
@@ -221,9 +207,7 @@ def test_a_model_that_reads_a_column_that_was_renamed_is_put_out_with_the_reason
 def test_a_saved_model_that_somebody_replaced_is_no_baseline(first_release, push, tmp_path):
     model = push / "serving/shelf/1/saved_model.pb"
     model.write_bytes(model.read_bytes()[::-1])
-    with pytest.raises(
-        EdgelineError, match=r"shelf 1, in production, is damaged: serving/shelf/1/saved_model"
-    ):
+    with pytest.raises(EdgelineError, match="shelf 1, in production, is damaged: serving/shelf/1/saved_mo"):
         run_production_model(push, tmp_path / "model")
 
 

@@ -57,6 +57,7 @@ def properties(run: str, place: object) -> dict[str, str]:
     }
 
 
+PASSED = VerdictRecord("data", "pass", ("All is well.",))
 # Outputs of steps without any file.
 NOTHING = {
     name: artifact(kind, Path("nowhere"))
@@ -72,7 +73,7 @@ NOTHING = {
 
 def report(folder: Path, run: str, place: object, spans: int = 2, outcome: str = "pushed"):
     """Runs DataGate and RunReport; returns the output folder of the latter."""
-    accepted = judge(folder / run, place, VerdictRecord("data", "pass", ("All is well.",)), run, spans)
+    accepted = judge(folder / run, place, PASSED, run, spans)
     pushed = artifact(PushedModel, folder / run / "pushed")
     Path(pushed.uri).mkdir(parents=True)
     push = {"outcome": outcome, "version": 3 if outcome == "pushed" else 0, "reasons": ["So it is."]}
@@ -139,12 +140,20 @@ def refuse(folder: Path, place: object) -> None:
         judge(folder, place, VerdictRecord("data", "fail", ("Far too dark.",)))
 
 
-def test_a_run_that_goes_on_leaves_a_record_in_case_it_never_ends(tmp_path):
-    judge(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
+def test_a_run_that_goes_on_leaves_a_record_in_case_it_never_ends_or_fails_in_a_later_step(tmp_path):
+    judge(tmp_path, tmp_path / "records", PASSED)
     facts = archive.read(tmp_path / "records" / "run-9")
     assert facts.run.outcome == "running" and facts.data and facts.run.reasons == ()
     page = (tmp_path / "records" / "run-9" / "report.html").read_text()
     assert "The run is in progress." in page
+
+    # A step that fails later ends that record, and keeps what it knew.
+    problem = Problem("No room on the disk.")
+    record_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
+    facts = archive.read(tmp_path / "records" / "run-9")
+    assert (facts.run.outcome, facts.run.reasons) == ("failed", ("No room on the disk.",))
+    assert facts.data and facts.run.steps[-1].name == "Trainer"
+    assert "failed in Trainer" in (tmp_path / "records" / "run-9" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -161,24 +170,13 @@ def test_what_the_pusher_would_refuse_is_refused_before_the_training(
     monkeypatch.setenv(KEY_VARIABLE, key)
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", **production))
     with pytest.raises(UsageError, match=message):
-        judge(tmp_path, tmp_path / "push/runs/shelf", VerdictRecord("data", "pass", ("All is well.",)))
+        judge(tmp_path, tmp_path / "push/runs/shelf", PASSED)
     assert not (tmp_path / "accepted").exists()
-
-
-def test_a_step_that_fails_later_ends_that_record_and_keeps_what_it_knew(tmp_path):
-    judge(tmp_path, tmp_path / "records", VerdictRecord("data", "pass", ("All is well.",)))
-    problem = Problem("No room on the disk.")
-    record_end("run-9", str(tmp_path / "records"), Outcome.of_problem(problem, "Trainer"), problem)
-    facts = archive.read(tmp_path / "records" / "run-9")
-    assert facts.run.outcome == "failed"
-    assert facts.run.reasons == ("No room on the disk.",)
-    assert facts.data and facts.run.steps[-1].name == "Trainer"
-    assert "failed in Trainer" in (tmp_path / "records" / "run-9" / "report.html").read_text()
 
 
 def test_a_step_that_fails_after_the_push_does_not_say_that_nothing_was_pushed(tmp_path):
     place = str(tmp_path / "push/runs/shelf")
-    judge(tmp_path, place, VerdictRecord("data", "pass", ("All is well.",)))
+    judge(tmp_path, place, PASSED)
     store.push(tmp_path / "push", "shelf", make_candidate(tmp_path / "made", run="run-9"))
     problem = Problem("No room on the disk.")
     record_end("run-9", place, Outcome.of_problem(problem, "RunReport"), problem)

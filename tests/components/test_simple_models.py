@@ -70,16 +70,10 @@ def tumours() -> tuple[Workload, list[dict], list[dict]]:
 
     data = load_breast_cancer()
     names = tuple(name.replace(" ", "_") for name in data.feature_names)
-    rows = [
-        {
-            "example_id": f"{n}",
-            "label": str(data.target_names[label]),
-            **dict(zip(names, values.tolist(), strict=True)),
-        }
-        for n, (values, label) in enumerate(zip(data.data, data.target, strict=True))
-    ]
-    order = np.random.default_rng(1).permutation(len(rows))
-    shuffled = [rows[number] for number in order]
+    shuffled = []
+    for n in np.random.default_rng(1).permutation(len(data.data)):
+        row = {"example_id": f"{n}", "label": str(data.target_names[data.target[n]])}
+        shuffled.append(row | dict(zip(names, data.data[n].tolist(), strict=True)))
     workload = replace(TABLE, labels=("malignant", "benign"), numbers=names, reads=names)
     return workload, shuffled[:400], shuffled[400:]
 
@@ -221,10 +215,8 @@ def test_photos_are_answered_by_features_of_a_frozen_network(tmp_path):
     assert len(read_features(tmp_path)) == 80
     evaluation = [photo(n) for n in range(60, 80)]
     models = answer(tmp_path, PHOTOS, [photo(n) for n in range(60)], evaluation)
-    names = {
-        f"{kind} frozen features"
-        for kind in ("logistic regression on", "vote of the 10 nearest neighbours by")
-    }
+    kinds = ("logistic regression on", "vote of the 10 nearest neighbours by")
+    names = {f"{kind} frozen features" for kind in kinds}
     assert set(models) == {MAJORITY, *names}
     assert {score(models[name], evaluation, TABLE.labels) for name in names} == {1.0}
 

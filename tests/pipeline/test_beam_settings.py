@@ -47,19 +47,13 @@ def test_an_engine_and_its_settings_become_the_flags_of_beam(settings, expected)
     [
         (("engine=spark",), "beam.master or, for Beam's job server, beam.endpoint is required"),
         (("engine=spark", "master=spark://host:7077"), "beam.spill is required"),
-        (
-            ("engine=spark", "master=k8s://https://kubernetes.default.svc", "spill=/shared"),
-            "set kubeflow.spill instead of beam.spill",
-        ),
+        (("engine=spark", "master=k8s://https://host", "spill=/a"), "set kubeflow.spill instead of beam.spi"),
         (("engine=spark", "master=host:7077"), "beam.master is not one of spark://HOST:PORT"),
         (("engine=spark", "endpoint=jobs:8099"), "beam.image or beam.pool is required"),
         (("engine=portable", "pool=here:50000"), "beam.endpoint is required"),
         (("engine=portable", "endpoint=jobs", "pool=here:50000"), "beam.endpoint: 'jobs' is not HOST:PORT"),
         (("engine=flink", "master=flink:8081"), "beam.image or beam.pool is required"),
-        (
-            ("engine=dataflow", "image=shop:1"),
-            "beam.project is required, beam.region is required, beam.spill is required",
-        ),
+        (("engine=dataflow",), "beam.project is required, beam.region is required, beam.spill is required"),
         (("engine=dataflow", "project=shop", "region=r", "spill=/tmp"), "beam.spill is not a gs:// URL"),
         (("workers=4",), "beam.workers does not apply"),
         (("engine=portable", "endpoint=jobs:8099", "pool=here:1", "memory_gb=2"), "beam.memory_gb does not"),

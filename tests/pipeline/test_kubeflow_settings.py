@@ -41,10 +41,9 @@ def test_a_claim_is_mounted_where_its_paths_point():
 
 @pytest.mark.parametrize("first", ["gpu", "gpu_type"])
 def test_a_gpu_type_and_its_count_may_be_set_for_every_step_and_for_one(first):
-    every_step = {"gpu": 1, "gpu_type": "amd.com/gpu"}
-    placement = load_kubeflow(
-        every_step={first: every_step.pop(first)}, steps={"Trainer": every_step}
-    ).placement("Trainer")
+    rest = {"gpu": 1, "gpu_type": "amd.com/gpu"}
+    group = load_kubeflow(every_step={first: rest.pop(first)}, steps={"Trainer": rest})
+    placement = group.placement("Trainer")
     assert (placement.gpu, placement.gpu_type) == (1, "amd.com/gpu")
 
 
@@ -62,14 +61,8 @@ def test_a_gpu_type_and_its_count_may_be_set_for_every_step_and_for_one(first):
         ({"data": "minio://bucket/data"}, "is neither pvc://CLAIM/path nor s3://BUCKET/path"),
         ({"data": "pvc://Store/x"}, "is not pvc://CLAIM/path"),
         ({"data": "pvc://store/../etc"}, "is not pvc://CLAIM/path"),
-        (
-            {"steps": {"Trainer": {"gpu_type": "nvidia.com/gpu"}}},
-            "steps.Trainer.gpu_type is nvidia.com/gpu, but",
-        ),
-        (
-            {"every_step": {"gpu_type": "nvidia.com/gpu"}, "steps": {"Trainer": {"cpu": 2.0}}},
-            "every_step.gpu_type is nvidia.com/gpu, but gpu",
-        ),
+        ({"steps": {"Trainer": {"gpu_type": "a.com/gpu"}}}, "steps.Trainer.gpu_type is a.com/gpu, but gpu"),
+        ({"every_step": {"gpu_type": "a.com/gpu"}, "steps": {"Trainer": {}}}, "every_step.gpu_type is a.com"),
         ({"steps": {"Trainer": {"gpu": 1, "gpu_type": "nvidia"}}}, "not of the form vendor/name"),
     ],
 )
@@ -89,15 +82,11 @@ def test_the_placement_of_a_step_overrides_that_of_every_step():
         steps={"Trainer": {"memory_gb": 16.0, "gpu": 1, "node_selector": {"pool": "gpu"}}},
     )
     assert group.placement("ExampleGen") == group.every_step
-    assert group.placement("Trainer") == Placement(
-        cpu=1.0, memory_gb=16.0, gpu=1, node_selector={"pool": "gpu"}
-    )
+    on_gpu = Placement(cpu=1.0, memory_gb=16.0, gpu=1, node_selector={"pool": "gpu"})
+    assert group.placement("Trainer") == on_gpu
 
 
-SECRETS = [
-    "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "api_key", "SESSION_COOKIE", "BASIC_AUTH", "KEY", "X_PASSPHRASE",
-    "PGPASSWORD",
-]  # fmt: skip
+SECRETS = "AWS_SECRET_ACCESS_KEY HF_TOKEN api_key SESSION_COOKIE BASIC_AUTH KEY X_PASSPHRASE PGPASSWORD"
 NO_SECRETS = [
     "GOOGLE_APPLICATION_CREDENTIALS", "AWS_ENDPOINT_URL", "AWS_WEB_IDENTITY_TOKEN_FILE", "AUTH_URL", "PATH",
     "SSL_CERT_FILE", "SSH_KEY_PATH", "TOKENIZERS_PARALLELISM", "KEYCLOAK_HOST", "MONKEY", "AWS_REGION",
@@ -105,7 +94,9 @@ NO_SECRETS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), [*((name, "hunter2") for name in SECRETS), ("MYSQL_PWD", 7)])
+@pytest.mark.parametrize(
+    ("name", "value"), [*((name, "hunter2") for name in SECRETS.split()), ("MYSQL_PWD", 7)]
+)
 def test_a_variable_that_is_a_secret_is_refused_without_its_value(name, value):
     message = get_mistake(env={"AWS_REGION": "x", name: value})
 

@@ -104,7 +104,11 @@ def test_settings_that_choose_or_split_read_no_span_again_and_others_read_all(da
     assert opened_spans == set()
     assert read_outputs(other) == read_outputs(ingest(data, tmp_path / "0", eval_fraction=0.6))
     decide(data, "exclude", "span-00003", "dirty lens", sorted(all_three))
-    assert read_names(ingest_again(3)) == ["span-00001", "span-00002"] and opened_spans == set()
+    without = ingest_again(3)
+    assert read_names(without) == ["span-00001", "span-00002"] and opened_spans == set()
+    assert [(item["span"], item["reason"]) for item in without.summary["excluded"]] == [
+        ("span-00003", "dirty lens")
+    ]
     decide(data, "include", "span-00003", "wiped", sorted(all_three))
     ingest_again(4)
     assert opened_spans == {"span-00003"}

@@ -10,7 +10,7 @@ from data.reviews.generator import LABELS, SOURCES, generate
 from data.settings import DataSettings
 from data.spans.source import Rejected, Row
 from data.texts.source import LENGTH_BANDS, LONGEST_BAND, UNKNOWN_SOURCE, open_source
-from edgeline.gates.data import judge_data
+from edgeline.gates.data import Week, judge_data
 from edgeline.gates.drift import make_stats_options, measure_drift, select_features
 from edgeline.gates.settings import DEFAULT_SEVERITY, GateSettings
 from edgeline.records.ingest import Ingest, Span
@@ -110,8 +110,8 @@ def test_faults_that_drift_are_found_by_what_they_change_and_a_clean_week_by_not
         faults = {name.replace("_", "-"): rate for name, rate in faults.items()}
         drifts = measure_drift("span-00008", count_statistics(1, faults), before, SCHEMA)
         rules = ("drift", "label_shift", "unknown_tokens", "missing_value")
-        results = {rule: judge_data(WINDOW, (), drifts, enable_only(rule)).features for rule in rules}
-        return {rule: set(features) for rule, features in results.items() if features}
+        verdicts = {rule: judge_data(Week(WINDOW, enable_only(rule), drifts=drifts)) for rule in rules}
+        return {rule: set(verdict.features) for rule, verdict in verdicts.items() if verdict.features}
 
     assert find_features() == {}
     assert find_features(vocabulary_drift=0.2) == {"drift": {"words"}, "unknown_tokens": {"words"}}

@@ -52,15 +52,6 @@ def decide(candidate, baseline=None, bounds=(), beat_majority=True, answers=None
     return judge(Metrics(candidate, baseline), settings, answers)
 
 
-def test_a_model_that_keeps_its_bounds_passes_and_names_the_accuracy_of_production_if_there_is_one():
-    bounds = [bound(lower=0.85, max_drop=0.02)]
-    first = decide(metrics(), None, bounds)
-    assert first.result == "no_baseline" and first.passed
-    assert "Accuracy 0.900 on 100 eval examples" in first.reasons[0] and "no baseline" in first.reasons[1]
-    second = decide(metrics(), metrics(overall=0.91), bounds)
-    assert second.result == "pass" and "0.910" in second.reasons[1]
-
-
 def test_the_confidence_in_a_drop_is_a_setting():
     # 4 became wrong and 1 right in each class: between 0.7 and 0.999 sure.
     doubtful = make_answers(worse=4, better=1)
@@ -81,13 +72,7 @@ def test_a_drop_within_noise_does_not_hide_one_that_is_sure():
     assert "within noise" in verdict.warnings[0] and "The drop is real" in verdict.reasons[0]
 
 
-# float32 has no 0.9 or 0.6: the nearest ones lie below and above.
-@pytest.mark.parametrize("value", [0.9, 0.6, 2 / 3])
-def test_a_value_at_its_lower_bound_holds(value):
-    assert decide(metrics(value), None, [bound(lower=value)], beat_majority=False).passed
-    assert not decide(metrics(value - 0.001), None, [bound(lower=value)], beat_majority=False).passed
-
-
+# float32 has no 0.91 or 0.6: the nearest ones lie below and above.
 @pytest.mark.parametrize(("before", "now"), [(0.93, 0.91), (0.62, 0.6)])
 def test_a_drop_at_its_limit_holds(before, now):
     assert decide(metrics(now), metrics(before), [bound(max_drop=0.02)], beat_majority=False).passed
@@ -101,20 +86,9 @@ def test_a_bound_on_the_drop_leaves_out_a_slice_that_production_has_not():
     assert decide(metrics(lane=0.1), before, [bound("lane", max_drop=0.1)], beat_majority=True).passed
 
 
-def test_an_accuracy_that_is_no_number_holds_no_bound():
-    nothing = metrics(None)
-    assert not decide(nothing, None, [bound(lower=0.1)], beat_majority=False).passed
-    assert not decide(nothing, metrics(), [bound(max_drop=0.9)], beat_majority=False).passed
-    assert not decide(nothing, None, [], beat_majority=True).passed
-
-
-def test_a_production_whose_loss_is_no_number_holds_back_no_model_whose_loss_is_one():
-    def with_loss(loss):
-        return {"overall": {"all": {**slice_of(0.9, 100), "loss": loss}}, "class": metrics()["class"]}
-
-    limit = [Bound(slice="overall", metric="loss", max_drop=0.1)]
-    assert decide(with_loss(0.2), with_loss(None), limit).result == "pass"
-    assert decide(with_loss(None), with_loss(0.2), limit).result == "fail"
+def test_an_accuracy_that_is_no_number_beats_no_majority_and_is_beaten_by_any_number():
+    assert not decide(metrics(None)).passed
+    assert decide(metrics(), metrics(None), [bound(max_drop=0.0)]).passed
 
 
 def sessions(count, size, dead=0):
@@ -182,24 +156,6 @@ def test_answers_out_of_fold_are_judged_if_there_are_any():
     assert verdict.warnings == ()
     alone = judge(replace(figures, out_of_fold=None), settings, on_eval)
     assert alone.passed and " on 400 eval examples of only 4 experiments (95 % CI 0." in alone.reasons[0]
-    (warning,) = alone.warnings
-    assert warning.startswith("Judged on only 4 experiments: ") and "trainer.folds=5" in warning
-    few = draw(np.random.default_rng(3), 7, 60, accuracy=0.78, correlation=0.1)
-    few = replace(few, baseline=None)
-    few_figures = replace(figures, out_of_fold=compute_metrics(few, "experiment", 0.01))
-    (warning,) = judge(few_figures, EvaluationSettings(), on_eval, few).warnings
-    assert warning.startswith("Judged on only 7 experiments: ") and "trainer.folds" not in warning
-    passed = judge(figures, EvaluationSettings(), on_eval, out_of_fold)
-    assert " on 1,020 out-of-fold examples of 34 experiments" in passed.reasons[0]
-    assert passed.reasons[1].startswith("The model itself has an accuracy of 0.9")
-
-
-def test_examples_in_groups_of_their_own_are_counted_alone():
-    answers = replace(sessions(300, 1), baseline=None)
-    figures = compute_metrics(answers, "group", 0.01)
-    assert figures.worst_groups == ()
-    verdict = judge(figures, EvaluationSettings(beat_majority=False), answers)
-    assert " on 300 eval examples (95 % CI 0.9" in verdict.reasons[0] and verdict.warnings == ()
 
 
 def test_a_model_is_judged_without_near_twins_and_held_where_there_is_nothing_else():

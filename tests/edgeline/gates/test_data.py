@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from edgeline.gates.data import judge_data, select_spans
+from edgeline.gates.data import Week, judge_data, select_spans
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import BrokenRule, Ingest, Span
 from edgeline.records.verdict import Drift
@@ -11,12 +11,11 @@ WINDOW = Ingest(
     spans=(Span("span-00001", 1, 50, 50), Span("span-00002", 2, 50, 50)),
     noun="reading",
 )
-OFF = Drift("machine_id", 0.02, 0.1, gone=("m-03", "m-07"), span="span-00002")
 
 
-def decide(*drifts, window=WINDOW, twins=None, spans=(), served=None, broken=(), shifts=(), **settings):
+def decide(*drifts, window=WINDOW, broken=(), **settings):
     settings = GateSettings(**{"min_examples_per_class": 1, **settings})
-    return judge_data(window, (), drifts, settings, twins, spans, served, broken, shifts)
+    return judge_data(Week(window, settings, drifts=drifts, broken=broken))
 
 
 def test_a_window_that_passes_has_the_number_of_accepted_rows():
@@ -63,36 +62,15 @@ def test_drift_beyond_the_larger_bound_blocks_and_such_a_bound_is_never_beyond_r
     assert passes(0.9, 0.1, severity={"large_drift": "warn"})
 
 
-def test_a_span_of_a_tenth_or_ten_times_the_usual_rows_is_warned_of_once_three_spans_are_before_it():
-    def warn(*rows, **settings):
-        spans = tuple(Span(f"span-{n:05d}", n, count, count) for n, count in enumerate(rows, 1))
-        return decide(window=replace(WINDOW, spans=spans), **settings).warnings
-
-    (few,) = warn(9000, 410, 390, 400, 39)
-    assert few == (
-        "span-00005 has 39 readings, 10.4 times fewer than usual (the median of the spans before is 405;"
-        " below 10 times is allowed). Was it exported whole, and once?"
-    )
-    (many,) = warn(9000, 410, 390, 400, 4050)
-    assert "4,050 readings, 10.0 times more than usual" in many
-    assert warn(9000, 410, 390, 400, 4049) == warn(400, 410, 390, 41) == ()
-    assert warn(9000, 410, 39) == warn(400, 410, 390, 39, max_row_factor=20) == ()
+def test_the_factor_from_which_on_a_span_has_far_more_or_fewer_rows_is_a_setting():
+    spans = tuple(Span(f"span-{n:05d}", n, rows, rows) for n, rows in enumerate((9000, 410, 390, 400, 39)))
+    window = replace(WINDOW, spans=spans)
+    assert [len(decide(window=window, max_row_factor=factor).warnings) for factor in (10, 11)] == [1, 0]
 
 
-def test_rules_of_ones_own_keep_their_severity_unless_settings_lower_it_and_judged_spans_alone_count():
-    examples = ("t.csv:2 (end is empty)", "t.csv:9 (end is empty)", "t.csv:11 (end is empty)")
-    broken = (
-        BrokenRule("span-00001", "end required", "block", 50, 50),
-        BrokenRule("span-00002", "end required", "block", 50, 4, examples),
-        BrokenRule("span-00002", "rows >= 500", "warn", 50),
-    )
-    verdict = decide(broken=broken)
-    sentence = (
-        "4 of 50 readings of span-00002 are against the rule `end required`: t.csv:2 (end is empty), t.csv:9"
-        " (end is empty), t.csv:11 (end is empty), and others."
-    )
-    assert (verdict.passed, verdict.reasons, verdict.spans) == (False, (sentence,), ("span-00002",))
-    assert verdict.warnings == ("span-00002 is against the rule `rows >= 500`: it has 50 readings.",)
-    lower = decide(broken=broken, severity={"rule": "warn"})
-    assert lower.passed and lower.warnings == (sentence, *verdict.warnings)
-    assert decide(broken=broken, severity={"rule": "off"}).warnings == ()
+def test_rules_of_ones_own_keep_their_severity_unless_settings_lower_it():
+    rules = [BrokenRule("span-00002", f"{name} required", name, 50, 4) for name in ("block", "warn")]
+    verdict, lower = decide(broken=rules), decide(broken=rules, severity={"rule": "warn"})
+    assert not verdict.passed and lower.passed
+    assert lower.warnings == (*verdict.reasons, *verdict.warnings) and len(lower.warnings) == 2
+    assert decide(broken=rules, severity={"rule": "off"}).warnings == ()

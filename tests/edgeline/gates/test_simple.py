@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from edgeline.gates.answers import Answers
-from edgeline.gates.figures import compute_metrics
-from edgeline.gates.settings import EvaluationSettings
 from edgeline.gates.simple import SimpleAnswers, compare
-from tests.edgeline.gates.worlds import judge
 
 
 def world(network_right: float, count: int = 2_000) -> Answers:
@@ -24,12 +21,6 @@ def simple(answers: Answers, right: float, name: str = "logistic regression") ->
     return SimpleAnswers(name, scores, 900, 0.5)
 
 
-def get_warnings(answers: Answers, *models: SimpleAnswers) -> tuple[str, ...]:
-    metrics = compute_metrics(answers, "session", 0.01)
-    metrics = replace(metrics, simple_models=compare(answers, models, "eval examples"))
-    return judge(metrics, EvaluationSettings(), answers).warnings
-
-
 def test_simple_models_are_measured_on_the_same_examples_worst_first():
     answers = world(0.9)
     worse, better = compare(
@@ -40,21 +31,6 @@ def test_simple_models_are_measured_on_the_same_examples_worst_first():
     assert worse.no_better is None and better.no_better == 0.0
     assert (better.answered, better.examples) == (2_000, "out-of-fold examples")
     assert better.network == pytest.approx(0.9, abs=0.02)
-
-
-def test_a_simple_model_that_is_better_beyond_noise_is_a_warning_and_holds_nothing():
-    answers = world(0.85)
-    (warning,) = get_warnings(answers, simple(answers, 0.9), simple(answers, 0.5, "vote"))
-    assert warning.startswith("A simple model is better: logistic regression has an accuracy of 0.895 on the")
-    assert " same 2,000 eval examples, and the network 0.8" in warning
-    assert "the network is as good in 0.0 % of 2,000 resamples" in warning
-    metrics = compute_metrics(answers, "session", 0.01)
-    assert judge(metrics, EvaluationSettings(), answers).passed
-
-
-def test_a_difference_within_noise_is_no_warning():
-    answers = world(0.9, count=200)
-    assert get_warnings(answers, simple(answers, 0.91)) == ()
 
 
 def test_one_session_of_five_that_the_network_gets_wrong_is_no_proof():
