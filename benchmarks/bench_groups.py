@@ -1,8 +1,8 @@
 """Compares what a run says of its model with what is then true on groups that it never saw.
 
-    .venv/bin/python -m benchmarks.bench_groups pump.csv --label anomaly --group experiment [--set NAME=VALUE]
+    .venv/bin/python -m benchmarks.bench_groups pump.csv --label anomaly --group experiment [--share 0.4] [--set ...]
 
-For each seed, a fifth of the groups of a CSV is held out, and a run imports the others and trains on them.
+For each seed, a share of the groups of a CSV is held out, and a run imports the others and trains on them.
 Its accuracy, with the 95 % interval that it prints, stands beside that of the released file on the groups
 that were held out, and beside gradient boosting with scikit-learn's defaults, which learned from the same
 columns. The limits that would hold a model back are lifted.
@@ -24,7 +24,6 @@ from sklearn.preprocessing import OrdinalEncoder
 from edgeline.records.evaluation import METRICS
 
 _EDGELINE = (sys.executable, "-m", "runners.cli")
-_SHARE = 0.2
 _LIFTED = ("registry.enabled=false", "evaluation.bounds=[]", "evaluation.beat_majority=false")
 
 
@@ -34,6 +33,7 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("--label", required=True)
     parser.add_argument("--group", required=True)
+    parser.add_argument("--share", type=float, default=0.2, help="the share of the groups that is held out")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
@@ -43,7 +43,7 @@ def main() -> None:
     print("seed  groups  rows    said (95 %)            true   boosting  CPU s")
     for seed in options.seeds:
         order = np.random.default_rng(seed).permutation(groups)
-        is_held = rows[options.group].isin(order[: max(1, round(_SHARE * len(groups)))])
+        is_held = rows[options.group].isin(order[: max(1, round(options.share * len(groups)))])
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             rows[~is_held].to_csv(folder / "known.csv", index=False)
