@@ -124,3 +124,10 @@ def test_a_release_is_trusted_with_the_key_that_signed_it_alone(push):
     manifest = push("one", signing_key=make_key()).manifest
     assert distrust(manifest, None) is distrust(manifest, own) is None
     assert distrust(manifest, other).found.startswith(f"shelf 1 is signed with {own}. Expected")
+
+
+def test_an_expired_release_is_not_trusted_although_it_is_whole(root, push):
+    push("one")
+    age(root, 1)
+    error = distrust(store.current(root, "shelf").manifest, None)
+    assert error.found.startswith("shelf 1 expired at 20") and error.why and "push.expires_days" in error.do
