@@ -1,6 +1,6 @@
 """Compares what a run says of its model with what is then true on groups that it never saw.
 
-    .venv/bin/python -m benchmarks.bench_groups pump.csv --label anomaly --group experiment [--share 0.4] [--set ...]
+    .venv/bin/python -m benchmarks.bench_groups pump.csv --label anomaly --group experiment --share 0.4
 
 For each seed, a share of the groups of a CSV is held out, and a run imports the others and trains on them.
 Its accuracy, with the 95 % interval that it prints, stands beside that of the released file on the groups
