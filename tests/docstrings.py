@@ -1,9 +1,10 @@
-"""Checks the first words of docstrings and comments, as a part of `make lint`.
+"""Checks docstrings and comments, as a part of `make lint`.
 
     .venv/bin/python -m tests.docstrings
 
 A docstring says first what something does or is. One that begins with a question word or a preposition makes
-the reader wait for the subject, and so does a comment.
+the reader wait for the subject, and so does a comment. A public function with more than two arguments says
+what each of them is, below `Args:`; the options of a command have a help of their own.
 """
 
 import ast
@@ -18,6 +19,10 @@ NOT_FIRST = {
     *("What", "Whether", "Which", "Who", "Whose", "Where", "When", "Why", "How"),
     *("Of", "As", "From", "That", "Those", "Its"),
 }
+# Public functions may have so many arguments without a line for each.
+MOST_UNDESCRIBED = 2
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def find_wrong(path: Path) -> Iterator[str]:
@@ -37,6 +42,41 @@ def find_wrong(path: Path) -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{number}: the comment begins with {begins[1]!r}"
 
 
+def find_undescribed(path: Path) -> Iterator[str]:
+    """Yields a line for each public function of a file that does not describe its arguments."""
+    for function in _find_public(ast.parse(path.read_text(encoding="utf-8"))):
+        missing = _list_undescribed(function)
+        if missing:
+            where = f"{path.relative_to(ROOT)}:{function.lineno}"
+            yield f"{where}: `Args:` of {function.name} lacks {', '.join(missing)}"
+
+
+def _find_public(node: ast.AST) -> Iterator[Function]:
+    """Yields the functions, and the methods of classes, whose names begin with no underscore."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if child.name.startswith("_"):
+                continue
+            if isinstance(child, ast.ClassDef):
+                yield from _find_public(child)
+            else:
+                yield child
+
+
+def _list_undescribed(function: Function) -> list[str]:
+    """Returns the arguments that have no line below `Args:`; none of a command, or of a method of TFX's."""
+    is_command = any("command" in ast.unparse(decorator) for decorator in function.decorator_list)
+    if is_command or function.name == "Do":
+        return []
+    given = function.args
+    names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    names = [name for name in names if name not in ("self", "cls")]
+    if len(names) <= MOST_UNDESCRIBED:
+        return []
+    described = (ast.get_docstring(function) or "").partition("Args:\n")[2]
+    return [name for name in names if not re.search(rf"^    {name}: ", described, re.MULTILINE)]
+
+
 def find_sources() -> list[Path]:
     """Returns the Python files of all rooms but tests."""
     rooms = {ROOT / "benchmarks", ROOT / "deploy", *(path.parent for path in ROOT.glob("*/__init__.py"))}
@@ -46,8 +86,10 @@ def find_sources() -> list[Path]:
 
 def main() -> int:
     """Prints what is wrong in the files of all rooms; returns the exit code."""
-    files = [*find_sources(), *sorted((ROOT / "tests").rglob("*.py"))]
-    wrong = [line for path in files for line in find_wrong(path)]
+    sources = find_sources()
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    wrong = [line for path in (*sources, *tests) for line in find_wrong(path)]
+    wrong += [line for path in sources for line in find_undescribed(path)]
     for line in wrong:
         print(line, file=sys.stderr)
     return int(bool(wrong))

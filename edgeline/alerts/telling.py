@@ -73,8 +73,12 @@ def look_at_workspace(
 ) -> Situation:
     """Returns the situation of a model: its runs in a workspace, and its releases below `push`.
 
-    `not_begun` is the problem that kept a run from beginning, and `unchanged` is true after a run that found
-    nothing new; such runs have no record.
+    Args:
+        workspace: It keeps the state of the alerts, too.
+        model: The name of the workload, and of the model in the store.
+        push: The store, a folder or a URL.
+        not_begun: The problem that kept a run from beginning, which has no record; None if there is none.
+        unchanged: True after a run that found nothing new, which has no record.
     """
     workspace, records = workspace.absolute(), read_all(workspace)
     runs = [item for item in records if item[1].workload == model and item[1].outcome != "running"]
@@ -150,7 +154,7 @@ def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mappin
 
     number = situation.number or (situation.history[-1].run.number if situation.history else 0)
     troubles = find_troubles(situation, settings, datetime.now(timezone.utc))
-    new, over, still_open = compare(state.open, troubles, number)
+    new, over, still_open = _compare(state.open, troubles, number)
     messages = [_compose_message(situation, new, over)] if new or over else []
     queues = {name: [*state.unsent.get(name, ()), *messages][-_MAX_UNSENT:] for name in settings.channels}
     warnings = _write_state(place, State(still_open, queues)) if messages else []
@@ -165,7 +169,7 @@ def _send_changes(settings: AlertSettings, situation: Situation) -> tuple[Mappin
     return still_open, warnings
 
 
-def compare(
+def _compare(
     earlier: Mapping[str, Trouble], troubles: Mapping[str, Trouble | None], number: int
 ) -> tuple[tuple[Trouble, ...], tuple[str, ...], dict[str, Trouble]]:
     """Returns the troubles that are new or differ from before, those that are over, and those open now.

@@ -70,7 +70,13 @@ class Situation:
 
 
 def find_troubles(situation: Situation, settings: AlertSettings, now: datetime) -> dict[str, Trouble | None]:
-    """Applies every rule; returns the troubles by name, None for one that is not there."""
+    """Applies every rule; returns the troubles by name, None for one that is not there.
+
+    Args:
+        situation: Without runs in its history, only releases, disks and the store are checked.
+        settings: The bounds of the rules.
+        now: The time to which ages and expiries are compared, with its zone.
+    """
     findings = [_check_releases(situation, settings, now), _check_disks(situation, settings.min_free_gb)]
     if situation.history:
         last, before = situation.history[-1], situation.history[-1 - COMPARED : -1]

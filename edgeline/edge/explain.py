@@ -20,8 +20,15 @@ def measure_occlusion(
 ) -> NDArray[np.float32]:
     """Measures how much covering each patch with the photo's mean colour lowers the class's probability.
 
-    Zeiler and Fergus, 2014, arXiv:1311.2901. `predict` returns the probabilities, [1, classes], of an image
-    like `image`, [1, H, W, C]. Returns float32 [rows, columns] in -1..1, one per patch from the top left.
+    Zeiler and Fergus, 2014, arXiv:1311.2901.
+
+    Args:
+        predict: Returns the probabilities, [1, classes], of an image like `image`, once for each patch.
+        image: The model's input, [1, H, W, C].
+        of_class: The index of the class, mostly the one that was predicted.
+
+    Returns:
+        float32 [rows, columns] in -1..1, one per patch from the top left.
     """
     _, height, width, _ = image.shape
     patch = max(2, round(min(height, width) * _PATCH))
@@ -38,7 +45,13 @@ def measure_occlusion(
 
 
 def draw_picture(photo: bytes, image: NDArray[np.uint8], drops: NDArray[np.float32]) -> bytes:
-    """Draws a PNG of three panels: the photo, the model's input, and that with its important parts red."""
+    """Draws a PNG of three panels: the photo, the model's input, and that with its important parts red.
+
+    Args:
+        photo: The content of its file, in any format that the model's contract takes.
+        image: The model's input made of it, [1, H, W, C].
+        drops: What `measure_occlusion` returned for it; negative ones are drawn as 0, the largest one as red.
+    """
     side = (_PANEL, _PANEL)
     with open_photo(photo) as opened:
         whole = ImageOps.pad(

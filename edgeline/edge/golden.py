@@ -44,7 +44,13 @@ def find_largest_difference(actual: NDArray[Any], expected: NDArray[Any]) -> flo
 
 
 def describe_difference(actual: NDArray[Any], expected: NDArray[Any], tolerance: Tolerance) -> str:
-    """Describes how two tensors differ by more than the tolerance; empty if they do not."""
+    """Describes how two tensors differ by more than the tolerance; empty if they do not.
+
+    Args:
+        actual: A tensor of any shape; another shape or dtype than that of `expected` is a difference.
+        expected: The one of the golden vectors.
+        tolerance: A share of the values has to be within its step, and all within its `most`.
+    """
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         return f"it is {actual.dtype} {list(actual.shape)}, not {expected.dtype} {list(expected.shape)}"
     differences = np.abs(actual.astype(np.float64) - expected)
@@ -92,6 +98,11 @@ def find_golden_problems(
     """Lists the golden vectors that a bundle's contract and files, by variant, do not reproduce.
 
     Each is a sentence; long lists are cut.
+
+    Args:
+        vectors: Those of the bundle; they have the tolerances, too.
+        contract: The content of its preprocessing.json.
+        models: Its files, loaded, by variant; empty checks the tensors alone.
     """
     about = vectors.about
     actual = (contract.get("kind", "image"), contract.get("version"))
@@ -123,7 +134,14 @@ def _find_tensor_problems(vectors: Vectors, contract: Mapping[str, Any]) -> Iter
 def describe_mismatch(
     content: Any, tensor: NDArray[Any], contract: Mapping[str, Any], tolerance: Tolerance
 ) -> str:
-    """Describes how the contract's tensor for a raw input differs from the expected one; empty if equal."""
+    """Describes how the contract's tensor for a raw input differs from the expected one; empty if equal.
+
+    Args:
+        content: The raw input as `preprocess` takes it.
+        tensor: The expected one, without the batch's dimension.
+        contract: The content of preprocessing.json.
+        tolerance: As for `describe_difference`.
+    """
     try:
         actual = preprocess(content, contract)[0]
     except (EdgelineError, ValueError, TypeError, LookupError) as error:

@@ -81,11 +81,20 @@ def measure(
 def measure_speed(
     tflite: Path, inputs: NDArray[Any], contents: Sequence[Any], contract: Mapping[str, Any]
 ) -> Speed:
-    """Times an edge file that can be run; takes what `measure` takes, and raises the same errors.
+    """Times an edge file that can be run.
 
     Times are CPU time, which other processes of the machine hardly change: of the thread that infers; with
     two, half of that of both, which is the elapsed time where each has a core and waits for the other at
     work. Where the elapsed time in one thread is far above its CPU time, the machine was under load.
+
+    Args:
+        tflite: The edge file, which is loaded anew for each measurement.
+        inputs: As for `measure`; they take turns.
+        contents: As for `measure`; without any, the time before inference is not measured.
+        contract: The content of preprocessing.json; empty without contents.
+
+    Raises:
+        EdgelineError: The file cannot be run.
     """
     cold_start, peak = measure_first(tflite)  # in processes of their own, which a file may end
     began = time.perf_counter(), time.thread_time()

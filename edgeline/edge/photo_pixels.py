@@ -91,10 +91,17 @@ def decode_upright(
 ) -> Image.Image:
     """Decodes the first frame as an upright L or RGB image, scaled down if a side exceeds `max_side`.
 
-    Scales with an antialiased bilinear filter and rounds to whole levels. The lower and the higher one of
-    `levels`, by default 0 and 65,535, of a 16-bit photo become 0 and 255.
+    Scales with an antialiased bilinear filter and rounds to whole levels.
 
-    Raises ValueError if the pixels are floats without a range, and `READER_ERRORS` if the file is damaged.
+    Args:
+        image: Just opened, as `open_photo` yields it; it is decoded, a JPEG perhaps at a lower resolution.
+        orientation: That of EXIF, 1..8, as `read_orientation` returns it.
+        max_side: The longest side of the result, in pixels.
+        levels: The two of a 16-bit photo that become 0 and 255; empty for 0 and 65,535.
+
+    Raises:
+        ValueError: The pixels are floats without a range.
+        READER_ERRORS: The file is damaged.
     """
     target = scale_size(image.size, max_side) if max(image.size) > max_side else image.size
     if target != image.size and image.format in ("JPEG", "MPO"):  # a HEIC photo would give its thumbnail

@@ -30,8 +30,17 @@ _GRACE_S = 5.0  # and then for the removal of temporary folders
 def mirror_workspace(uri: str, workspace: Path, model: str, root: str) -> str:
     """Sends MLflow the runs of a model, here or on a cluster, and the releases that it lacks.
 
-    Returns the path of the table of runs on an MLflow server. Raises EdgelineError if MLflow cannot be
-    imported or reached, or refuses the data.
+    Args:
+        uri: The tracking server or database of MLflow.
+        workspace: Has the runs of this machine; files for MLflow go to its folder `mlflow`.
+        model: The name of the workload, and of the model in the store.
+        root: The store; runs that push elsewhere are left out, and runs on a cluster are read from it.
+
+    Returns:
+        The path of the table of runs on an MLflow server.
+
+    Raises:
+        EdgelineError: MLflow cannot be imported or reached, or refuses the data.
     """
     from edgeline.mlflow.registry import Registry
     from edgeline.report import archive
@@ -95,7 +104,13 @@ def locate_log(workspace: Path) -> Path:
 
 
 def start(run: Run, workspace: Path, wait: bool = False) -> "subprocess.Popen[bytes]":
-    """Starts a process that mirrors the model of a run; with `wait` it prepares, and waits for `finish`."""
+    """Starts a process that mirrors the model of a run; with `wait` it prepares, and waits for `finish`.
+
+    Args:
+        run: Its `registry` is not None, and names MLflow.
+        workspace: The workspace of the run, which gets the log of the process.
+        wait: True while the run goes on: its end is mirrored sooner then.
+    """
     assert run.registry is not None
     log = locate_log(workspace)
     log.parent.mkdir(parents=True, exist_ok=True)

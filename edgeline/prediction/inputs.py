@@ -55,10 +55,17 @@ def check_kind(bundle: Bundle) -> None:
 def find_sources(name: str, contract: Mapping[str, Any], scratch: Path) -> list[Path | Input]:
     """Returns the sources of examples that a name of a command line stands for.
 
-    They are the files of `find_inputs`, a text where there is no such file and the model reads texts, or for
-    `-` what the standard input has: rows of a table, which are copied to `scratch`, or one photo or text.
+    They are the files of `find_inputs`, a text where there is no such file and the model reads texts, or what
+    the standard input has: rows of a table, or one photo or text.
 
-    Raises as `find_inputs` does.
+    Args:
+        name: A file, a folder, a text, or `-` for the standard input.
+        contract: The content of preprocessing.json.
+        scratch: A folder for the rows of the standard input, needed until they are read.
+
+    Raises:
+        UsageError: As for `find_inputs`.
+        OSError: The standard input has too many bytes.
     """
     kind = contract.get("kind", "image")
     if name == "-" and kind == "row":

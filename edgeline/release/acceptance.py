@@ -22,7 +22,15 @@ class PushRefused(UsageError):
 def check_writer(root: Store, model: str, keys: Keys) -> None:
     """Refuses a writer with these keys, or this clock, who cannot continue the state of a store.
 
-    Of a missing key, `check_push` tells. Raises as `open_state` and `State.check_clock` do.
+    Of a missing key, `check_push` tells.
+
+    Args:
+        root: The store.
+        model: Its name there.
+        keys: Those of the writer; without a private one, only a store without a signature is looked at.
+
+    Raises:
+        EdgelineError: As for `open_state` and `State.check_clock`.
     """
     folder = open_folder(root)
     if keys["key"] or not read_history(folder, model).is_signed:
@@ -39,8 +47,13 @@ def check_push(
 ) -> None:
     """Refuses a push that phones would refuse, or that apps cannot feed.
 
-    `epoch` is its rollback epoch, `signed` tells whether a key is set, `percent` is its share of phones
-    if it begins as a canary, and `contract` the content of its preprocessing.json, if that is known yet.
+    Args:
+        root: The store, or the folder of the writer that pushes.
+        model: Its name there.
+        epoch: The rollback epoch of the push.
+        signed: True if a key is set.
+        percent: The share of phones if it begins as a canary, 0.01..99.99; None if all phones get it.
+        contract: The content of its preprocessing.json; None before a run, when it is not known yet.
 
     Raises:
         PushRefused: The epoch is lower than that of production, or higher and it begins as a canary;
@@ -68,7 +81,22 @@ def check_push(
 
 
 def check_push_early(root: Store, model: str, epoch: int, signed: bool, percent: float | None = None) -> str:
-    """Does `check_push` if the store can be read; else returns the error as text: it may be so later."""
+    """Does `check_push` if the store can be read; else returns the error as text: it may be so later.
+
+    Args:
+        root: The store that the run will push to.
+        model: Its name there.
+        epoch: The run's `push.rollback_epoch`.
+        signed: True if the run has a key.
+        percent: The run's `push.canary_percent`.
+
+    Returns:
+        Why the store cannot be read; empty if phones would accept the push.
+
+    Raises:
+        PushRefused: As for `check_push`.
+        Differing: The parts of current.json name different things.
+    """
     try:
         check_push(root, model, epoch, signed, percent)
     except (PushRefused, Differing):

@@ -94,7 +94,14 @@ def check_candidate(candidate: Candidate) -> None:
 def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
     """Copies all files to the scratch folder of this push, synced to disk; returns the bytes of the manifest.
 
-    Raises EdgelineError if a fact that the manifest needs is missing, of the wrong type, or not JSON.
+    Args:
+        candidate: One that `check_candidate` accepts.
+        folder: The folder that the writer has locked, or its local copy of a store.
+        model: The name that the release gets.
+        version: The number that it gets, of which there is no folder yet.
+
+    Raises:
+        EdgelineError: A fact that the manifest needs is missing, of the wrong type, or not JSON.
     """
     scratch = folder.push_scratch(model, version)
     files: list[manifest.FileEntry] = []

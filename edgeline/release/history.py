@@ -330,7 +330,13 @@ def _describe_end(changes: Sequence[Change], pointer: Change) -> str:
 
 
 def append_change(folder: PushFolder[Path], model: str, change: Change) -> None:
-    """Appends the line of a change, unless it is the last one already; only the writer may call this."""
+    """Appends the line of a change, unless it is the last one already; only the writer may call this.
+
+    Args:
+        folder: The folder that the writer has locked, or its local copy of a store.
+        model: Its name there.
+        change: The newest one, whose line a killed writer may have left unwritten.
+    """
     if read_lines(folder, model)[0][-1:] != [change.to_line()]:
         folder.forget(folder.history(model))
         with open(folder.history(model), "a+b", opener=open_without_links) as file:
@@ -363,7 +369,16 @@ def follow_back(
 ) -> tuple[tuple[Change, ...], list[bytes]]:
     """Returns the changes from number `first` to the last, oldest first, each named by a digest in the next.
 
-    They end where a line does not fit. Returns the lines before them, too.
+    They end where a line does not fit.
+
+    Args:
+        folder: The store, or a writer's local copy of it.
+        model: Its name there.
+        last: The newest change, which is returned even if the log has no line of it.
+        first: The oldest number that is wanted; lines before it are not parsed.
+
+    Returns:
+        The changes, and the lines before them as they are.
     """
     lines, _ = read_lines(folder, model)
     if lines and lines[-1] == last.to_line():

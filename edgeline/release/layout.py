@@ -164,7 +164,13 @@ class Damaged(EdgelineError):
 
 
 def damaged(where: str, found: str, expected: str) -> Damaged:
-    """Returns the error of a document that is not as this code wrote it."""
+    """Returns the error of a document that is not as this code wrote it.
+
+    Args:
+        where: The document, mostly by its path in the push folder.
+        found: Goes on after "found", without a full stop.
+        expected: Goes on after "Expected", without a full stop.
+    """
     return Damaged(
         f"{where}: found {found}.",
         f"Expected {expected}.",
@@ -209,9 +215,15 @@ def refuse_links(folder: PushFolder) -> None:
 
 
 def read_document(folder: PushFolder, path: Location, most: int | None = None) -> bytes | None:
-    """Reads a document of a push folder, of at most `most` bytes; None if there is none.
+    """Reads a document of a push folder; returns None if there is none.
 
-    Raises Damaged if it cannot be read, or is a link.
+    Args:
+        folder: If it keeps documents, one that it has read before is not read again.
+        path: The path of the document, with the root of the folder.
+        most: The most bytes that it may have; None for no bound.
+
+    Raises:
+        Damaged: It cannot be read, is larger, or is a link.
     """
     kept = folder.documents
     if kept is not None and path in kept:
@@ -236,7 +248,16 @@ def read_document(folder: PushFolder, path: Location, most: int | None = None) -
 
 
 def parse(raw: bytes, kind: type[T], where: str) -> T:
-    """Parses the JSON object in `raw` as the type `kind`; `where` names its file in errors."""
+    """Parses the JSON object in `raw` as the type `kind`.
+
+    Args:
+        raw: JSON in UTF-8, from anybody.
+        kind: A type of msgspec, with the bounds of its values.
+        where: Names the file in errors.
+
+    Raises:
+        Damaged: It is not JSON, or not of that type.
+    """
     try:
         document: T = convert(json.loads(raw), kind)
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and errors of `kind` itself

@@ -31,7 +31,13 @@ _FILE = JsonFile[dict[str, Signed]]("signed.json", dict[str, Signed])
 
 
 def remember(place: Location, folder: PushFolder, model: str) -> None:
-    """Remembers the signed pointer of a store at `place`, of which `folder` may be a local copy."""
+    """Remembers the signed pointer of a store at `place`, of which `folder` may be a local copy.
+
+    Args:
+        place: It is remembered under this path or URL.
+        folder: Its current.json is read; where that has no signature, nothing is remembered.
+        model: Its name there.
+    """
     current = find_current(folder, model)
     if current is None or current.signed is None:
         return
@@ -55,7 +61,13 @@ def recall(place: Location, model: str) -> Signed | None:
 
 
 def is_older(pointer: Pointer | None, signer: str | None, signed: Signed | None) -> bool:
-    """Returns true if a pointer, signed with the same key, is older than what is remembered."""
+    """Returns true if a pointer, signed with the same key, is older than what is remembered.
+
+    Args:
+        pointer: That of the store; None if it has none.
+        signer: The public key that signed it; None if nobody did.
+        signed: As `recall` returned it; None if nothing is remembered.
+    """
     return bool(pointer and signed and signer == signed.key and pointer.counter < signed.counter)
 
 
@@ -78,7 +90,13 @@ def _name(place: Location, model: str) -> str:
 
 
 def make_error(model: str, pointer: Pointer, signed: Signed) -> EdgelineError:
-    """Returns the error for a store in which an older state was put back."""
+    """Returns the error for a store in which an older state was put back.
+
+    Args:
+        model: Its name there.
+        pointer: The old one, which the store has now.
+        signed: The newer one, which was signed from here.
+    """
     return EdgelineError(
         f"The pointer to {model} is an old one: its counter is {pointer.counter}, and {signed.counter} was"
         " signed from here.",

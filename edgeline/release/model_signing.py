@@ -45,7 +45,13 @@ def render_public_key(public: "EllipticCurvePublicKey") -> bytes:
 
 
 def sign_files(key: "Ed25519PrivateKey", model: str, digests: Mapping[str, str]) -> bytes:
-    """Signs all files of a folder, sha256 by POSIX relative path; returns the content of the signature."""
+    """Signs all files of a folder; returns the content of the signature.
+
+    Args:
+        key: The key that the P-256 key is derived from.
+        model: The subject of the statement; a verifier shows it.
+        digests: The hexadecimal sha256 of every file but the signature, by POSIX relative path.
+    """
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -56,7 +62,14 @@ def sign_files(key: "Ed25519PrivateKey", model: str, digests: Mapping[str, str])
 
 
 def is_signature_of(raw: bytes, model: str, digests: Mapping[str, str], public: bytes) -> bool:
-    """Returns true if `sign_files` made `raw` of these files, with the key whose public half is `public`."""
+    """Returns true if `sign_files` made `raw` of these files, with the key whose public half is `public`.
+
+    Args:
+        raw: The content of the signature, from anybody.
+        model: The subject that it has to name.
+        digests: Those of the files as they are now, as for `sign_files`.
+        public: The content of `model.pub.pem`, P-256 as PEM; a damaged one gives false.
+    """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec

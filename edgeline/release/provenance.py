@@ -22,7 +22,10 @@ _TYPE, _BUILDER = "urn:edgeline:pipeline:1", "urn:edgeline:pusher"
 def render_provenance(manifest: Manifest, settings: Mapping[str, Any], tuned: Mapping[str, Any]) -> bytes:
     """Renders the SLSA provenance of the files in a manifest.
 
-    `settings` are those of the run, nested by group, and `tuned` those that a search found, by dotted name.
+    Args:
+        manifest: Its files are the subject; the provenance itself is not among them.
+        settings: Those of the run, nested by group.
+        tuned: Those that a search found, by dotted name; empty if none did.
     """
     digests = {**manifest.data.spans, "code": manifest.code.digest, "lock": manifest.code.lock_digest}
     dependencies: list[dict[str, Any]] = [

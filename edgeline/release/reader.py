@@ -148,7 +148,18 @@ def _compare(pointer: Pointer, release: Production, key: str | None, seen: Seen)
 
 
 def accept_manifest(raw: bytes, accepted: Accepted, seen: Seen | None, now: datetime) -> Manifest:
-    """Reads the manifest of the release that a pointer names as a phone does. Raises Refused."""
+    """Reads the manifest of the release that a pointer names as a phone does.
+
+    Args:
+        raw: The content of manifest.json.
+        accepted: The pointer that names the digest; its key decides if the epoch in `seen` binds.
+        seen: What the phone remembers; None if nothing.
+        now: Its clock.
+
+    Raises:
+        Refused: It is not the one that is named, is newer than this code, has expired, or has a lower
+            rollback epoch than the phone has seen.
+    """
     release, model = accepted.release, accepted.pointer.model
     if hash_bytes(raw) != release.manifest_sha256:
         raise Refused("swapped", file=f"{release.version}/{MANIFEST}")
@@ -169,7 +180,16 @@ def accept_manifest(raw: bytes, accepted: Accepted, seen: Seen | None, now: date
 
 
 def check_file(content: bytes, name: str, entry: FileEntry) -> bytes:
-    """Returns the content of a file of a bundle if it is as its manifest says. Raises Refused."""
+    """Returns the content of a file of a bundle if it is as its manifest says.
+
+    Args:
+        content: As it arrived, which may be a part or more than the file.
+        name: Names it in the refusal.
+        entry: Its size and digest in the manifest.
+
+    Raises:
+        Refused: It is larger or smaller, or has another digest.
+    """
     if len(content) > entry.size:
         raise Refused("large", file=name, most=entry.size)
     if len(content) < entry.size:
@@ -200,7 +220,16 @@ def foresee(folder: PushFolder, model: str, keys: Sequence[str], now: datetime) 
     """Returns what a new phone would do now whose app pins these keys, or none.
 
     The files of the release are not looked at, which `verify` does. While a canary is open, both sides
-    have to be acceptable. Raises EdgelineError if the store cannot be read.
+    have to be acceptable.
+
+    Args:
+        folder: The store.
+        model: The model that the phone follows.
+        keys: Public keys, the oldest first; without any it trusts the first that it sees.
+        now: The phone's clock.
+
+    Raises:
+        EdgelineError: The store cannot be read.
     """
     which = "A phone that trusts " + (_shorten(keys) if keys else "the first key that it sees")
     try:

@@ -105,6 +105,11 @@ def current(root: Store, model: str) -> Release | None:
 def get(root: Store, model: str, version: int | None = None) -> Release:
     """Returns a release of `model`, by default the one in production.
 
+    Args:
+        root: The store.
+        model: Its name there.
+        version: One that was released and not collected, in production or not.
+
     Raises:
         UsageError: Nothing is in production, or there is no such version.
         EdgelineError: As `current` and `read_release` do.
@@ -141,7 +146,15 @@ def make_missing_model_error(folder: PushFolder, model: str) -> EdgelineError:
 def make_missing_release_error(
     model: str, version: int, history: History, others: Iterable[int], how: str = ""
 ) -> UsageError:
-    """Returns the error for a release that never existed or was collected; it lists the other releases."""
+    """Returns the error for a release that never existed or was collected; it lists the other releases.
+
+    Args:
+        model: Its name in the store.
+        version: The one that is missing.
+        history: Tells when and by whom it was collected, if it was.
+        others: The versions to choose from, in any order.
+        how: Goes on after "Pass one of these", with a space before it: " with --to V".
+    """
     versions = ", ".join(map(str, sorted(others)))
     choice = f"Existing releases: {versions}." if versions else "There are no other releases."
     do = f"Pass one of these{how}." if versions else "Run the pipeline for a new one."
@@ -187,6 +200,11 @@ def find_version(root: Store, model: str, identity: str) -> int | None:
     A collected version counts only if it was rolled back: a model that was taken out of production does not
     come back by itself, while any other collected model can only be restored by another push. A version
     whose rollback epoch phones no longer accept does not count: only another push brings it back to them.
+
+    Args:
+        root: The store.
+        model: Its name there.
+        identity: That of the SavedModel that a run would push.
     """
     lowest = find_lowest_epoch(read_newest_readable(root, model))
     identities = {
@@ -202,7 +220,13 @@ def find_version(root: Store, model: str, identity: str) -> int | None:
 
 
 def find_version_of_run(root: Store, model: str, run: str) -> int | None:
-    """Returns the newest version that a run pushed, or None. Raises as `current` does."""
+    """Returns the newest version that a run pushed, or None. Raises as `current` does.
+
+    Args:
+        root: The store.
+        model: Its name there.
+        run: The run's id, which its manifests have.
+    """
     release = current(root, model)
     if release and release.manifest.run == run:  # mostly, and it takes one read
         return release.version
@@ -239,7 +263,15 @@ def list_released_versions(folder: PushFolder, model: str) -> set[int]:
 def read_release(folder: PushFolder, model: str, version: int, manifest_sha256: str | None = None) -> Release:
     """Reads one release, and checks its manifest against `manifest_sha256` if that is given.
 
-    Raises EdgelineError if it is missing, damaged, has another digest, or is of another release.
+    Args:
+        folder: The store.
+        model: Its name there.
+        version: One with a folder, also of a push that never ended.
+        manifest_sha256: As a pointer or the log names it; None where nobody vouches for it.
+
+    Raises:
+        NewerManifest: The manifest is newer than this code.
+        EdgelineError: It is missing, damaged, has another digest, or is of another release.
     """
     path = folder.edge(model) / str(version) / MANIFEST
     where = folder.relative(path)

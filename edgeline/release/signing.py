@@ -67,7 +67,13 @@ def list_public_keys(keys: Keys) -> tuple[str, ...]:
 
 @lru_cache(64)  # a command reads its pointer again and again
 def is_signed(content: bytes, signature: bytes, public: str) -> bool:
-    """Returns true if the key with the digits `public` made this signature of `content`."""
+    """Returns true if the key with the digits `public` made this signature of `content`.
+
+    Args:
+        content: All bytes that were signed.
+        signature: 64 bytes; false for any other number.
+        public: 64 hexadecimal digits; false for anything else.
+    """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

@@ -99,7 +99,16 @@ class State:
         candidate: Canary | None = None,
         trusted: Sequence[Production] = (),
     ) -> Change:
-        """Returns a change by this user, now, numbered after the last one; nothing is written."""
+        """Returns a change by this user, now, numbered after the last one; nothing is written.
+
+        Args:
+            action: With "rollback", an open canary's candidate is the version that it goes back from.
+            production: The release in production after it, which many actions leave as it is.
+            reason: For the log, by a person or a run.
+            collected: The releases that it removes.
+            candidate: The canary that is open after it; None ends an open one.
+            trusted: The releases for which a person vouches with it.
+        """
         last = self.last
         number = self.seen.counter if self.seen else 0
         before = None
@@ -128,9 +137,13 @@ class State:
     def seal(self, change: Change, days: float | None = None, also: Key = None) -> Envelope:
         """Seals the pointer for the change that follows, or for the last one again.
 
-        It is issued now and expires in `days`, by default as many as the one before. Where the clock is
-        behind that one, by less than its life, it is issued at that time: else it would expire too early.
-        `also` is a second key that signs it.
+        It is issued now. Where the clock is behind the pointer before, by less than its life, it is issued at
+        that time: else it would expire too early.
+
+        Args:
+            change: As its line will be in the log, since the pointer has its digest.
+            days: The life of the pointer; None for that of the one before, `DAYS` for the first.
+            also: A second key that signs it, the old one during a change of keys.
         """
         before = self.pointer
         if days is None:

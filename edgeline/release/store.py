@@ -65,6 +65,14 @@ def push(root: Root, model: str, candidate: Candidate) -> Release:
     With its `canary_percent` it opens a canary instead, unless it is the first release. A missing push folder
     is made; in an object store, the bucket has to exist.
 
+    Args:
+        root: The store.
+        model: Its name there; a new one begins with version 1.
+        candidate: Its files stay the caller's, and have to stay as they are until this returns.
+
+    Returns:
+        The release, as it is read from the store after the push.
+
     Raises:
         UsageError: Phones would refuse the candidate after the release in production, see `check_push`; or a
             canary is open.
@@ -127,9 +135,15 @@ def renew(
 ) -> Pointer | None:
     """Lets the signed pointer expire later, if a fifth of its life or more is over, or its key is another.
 
-    It then expires in `days`, by default as many as it was issued for; without a key, an unsigned one stays
-    unsigned. A pointer that one of the `trusted` keys signed is continued by this one, with a line in the
-    log. Returns the pointer, None if nothing is in production.
+    Args:
+        root: The store.
+        model: Its name there.
+        key: Signs the pointer; without it, an unsigned one stays unsigned.
+        days: The days from now until it expires; None for as many as it was issued for.
+        trusted: Public keys whose signatures `key` continues, with a line in the log.
+
+    Returns:
+        The pointer, new or as it was; None if nothing is in production.
 
     Raises:
         UsageError: The pointer is signed, and no key is given.

@@ -62,9 +62,17 @@ def rollback(
 ) -> releases.Release:
     """Goes back to an earlier release; takes milliseconds.
 
-    While a canary is open, it withdraws the candidate: all phones go back to the release in production. Else
-    it goes to the version `to`, if None to the release in production before the current one, but never to one
-    that was itself rolled back. The other arguments are as for `promote`.
+    While a canary is open, it withdraws the candidate: all phones go back to the release in production.
+
+    Args:
+        root: The store.
+        model: Its name there.
+        reason: For the log; not empty.
+        to: The version; None for the one in production before the current one, but never one that was itself
+            rolled back. While a canary is open, None or the version in production.
+        key: As for `promote`.
+        seen: As for `promote`.
+        trusted: As for `promote`.
 
     Raises:
         UsageError: As for `promote`.
@@ -85,8 +93,14 @@ def rollout(
 ) -> releases.Release:
     """Opens a canary: a share of phones runs an existing release until `promote` or `rollback` ends it.
 
-    The open canary can be widened, to a larger `percent` (0.01 to 99.99) of the same version. The other
-    arguments are as for `promote`.
+    Args:
+        root: The store.
+        model: Its name there.
+        version: The candidate; while a canary is open, the same one.
+        percent: The share of phones, 0.01..99.99; an open canary can only be widened.
+        reason: For the log; not empty.
+        key: As for `promote`.
+        trusted: As for `promote`.
 
     Raises:
         UsageError: As for `promote`; also if `percent` is out of its bounds.
@@ -241,7 +255,13 @@ def read_production(folder: PushFolder, state: State) -> releases.Release:
 
 
 def make_open_error(model: str, production: int, tried: Canary) -> UsageError:
-    """Returns the error for a change that has to wait until the canary ends."""
+    """Returns the error for a change that has to wait until the canary ends.
+
+    Args:
+        model: Its name in the store.
+        production: The version in production, to which a rollback returns.
+        tried: The open canary.
+    """
     return UsageError(
         f"A canary is open: {tried.share} run {model} {tried.version}.",
         "There is one canary at a time, and it ends before anything else gets into production.",

@@ -53,8 +53,15 @@ def make_claim(
 ) -> Claim | None:
     """Makes the claim of a store; None if a trusted key has signed everything.
 
-    `folder` has its documents, and `files` its releases: for a bucket, the first may be a local copy.
-    Raises EdgelineError if neither current.json nor the log can be read.
+    Args:
+        folder: The store's documents; for a bucket, a writer's local copy of them.
+        files: The store itself, with its releases.
+        model: Its name there.
+        key: The key that would sign it; what it has signed before is no claim.
+        trusted: Public keys whose signatures count as its own.
+
+    Raises:
+        EdgelineError: Neither current.json nor the log can be read.
     """
     current = find_current(folder, model)
     pointer, signer = _find_signed(current, key, trusted)

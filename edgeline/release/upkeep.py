@@ -29,7 +29,20 @@ def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] 
     """Hands a store over from one key to another: the pointer is signed with both, and the log says so.
 
     Phones that trust either key accept it, until the next change or renewal is signed with the new one alone.
-    Returns the pointer, None if nothing is in production. Raises as `renew` does.
+
+    Args:
+        root: The store.
+        model: Its name there.
+        old: The key that signed the pointer; not None.
+        new: The key that signs from now on; not None.
+        trusted: Public keys whose signatures both continue beside their own.
+
+    Returns:
+        The pointer; None if nothing is in production.
+
+    Raises:
+        UsageError: The new key has signed the pointer already.
+        EdgelineError: As for `renew`.
     """
     assert old is not None and new is not None
     place = locate(root)
@@ -56,7 +69,14 @@ def rotate(root: Root, model: str, old: Key, new: Key, trusted: Collection[str] 
 def find_claim(root: Root, model: str, key: Key, trusted: Collection[str] = ()) -> Claim | None:
     """Returns what `trust` would sign though nobody has signed it; None if everything is signed.
 
-    Raises EdgelineError if the store cannot be read.
+    Args:
+        root: The store.
+        model: Its name there.
+        key: The key that would sign; None where there is none.
+        trusted: Public keys whose signatures count as its own.
+
+    Raises:
+        EdgelineError: The store cannot be read.
     """
     return make_claim(PushFolder(locate(root)), PushFolder(locate(root)), model, key, trusted)
 
@@ -65,6 +85,17 @@ def trust(
     root: Root, model: str, key: Key, claim: Claim, reason: str, trusted: Collection[str] = ()
 ) -> Pointer:
     """Signs what a person has looked at, and writes into the log that they did.
+
+    Args:
+        root: The store.
+        model: Its name there.
+        key: Signs the pointer.
+        claim: As `find_claim` returned it and the person saw it.
+        reason: For the log, by that person; not empty.
+        trusted: The same as for `find_claim`.
+
+    Returns:
+        The pointer that is signed now.
 
     Raises:
         EdgelineError: The store is not as it was when the person looked, or it cannot be written.
@@ -95,8 +126,16 @@ def collect_releases(
 ) -> dict[int, int]:
     """Removes all but the newest `keep` releases, production, a candidate, and the one a rollback goes to.
 
-    Returns the size in bytes of each version that is removed; with `dry_run` nothing is removed. `key` and
-    `trusted` are as in `promote`.
+    Args:
+        root: The store.
+        model: Its name there; one that is not there has nothing to remove.
+        keep: At least 1; production and the others count if they are among the newest.
+        dry_run: True removes nothing, and needs no key.
+        key: As for `promote`.
+        trusted: As for `promote`.
+
+    Returns:
+        The size in bytes of each version that is removed, or would be.
 
     Raises:
         UsageError: The pointer is signed and no key is given.

@@ -61,10 +61,16 @@ def verify(root: Store, model: str, version: int | None = None, keys: Sequence[s
     """Returns all problems of the releases of a model, or of one of them, one sentence each.
 
     Without `version` it checks every release with a folder or in the audit log, the pointer, the pins for TF
-    Serving, the audit log, and whether a phone that trusts these public keys, or none, takes the release in
-    production. A phone that the files do not tell of any key trusts the one that production names.
+    Serving, the audit log, and whether a phone takes the release in production.
 
-    Raises as `find_problems` does.
+    Args:
+        root: The store.
+        model: Its name there.
+        version: The one release to check; None for all of them and what a phone would do.
+        keys: As for `foresee_phone`.
+
+    Raises:
+        EdgelineError: As for `find_problems`.
     """
     folder = open_folder(root, keeps=True)
     problems = find_problems(folder, model, version)
@@ -76,6 +82,11 @@ def verify(root: Store, model: str, version: int | None = None, keys: Sequence[s
 
 def find_problems(root: Store, model: str, version: int | None = None) -> list[str]:
     """Returns the problems that `verify` does, but for what a phone would do.
+
+    Args:
+        root: The store, which is read as it is at one moment.
+        model: Its name there.
+        version: As for `verify`.
 
     Raises:
         UsageError: The model or release does not exist, so nothing could be checked.
@@ -106,8 +117,13 @@ def find_problems(root: Store, model: str, version: int | None = None) -> list[s
 def foresee_phone(root: Store, model: str, keys: Sequence[str] = ()) -> Outlook:
     """Returns what a new phone that trusts these public keys would do now.
 
-    Without keys it trusts the one that the release in production names, where nobody signed the pointer.
     A pointer that is older than what was signed from here is refused, as by phones that have seen that.
+
+    Args:
+        root: The store.
+        model: The model that the phone follows.
+        keys: The oldest first; without any it trusts the first that signed the pointer, and where nobody did,
+            the one that the release in production names.
     """
     folder = open_folder(root)
     now = datetime.now(timezone.utc)
@@ -129,7 +145,17 @@ def list_known_versions(root: Store, model: str) -> tuple[int, ...]:
 
 
 def find_release_problems(folder: PushFolder, model: str, version: int, history: History) -> list[str]:
-    """Returns all problems of the files of one release, one sentence each. Raises NewerManifest."""
+    """Returns all problems of the files of one release, one sentence each.
+
+    Args:
+        folder: The store.
+        model: Its name there.
+        version: One with a folder or in the audit log.
+        history: Has the digest of its manifest; where it has none, any manifest of that release is taken.
+
+    Raises:
+        NewerManifest: This code is too old for the manifest.
+    """
     try:
         manifest = read_release(folder, model, version, history.manifests.get(version)).manifest
     except NewerManifest:

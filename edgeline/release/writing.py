@@ -55,7 +55,13 @@ def lock_folder(place: Location, doing: str) -> Iterator[tuple[PushFolder[Path],
 
 @contextmanager
 def keep_in_line(place: Location, folder: PushFolder[Path], publish: Callable[[], None]) -> Iterator[None]:
-    """Repairs a locked push folder before a change and after it, and publishes both."""
+    """Repairs a locked push folder before a change and after it, and publishes both.
+
+    Args:
+        place: The store.
+        folder: The store itself on a disk, else the local copy of it; as `lock_folder` yields it.
+        publish: Writes the changes of a copy to the store; as `lock_folder` yields it.
+    """
     before = {model: find_pointer(folder, model) for model in folder.models()}
 
     def is_over(model: str) -> bool:
@@ -141,7 +147,19 @@ def read_store_clock(place: Location) -> datetime | None:
 def open_for_writing(
     place: Location, doing: str, model: str, key: Key, trusted: Collection[str]
 ) -> Iterator[tuple[PushFolder[Path], State]]:
-    """Locks the push folder; yields it, and the state of the model that a writer with this key continues."""
+    """Locks the push folder; yields it, and the state of the model that a writer with this key continues.
+
+    Args:
+        place: The store.
+        doing: The work, as an error's first words: "Pushing shelf to /store".
+        model: Its name there.
+        key: As for `open_state`.
+        trusted: As for `open_state`.
+
+    Raises:
+        EdgelineError: As for `open_state` and `State.check_clock`, or the store cannot be written.
+        WorkspaceLocked: Another writer held it for longer than `LOCK_WAIT_S`.
+    """
     with lock_folder(place, doing) as (folder, publish):
         state = open_state(folder, model, key, trusted, place)
         state.check_clock(read_store_clock(place))
@@ -153,7 +171,15 @@ def open_for_writing(
 def put_in_production(
     folder: PushFolder[Path], model: str, change: Change, signed: Envelope, new: int | None = None
 ) -> None:
-    """Does steps 3 to 6 of `store.py`; the folders of the version `new` are still in scratch."""
+    """Does steps 3 to 6 of `store.py`.
+
+    Args:
+        folder: The folder that the writer has locked, or its local copy of a store.
+        model: Its name there.
+        change: The next one; the clean-up of `keep_in_line` appends its line.
+        signed: The pointer, sealed for this change.
+        new: The version whose folders are still in scratch; None where the change brings none.
+    """
     switch = folder.scratch / "switch"
     durable.make_folders(switch)
     pins = {**compute_pins(folder), model: change.versions}

@@ -26,10 +26,17 @@ _BUCKETS: MutableMapping[Any, dict[str, "_Bucket | None"]] = WeakKeyDictionary()
 
 
 def fetch(place: "UPath", name: str, size: int) -> Callable[[], bytes]:
-    """Starts to read the first `size` bytes, at least 1, of an object; `size` is what its listing says.
+    """Starts to read the first `size` bytes of an object.
 
-    Returns a function that waits for the content and raises as `read_bytes` does. Temporary failures
-    (a store that asks for fewer requests, a connection that breaks) are tried again.
+    Temporary failures (a store that asks for fewer requests, a connection that breaks) are tried again.
+
+    Args:
+        place: The folder in an S3 store; its session is used again.
+        name: The object's path below it.
+        size: The size that its listing says; at least 1.
+
+    Returns:
+        A function that waits for the content and raises as `read_bytes` does.
     """
     import asyncio
 

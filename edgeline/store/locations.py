@@ -220,7 +220,13 @@ def open_read(path: Location) -> Any:
 
 
 def check_size(size: int, most: int | None, path: Location) -> None:
-    """Raises OSError with EFBIG if a file is larger than `most` bytes."""
+    """Raises OSError with EFBIG if a file is larger than `most` bytes.
+
+    Args:
+        size: In bytes, as far as it is known: of the file, or of what was read.
+        most: None for no bound.
+        path: For the error; it is not looked at.
+    """
     if most is not None and size > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
 

@@ -72,7 +72,13 @@ def create(path: "UPath", content: bytes) -> bool:
 
 
 def replace(path: "UPath", content: bytes, version: str) -> bool:
-    """Replaces an object if it still has `version`; returns whether the object now has this content."""
+    """Replaces an object if it still has `version`; returns whether the object now has this content.
+
+    Args:
+        path: The object.
+        content: All of its new bytes.
+        version: As `version_of` returned it before; empty where there was no object.
+    """
     if path.protocol == "s3" and version:
         return _put_if(path, content, IfMatch=f'"{version}"')
     if version_of(path) != version:

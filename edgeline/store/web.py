@@ -27,9 +27,14 @@ class TooSlow(OSError):
 def fetch_url(url: str, most: int, seconds: float) -> bytes:
     """Returns the document at an address.
 
+    Args:
+        url: The address, by http or https.
+        most: The most bytes that it may have.
+        seconds: The time for all of it, from the first look for the server to the last byte.
+
     Raises:
         TooLarge: It has more than `most` bytes.
-        TooSlow: It did not arrive within `seconds`, from the first look for the server to the last byte.
+        TooSlow: It did not arrive within `seconds`.
         OSError: The server cannot be reached, or answers with an error (`urllib.error.HTTPError`).
         http.client.HTTPException: It does not answer as a web server does.
         ValueError: The address is not a URL.
