@@ -59,14 +59,14 @@ def run_fn(fn_args: Any) -> None:
         settings = settings.with_values(values)
     arguments = SimpleNamespace(**{name: getattr(fn_args, name) for name in _FIELDS})
     if settings.trainer.strategy == "multi_worker":
-        workers.run(partial(train, arguments, settings, began), settings.trainer.workers)
+        workers.run(partial(_train, arguments, settings, began), settings.trainer.workers)
         # The chief writes the model, maybe on another machine; TFX treats a missing folder as a failure.
         Path(fn_args.serving_model_dir).mkdir(parents=True, exist_ok=True)
     else:
-        train(arguments, settings, began)
+        _train(arguments, settings, began)
 
 
-def train(fn_args: SimpleNamespace, learning: LearningSettings, began: float) -> None:
+def _train(fn_args: SimpleNamespace, learning: LearningSettings, began: float) -> None:
     """Trains in this process, alone or as one of several workers; a budget counts from `began`."""
     settings = learning.trainer
     replicas = devices.make_strategy(settings)

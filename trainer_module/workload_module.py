@@ -75,6 +75,11 @@ class WorkloadModule(Protocol):
         A model with pretrained weights may name a layer `FRONT`: the layers before it have to be frozen, its
         output is computed once and stored, and the last layer, a Dense one, is fitted to it before training
         begins.
+
+        Args:
+            labels: In the order of their ids.
+            settings: Those of `model`.
+            transform: Has the shape of the feature, and the vocabularies.
         """
 
     def edge_contract(
@@ -83,6 +88,11 @@ class WorkloadModule(Protocol):
         """Returns the content of preprocessing.json, by which a device makes that feature.
 
         `kind` names the module of `edgeline/edge/contracts/` that does it.
+
+        Args:
+            transform: Has what the graph learned, such as vocabularies and the features that begin with _.
+            settings: Those of `model`, with which the graph was made.
+            workload: Has the columns that a device passes.
         """
 
 
@@ -137,7 +147,13 @@ def find_input(transform: tft.TFTransformOutput) -> str:
 
 
 def find(module: str, name: str, default: Any = None) -> Any:
-    """Returns one of the names that a workload's module may define, or the default."""
+    """Returns one of the names that a workload's module may define, or the default.
+
+    Args:
+        module: As `Workload.module` has it.
+        name: Stands at the top of this file.
+        default: For a module that does not define the name.
+    """
     return getattr(load_workload_module(module), name, default)
 
 

@@ -17,6 +17,11 @@ def align_labels(folder: Path, own: Sequence[str], labels: Sequence[str]) -> Non
     A label that it does not know has the probability 0. Those that are gone come after `labels`: an answer
     that is one of them is wrong, and not another's.
     The signatures that an evaluation calls stay, `serving_default` and `transform_features`.
+
+    Args:
+        folder: The SavedModel, which is replaced.
+        own: In the order of the model's probabilities.
+        labels: Those of today, in the order of their ids.
     """
     module = tf.Module()
     module.model = tf.saved_model.load(str(folder))

@@ -39,10 +39,16 @@ def convert(
 ) -> list[Conversion]:
     """Makes one edge file per variant: batch 1, fixed shapes, TFLite's builtin operations only.
 
-    The signature has one input, float32 or int32 [None, ...]. A variant that fails does not stop the others;
-    each may take `timeout` seconds of CPU time, with the loading of TensorFlow. int8 takes the ranges of its
-    activations from real inputs, `calibration`, [n, ...]. With `oldest_runtime`, dense layers are quantised
-    per tensor, since only newer runtimes read others. The folder `output` is created if it is missing.
+    A variant that fails does not stop the others.
+
+    Args:
+        saved_model: The folder of an exported model.
+        signature: Has one input, float32 or int32 [None, ...].
+        variants: Names of `VARIANTS`; the results have their order.
+        calibration: Real inputs, [n, ...], for the ranges of int8's activations; if uint8, files take uint8.
+        output: Gets the files; is created if it is missing. Older files of the variants are removed.
+        timeout: Seconds of CPU time that each variant may take, with the loading of TensorFlow.
+        oldest_runtime: If set, dense layers are quantised per tensor, since only newer runtimes read others.
     """
     wanted = [VARIANTS[name] for name in variants]
     output.mkdir(parents=True, exist_ok=True)

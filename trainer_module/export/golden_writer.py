@@ -60,7 +60,10 @@ def check_contract(
 ) -> ContractCheck:
     """Preprocesses raw inputs as a device does, and compares the tensors with those of Transform.
 
-    `contract` is the content of preprocessing.json; `predict` runs the SavedModel.
+    Args:
+        examples: Those of eval; without any, nothing is compared.
+        contract: The content of preprocessing.json.
+        predict: Runs the SavedModel, on the tensors of the contract.
     """
     if not examples:
         return ContractCheck(0, 0)
@@ -120,8 +123,15 @@ def make_unlike_example(
 ) -> RawExample | None:
     """Makes a row, or window, unlike all of training: each plain number is far above its range there.
 
-    An eval example seldom is, and each reader of a contract has to tell one. The result has the label of
-    `example`, whose other cells it has; None if the contract has no plain number.
+    An eval example seldom is, and each reader of a contract has to tell one.
+
+    Args:
+        example: An eval example, of which the result has the label and all other cells.
+        contract: The content of preprocessing.json, with the range of each number.
+        predict: Runs the SavedModel, for the answer to the result.
+
+    Returns:
+        The row; None if the contract has no plain number.
     """
     cells = {
         column["name"]: f"{number['high'] + _DEVIATIONS_ABOVE * number['deviation']:.6f}"
@@ -140,7 +150,14 @@ def make_unlike_example(
 def write_vectors(
     folder: Path, examples: Sequence[RawExample], contract: Mapping[str, Any], models: Mapping[str, Path]
 ) -> None:
-    """Writes golden vectors into a new folder, with the answers of `models`, the files that ship."""
+    """Writes golden vectors into a new folder, with the answers of `models`, the files that ship.
+
+    Args:
+        folder: Must not exist yet.
+        examples: One at least; their order is that of the vectors.
+        contract: The content of preprocessing.json.
+        models: The file of each variant that ships, by the variant's name.
+    """
     folder.mkdir(parents=True)
     tensors = np.stack([e.tensor for e in examples])
     answers = {name: EdgeModel(path).answer(tensors) for name, path in models.items()}

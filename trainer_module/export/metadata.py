@@ -43,7 +43,11 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 def write_metadata(path: Path, signature: str, workload: Workload, contract: Mapping[str, Any]) -> None:
     """Adds names, descriptions, labels and normalisation to a .tflite file, and names its signature.
 
-    `contract` is the content of preprocessing.json.
+    Args:
+        path: The file, with a single signature; it is rewritten.
+        signature: The name that the signature gets.
+        workload: Has the model's name, the noun of an example, and the labels.
+        contract: The content of preprocessing.json; its kind decides how the input is described.
     """
     import flatbuffers
     from ai_edge_litert.schema_py_generated import BufferT, MetadataT, ModelT

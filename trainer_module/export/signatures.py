@@ -47,9 +47,12 @@ def export(
     ExportArchive writes the model, as a Keras 3 model saved as a tf.Module makes the TFLite converter write
     wrong weights.
 
-    The model goes from float32 or int32 [N, ...] to probabilities float32 [N, classes]; Transform's graph
-    becomes part of the SavedModel. `doubting` is the model with the output `unlike`, of
-    `trainer_module.training.novelty`, which then serves tensors.
+    Args:
+        model: Goes from float32 or int32 [N, ...] to probabilities, float32 [N, classes].
+        transform: Its graph becomes part of the SavedModel.
+        folder: Gets the SavedModel.
+        workload: Has the raw features that signatures take, and the module that names these.
+        doubting: The model with the output `unlike`, which then serves tensors; None if there is none.
     """
     layer = transform.transform_features_layer()
     endpoints = _make_endpoints(model, transform, layer, workload, doubting or model)

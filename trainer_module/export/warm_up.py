@@ -24,7 +24,13 @@ _LOG = logging.getLogger(__name__)
 def make_neutral_features(
     module: str, specs: Mapping[str, tf.TensorSpec], values: Mapping[str, Any]
 ) -> dict[str, tf.TensorProto]:
-    """Makes raw features of one example from `values`, the workload's module, or else words and zeros."""
+    """Makes raw features of one example from `values`, the workload's module, or else words and zeros.
+
+    Args:
+        module: May define `neutral_features`.
+        specs: Shape, [None, ...], and dtype of each feature to make.
+        values: Go before those of the module; a label has to be one of the schema's.
+    """
     values = {**find(module, "neutral_features", dict)(), **values}
     return {name: make_neutral_tensor(spec, values.get(name)) for name, spec in specs.items()}
 
@@ -53,8 +59,12 @@ def write(
     """Writes the requests into a SavedModel.
 
     TF Serving does not load a model if one of its requests fails, so each is tried first; one that fails is
-    left out and logged, as the workload's module then has to name suitable values. `requests` has the
-    function and the arguments of each signature; `model` is the name on a server.
+    left out and logged, as the workload's module then has to name suitable values.
+
+    Args:
+        folder: The SavedModel.
+        model: Its name on a server.
+        requests: The function and the arguments of each signature, by its name.
     """
     path = Path(folder, REQUESTS)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -86,8 +86,15 @@ def build(
 ) -> keras.KerasTensor:
     """Builds the first stages, and the head if these are all; a layer named `FRONT` ends stage `front`.
 
-    Takes float32 [N, H, W, 1 or 3] in -1..1. Returns float32 [N, H / 32, W / 32, 1280], or the output of the
-    last of these stages. If `folded`, convolutions have a bias and no BatchNormalization follows them.
+    Args:
+        image: float32 [N, H, W, 1 or 3] in -1..1.
+        size: LITE0 or LITE2.
+        stages: Number of stages to build, 1..7.
+        front: Counted from 1; with 0, no layer has that name.
+        folded: If true, convolutions have a bias and no BatchNormalization follows them.
+
+    Returns:
+        float32 [N, H / 32, W / 32, 1280], or the output of the last of these stages.
     """
     layers = keras.layers
 

@@ -32,7 +32,13 @@ class BidirectionalLSTM(keras.layers.Layer):
             cell.build((input_shape[0], input_shape[2]))
 
     def call(self, sequence: tf.Tensor, mask: Any = None, training: bool = False) -> tf.Tensor:
-        """Maps float32 [N, length, E] to [N, 2 * units]."""
+        """Maps float32 [N, length, E] to [N, 2 * units].
+
+        Args:
+            sequence: Embedded words; the length is fixed.
+            mask: Tells words from padding, bool [N, length]; Keras passes that of the layer before.
+            training: If true, steps are read in a way whose gradient needs less memory.
+        """
         length = sequence.shape[1]
         steps = tf.transpose(sequence, (1, 0, 2))
         present = tf.transpose(mask)[:, :, tf.newaxis]

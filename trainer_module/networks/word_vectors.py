@@ -60,7 +60,13 @@ def fit_classes(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Fits a logistic regression with an L2 penalty on top of the logits `offsets`, [n, classes].
 
-    Returns its weights, [features, classes], and its bias, [classes].
+    Args:
+        features: The vectors of each text's words, pooled, [n, features].
+        offsets: What the texts say without these vectors; they stay as they are.
+        labels: Class ids, [n].
+
+    Returns:
+        Its weights, [features, classes], and its bias, [classes].
     """
     from scipy.optimize import minimize
 

@@ -66,7 +66,13 @@ def _replace_evaluation(task: Task) -> Task:
 
 
 def make_oracle(tune: TuneSettings, epochs: int, seed: int) -> keras_tuner.Oracle:
-    """Makes the oracle that proposes the settings of trials; the same scores give the same proposals."""
+    """Makes the oracle that proposes the settings of trials; the same scores give the same proposals.
+
+    Args:
+        tune: Has the algorithm, the space, the objective and the number of trials.
+        epochs: Most epochs of a trial, for hyperband; the bayesian algorithm does not read it.
+        seed: 0 counts as 1, as KerasTuner replaces 0 by a random one.
+    """
     options = {
         "objective": keras_tuner.Objective(tune.objective, "min" if tune.objective == "val_loss" else "max"),
         "hyperparameters": _make_hyperparameters(tune),

@@ -65,10 +65,14 @@ class Budget:
     ) -> int:
         """Returns how many variations to compute features of: `most`, or what half of the time allows.
 
-        So many `examples` are varied; the features of the `others` are computed once. `seconds_each` measures
-        the time that those of one example take.
+        Args:
+            most: The number without a budget, at least 1.
+            examples: Number of examples that are varied.
+            others: Number of examples whose features are computed once.
+            seconds_each: Measures the time for the features of one example; not called if there is a plan.
 
-        Raises BudgetTooShort if one variation takes longer than the remaining time and the permitted overrun.
+        Raises:
+            BudgetTooShort: One variation takes longer than the remaining time and the permitted overrun.
         """
         if planned := self._from_chief(self._read().variations):
             return planned
@@ -94,10 +98,15 @@ class Budget:
     ) -> int:
         """Returns how many epochs of `steps` steps fit into the remaining time: between 1 and `most`.
 
-        The loop's model must be compiled; its variables are restored after the timing. `measure_end` returns
-        the seconds that the chief takes after the steps of an epoch.
+        Args:
+            loop: Its model must be compiled; the variables are restored after the timing.
+            batches_of: Returns the batches of a range of epochs, without so many of the first.
+            steps: Some of them are timed, 8 at most.
+            most: The number without a budget.
+            measure_end: Returns the seconds that the chief takes after an epoch's steps; it alone calls this.
 
-        Raises BudgetTooShort if one epoch takes longer than the remaining time and the permitted overrun.
+        Raises:
+            BudgetTooShort: One epoch takes longer than the remaining time and the permitted overrun.
         """
         if planned := self._from_chief(self._read().epochs):
             return planned

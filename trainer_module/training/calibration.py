@@ -21,6 +21,11 @@ def predict(model: keras.Model, split: Split, batch_size: int) -> np.ndarray:
 
     `model.predict` would share each batch among the replicas, also one that has fewer examples than there are
     replicas, and would wait for the other workers.
+
+    Args:
+        model: One that returns features, [N, features], gives these instead.
+        split: The examples that are shown are answered, in the order of the files.
+        batch_size: For speed and memory alone.
     """
     batches = input_pipeline.make_eval_batches(split, batch_size)
     return np.concatenate([model(inputs, training=False).numpy() for inputs, _ in batches])

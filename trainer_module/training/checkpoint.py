@@ -42,7 +42,11 @@ def compute_training_key(
 ) -> str:
     """Returns the key of a training; only the same settings, data, code and replicas give the same key.
 
-    With another number of replicas, an epoch has another number of steps.
+    Args:
+        custom_config: Of FnArgs, as `run_fn` reads it; `checkpoints` and `trainer.checkpoint` do not count.
+        train_files: Patterns of the files, which stand for their content.
+        transform_output: The path of the Transform graph, which stands for its content.
+        replicas: With another number of them, an epoch has another number of steps.
     """
     config = {name: value for name, value in custom_config.items() if name != "checkpoints"}
     settings = json.loads(config["settings"])
@@ -105,14 +109,26 @@ def load_checkpoint(model: keras.Model, folder: Path) -> Checkpoint | None:
 
 
 def save_epoch(model: keras.Model, history: Sequence[Mapping[str, float]], folder: Path) -> None:
-    """Keeps the weights after the last epoch of `history`, and of the epochs before only the newest."""
+    """Keeps the weights after the last epoch of `history`, and of the epochs before only the newest.
+
+    Args:
+        model: Has these weights now.
+        history: Logs of every epoch so far.
+        folder: That of the checkpoint, which exists.
+    """
     epoch = len(history)
     _write(Checkpoint(history, model.get_weights(), (), Tally()), folder / _name_epoch(epoch))
     (folder / _name_epoch(epoch - EPOCHS_KEPT)).unlink(missing_ok=True)
 
 
 def load_epoch(model: keras.Model, epoch: int, folder: Path) -> Checkpoint | None:
-    """Restores the weights after an epoch; None, with the model unchanged, if they are not in the folder."""
+    """Restores the weights after an epoch; None, with the model unchanged, if they are not in the folder.
+
+    Args:
+        model: Gets the weights; its optimizer stays as it is.
+        epoch: Counted from 1.
+        folder: Where `save_epoch` kept them.
+    """
     try:
         kept = _read(folder / _name_epoch(epoch))
         model.set_weights(kept.variables)

@@ -71,11 +71,19 @@ def compile_model(
 ) -> None:
     """Compiles for integer labels with Adam and builds its variables. Call it in the strategy's scope.
 
-    Gradients, summed over the `replicas`, have a norm of 1 at most: without that, the first steps of
-    fine-tuning spoil the weights. For the same reason, its rate first rises over a tenth of the `steps` of
-    the whole training. A rate that `falls`, and is not constant, does so to 0 along half a cosine (Loshchilov
-    and Hutter, 2017, arXiv:1608.03983): without that the last epochs differ from one another by many points.
-    Weights of kernels alone decay (Loshchilov and Hutter, 2019, arXiv:1711.05101).
+    Gradients, summed over the replicas, have a norm of 1 at most: without that, the first steps of
+    fine-tuning spoil the weights. For the same reason, its rate first rises over a tenth of the steps. A rate
+    falls to 0 along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983): without that the last
+    epochs differ from one another by many points.
+
+    Args:
+        model: Ends with probabilities, [N, classes].
+        learning_rate: The highest one.
+        steps: Number in the whole training.
+        fine_tuning: Whether training begins with pretrained weights.
+        replicas: Number whose gradients the optimizer adds up.
+        weight_decay: That of kernels alone (Loshchilov and Hutter, 2019, arXiv:1711.05101); 0 for none.
+        falls: If false, the rate is constant, and does not rise either.
     """
     rate: Any = learning_rate
     if falls:
@@ -177,7 +185,13 @@ def train(
 
 
 def time_end_of_epoch(loop: Loop, splits: Sequence[tf.data.Dataset], folder: Path) -> float:
-    """Returns the seconds that the evaluations of these splits and the checkpoint after an epoch take."""
+    """Returns the seconds that the evaluations of these splits and the checkpoint after an epoch take.
+
+    Args:
+        loop: Its model must be compiled; nothing of it changes.
+        splits: The batches of each split that is measured after an epoch.
+        folder: That of checkpoints, so that the disk is the same; what is written for the timing is removed.
+    """
     seconds = 0.0
     for evaluate in (_make_evaluator(loop, batches) for batches in splits):
         started = time.monotonic()

@@ -108,7 +108,11 @@ def _find_obstacle(training: Split, groups: int, settings: TrainerSettings) -> s
 def keep_to_budget(plan: Plan, settings: TrainerSettings, trained_s: float, left_s: float) -> Plan:
     """Returns the plan without folds that nobody asked for, if the time that is left does not suffice.
 
-    The training of the model took `trained_s`; `left_s` are left of the budget, if there is one.
+    Args:
+        plan: As planned before the training.
+        settings: Say whether folds were asked for, and whether there is a budget.
+        trained_s: The seconds that the training of the model took.
+        left_s: The seconds left of the budget, if there is one; negative if it is overrun.
     """
     needed_s = trained_s * (plan.folds - 1)  # each fold trains on that share of the examples
     if settings.folds or not plan.folds or not settings.budget or needed_s <= left_s:
@@ -139,7 +143,13 @@ def answer_out_of_fold(
 ) -> OutOfFold:
     """Trains up to `folds` more models, each for as many epochs as the first; raises HeldBack as that does.
 
-    A finished fold leaves its answers in `folder`, so that a resumed run does not train it again.
+    Args:
+        task: The whole of its train split is answered; eval has no part.
+        model_settings: Those of the first model.
+        settings: Those that the first training ended with, whose epochs fit the limits already.
+        folds: There are fewer if one would be empty.
+        replicas: Share the steps of each training.
+        folder: Gets the answers of each finished fold, so that a resumed run does not train it again.
     """
     training = task.training
     began = time.monotonic()
@@ -168,7 +178,11 @@ def answer_out_of_fold(
 def write_estimates(folder: Path, task: Task, of_train: OutOfFold, of_eval: np.ndarray) -> None:
     """Writes how good the answers to train, out of fold, and to eval are, and the answers themselves.
 
-    Both have the model's temperature; `of_eval` are the model's probabilities, [N, classes].
+    Args:
+        folder: The outputs of the training.
+        task: Nothing may be held out of its train split.
+        of_train: The answers, already with the model's temperature.
+        of_eval: The model's probabilities, [N, classes], with its temperature too.
     """
     splits = task.training, task.evaluation
     labels, groups = (

@@ -51,12 +51,24 @@ def round_features(front: keras.Model) -> keras.Model:
 
 
 def count_feature_bytes(front: keras.Model, split: Split, variations: int = 1) -> int:
-    """Returns the bytes of a split's float16 features in a number of variations."""
+    """Returns the bytes of a split's float16 features in a number of variations.
+
+    Args:
+        front: The shape of its output is that of an example's features.
+        split: Only the examples that are shown count.
+        variations: Each has features of its own.
+    """
     return len(split.shown) * variations * prod(front.output_shape[1:]) * 2
 
 
 def measure_seconds_each(split: Split, front: keras.Model, augment: Augment | None) -> float:
-    """Measures the seconds per example, without the first batch, which traces the graph."""
+    """Measures the seconds per example, without the first batch, which traces the graph.
+
+    Args:
+        split: Its first batches are computed.
+        front: Computes the features.
+        augment: Takes a part of the time; None for no variation.
+    """
     batches = _compute_batches(split, front, 2, 0, augment)
     next(batches)
     began = time.monotonic()
@@ -74,8 +86,13 @@ def compute_features(
 ) -> Split:
     """Returns a split of the shown examples whose inputs are their features, float16.
 
-    There are `copies` of each example, each varied by other draws of the `seed`. The folder `scratch` takes
-    what memory cannot hold.
+    Args:
+        split: Has the inputs that `front` reads.
+        front: Computes the features.
+        copies: Variations of all examples, one after the other.
+        seed: Each variation has other draws of it.
+        augment: None for no variation.
+        scratch: Folder that takes what memory cannot hold; None for the system's temporary folder.
     """
     shape = (copies * len(split.shown), *front.output_shape[1:])
     batches = _compute_batches(split, front, copies, seed, augment)
@@ -116,8 +133,12 @@ def _compute_batches(
 def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, front: keras.Model | None = None) -> None:
     """Fits the last layer, a Dense one with softmax, to the other layers' output for weighted batches.
 
-    Batches hold the input of `front`, or features if it is None. The layer's inputs are standardised for the
-    fit, and the standardisation becomes part of its weights.
+    The layer's inputs are standardised for the fit, and the standardisation becomes part of its weights.
+
+    Args:
+        model: Has a layer named `FRONT`; only the weights of its last layer change.
+        batches: (input, label id, sample weight); the first 50,000 examples or so are read.
+        front: Reads the inputs of batches; None if these are features.
     """
     last = model.layers[-1]
     others = keras.Model(model.get_layer(FRONT).output, last.input)

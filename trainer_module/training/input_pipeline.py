@@ -87,10 +87,16 @@ def open_split(
 ) -> Split:
     """Reads the labels of a split, and its inputs if they take at most `limit_bytes`.
 
-    Without that limit, they are read if memory or the disk can hold them: in a file in `scratch`, or else in
-    the system's temporary folder. The `patterns` are of gzipped TFRecord files of serialized tf.Examples.
+    Args:
+        patterns: Those of gzipped TFRecord files of serialized tf.Examples.
+        transform: Makes the label and the model's input of an example.
+        name: For messages, `train` or `eval`.
+        workload: Has the raw features to parse, and the module that says as which dtype inputs are stored.
+        limit_bytes: None for what memory or the disk can hold.
+        scratch: Folder of the file that takes large inputs; None for the system's temporary folder.
 
-    Raises EdgelineError if the split is empty, or an example has a label that is not in the schema.
+    Raises:
+        EdgelineError: The split is empty, or an example has a label that is not in the schema.
     """
     files = find_shards(patterns)
     if any(map(is_url, files)):
@@ -187,6 +193,12 @@ def store(
 
     The file has no name, so it disappears with this process. Its disk space is allocated before it is
     written, since a process that writes to a mapped file on a full disk is killed: OSError is raised instead.
+
+    Args:
+        batches: Together have as many rows as the array.
+        shape: That of the array, [N, ...].
+        dtype: Batches of another one are converted.
+        scratch: Folder of the file; None for the system's temporary folder.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= _compute_memory_limit():
@@ -311,7 +323,13 @@ def make_train_batches(
 
 
 def make_draws(seed: int, variation: tf.Tensor | int, examples: int) -> tf.Tensor:
-    """Makes the uniform draws, float32 [examples, DRAWS], of one variation of all examples."""
+    """Makes the uniform draws, float32 [examples, DRAWS], of one variation of all examples.
+
+    Args:
+        seed: That of the training.
+        variation: Its number, from 0; that of the epoch if each epoch has a new one.
+        examples: Number in the split, also of those that are not shown.
+    """
     # `fold_in` makes another seed from a number of another type.
     folded = tf.random.fold_in(tf.constant([seed, 1], tf.int64), tf.cast(variation, tf.int64))
     return tf.random.stateless_uniform([examples, DRAWS], folded)

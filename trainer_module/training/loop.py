@@ -91,7 +91,13 @@ class Loop:
         return float(rate)
 
     def make_divergence_error(self, name: str, value: float, later: int = 0) -> HeldBack:
-        """Makes the error for a metric that stopped being a finite number `later` steps ago."""
+        """Makes the error for a metric that stopped being a finite number `later` steps ago.
+
+        Args:
+            name: The metric's, as logs have it.
+            value: NaN or infinite.
+            later: Steps that were taken since; the error names the step itself.
+        """
         step = int(self.model.optimizer.iterations.numpy()) - later
         return HeldBack(
             f"{name} became {value} at step {step} with a learning rate of {self.learning_rate:.2g}.",

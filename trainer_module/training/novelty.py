@@ -36,8 +36,14 @@ def add_unlike(
 ) -> keras.Model | None:
     """Returns a trained model with a second output, float32 [N, 1] in 0..1; None for too few examples.
 
-    It is computed from `features`, a tensor in it, [N, features]. Of the examples that the model was not
-    trained on, `held_out`, 5 % get more than 0.5, of 20 and fewer none; of large splits, a sample is taken.
+    Of large splits, a sample is taken.
+
+    Args:
+        model: Its own output stays the first one.
+        features: A tensor in it, [N, features], from which the output is computed.
+        training: The examples that it was trained on.
+        held_out: Others, of which 5 % get more than 0.5; of 20 none.
+        batch_size: For speed and memory alone.
     """
     if len(training.shown) < _FEWEST_TRAINED or len(held_out.shown) < _FEWEST_HELD_OUT:
         return None

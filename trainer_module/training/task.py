@@ -55,7 +55,16 @@ def open_task(
     seed: int,
     scratch: Path,
 ) -> Task:
-    """Opens both splits from patterns of their files, as `open_split` does."""
+    """Opens both splits from patterns of their files, as `open_split` does.
+
+    Args:
+        workload: Its module makes the model.
+        transform_output: The path of Transform's output.
+        train_files: Patterns of the split to learn from.
+        eval_files: Patterns of the split that judges.
+        seed: Decides everything random in the training.
+        scratch: Folder for inputs that memory cannot hold; is created if it is missing.
+    """
     scratch.mkdir(parents=True, exist_ok=True)
     transform = tft.TFTransformOutput(transform_output)
     training = input_pipeline.open_split(train_files, transform, "train", workload, scratch=scratch)
@@ -84,15 +93,19 @@ def train_model(
 ) -> Trained:
     """Builds the workload's model and trains it.
 
-    `task.evaluation` has no part in the model: if `early_stopping_patience` is set, `task.held_out` selects
-    the epoch; it is taken from `task.training` if there is none.
+    Args:
+        task: Its `evaluation` has no part in the model. If `early_stopping_patience` is set, its `held_out`
+            selects the epoch, which is taken from its `training` if there is none.
+        model_settings: For the module that builds the network.
+        settings: Those asked for; the result has those that the limits and the budget allow.
+        replicas: The global batch size is `batch_size` times these.
+        checkpoints: Folder from which a training with the same arguments resumes.
+        began: When the budget began to count, in seconds of `time.monotonic`.
+        exactly: Unless set, one epoch may overrun the budget, by at most as much time as it has.
 
-    A training with the same arguments resumes from the folder `checkpoints`. A budget counts from `began`, in
-    seconds of `time.monotonic`; unless it holds `exactly`, one epoch may overrun it, by at most as much time
-    as it has. The global batch size is `batch_size` times the replicas.
-
-    Raises UsageError if the budget is too short, or the weights do not fit the network, and HeldBack if the
-    training diverges.
+    Raises:
+        UsageError: The budget is too short, or the weights do not fit the network.
+        HeldBack: The training diverges.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     overrun_s = 0.0 if exactly else settings.budget_s
@@ -186,7 +199,17 @@ def prepare(
     scratch: Path | None = None,
     budget: Budget | None = None,
 ) -> Prepared:
-    """Builds the workload's model, computes its features and sets the weights that need no training steps."""
+    """Builds the workload's model, computes its features and sets the weights that need no training steps.
+
+    Args:
+        task: Its train split gives batches; eval is only measured.
+        model_settings: For the workload's module.
+        settings: The result has those with the variations that fit the budget.
+        replicas: Share each batch; the model is built in their scope.
+        selection: Examples that select the epoch; None if the last one is kept.
+        scratch: Folder for features that memory cannot hold; None for the system's temporary folder.
+        budget: Limits the variations; None for no limit.
+    """
     training, labels = task.training, task.workload.labels
     measured = [split for split in (task.evaluation, selection) if split]
     batch_size = settings.batch_size * replicas.num_replicas_in_sync

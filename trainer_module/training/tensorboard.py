@@ -59,7 +59,10 @@ class Board:
     def epoch(self, epoch: int, logs: Mapping[str, float], confusion: NDArray[np.integer[Any]]) -> None:
         """Writes the numbers of an epoch, counted from 1; `val_...` goes to `eval` without the prefix.
 
-        `confusion` counts eval examples by label and predicted label, [labels, labels].
+        Args:
+            epoch: Of the later ones, ever fewer have a picture of `confusion`.
+            logs: Metrics by the names that Keras uses, and `learning_rate`.
+            confusion: Counts of eval examples by label and predicted label, [labels, labels].
         """
         self._epoch = epoch
         eval_logs = {tag.removeprefix("val_"): value for tag, value in logs.items() if tag.startswith("val_")}
@@ -74,8 +77,10 @@ class Board:
     def mistakes(self, inputs: Any, probabilities: NDArray[np.floating[Any]], true: Any) -> None:
         """Writes the photos, at most 16, on which the model is most sure of a wrong answer; once, at the end.
 
-        Writes nothing unless the model's inputs are stored and photos: uint8 [N, height, width, 1 or 3]. Its
-        answers are [N, labels], `true` are the label ids, [N].
+        Args:
+            inputs: Nothing is written unless they are stored and photos: uint8 [N, height, width, 1 or 3].
+            probabilities: The answers to them, [N, labels].
+            true: Label ids, [N].
         """
         is_images = inputs is not None and len(inputs.shape) == 4 and inputs.shape[-1] in (1, 3)
         if not is_images or inputs.dtype != np.uint8:

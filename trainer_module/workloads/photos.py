@@ -58,7 +58,13 @@ def preprocessing_fn(inputs: Mapping[str, Any], custom_config: Mapping[str, Any]
 def build_model(
     labels: Sequence[str], settings: ModelSettings, transform: tft.TFTransformOutput
 ) -> keras.Model:
-    """Builds the classifier: float32 [N, H, W, C] of 0..255 to probabilities; raises as `build_body`."""
+    """Builds the classifier: float32 [N, H, W, C] of 0..255 to probabilities; raises as `build_body`.
+
+    Args:
+        labels: Only their number counts.
+        settings: Have the backbone, its weights and the size of the input.
+        transform: Not read.
+    """
     from trainer_module.networks import backbones
 
     return backbones.build_classifier(settings, len(labels))
@@ -72,7 +78,13 @@ def find_features(model: keras.Model) -> keras.KerasTensor:
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """Returns preprocessing.json: the Transform graph, and the steps of `edgeline.edge.contracts.image`."""
+    """Returns preprocessing.json: the Transform graph, and the steps of `edgeline.edge.contracts.image`.
+
+    Args:
+        transform: Has `max_side` and `levels`, which are no settings of the model.
+        settings: Have the size and the channels of the image.
+        workload: Not read.
+    """
     import tensorflow as tf
 
     features = {name: tf.constant([[value]]) for name, value in neutral_features().items()}
@@ -109,7 +121,10 @@ def neutral_features() -> dict[str, bytes]:
 def augment(images: tf.Tensor, draws: tf.Tensor, settings: TrainerSettings) -> tf.Tensor:
     """Varies photos as another shot might: turns, crops, mirrors, changes contrast and brightness.
 
-    Photos are float32 [N, H, W, C] in 0..255, draws [N, DRAWS] in 0..1.
+    Args:
+        images: float32 [N, H, W, C] in 0..255.
+        draws: Uniform in 0..1, [N, DRAWS]; the same ones vary a photo in the same way.
+        settings: Have the largest change of each kind, 0 for none.
     """
     import tensorflow as tf
 
@@ -169,6 +184,12 @@ def decode_photos(photos: tf.Tensor, image_size: int, channels: int, max_side: i
     The steps are those of `edgeline/edge/contracts/image.py`. Ingest has already done the first scaling; a
     client that sends its own upright photo to a server has not. Pillow uses the same accurate integer DCT and
     antialiased bilinear filter, so that a phone with another decoder can reproduce the pixels.
+
+    Args:
+        photos: May differ in size.
+        image_size: In pixels.
+        channels: 1 for luma, 3 for RGB.
+        max_side: A photo with a longer side, in pixels, is scaled down to it first.
     """
     import tensorflow as tf
 

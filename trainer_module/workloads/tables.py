@@ -104,6 +104,11 @@ def build_model(
     A row is read by `model.members` networks that share the weights of these layers and differ in what each
     multiplies their inputs and outputs by (TabM: Gorishniy, Kotelnikov and Babenko, 2025, arXiv:2410.24210).
     In training each member answers by itself, [N, members, labels], and otherwise their mean.
+
+    Args:
+        labels: Only their number counts.
+        settings: Have the width, and the members that read a row.
+        transform: Has the numbers of readings and channels.
     """
     import keras
     from keras import layers
@@ -154,7 +159,13 @@ def _describe_column(column: Column) -> dict[str, Any]:
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """Returns preprocessing.json, by which `edgeline/edge/contracts/row.py` makes `row` on a device."""
+    """Returns preprocessing.json, by which `edgeline/edge/contracts/row.py` makes `row` on a device.
+
+    Args:
+        transform: Has the statistics and the vocabularies of the train split.
+        settings: Have the largest size of a vocabulary.
+        workload: Has the columns, and how their cells are read.
+    """
     import tensorflow as tf
 
     readings, channels = transform.transformed_feature_spec()[ROW].shape

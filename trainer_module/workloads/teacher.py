@@ -21,8 +21,11 @@ _SEED = 20
 def teach(inputs: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray | None:
     """Returns the teacher's probabilities, float32 [N, classes]; None for too few groups or too many rows.
 
-    `inputs` are examples of train, float32 [N, readings, channels], `labels` their class ids, [N], and
-    `groups` has a number for each one's group, [N].
+    Args:
+        inputs: Examples of train, float32 [N, readings, channels].
+        labels: Class ids, [N].
+        groups: A number for each example's group, [N].
+        classes: Number of all classes, also of those that no example has.
     """
     rows = inputs.reshape(len(labels), -1)
     rows = rows[:, rows.min(axis=0) < rows.max(axis=0)]

@@ -127,6 +127,11 @@ def build_model(
     `lstm_units`, so do the mean and the maximum of embeddings, and the final states of a bidirectional LSTM,
     which sees the order of the words. The LSTM reads smaller embeddings of its own, without word dropout:
     without its "not" a text says something else.
+
+    Args:
+        labels: Only their number counts.
+        settings: Have the sizes and dropouts of texts.
+        transform: Has the vocabularies and the length of a text.
     """
     import keras
 
@@ -171,6 +176,12 @@ def initialize(
 
     The texts are counted here and not in Transform, whose counts would include groups on which this model may
     be measured.
+
+    Args:
+        model: Made by `build_model`; gets the votes.
+        batches: The training examples, once: token ids, int32 [N, 2 * text_length], and label ids, [N].
+        settings: Have `weights`, and how often a word has to occur.
+        transform: Has the vocabularies, in the order of the ids.
     """
     import numpy as np
 
@@ -214,7 +225,13 @@ def initialize(
 def edge_contract(
     transform: tft.TFTransformOutput, settings: ModelSettings, workload: Workload
 ) -> dict[str, Any]:
-    """Returns preprocessing.json, by which `edgeline.edge.contracts.tokens` makes a phone's token ids."""
+    """Returns preprocessing.json, by which `edgeline.edge.contracts.tokens` makes a phone's token ids.
+
+    Args:
+        transform: Has the vocabularies and the length of a text.
+        settings: Not read.
+        workload: Has the name of the column with texts.
+    """
     words, pairs = list_vocabulary(transform)
     return {
         "version": 3,
