@@ -63,9 +63,9 @@ def ModelValidator(
         examples: Written by ExampleGen; simple models learn from its train, and labels are searched in it.
         model: The SavedModel, written by Trainer.
         model_run: Written by Trainer; it may have answers out of fold, which are judged too.
-        quarantine: Written by ExampleGen: near twins, reviewed labels, and what phones answered. If twins are too
-            many by the settings `gate`, the model is judged without them.
-        baseline_model: Written by ProductionModel: why production cannot be compared, and figures of releases.
+        quarantine: Written by ExampleGen: near twins, reviewed labels, and what phones answered. If twins are
+            too many by the settings `gate`, the model is judged without them.
+        baseline_model: Written by ProductionModel: the properties of its model, and figures of releases.
         measured: Written by Evaluator: the answers of both models to the split `eval`.
         evaluation: Read by Pusher and RunReport: the metrics, suspect labels and drift.
         blessing: Read by Pusher and RunReport: the verdict, and TFX's mark of a blessing.

@@ -50,15 +50,16 @@ def ProductionModel(
         examples: Written by ExampleGen; its eval examples are what production and earlier releases answer.
         quarantine: Written by ExampleGen, with the record of what phones answered.
         model: Read by Evaluator, ModelValidator and EdgeValidator. Custom properties: `has_model` (1 or 0);
-            `version`; `edge_file`, the file in the folder `edge` beside the SavedModel, empty if the bundle is
-            damaged, which a new release repairs; `mismatch`, why it cannot answer these examples, empty if it can;
-            `relabelled`, which labels are gone and which are new, empty if none is gone. Beside it, `pushed.json`
-            has the versions in the record of answers that the store has too, `skew.json` how far scores are from
-            those of its files, `earlier.json` how many examples of the newest span earlier releases answer right.
+            `version`; `edge_file`, the file in the folder `edge` beside the SavedModel, empty if the bundle
+            is damaged, which a new release repairs; `mismatch`, why it cannot answer these examples, empty if
+            it can; `relabelled`, which labels are gone and which are new, empty if none is gone. Beside it,
+            `pushed.json` has the versions in the record of answers that the store has too, `skew.json` how
+            far scores are from those of its files, `earlier.json` how many examples of the newest span
+            earlier releases answer right.
         push: The root of the release store, or its URL.
         model_name: The name of the model in the store.
-        production: The digest of the pointer to production; only a part of the cache key, empty where each step
-            runs afresh.
+        production: The digest of the pointer to production; only a part of the cache key, empty where each
+            step runs afresh.
         labels: Those of today, a JSON list of texts: a SavedModel with others is given their ids, by name.
         settings: JSON; only a part of the cache key, since by them DataGate may have ended a canary.
         code: Digests of the step's code and of the libraries; only a part of the cache key.

@@ -88,8 +88,8 @@ def Pusher(
         labels: A JSON list of texts in the order of the schema's domain, which labels.txt has to keep.
         push: The root of the release store, or its URL.
         model_name: The name of the model in the store.
-        settings: All that made the model, as JSON, for card and provenance; read as `ReleaseSettings` too, which
-            may name the signing key: that is read here and written nowhere.
+        settings: All that made the model, as JSON, for card and provenance; read as `ReleaseSettings` too,
+            which may name the signing key: that is read here and written nowhere.
         code: The digest of the code of all steps, for the manifest.
         lock: The digest of the lock file, for the manifest.
         source: The commit as JSON, read as `Source`; empty for that of the container image.

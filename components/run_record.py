@@ -40,11 +40,11 @@ def leave_record(
     Args:
         inputs: The artifacts that the step reads, by the names of `Sources`.
         run: The facts that the step knows; times, libraries, steps and artifacts are filled in.
-        place: A folder or URL, which has earlier facts and gets page and facts; empty on one machine, where the
-            runner keeps the records.
+        place: A folder or URL, which has earlier facts and gets page and facts; empty on one machine, where
+            the runner keeps the records.
         folder: The step's own output, which gets page and facts too; None for a step without one.
-        accepted_data: The output of DataGate, if that is before the step, whose record has the times of the steps
-            that made it; else None.
+        accepted_data: The output of DataGate, if that is before the step, whose record has the times of the
+            steps that made it; else None.
     """
     base: Location | None = None
     earlier: list[Facts] = []

@@ -58,8 +58,8 @@ def StatisticsGen(
 
     Args:
         examples: Written by ExampleGen.
-        statistics: Read by SchemaGen, ExampleValidator, DataValidator and DataGate; the custom property `judged`
-            is a JSON list of the spans to judge.
+        statistics: Read by SchemaGen, ExampleValidator, DataValidator and DataGate; the custom property
+            `judged` is a JSON list of the spans to judge.
         features: The JSON object of lists of names that `edgeline.gates.drift.select_features` returns.
         push: The root of the release store, or its URL, which tells the spans of the model in production.
         model_name: The name of the model in the store.

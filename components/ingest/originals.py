@@ -68,7 +68,7 @@ def write_originals(
         examples: The folder of the artifact, or that of the quarantine for answers of phones.
         chosen: The examples by name of their span.
         spans: All spans of the window.
-        source: The one that read the rows; it is closed. One without `originals` has none, and nothing is written.
+        source: The one that read the rows, which is closed; for one without `originals`, nothing is written.
     """
     if not hasattr(source, "originals"):
         return
