@@ -109,10 +109,10 @@ def SpanExampleGen(
     Args:
         examples: Read by most steps: the splits, and the raw inputs of a few eval examples (`originals.py`).
             Custom properties: `first_span`, `last_span`, `window`, and `spans`, the digests of each span.
-        quarantine: Read by the gates: the rejected rows and the counts of the window. For photos,
-            `twins.json` lists the eval examples with a near twin in train. Where spans have a `served.csv`,
-            `served.json` has the counts of what phones answered, and `asked.json` answers to compute again,
-            with their raw inputs.
+        quarantine: Read by DataValidator, DataGate, ProductionModel, ModelValidator and Pusher: the rejected
+            rows and the counts of the window. For photos, `twins.json` lists the eval examples with a near
+            twin in train. Where spans have a `served.csv`, `served.json` has the counts of what phones
+            answered, and `asked.json` answers to compute again, with their raw inputs.
         data: The folder of spans, or its URL.
         workload: JSON, read as `Workload`.
         settings: The settings `data` as JSON, read as `_Settings`.

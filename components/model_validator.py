@@ -60,7 +60,7 @@ def ModelValidator(
     """Judges a model by its answers to the split `eval` and those of the model in production.
 
     Args:
-        examples: Written by ExampleGen; simple models learn from its train, and labels are searched in it.
+        examples: Written by ExampleGen; simple models learn from its split train; suspect labels are of both.
         model: The SavedModel, written by Trainer.
         model_run: Written by Trainer; it may have answers out of fold, which are judged too.
         quarantine: Written by ExampleGen: near twins, reviewed labels, and what phones answered. If twins are
