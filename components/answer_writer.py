@@ -40,7 +40,13 @@ def make_beam_flags(evaluation: str, workload: Workload) -> list[str]:
 
 
 def extractors(eval_shared_model: Any, eval_config: Any, tensor_adapter_config: Any) -> list[Any]:
-    """Returns TFMA's extractors, and one that writes what they extract."""
+    """Returns TFMA's extractors, and one that writes what they extract.
+
+    Args:
+        eval_shared_model: The model or models, loaded by TFX's Evaluator, which passes all three arguments.
+        eval_config: The config of `pipeline/evaluation.py`, as TFX has completed it.
+        tensor_adapter_config: Tells how Arrow columns become tensors.
+    """
     defaults = tfma.default_extractors(
         eval_shared_model=eval_shared_model,
         eval_config=eval_config,

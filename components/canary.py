@@ -29,7 +29,14 @@ class ReleaseSettings(Group, extra="ignore"):
 def judge_canary(
     push: str, model: str, served: Served | None, bounds: Sequence[ServedBound]
 ) -> tuple[Change, Judgement] | None:
-    """Returns the change that opened the open canary, and the judgement on it; None if none is open."""
+    """Returns the change that opened the open canary, and the judgement on it; None if none is open.
+
+    Args:
+        push: The root of the release store, or its URL.
+        model: The name of the model in the store.
+        served: What phones answered in the window; None if none did, which is judged as too few answers.
+        bounds: Those of `evaluation.served`; only the ones that block are judged by.
+    """
     history = read_history(PushFolder(locate(push)), model)
     rollout = history.rollout
     earlier = list(history.changes)
@@ -57,6 +64,11 @@ def find_pushed(push: str, model: str, versions: Iterable[int]) -> dict[int, Pus
     """Returns versions as the release store has them, without those that were never there.
 
     A collected one has only its number here, and a damaged one a description of the damage.
+
+    Args:
+        push: The root of the release store, or its URL.
+        model: The name of the model in the store.
+        versions: Those that are asked for; a phone may have sent any number.
     """
     folder = PushFolder(locate(push))
     collected = store.find_collected(push, model)
@@ -82,6 +94,14 @@ def end_canary(
 
     It does nothing without the setting `push.canary_percent`: then a person opened the canary, and ends it.
     What goes wrong is logged; the canary stays open, so the run pushes nothing.
+
+    Args:
+        push: The root of the release store, or its URL.
+        model: The name of the model in the store.
+        run: The id of the run, which the reason of the change names.
+        settings: The bounds that judge the answers, and the keys that sign the change.
+        served: What phones answered in the window; None if none did.
+        may_promote: False for a run that is stopped: it withdraws a bad candidate, but promotes none.
 
     Returns:
         The end of the canary; None if none was ended.
@@ -114,6 +134,11 @@ def renew_pointer(push: str, model: str, settings: PushSettings) -> None:
     """Renews the pointer after a run that pushed nothing, so that phones do not take it for an old one.
 
     What goes wrong is logged.
+
+    Args:
+        push: The root of the release store, or its URL.
+        model: The name of the model in the store.
+        settings: The days that the pointer is valid for, and the keys that sign it.
     """
     try:
         store.renew(push, model, days=settings.pointer_days, **settings.load_keys())

@@ -47,8 +47,22 @@ def DataGate(
 
     The inputs other than the verdict go into the record of a run that is stopped, and are copied for the
     report of a run that goes on: so a graph has one edge to RunReport instead of one from each step.
-    `recorded` are all settings as JSON, and `source` is the commit; `records` is the place of the record, as
-    in `leave_record`.
+
+    Args:
+        data_verdict: Written by DataValidator: the verdict, with the drift of each feature.
+        statistics: Written by StatisticsGen.
+        anomalies: Written by ExampleValidator.
+        quarantine: Written by ExampleGen; also has what phones answered, which an open canary is judged by.
+        schema: The curated one, written by ImportSchemaGen.
+        inferred: The schema of this window, written by SchemaGen.
+        accepted_data: Read by Pusher and RunReport: copies of the inputs, and the end of a canary.
+        run: The id of the run, for which this step is never taken from the cache.
+        model_name: The name of the workload, which is that of the model in the store.
+        push: The root of the release store, or its URL.
+        data: The folder of spans, or its URL, for the record.
+        recorded: All recorded settings as JSON; `ReleaseSettings` reads those that the step needs.
+        source: The commit as JSON, read as `Source`; empty for that of the container image.
+        records: The place of the record, as in `leave_record`; empty on one machine.
 
     Raises:
         DataRefused: The verdict is `fail`.

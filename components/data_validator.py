@@ -41,7 +41,14 @@ def DataValidator(
 ) -> None:
     """Judges a window of data, and writes the drift of each feature beside the verdict.
 
-    `schema` is the curated one, with drift comparators. StatisticsGen tells which spans are judged.
+    Args:
+        statistics: Written by StatisticsGen; the custom property `judged` names the spans that are judged.
+        schema: The curated one, written by ImportSchemaGen, with drift comparators.
+        anomalies: Written by ExampleValidator.
+        quarantine: Written by ExampleGen: counts of the window, near twins, served answers, broken rules.
+        verdict: Read by DataGate: the verdict, and the drift.
+        settings: The settings `gate` as JSON, read as `_Settings`.
+        code: Digests of the step's code and of the libraries; only a part of the cache key.
     """
     ingested = Path(quarantine.uri)
     ingest = INGEST.read(ingested)

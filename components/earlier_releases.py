@@ -31,7 +31,13 @@ log = logging.getLogger("edgeline.production")
 def score_releases(push: str, model: str, current: int, folder: str) -> Iterator[EarlierRelease]:
     """Yields the scores of the newest releases but the current one and those that were rolled back.
 
-    `folder` is that of the split eval. Releases that cannot be read, or cannot read the examples, are logged.
+    Releases that cannot be read, or cannot read the examples, are logged.
+
+    Args:
+        push: The root of the release store, or its URL.
+        model: The name of the model in the store.
+        current: The version in production.
+        folder: The folder of the split eval.
     """
     changes = read_history(PushFolder(locate(push)), model).changes
     left_out = {current, *(change.from_version for change in changes if change.action == "rollback")}

@@ -47,6 +47,15 @@ def EdgeConverter(
 
     The labels and the preprocessing contract are written beside the files; for rows, which microcontrollers
     read too, int8 also as C source.
+
+    Args:
+        examples: Written by ExampleGen; int8 is calibrated on its split train.
+        transform_graph: Written by Transform: it prepares the calibration, and gives the contract.
+        model: The SavedModel, written by Trainer.
+        edge_models: Read by EdgeValidator, Pusher and RunReport: the files, and how each was made.
+        workload: JSON, read as `Workload`.
+        settings: The settings `model` and `edge` as JSON, read as `_Settings`.
+        code: Digests of the step's code and of the libraries; only a part of the cache key.
     """
     parsed = _Settings.model_validate_json(settings)
     folder = Path(edge_models.uri)

@@ -143,10 +143,21 @@ def EdgeValidator(
 
     They are measured on the split `eval`. None passes if preprocessing.json makes another tensor of a raw
     input than Transform. A file becomes the default only if it keeps the drops that the bounds of
-    `evaluation` allow below the default file in production, by slice, on the same examples. Beside the
-    verdict lie the measurements, the SavedModel's answer to each example, its worst mistakes, and the golden
-    vectors of the bundle. A verdict where a file fell by times alone is not taken from the cache: `slow`, the
-    newest run with one, is a part of the key.
+    `evaluation` allow below the default file in production, by slice, on the same examples.
+
+    Args:
+        examples: Written by ExampleGen, with the raw inputs of a few eval examples.
+        transform_graph: Written by Transform.
+        model: The SavedModel, written by Trainer, which the files are compared with.
+        edge_models: Written by EdgeConverter: the files, labels and preprocessing.json.
+        production_model: Written by ProductionModel, with the default file in production, if there is one.
+        verdict: Read by Pusher and RunReport: the verdict, the measurements, the SavedModel's answer to each
+            example, its worst mistakes, and the golden vectors of the bundle.
+        slow: The id of the newest run where a file fell by times alone; only a part of the cache key, so that
+            such a verdict is not taken from the cache. Empty if there is none.
+        workload: JSON, read as `Workload`.
+        settings: The settings `edge` and `evaluation` as JSON, read as `_Settings`.
+        code: Digests of the step's code and of the libraries; only a part of the cache key.
 
     Raises:
         EdgelineError: The labels are not those of the schema, one for each output of the model; or a file

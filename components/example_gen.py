@@ -106,17 +106,22 @@ def SpanExampleGen(
 ) -> None:
     """Reads the newest spans, checks each row, splits by group and writes Examples and quarantine.
 
-    `examples` has the custom properties `first_span`, `last_span`, `window` and `spans`, the digests of the
-    files of each span. The parameter `window` is the digest of the window's content, which keys the cache and
-    is checked after reading; empty where the engine runs each step afresh. `code` covers the libraries too.
-    The output for each span is kept in the folder `workspace` for the next run, see `kept_spans.py`; empty
-    where runs share none.
-
-    The raw inputs of a few eval examples are kept beside the splits, see `originals.py`.
-
-    For photos, `twins.json` beside the counts of the window lists the eval examples with a near twin in
-    train. Where spans have a `served.csv`, `served.json` has the counts of what phones answered,
-    and `asked.json` answers to compute again, with their raw inputs beside it.
+    Args:
+        examples: Read by most steps: the splits, and the raw inputs of a few eval examples (`originals.py`).
+            Custom properties: `first_span`, `last_span`, `window`, and `spans`, the digests of each span.
+        quarantine: Read by DataValidator, DataGate, ProductionModel, ModelValidator and Pusher: the rejected
+            rows and the counts of the window. For photos, `twins.json` lists the eval examples with a near
+            twin in train. Where spans have a `served.csv`, `served.json` has the counts of what phones
+            answered, and `asked.json` answers to compute again, with their raw inputs.
+        data: The folder of spans, or its URL.
+        workload: JSON, read as `Workload`.
+        settings: The settings `data` as JSON, read as `_Settings`.
+        window: The digest of the window's content, a part of the cache key that is checked after reading;
+            empty where the engine runs each step afresh.
+        workspace: The folder that keeps the output for each span for the next run, see `kept_spans.py`; empty
+            where runs share none.
+        code: Digests of the step's code and of the libraries; kept output is of this code alone.
+        beam_pipeline: Given by TFX, with the flags of the settings `beam`.
 
     Raises:
         UsageError: There is no span.

@@ -25,7 +25,13 @@ _SEED = 20
 def measure_importance(saved_model: str, folder: str, workload: Workload) -> tuple[Importance, ...]:
     """Measures each column that a table's model reads, on a sample of the split in `folder`.
 
-    Returns the importance of each column, the largest first; nothing for fewer than two columns.
+    Args:
+        saved_model: The folder of the SavedModel.
+        folder: The folder of the split; the first 1,000 examples, a random sample, are measured on.
+        workload: Its columns, but those that the model does not read or that are `unmeasured`.
+
+    Returns:
+        The importance of each column, the largest first; nothing for fewer than two columns, or over 200.
     """
     columns = [name for name in (*workload.numbers, *workload.categories) if name in workload.reads]
     columns = [name for name in columns if name not in workload.unmeasured]

@@ -60,6 +60,15 @@ def find_cleared(part: Judged, saved_model: str, folder: str, workload: Workload
 
     The network learned from them, and may repeat a wrong label; but the mistakes of a simple model are far
     more than those of the network.
+
+    Args:
+        part: Examples of train with the answers of a simple model.
+        saved_model: The folder of the network's SavedModel.
+        folder: The folder of the split of `part`.
+        workload: The order of its labels is that of the network's outputs.
+
+    Returns:
+        The ids of the examples.
     """
     label_of = {issue.example: issue.label for issue in part.find_issues(workload.labels)}
     suspects = dict[str, bytes]()
@@ -89,10 +98,16 @@ def write_label_issues(
 ) -> Mapping[str, str]:
     """Writes the suspects among the judged examples: a record, previews, and a list for people to fill in.
 
-    Returns the spans whose labels look wrong, with a sentence each.
+    Args:
+        folder: The folder of the ModelValidator's evaluation.
+        examples: The artifact with the examples, for the previews.
+        judged: The first is of eval: its error limits how many suspects are listed.
+        cleared: Ids of examples that are no suspects, since a person or the network agrees with the label.
+        workload: The names of its labels stand in the list.
+        unjudged: A sentence why some examples are not judged; empty if all are.
 
-    `examples` is the artifact with the examples; those in `cleared` are no suspects. The first of `judged` is
-    eval. `unjudged` is a sentence why some examples are not judged.
+    Returns:
+        The spans whose labels look wrong, with a sentence each.
     """
     issues = [issue for part in judged for issue in part.find_issues(workload.labels)]
     issues = [issue for issue in issues if issue.example not in cleared]

@@ -59,9 +59,19 @@ def ModelValidator(
 ) -> None:
     """Judges a model by its answers to the split `eval` and those of the model in production.
 
-    `measured` is the Evaluator's output, which has these answers. `model_run` may have answers out of fold,
-    which are judged too, and `quarantine` near twins: if these are too many by the settings `gate`, the model
-    is judged without them. `evaluation` has the metrics, suspect labels and drift, for the report.
+    Args:
+        examples: Written by ExampleGen; simple models learn from its split train; suspect labels are of both.
+        model: The SavedModel, written by Trainer.
+        model_run: Written by Trainer; it may have answers out of fold, which are judged too.
+        quarantine: Written by ExampleGen: near twins, reviewed labels, and what phones answered. If twins are
+            too many by the settings `gate`, the model is judged without them.
+        baseline_model: Written by ProductionModel: the properties of its model, and figures of releases.
+        measured: Written by Evaluator: the answers of both models to the split `eval`.
+        evaluation: Read by Pusher and RunReport: the metrics, suspect labels and drift.
+        blessing: Read by Pusher and RunReport: the verdict, and TFX's mark of a blessing.
+        workload: JSON, read as `Workload`.
+        settings: The settings `evaluation` and `gate` as JSON, read as `_Settings`.
+        code: Digests of the step's code and of the libraries; only a part of the cache key.
     """
     about = Workload.from_json(workload)
     folder = Path(evaluation.uri)

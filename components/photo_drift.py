@@ -30,7 +30,16 @@ def write_photo_drift(
 ) -> PhotoDrift | None:
     """Writes how many photos of the newest span are unlike those before, with previews, and returns it.
 
-    Writes nothing unless enough spans have photos to compare. `examples` is the artifact with the examples.
+    Writes nothing unless enough spans have photos to compare.
+
+    Args:
+        folder: The folder of the ModelValidator's evaluation.
+        examples: The artifact with the examples, for the previews.
+        splits: The name of each split, with the features of its photos.
+        workload: Tells how a photo is shown.
+
+    Returns:
+        The record that was written; None if nothing was.
     """
     split_of = {name: split for split, rows in splits for name in rows.ids}
     ids = np.concatenate([rows.ids for _, rows in splits])

@@ -29,7 +29,13 @@ class Preview:
 def list_predictions(
     examples: TransformedExamples, probabilities: NDArray[np.float32], labels: Sequence[str]
 ) -> Iterator[Prediction]:
-    """Yields a prediction per example, from rows of float32 [n, classes]."""
+    """Yields a prediction per example, from rows of float32 [n, classes].
+
+    Args:
+        examples: The n examples, in the order of the rows.
+        probabilities: Those of a SavedModel or of a file; one that is not finite becomes None.
+        labels: The names of the classes, in the order of the model's outputs.
+    """
     for number, row in enumerate(probabilities):
         yield Prediction(
             example_id=examples.ids[number],
@@ -51,7 +57,12 @@ def write_mistakes(
 ) -> None:
     """Writes the mistakes that the model was surest of to `mistakes.json`, and pictures beside it.
 
-    The examples were read from the split `eval` of `artifact`, the Examples.
+    Args:
+        folder: The folder of the EdgeValidator's verdict.
+        artifact: The Examples, from whose split `eval` the examples were read.
+        examples: The n examples, in the order of the rows of `probabilities`.
+        probabilities: The SavedModel's answers, [n, classes]; rows that are not finite are no mistakes.
+        workload: The order of its labels is that of the classes.
     """
     labels = workload.labels
     worst = _find_worst(examples.labels, probabilities)
@@ -79,7 +90,15 @@ def write_previews(
 ) -> dict[str, Preview]:
     """Writes pictures of a few examples, given by id with their splits, to `folder / name`.
 
-    Returns the previews by id, in the order of `split_of`; an example that is not there has none.
+    Args:
+        folder: The folder of the artifact that a page shows.
+        name: The folder in it, which is made; previews name their files by it.
+        artifact: The Examples that have the raw features.
+        split_of: The split of each example, by id.
+        workload: Its source shows an example.
+
+    Returns:
+        The previews by id, in the order of `split_of`; an example that is not there has none.
     """
     raw: dict[str, dict[str, Any]] = {}
     for split in sorted(set(split_of.values())):

@@ -46,16 +46,23 @@ def ProductionModel(
 ) -> None:
     """Copies the production SavedModel, its default edge file and labels out of the release store.
 
-    `model` has the custom properties `has_model` (1 or 0), `version`, `edge_file`, the name of the file in
-    the folder `edge` beside the SavedModel, empty if the bundle is damaged: a new release is what repairs
-    that; `mismatch`, why the model cannot answer these examples, empty if it can; and `relabelled`, which of
-    its labels are gone and which are new, empty if none is gone. `labels` are those of today, as JSON: a
-    SavedModel with others is given their ids, by name.
-    `production` is the digest of the pointer to production, which keys the cache; empty where each step
-    runs afresh. So do `settings`: by them, DataGate may have ended a canary since. Beside the model,
-    `pushed.json` has the versions in the record of what phones answered that the store has too, and
-    `skew.json` how far scores are from those of its files; `quarantine` has that record. `earlier.json` has
-    how many eval examples of the newest span earlier releases answer right.
+    Args:
+        examples: Written by ExampleGen; its eval examples are what production and earlier releases answer.
+        quarantine: Written by ExampleGen, with the record of what phones answered.
+        model: Read by Evaluator, ModelValidator and EdgeValidator. Custom properties: `has_model` (1 or 0);
+            `version`; `edge_file`, the file in the folder `edge` beside the SavedModel, empty if the bundle
+            is damaged, which a new release repairs; `mismatch`, why it cannot answer these examples, empty if
+            it can; `relabelled`, which labels are gone and which are new, empty if none is gone. Beside it,
+            `pushed.json` has the versions in the record of answers that the store has too, `skew.json` how
+            far scores are from those of its files, `earlier.json` how many examples of the newest span
+            earlier releases answer right.
+        push: The root of the release store, or its URL.
+        model_name: The name of the model in the store.
+        production: The digest of the pointer to production; only a part of the cache key, empty where each
+            step runs afresh.
+        labels: Those of today, a JSON list of texts: a SavedModel with others is given their ids, by name.
+        settings: JSON; only a part of the cache key, since by them DataGate may have ended a canary.
+        code: Digests of the step's code and of the libraries; only a part of the cache key.
     """
     release = store.current(push, model_name)
     model.set_int_custom_property("has_model", int(release is not None))

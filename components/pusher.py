@@ -73,13 +73,28 @@ def Pusher(
     production since the evaluation, or when the same model was pushed before: a model that was rolled back
     does not come back by itself.
 
-    `examples` says which spans the model was trained on; `pushed_model` has the custom properties `outcome`
-    (`pushed`, `unchanged` or `held`) and `version`. `labels` are class names as JSON, in the order of the
-    schema's domain, which labels.txt has to keep; `lock` is the digest of the lock file, and `source` the
-    commit. `run` makes each run execute this step. `settings` are all that made the model: its card and
-    provenance name them, and the card also reads `quarantine`, `model_run` and `search`. `accepted_data` has
-    the end of a canary before this run. The signing key that
-    the settings or the environment name is read here and written nowhere.
+    Args:
+        examples: Written by ExampleGen; its custom properties say which spans the model was trained on.
+        model: The SavedModel, written by Trainer.
+        evaluation: Written by ModelValidator: the metrics.
+        blessing: Written by ModelValidator: the verdict on the model.
+        edge_models: Written by EdgeConverter: files, labels and contract for phones.
+        edge_verdict: Written by EdgeValidator: the files that passed, and the golden vectors.
+        model_run: Written by Trainer, for the card.
+        quarantine: Written by ExampleGen, for the card; what phones answered judges an open canary.
+        accepted_data: Written by DataGate; it has the end of a canary before this run.
+        pushed_model: Read by RunReport and ReleaseGate; custom properties `outcome` (`pushed`, `unchanged` or
+            `held`) and `version`.
+        labels: A JSON list of texts in the order of the schema's domain, which labels.txt has to keep.
+        push: The root of the release store, or its URL.
+        model_name: The name of the model in the store.
+        settings: All that made the model, as JSON, for card and provenance; read as `ReleaseSettings` too,
+            which may name the signing key: that is read here and written nowhere.
+        code: The digest of the code of all steps, for the manifest.
+        lock: The digest of the lock file, for the manifest.
+        source: The commit as JSON, read as `Source`; empty for that of the container image.
+        run: The id of the run, for which this step is never taken from the cache.
+        search: Written by Tuner, for the card; None without a search.
     """
     made_with = json.loads(settings)
     rules = ReleaseSettings.model_validate_json(settings)

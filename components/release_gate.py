@@ -27,7 +27,12 @@ def ReleaseGate(
 ) -> None:
     """Passes if the model was pushed or is in the store already, and stops the run if it was held back.
 
-    A release that this run pushed has the run's id in its manifest. `records` is the same as for RunReport.
+    Args:
+        pushed_model: Written by Pusher: the outcome, its reasons, and the version.
+        push: The root of the release store, or its URL.
+        model_name: The name of the model in the store.
+        run: The id of the run, which a release that it pushed has in its manifest.
+        records: The place of the records, which the error names; empty on one machine.
 
     Raises:
         HeldBack: A gate did not let the model pass.

@@ -37,10 +37,14 @@ def leave_record(
 ) -> None:
     """Writes page and facts of a run; any failure is only a warning, since no step depends on a page.
 
-    `inputs` are the artifacts that the step reads, by the names of `Sources`; what `run` lacks is filled in.
-    Page and facts go to `folder`, the step's own output, and to `place`, a folder or URL, from which earlier
-    facts are read; it is empty on one machine, where the runner keeps the records. `accepted_data` is the
-    output of DataGate, if that is before the step: its record has the times of the steps that made it.
+    Args:
+        inputs: The artifacts that the step reads, by the names of `Sources`.
+        run: The facts that the step knows; times, libraries, steps and artifacts are filled in.
+        place: A folder or URL, which has earlier facts and gets page and facts; empty on one machine, where
+            the runner keeps the records.
+        folder: The step's own output, which gets page and facts too; None for a step without one.
+        accepted_data: The output of DataGate, if that is before the step, whose record has the times of the
+            steps that made it; else None.
     """
     base: Location | None = None
     earlier: list[Facts] = []

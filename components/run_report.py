@@ -38,8 +38,22 @@ def RunReport(
 ) -> None:
     """Makes one self-contained HTML page of a run from the outputs of its steps; it always succeeds.
 
-    `recorded` are all settings as JSON, and `source` is the commit; `records` is the place that page and
-    facts are copied to, as in `leave_record`.
+    Args:
+        accepted_data: Written by DataGate: copies of what it and the steps before it found in the data.
+        model_run: Written by Trainer.
+        evaluation: Written by ModelValidator.
+        blessing: Written by ModelValidator.
+        edge_models: Written by EdgeConverter.
+        edge_verdict: Written by EdgeValidator.
+        pushed_model: Written by Pusher: the outcome of the run, with reasons.
+        report: Page and facts; no step reads them.
+        run: The id of the run.
+        model_name: The name of the workload.
+        data: The folder of spans, or its URL, for the record.
+        recorded: All recorded settings as JSON, read as an object of groups.
+        source: The commit as JSON, read as `Source`; empty for that of the container image.
+        records: The place that page and facts are copied to, as in `leave_record`; empty on one machine.
+        search: Written by Tuner; None without a search.
     """
     folder = Path(report.uri)
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,10 @@ log = logging.getLogger("edgeline.production")
 def measure_skew(push: str, model: str, ingested: Path) -> Iterator[Skew]:
     """Yields by how much served scores differ, by file and device; nothing for those of collected versions.
 
-    The folder `ingested` has the chosen answers, and the raw inputs of their examples.
+    Args:
+        push: The root of the release store, or its URL.
+        model: The name of the model in the store.
+        ingested: The quarantine of ExampleGen: the chosen answers, and the raw inputs of their examples.
     """
     folder = ingested / ORIGINALS_FOLDER
     contents = {

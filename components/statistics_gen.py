@@ -53,9 +53,19 @@ def StatisticsGen(
 ) -> None:
     """Computes statistics of each split, for all spans and, for drift, by span.
 
-    `features` is the JSON of `edgeline.gates.drift.select_features`. The release store tells which spans the
-    model in production was made from: the other spans and the newest are judged, and their drift from those
-    is measured. `unjudged` names the spans to judge, which keys the cache; empty where each step runs afresh.
+    The spans that the model in production was not made from, and the newest, are judged, and their drift from
+    the others is measured.
+
+    Args:
+        examples: Written by ExampleGen.
+        statistics: Read by SchemaGen, ExampleValidator, DataValidator and DataGate; the custom property
+            `judged` is a JSON list of the spans to judge.
+        features: The JSON object of lists of names that `edgeline.gates.drift.select_features` returns.
+        push: The root of the release store, or its URL, which tells the spans of the model in production.
+        model_name: The name of the model in the store.
+        unjudged: The spans to judge; only a part of the cache key, empty where each step runs afresh.
+        code: Digests of the step's code and of the libraries; only a part of the cache key.
+        beam_pipeline: Given by TFX, with the flags of the settings `beam`.
     """
     statistics.split_names, statistics.span = examples.split_names, examples.span
     release = store.current(push, model_name)

@@ -48,7 +48,13 @@ def read_examples(
 ) -> TransformedExamples:
     """Reads the first `limit` examples of a split, in file order, which is by digest of their content.
 
-    With `each_label`, reads as many of each label as there are of each, as far as `_MOST_READ` records go.
+    Args:
+        examples: The artifact, written by ExampleGen.
+        transform_graph_uri: The folder of the graph, written by Transform.
+        split: Its name, `train` or `eval`.
+        limit: The most examples, for a bound on memory; fewer if the split has fewer.
+        workload: Names the features of id, group and slices.
+        each_label: Reads as many of each label as there are of each, as far as `_MOST_READ` records go.
     """
     transform = tft.TFTransformOutput(transform_graph_uri)
     layer = transform.transform_features_layer()
@@ -101,7 +107,14 @@ def _choose_of_each_label(records: Iterable[bytes], limit: int, labels: Sequence
 def read_raw(
     examples: Any, split: str, ids: Collection[str], workload: Workload
 ) -> dict[str, dict[str, Any]]:
-    """Reads the raw features of a few examples of a split by id, each feature as a list of its values."""
+    """Reads the raw features of a few examples of a split by id, each feature as a list of its values.
+
+    Args:
+        examples: The artifact, written by ExampleGen.
+        split: The name of the split that all of them are in.
+        ids: The split is read up to the last of them; one that it lacks is left out.
+        workload: Names the feature of the id.
+    """
     by_id: dict[str, dict[str, Any]] = {}
     for features in read_raw_features(artifact_utils.get_split_uri([examples], split)):
         if len(by_id) == len(ids):

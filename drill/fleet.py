@@ -38,7 +38,17 @@ SEEN = JsonFile[Seen]("phone.json", Seen)
 
 
 def follow(push: Path, model: str, keep: Path, out: Path) -> int:
-    """Updates phones from a store until the standard input is closed; writes what they did into `out`."""
+    """Updates phones from a store until the standard input is closed; writes what they did into `out`.
+
+    Args:
+        push: The folder of the release store, which need not exist yet.
+        model: The name of the model in the store.
+        keep: The folder with the state of each phone, by client, from one week to the next.
+        out: The folder that gets the record `SEEN`.
+
+    Returns:
+        The exit code of the process, always 0.
+    """
     phones = [_open_phone(push, model, keep, client) for client in CLIENTS]
     ran = list[int]()
     wrong = list[str]()
@@ -64,8 +74,17 @@ def follow(push: Path, model: str, keep: Path, out: Path) -> int:
 def answer(path: Path, number: int, push: Path, model: str, keep: Path, bad: int, seed: int) -> int:
     """Has the phones answer the photos of a span, each session by one of them; writes `served.csv`.
 
-    A span in `path` that has that file stays as it is. The release store is below `push`, the bundle of each
-    phone in `keep`. The version `bad`, 0 for none, answers by chance.
+    Args:
+        path: The folder of the span; if it has that file, it stays as it is.
+        number: The number of the span.
+        push: The folder of the release store.
+        model: The name of the model in the store.
+        keep: The folder with the bundle of each phone; one without a bundle answers nothing.
+        bad: The version that answers by chance, 0 for none.
+        seed: With the number, decides which answers are checked, and those by chance.
+
+    Returns:
+        The exit code of the process, always 0.
     """
     span = PhotoSpan(number, path)
     rng = random.Random(f"answers {seed} {number}")

@@ -82,7 +82,14 @@ class Fork:
 
 
 def start_worker(arguments: list[str], log: IO[bytes], environment: Mapping[str, str], lock: int) -> Fork:
-    """Forks the worker of a run, which has the lock, as all that its parent had open."""
+    """Forks the worker of a run, which has the lock, as all that its parent had open.
+
+    Args:
+        arguments: Those of the worker's command.
+        log: An open file, which gets standard output and standard error.
+        environment: All variables of the worker; it has no others.
+        lock: The descriptor of the lock of the workspace; a fork has it anyway.
+    """
 
     def work() -> int:
         os.chdir(ROOT)

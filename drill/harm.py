@@ -27,7 +27,10 @@ def list_children(pid: int) -> list[int]:
 def make_harm(name: str, runs: Path, instant: float) -> "Harm | None":
     """Returns what a fault does to a run that goes on; None for a fault of another kind.
 
-    `runs` is the folder of the runs, and `instant` the second of the run at which a kill strikes.
+    Args:
+        name: The name of the fault, a key of `drill.faults.FAULTS`.
+        runs: The folder of the runs, whose newest tells which step goes on.
+        instant: The second of the run at which a kill strikes.
     """
     if name in _STEPS:
         return _DiskFull(_STEPS[name], runs)

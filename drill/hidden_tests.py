@@ -26,8 +26,16 @@ def score_models(
 ) -> int:
     """Scores models on hidden tests; writes `SCORES` and the prepared tests into `out`.
 
-    `models` has the folder of each model, with its labels and contract, and `tests` the weeks whose tests it
-    answers, of so many `photos`. There are `history` spans before the first week.
+    Args:
+        models: The folder of each model, with its labels and contract.
+        tests: By name of the model, the weeks whose tests it answers.
+        history: The number of spans before the first week.
+        photos: The number of photos in each test.
+        seed: That of the drill; the tests have photos of their own all the same.
+        out: The folder of the drill, which keeps the prepared tests for later weeks.
+
+    Returns:
+        The exit code of the process, always 0.
     """
     import numpy as np
 

@@ -29,8 +29,13 @@ def deliver(
 ) -> None:
     """Writes a week's span into a folder that has those of the weeks before.
 
-    The week has `photos` photos before faults, and `rates` the share of them that each fault affects; faults
-    of processes are ignored. `eval_share` is `data.eval_fraction` of the runs.
+    Args:
+        data: The folder of spans.
+        number: The number of the span, the next in the folder.
+        photos: The number of photos before faults.
+        seed: That of the drill; with the number it decides everything.
+        rates: The share of photos that each fault affects, 0..1; faults of processes are ignored.
+        eval_share: `data.eval_fraction` of the runs; labels are shuffled in train alone.
     """
     rendered = {name: rate for name, rate in rates.items() if name in RENDERED}
     renderer.generate(data, weeks=1, per_week=photos, seed=seed, faults=rendered, roll=_SAG * number)
@@ -57,7 +62,16 @@ def deliver(
 
 
 def render_hidden_test(number: int, photos: int, seed: int) -> list[tuple[bytes, str]]:
-    """Renders photos of the same shelves in the week of a span, each with the class that it really shows."""
+    """Renders photos of the same shelves in the week of a span, each with the class that it really shows.
+
+    Args:
+        number: The number of the span, by which the cameras hang as aslant as in its week.
+        photos: The number of photos.
+        seed: That of the drill, from which another one is made: no session is one of the span.
+
+    Returns:
+        The JPEG file of each photo with its class.
+    """
     sessions = renderer.plan_week(number, photos, seed + _HIDDEN_SEED, {}, _SAG * number)
     return [
         (jpeg, label)

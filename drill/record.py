@@ -136,7 +136,13 @@ class Year:
         return ""
 
     def is_good(self, model: str, production: str, week: int) -> bool:
-        """Returns whether a model keeps all bounds on the hidden tests, also that against production."""
+        """Returns whether a model keeps all bounds on the hidden tests, also that against production.
+
+        Args:
+            model: The name of the model; one without a score is not good.
+            production: The name of the model in production; one without a score sets no bound.
+            week: The last of the weeks, up to four, whose tests count.
+        """
         now, before = (self.accuracy(name, *self.recent(week)) for name in (model, production))
         within = all(right >= least * photos for _, right, photos, least in self._list_bounds(model, week))
         return now is not None and within and (before is None or now >= before - self.limits.max_drop)

@@ -122,7 +122,13 @@ class Simulation:
         deliver(self._data, number, self._options.photos, self._options.seed, rates, self._eval_share)
 
     def simulate_week(self, year: Year, number: int, plan: Plan) -> Year:
-        """Returns the year with one more week: its photos, its runs, and what holds afterwards."""
+        """Returns the year with one more week: its photos, its runs, and what holds afterwards.
+
+        Args:
+            year: The weeks before; it is not changed.
+            number: The number of the week, from 1.
+            plan: The faults of all weeks; a week that it lacks has none.
+        """
         started = time.monotonic()
         faults = plan.get(number, ())
         rates = {item.name: item.rate for item in faults}
@@ -377,7 +383,14 @@ class Simulation:
 
 
 def find_effect(fault: Drawn, rates: Mapping[str, float], year: Year, number: int) -> Effect:
-    """Returns the effect of a fault on its week; a copy of a bad week has the effect of that week."""
+    """Returns the effect of a fault on its week; a copy of a bad week has the effect of that week.
+
+    Args:
+        fault: One of those of the week.
+        rates: All faults of the week with their rates.
+        year: The weeks before.
+        number: The number of the week, from 1.
+    """
     if fault.name == "label-shift" and year.photos < _FEWEST_FOR_SHARES:
         return "may"
     if fault.name not in COPIES:

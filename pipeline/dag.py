@@ -76,6 +76,12 @@ class Observed:
 def create_pipeline(workload: Workload, settings: Settings, paths: Paths, observed: Observed) -> Pipeline:
     """Builds the DAG of a workload.
 
+    Args:
+        workload: Read from its file; its schema is read here.
+        settings: Those of the run, after all layers; each step gets the part that `STEPS` names.
+        paths: Where the run reads and writes, as the engine sees these places.
+        observed: What the runner found before the run; empty fields where the engine runs each step afresh.
+
     Raises:
         UsageError: The workload's module cannot be imported, or lacks a function; or a custom step
             does not fit.

@@ -89,7 +89,11 @@ def insert(
 ) -> "list[BaseNode]":
     """Returns the nodes of a DAG with one's own among them; the steps that these feed read them from now on.
 
-    `code_of` returns the digest of the code of a step, which becomes part of its cache key.
+    Args:
+        nodes: All steps of the DAG in an order in which they can run; inputs that are fed are changed in
+            place.
+        own: The custom steps by name, checked by `find_mistakes`.
+        code_of: Returns the digest of the code of a step, which becomes part of its cache key.
 
     Raises:
         UsageError: A component cannot be imported or made, or an input or output does not exist.

@@ -131,10 +131,15 @@ def load_settings(
 ) -> Settings:
     """Merges defaults < workload's settings < profile < platform < `a.b=c` overrides < parameters.
 
-    `own`, the workload's on top of its kind's, and `parameters`, of one run on a cluster, are nested by
-    group. `profile` is a YAML file, or the name of one in `pipeline/profiles/`; `platform` is another, for
-    settings of a cluster. A name that `workload` lacks, of a label or a kind of slices, is a mistake, and so
-    is an override that its module does not read, or what needs its `normal` label where it has none.
+    Args:
+        own: The workload's on top of its kind's, nested by group.
+        profile: A YAML file, or the name of one in `pipeline/profiles/`; None for none.
+        overrides: Texts `a.b=c`; a later one wins.
+        workload: A name that it lacks, of a label or a kind of slices, is a mistake, and so is an override
+            that its module does not read, or what needs its `normal` label where it has none. None checks
+            none of it.
+        platform: Another profile, for settings of a cluster; None for none.
+        parameters: Those of one run on a cluster, nested by group.
 
     Raises:
         UsageError: A setting is wrong; the one error names every mistake.

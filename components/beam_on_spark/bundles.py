@@ -282,7 +282,13 @@ def encode_groups(
 
 
 def group_in_memory(grouping: Grouping, files: Iterable[Spilled], spill: Path) -> Spilled:
-    """Groups pairs that fit into memory; each blob of the file is a group."""
+    """Groups pairs that fit into memory; each blob of the file is a group.
+
+    Args:
+        grouping: The GroupByKey, with the coders of the pairs and of the groups.
+        files: Blobs of windowed pairs, which stages have written; they stay as they are.
+        spill: The folder for the new file, which gets a random name.
+    """
     keyed: dict[bytes, list[bytes]] = {}
     for key, value in read_pairs(grouping, (Slice("", file.path) for file in files)):
         keyed.setdefault(key, []).append(value)

@@ -338,7 +338,13 @@ def list_span(folder: Path, rows: int) -> None:
 
 
 def read_all(scratch: Path, pattern: str, kind: Any) -> Iterator[Any]:
-    """Yields the JSON values that the workers wrote to the files of a pattern, one value a line."""
+    """Yields the JSON values that the workers wrote to the files of a pattern, one value a line.
+
+    Args:
+        scratch: The folder for files between the steps of ingest.
+        pattern: A glob in it, such as `READ` of this file; files are read in the order of their names.
+        kind: The type that each line is read as.
+    """
     decoder = get_decoder(kind)
     for path in sorted(scratch.glob(pattern)):
         with path.open("rb") as file:

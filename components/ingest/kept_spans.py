@@ -41,17 +41,36 @@ class KeptSpans:
 
     @staticmethod
     def of(workspace: Path, workload: Workload, settings: DataSettings, code: str) -> "KeptSpans":
-        """Returns the kept spans of a workspace for this workload, these settings and this code."""
+        """Returns the kept spans of a workspace for this workload, these settings and this code.
+
+        Args:
+            workspace: The folder that runs share.
+            workload: All of it is a part of the key.
+            settings: Those that choose among spans, or split examples, are no part of the key.
+            code: Digests of the code of ExampleGen and of the libraries.
+        """
         relevant = settings.model_dump(mode="json", exclude=_OF_THE_WINDOW)
         about = json.dumps([workload.to_json(), relevant, code], sort_keys=True)
         return KeptSpans(workspace / "spans" / workload.name / "examples", about)
 
     def take(self, name: str, content: str, target: Path) -> bool:
-        """Links the kept output of a span of this content to `target`, a new folder; False if none."""
+        """Links the kept output of a span of this content to `target`, a new folder; False if none.
+
+        Args:
+            name: The name of the span.
+            content: The digest of its files.
+            target: Its parent exists; after damaged output, which is removed, it does not.
+        """
         return _link_folder(name, self._place(name, content), target)
 
     def take_parts(self, name: str, content: str, target: Path) -> None:
-        """Links the parts of a span of this content that unfinished runs kept to the folder `target`."""
+        """Links the parts of a span of this content that unfinished runs kept to the folder `target`.
+
+        Args:
+            name: The name of the span.
+            content: The digest of its files.
+            target: It exists; the files of all parts lie side by side in it.
+        """
         parts = self._place(name, content, ".")
         for part in sorted(_list_files(parts).values()):
             if _link_folder(name, part, linked := target / part.name):
@@ -61,7 +80,15 @@ class KeptSpans:
                 linked.rmdir()
 
     def keep_part(self, name: str, content: str, files: Mapping[str, Path]) -> None:
-        """Keeps a part of a span, the output for some of its rows: files by their new names."""
+        """Keeps a part of a span, the output for some of its rows: files by their new names.
+
+        A part that cannot be kept is only a warning.
+
+        Args:
+            name: The name of the span.
+            content: The digest of its files.
+            files: They stay where they are: the part has links to them, or copies on another disk.
+        """
         parts = self._place(name, content, ".")
         try:
             parts.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,14 @@ def choose_answers(answers: Iterable[Answer]) -> list[Answer]:
 def write_originals(
     examples: Path, chosen: Mapping[str, Sequence[Named]], spans: Sequence[Span], source: Source
 ) -> None:
-    """Writes the raw inputs of the chosen examples below the folder of the Examples, where there are any."""
+    """Writes the raw inputs of the chosen examples below the folder of the Examples, where there are any.
+
+    Args:
+        examples: The folder of the artifact, or that of the quarantine for answers of phones.
+        chosen: The examples by name of their span.
+        spans: All spans of the window.
+        source: The one that read the rows, which is closed; for one without `originals`, nothing is written.
+    """
     if not hasattr(source, "originals"):
         return
     folder = examples / ORIGINALS_FOLDER

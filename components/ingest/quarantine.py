@@ -63,7 +63,12 @@ def write_quarantine(
 ) -> None:
     """Writes quarantine.csv, ingest.json, thumbnails.json and thumbnails/NN.jpg.
 
-    `rows` come from `select_listed`, `spans` are oldest first; `source` is the one that read the rows.
+    Args:
+        folder: The folder of the artifact, which exists.
+        rows: Those that `select_listed` chose.
+        spans: Those of the window, oldest first.
+        source: The one that read the rows, which makes the thumbnails; it is closed.
+        summary: The counts of the window, with the noun for its examples.
     """
     with (folder / "quarantine.csv").open("w", encoding="utf-8", newline="") as file:
         header = "span", summary.noun, "reason", "detail"

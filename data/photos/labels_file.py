@@ -194,7 +194,10 @@ def write_span(
 ) -> PhotoSpan:
     """Writes the next span of photos, see `add_span`; for a row with None as photo, no file is written.
 
-    `finish` returns the rows to write, after all photos were written.
+    Args:
+        data_dir: The folder of spans, which is made if it is missing.
+        photos: The rows, each with its JPEG file; they are taken one at a time.
+        finish: Gets all rows after all photos were written, and returns those to write.
     """
 
     def fill(folder: Path) -> None:
@@ -215,7 +218,13 @@ def write_span(
 
 
 def restore_photo(span: PhotoSpan, photo: str, content: bytes) -> bool:
-    """Writes the file of a row if it is gone, and returns whether it was. Overwrites nothing."""
+    """Writes the file of a row if it is gone, and returns whether it was. Overwrites nothing.
+
+    Args:
+        span: A span on a disk.
+        photo: The name in the row, a path below the folder `photos`.
+        content: The whole file, as it was imported.
+    """
     target = Path(str(span.photos), photo)
     try:
         span.resolve(photo)

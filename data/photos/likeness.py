@@ -65,8 +65,11 @@ def find_alike(
     A group of more than 24 looks and a tenth of all is compared again within itself, without its own common
     part and with bounds halfway to 1, until it falls apart: if everything looks alike, looks say nothing.
 
-    Looks are uint8 [n, 256], and the bounds correlations. `neighbours`, [m, 2], are pairs that time or number
-    make likely: the second bound is enough for them.
+    Args:
+        looks: Uint8 [n, 256], as `stack_looks` returns them.
+        queries: The number of looks at the beginning that get a twin, each among those after them.
+        neighbours: Pairs of positions that time or number make likely, [m, 2].
+        bounds: The correlations from which any two are alike, and from which neighbours are.
     """
     unit = normalize_looks(looks)
     groups, twins = _link_looks(unit, queries, bounds[0])
@@ -123,7 +126,13 @@ def _link_looks(unit: _Floats, queries: int, bound: float) -> tuple[_Ints, _Ints
 
 
 def join_pairs(groups: _Ints, first: _Ints, second: _Ints) -> _Ints:
-    """Returns the groups with pairs of members joined."""
+    """Returns the groups with pairs of members joined.
+
+    Args:
+        groups: The number of the group of each member, int64 [n]; it is not changed.
+        first: The position of one member of each pair, [m].
+        second: The position of the other member, [m].
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

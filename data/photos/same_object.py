@@ -40,8 +40,12 @@ def find_same(
 ) -> Alike:
     """Compares the first `queries` photos with all; fewer than 25, too few for statistics, by looks alone.
 
-    The arguments are those of `find_alike`, `features`, float32 [n, f], or [n, 0] if there is no network, and
-    the `least` evidence from which two photos show one object.
+    Args:
+        looks: Uint8 [n, 256], as `stack_looks` returns them.
+        features: Float32 [n, f], or [n, 0] if there is no network: then looks alone count.
+        queries: The number of photos at the beginning that get a twin, each among those after them.
+        neighbours: Pairs of positions that time or number make likely, [m, 2]; they have more evidence.
+        least: The evidence from which two photos show one object.
     """
     if len(features) < _FEWEST or not features.size:
         return find_alike(looks, queries, neighbours)

@@ -17,7 +17,13 @@ _LETTERS = string.ascii_lowercase + string.digits
 
 
 def spoil(fault: str, row: dict[str, str], rng: random.Random) -> dict[str, str]:
-    """Returns a row with one fault; for `duplicate` a copy, as somebody types it a second time."""
+    """Returns a row with one fault; for `duplicate` a copy, as somebody types it a second time.
+
+    Args:
+        fault: One of `ONE_REVIEW`; one that concerns the length leaves the row as it is.
+        row: By column; it is not changed.
+        rng: Draws the words of `unknown-tokens`; other faults draw nothing.
+    """
     text = row["text"]
     match fault:
         case "unlabelled":

@@ -30,7 +30,16 @@ _T = TypeVar("_T")
 def generate(
     data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
 ) -> list[Span]:
-    """Writes weekly spans, see `data/spans/sample.py`; one process writes 18,000 reviews a second."""
+    """Writes weekly spans, see `data/spans/sample.py`; one process writes 18,000 reviews a second.
+
+    Args:
+        data_dir: The folder of spans.
+        weeks: The number of spans.
+        per_week: The number of reviews of each, before duplicates.
+        seed: With the number of the span, it decides every byte.
+        faults: Rates by name, 0..1.
+        workers: It is checked, and not used: one process writes all spans.
+    """
     check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
 
     def fill(number: int, folder: Path) -> None:
@@ -43,7 +52,14 @@ def generate(
 
 
 def write_week(span: int, reviews: int, seed: int, faults: Mapping[str, float]) -> list[dict[str, str]]:
-    """Returns the rows of one week, with faults."""
+    """Returns the rows of one week, with faults.
+
+    Args:
+        span: The number of the span, which the names of its customers have.
+        reviews: The number of reviews before duplicates.
+        seed: With the number of the span, it decides every row.
+        faults: Rates by name, 0..1.
+    """
     rng = random.Random(f"reviews {seed} {span}")
     good_count = round(reviews * _GOOD_SHARE)
     moods = [GOOD] * good_count + [BAD] * (reviews - good_count)

@@ -64,7 +64,13 @@ class Style:
 
 
 def write_review(mood: int, style: Style, rng: random.Random) -> str:
-    """Writes a review of a mood, which most of its clauses, or the one after the last `but`, have."""
+    """Writes a review of a mood, which most of its clauses, or the one after the last `but`, have.
+
+    Args:
+        mood: `GOOD` or `BAD`, each the negative of the other.
+        style: The number of its clauses, and how they are written.
+        rng: That of the review alone, so that others do not change with it.
+    """
     clauses = [_write_clause(mood, style, rng) for _ in range(style.clauses)]
     if style.clauses > 1 and rng.random() < 0.3:
         # A concession does not count: "slow, but excellent" is praise.

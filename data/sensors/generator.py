@@ -53,7 +53,16 @@ _Floats = NDArray[np.float64]
 def generate(
     data_dir: Path, *, weeks: int, per_week: int, seed: int, faults: Mapping[str, float], workers: int = 1
 ) -> list[Span]:
-    """Generates weekly spans, see `data/spans/sample.py`; one process makes 200,000 rows a second."""
+    """Generates weekly spans, see `data/spans/sample.py`; one process makes 200,000 rows a second.
+
+    Args:
+        data_dir: The folder of spans.
+        weeks: The number of spans.
+        per_week: The number of readings of all machines together, before duplicates.
+        seed: With the number of the span, it decides every byte; the machines are always the same.
+        faults: Rates by name, 0..1.
+        workers: It is checked, and not used: one process writes all spans.
+    """
     check_arguments(
         faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers, most=MACHINES * _WEEK_S
     )

@@ -85,7 +85,12 @@ def take_photo(
 ) -> bytes:
     """Returns a JPEG file of the scene: pixels as the sensor has them, and EXIF with their orientation.
 
-    The scene is an RGB picture of `camera.scene_size`; `moment` is in UTC, and the lane gives the place.
+    Args:
+        scene: An RGB picture of `camera.scene_size`.
+        camera: The one of the session.
+        moment: The time in UTC; EXIF has the local one too.
+        lane_number: From 1; it gives the place in EXIF.
+        rng: Moves the hand and draws the noise of the sensor.
     """
     photo = _crop(scene, camera, rng)
     photo = photo.filter(ImageFilter.GaussianBlur(0.2 + 0.5 * camera.softness + rng.uniform(0, 0.15)))

@@ -44,7 +44,11 @@ def _film_again(jpeg: bytes, name: str) -> bytes:
 def spoil(name: str, row: LabelRow, jpeg: bytes, rng: random.Random) -> tuple[LabelRow, bytes]:
     """Adds one fault to a photo and its row.
 
-    For `duplicate`, it returns the copy under another name; the caller keeps the original beside it.
+    Args:
+        name: One of `ONE_PHOTO`; for `duplicate`, the copy is returned, and the caller keeps the original.
+        row: The row of the photo as the faults before left it.
+        jpeg: The file as the faults before left it.
+        rng: Draws the bytes of `corrupt`, and the place where `truncated` ends.
     """
     match name:
         case "corrupt":

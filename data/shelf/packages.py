@@ -52,7 +52,13 @@ def draw_package(product: Product) -> Image.Image:
 
 
 def crush(sprite: Image.Image, severity: float, rng: random.Random) -> Image.Image:
-    """Crushes a package: the top caves in around one point, the sides buckle, and facets catch the light."""
+    """Crushes a package: the top caves in around one point, the sides buckle, and facets catch the light.
+
+    Args:
+        sprite: The RGBA picture of a sound package; it is not changed.
+        severity: From 0 for a dent to 1 for half the height.
+        rng: Places the dent, the fold and the light.
+    """
     pixels = np.asarray(sprite)
     height, width = pixels.shape[:2]
     pad = 4

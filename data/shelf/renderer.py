@@ -93,7 +93,15 @@ def _plan_rounds(seed: int) -> list[int]:
 def plan_week(
     span: int, photos: int, seed: int, faults: Mapping[str, float], roll: float = 0.0
 ) -> list[Session]:
-    """Returns all sessions of a span's week, in the order of their starts; `roll` is that of the cameras."""
+    """Returns all sessions of a span's week, in the order of their starts; `roll` is that of the cameras.
+
+    Args:
+        span: The number of the span; the rounds of the lanes go on from one to the next.
+        photos: The number of photos before duplicates.
+        seed: With the number of the span, it decides everything.
+        faults: Rates by name, 0..1; those of one photo are only assigned here.
+        roll: The degrees by which the brackets of all cameras hang aslant.
+    """
     rng = random.Random(f"week {seed} {span}")
     count = max(1, round(photos / PHOTOS_PER_SESSION))
     sizes = [photos // count + (index < photos % count) for index in range(count)]
@@ -173,7 +181,17 @@ def generate(
     workers: int = 1,
     roll: float = 0.0,
 ) -> list[Span]:
-    """Renders weekly spans, see `data/spans/sample.py`, in as many processes as there are workers."""
+    """Renders weekly spans, see `data/spans/sample.py`, in as many processes as there are workers.
+
+    Args:
+        data_dir: The folder of spans.
+        weeks: The number of spans.
+        per_week: The number of photos of each, before duplicates.
+        seed: With the number of the span, it decides every byte.
+        faults: Rates by name, 0..1.
+        workers: The number of processes; with 1, this one renders.
+        roll: The degrees by which the brackets of all cameras hang aslant.
+    """
     check_arguments(faults, FAULTS, weeks=weeks, per_week=per_week, seed=seed, workers=workers)
     first = find_next_number(data_dir, weeks)
     total = weeks * per_week

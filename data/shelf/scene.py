@@ -69,8 +69,11 @@ def _place_packages(home: Lane, shelf: int, end: float, rng: random.Random) -> l
 def draw_bay(home: Lane, size: tuple[int, int], label: str, rng: random.Random) -> Image.Image:
     """Draws one bay of a lane as a flat and evenly lit RGB picture of a label: ok, misplaced or damaged.
 
-    The size includes `MARGIN` around the camera's frame. The random numbers decide everything that differs
-    between two photos of one lane.
+    Args:
+        home: The lane, with its steel and the products planned for it.
+        size: Width and height in scene pixels, with `MARGIN` around the camera's frame.
+        label: What the picture shows: ok, misplaced or damaged.
+        rng: Decides everything that differs between two photos of one lane.
     """
     width, height = size
     scene = Image.new("RGB", size, home.wall)

@@ -73,13 +73,25 @@ def read_corrections(span: Span) -> Mapping[str, Correction]:
 
 
 def find_correction(corrections: Mapping[str, Correction], example: str, label: str) -> Correction | None:
-    """Returns the decision on an example, unless its label in the span's files changed since."""
+    """Returns the decision on an example, unless its label in the span's files changed since.
+
+    Args:
+        corrections: Those of the span, by the example's id.
+        example: Its id within the span.
+        label: The one that the span's files have now.
+    """
     correction = corrections.get(example)
     return correction if correction and correction.was == label else None
 
 
 def correct_label(row: Row, corrections: Mapping[str, Correction], labels: Sequence[str]) -> Row:
-    """Returns a row with its corrected label, unless the labels of span or schema changed since."""
+    """Returns a row with its corrected label, unless the labels of span or schema changed since.
+
+    Args:
+        row: As the span's files have it.
+        corrections: Those of the span, by the example's id.
+        labels: The schema's; a correction to any other label is not used.
+    """
     correction = find_correction(corrections, row.id, row.label)
     if correction is None or correction.label not in labels:
         return row

@@ -21,8 +21,15 @@ def read_entries(
 ) -> list[T]:
     """Reads all decisions of a file, dataclasses of a `kind`, oldest first; none if there is no file.
 
-    Raises DataRefused if the file cannot be read, or a line is not a `kind`. The error calls one `what`,
-    tells in the sentence `otherwise` what would happen without them, and blames the `spans` of these names.
+    Args:
+        place: The file, on a disk or in a store.
+        kind: The dataclass that each line is read as.
+        what: The name of such a line in the error, with its article.
+        otherwise: A sentence in the error: what would happen without these decisions.
+        spans: The names of the spans that the error blames.
+
+    Raises:
+        DataRefused: The file cannot be read, or a line is not a `kind`.
     """
     try:
         content = read_bytes(place)
@@ -56,7 +63,13 @@ def _end_line(content: bytes) -> bytes:
 def append_entries(place: Location, entries: Sequence[Any], unchanged: str) -> None:
     """Adds decisions, dataclasses, after the last whole line, and flushes them to the disk.
 
-    Raises EdgelineError if they cannot be written; `unchanged` is the sentence on what is as it was.
+    Args:
+        place: The file, on a disk or in a store; it is made if it is missing.
+        entries: Each becomes a line; all of them are written at once.
+        unchanged: A sentence in the error: what is as it was.
+
+    Raises:
+        EdgelineError: They cannot be written.
     """
     lines = b"".join(json.dumps(asdict(entry)).encode() + b"\n" for entry in entries)
     try:

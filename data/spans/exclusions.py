@@ -52,7 +52,16 @@ def decide(
 ) -> Decision:
     """Excludes one of the spans `names` from all later runs, or includes it again.
 
-    Raises UsageError if that would change nothing, or the reason is empty; else as `append_entries` does.
+    Args:
+        data_dir: The folder of spans, on a disk or in a store.
+        action: To include is only possible for an excluded span.
+        span: The name of the span, as the person typed it.
+        reason: In the person's words; not empty.
+        names: The spans that the folder has.
+
+    Raises:
+        UsageError: It would change nothing, or the reason is empty.
+        EdgelineError: The decision cannot be written.
     """
     excluded = find_excluded_spans(data_dir)
     place = shlex.quote(str(data_dir))

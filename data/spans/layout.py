@@ -73,7 +73,14 @@ def find_next_number(data_dir: Path, count: int = 1) -> int:
 def find_newest_spans(data_dir: Location, window: int, until: str | None = None) -> tuple[Span, ...]:
     """Returns the newest `window` spans that are not excluded, oldest first; none is newer than `until`.
 
-    Raises UsageError if there is no span at all, or none named `until`, and DataRefused if all are excluded.
+    Args:
+        data_dir: The folder of spans, on a disk or in a store.
+        window: The most spans, at least 1; fewer if there are fewer.
+        until: The name of the last span that counts; None for the newest.
+
+    Raises:
+        UsageError: There is no span at all, or none named `until`.
+        DataRefused: All spans are excluded.
     """
     every = find_spans(data_dir)
     excluded = find_excluded_spans(data_dir)
@@ -110,7 +117,14 @@ def find_newest_spans(data_dir: Location, window: int, until: str | None = None)
 def find_excluded_in_window(
     data_dir: Location, spans: Sequence[Span], window: int, until: str | None = None
 ) -> list[Decision]:
-    """Returns the exclusions that made `find_newest_spans` return these `spans`, oldest span first."""
+    """Returns the exclusions that made `find_newest_spans` return these `spans`, oldest span first.
+
+    Args:
+        data_dir: The folder of spans, on a disk or in a store.
+        spans: At least one, oldest first.
+        window: The one that these were found with; with fewer spans, all earlier exclusions count.
+        until: The one that these were found with.
+    """
     excluded = find_excluded_spans(data_dir)
     oldest = spans[0].name if len(spans) == window else ""
     names = (span.name for span in find_spans(data_dir))

@@ -42,12 +42,19 @@ class _Decision:
 def relabel(file: Path, data: Location, workload: Workload, reason: str) -> Counts:
     """Corrects and confirms the labels of a list, none if one of them is wrong.
 
-    The list is a table, as an import reads it, with the columns `example`, `label`, which it had, and
-    `corrected`. Where a span cannot be written, the spans before it are corrected; the same command goes on
-    from there.
+    Where a span cannot be written, the spans before it are corrected; the same command goes on from there.
 
-    Raises UsageError if the list cannot be read, or is of other data, DataRefused if a span cannot be read,
-    and EdgelineError if the corrections cannot be written.
+    Args:
+        file: A table, as an import reads it, with the columns `example`, `label`, which it had, and
+            `corrected`, which is empty for an example that is skipped.
+        data: The folder of the spans that the list names.
+        workload: Its labels are the only ones that the list may have.
+        reason: In the person's words; not empty.
+
+    Raises:
+        UsageError: The list cannot be read, or is of other data.
+        DataRefused: A span cannot be read.
+        EdgelineError: The corrections cannot be written.
     """
     why = clean_reason(reason)
     try:

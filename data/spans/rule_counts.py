@@ -68,8 +68,13 @@ def judge_rules(
 ) -> tuple[BrokenRule, ...]:
     """Returns the rules that spans broke, other than by rows that are in quarantine for it.
 
-    `by_span` has the counts of each span, oldest first, and `listed` the number of its rows. Raises
-    DataRefused if all rows of all spans break a rule.
+    Args:
+        workload: Its rules are in the order of the counts.
+        by_span: The counts of each span, oldest first; rows that repeat an earlier span's are added to them.
+        listed: The number of the rows of each span, by its name, for rules on the size.
+
+    Raises:
+        DataRefused: All rows of all spans break a rule.
     """
     _refuse_impossible(workload, by_span)
     broken = []

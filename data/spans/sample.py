@@ -52,7 +52,17 @@ def check_arguments(
     workers: int,
     most: int = 1_000_000_000,
 ) -> None:
-    """Raises UsageError if a fault is unknown, or a rate, a number or the seed is out of range."""
+    """Raises UsageError if a fault is unknown, or a rate, a number or the seed is out of range.
+
+    Args:
+        faults: Rates by name, 0..1.
+        names: The faults that the generator knows.
+        weeks: The number of spans, from 1.
+        per_week: The number of examples in each span, from 1.
+        seed: The only number that may be 0.
+        workers: The number of processes, from 1.
+        most: The largest value of each of these numbers, as far as the generator's times or ids reach.
+    """
     for name, rate in faults.items():
         if name not in names:
             known = f"Known faults: {', '.join(names)}."
@@ -72,7 +82,15 @@ def add_weeks(
 ) -> list[Span]:
     """Adds spans after the last existing one; `fill` writes the files of a span, given its number.
 
-    Raises UsageError if too few numbers are left.
+    Args:
+        data_dir: The folder of spans.
+        weeks: The number of spans.
+        per_week: The number of examples of each, for the progress.
+        noun: The plural that the progress calls the examples.
+        fill: Writes the files of a span, given its number and its folder.
+
+    Raises:
+        UsageError: Too few numbers are left.
     """
     first = find_next_number(data_dir, weeks)
     spans: list[Span] = []
@@ -92,7 +110,13 @@ def assign_faults(
 ) -> dict[int, list[str]]:
     """Assigns the faults `names` to examples, in exact shares, to different examples while there are enough.
 
-    `order` has the number of each example, shuffled. Returns the faults of each example that has some.
+    Args:
+        faults: Rates by name, 0..1.
+        names: Those to assign; faults of other things than examples are left out.
+        order: The number of each example, shuffled.
+
+    Returns:
+        The faults of each example that has some, in the order of `names`.
     """
     assigned: dict[int, list[str]] = {}
     start = 0

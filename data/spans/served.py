@@ -85,7 +85,16 @@ def count_answers(data: Location, workload: Workload, settings: "DataSettings") 
     """Counts what phones answered in the spans that a run would read; None where no span has an answer.
 
     Labels are read, and no example is made: an example that a run would put in quarantine counts as checked,
-    and classes are the only slices. Raises as the source does, UsageError without a span, and DataRefused.
+    and classes are the only slices. Raises as the source does too.
+
+    Args:
+        data: The folder of spans, on a disk or in a store.
+        workload: Names the source and the labels.
+        settings: The window, and how the source reads rows.
+
+    Raises:
+        UsageError: There is no span.
+        DataRefused: A span cannot be read, or all are excluded.
     """
     spans = find_newest_spans(data, settings.window, settings.until)
     answers = [row for span in spans for row in read_served(span)]

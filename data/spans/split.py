@@ -22,7 +22,13 @@ def hash_group(group: str) -> float:
 
 
 def add_side(sides: dict[str, str], group: str, side: str) -> None:
-    """Records that a group is in a split; `Ends.check` refuses groups that are in both."""
+    """Records that a group is in a split; `Ends.check` refuses groups that are in both.
+
+    Args:
+        sides: The splits so far, by group; it is changed.
+        group: The name of the session, machine or author.
+        side: `train` or `eval`, or the mark of a group that is in both.
+    """
     sides[group] = side if sides.get(group, side) == side else _BOTH
 
 

@@ -89,10 +89,16 @@ def make_windows(
 ) -> Iterator[Reading | Rejected | RuleCounts]:
     """Yields the newest reading of each complete window, with the numbers of all, and what is no reading.
 
-    Its label is that of the window, by `window_label` of the settings; `normal` is the one that is no event.
-
     A reading is held until the next one of its machine. If that is earlier than the held one, but later than
     the one before, the held one has the wrong time, so that one wrong date does not cost all later readings.
+
+    Args:
+        readings: In the order of the table; what is no reading is passed on.
+        settings: The number of readings of a window, its stride, its block, and the rule for its label.
+        normal: The label that is no event, for the rule `event`; empty where there is none.
+
+    Raises:
+        DataRefused: There are more groups than memory is planned for.
     """
     machines = dict[str, _Machine]()
     for reading in readings:
