@@ -22,7 +22,7 @@ def ask_columns(guess: Guess, text: str, on_terminal: bool) -> tuple[str, str]:
     Asks on a terminal, with the guess as the default answer.
 
     Args:
-        guess: Has the columns of the source; one that it does not know is empty, and has no default.
+        guess: The columns of the table and their likely roles; an empty role gives no default.
         text: The column of texts that was named; empty if none was.
         on_terminal: Whether somebody can answer.
 

@@ -91,7 +91,7 @@ def build(
     Args:
         workload: That of the run.
         settings: Those that the run recorded, or that TFX's own runner was given.
-        workspace: An absolute path: TFX and Beam open it from other folders.
+        workspace: The absolute path of the folder of artifacts, ML Metadata and checkpoints.
         run: Its `inputs` become the keys of the cache.
         code: The digests of the files of each step, by module.
     """

@@ -180,7 +180,7 @@ def collect_garbage(
     """Removes old runs of one model, or of each, and what only these need.
 
     Args:
-        workspace: An absolute path; the caller holds its lock.
+        workspace: An absolute path; the folder may be missing.
         root: The release store, which may be elsewhere, and be that of other workspaces too.
         keep: The number of newest runs of each model that stay.
         model: Its name; None for all models of the workspace.
@@ -234,7 +234,7 @@ def keep_within(workspace: Path, max_gb: float, push: str, keys: Keys = NO_KEYS)
     """Removes the oldest runs and releases, as `collect_garbage` does, until a workspace is within its limit.
 
     Args:
-        workspace: The caller holds its lock.
+        workspace: An absolute path; a link to another disk is measured there.
         max_gb: The limit, in 10^9 bytes.
         push: The release store; its releases are collected only if it is in the workspace.
         keys: They sign that releases were collected.

@@ -81,7 +81,7 @@ def read_recipe(place: Place, version: int | None, data: Location | None) -> Rec
     """Reads the recipe of a release from its files and its run's record.
 
     Args:
-        place: The workspace, and the store and model if they are named; else those of its newest run.
+        place: The workspace, and the store and the model where they are named.
         version: None for the one in production.
         data: Where the release's spans are now; None for where the run read them.
 

@@ -55,7 +55,7 @@ def run(options: RunOptions, listeners: Sequence[Listener], start: StartWorker =
     Args:
         options: Those of the command; relative paths are those of the current folder.
         listeners: They hear of each moment in turn. One may let the run go on: then it runs once more.
-        start: Starts the worker; another one forks it from a warm process.
+        start: Starts the worker; the drill and tests fork it from a warm process.
 
     Raises:
         EdgelineError: The run could not start. A run that started reports its end itself.

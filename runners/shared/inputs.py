@@ -50,7 +50,7 @@ def digest_inputs(
     Args:
         spans: The window, oldest first; empty before there is any data.
         cache: A JSON file that keeps the digests of unchanged spans; None reads every span.
-        workload: Its own settings count only where they are in `settings`.
+        workload: Its definition, labels and schema are digested; its name is the model's in the store.
         settings: Those of the run, with all layers.
         push: The root of the release store, which is read for what is in production.
         code: The digests of the files that each step runs.

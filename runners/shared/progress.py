@@ -37,7 +37,7 @@ def print_line(console: Console, text: str, style: str = "") -> None:
 
     Args:
         console: Lines are wrapped to its width only if it is a terminal.
-        text: Made safe to print first.
+        text: Secrets and control characters in it are not shown.
         style: One of rich's, for the whole line; empty for none.
     """
     line = prepare_line(text)
