@@ -22,7 +22,7 @@ from pipeline.workloads import find_workload, with_features
 _MOST_EXAMPLES = 1_000
 
 
-def convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[tuple[str, Path]]:
+def _convert_plainly(saved_model: str, signature: str, folder: Path) -> Iterator[tuple[str, Path]]:
     """Converts a signature as in TFLite's documentation; yields names and files."""
     import tensorflow as tf
 
@@ -54,7 +54,7 @@ def measure_run(run: PastRun, folder: Path) -> dict[str, Measurement]:
     serve = tf.saved_model.load(saved_model).signatures[signature]
     ((argument, spec),) = serve.structured_input_signature[1].items()
     reference = serve(**{argument: tf.cast(sample.inputs, spec.dtype)})["probabilities"].numpy()
-    files = dict(convert_plainly(saved_model, signature, folder))
+    files = dict(_convert_plainly(saved_model, signature, folder))
     files |= {variant.variant: bundle / variant.file for variant in CONVERSIONS.read(bundle) if variant.file}
     return {
         name: measure(path, sample.inputs, sample.labels, reference, {})[0] for name, path in files.items()

@@ -92,7 +92,7 @@ class Run:
             yield prepare(self.task, self.settings.model, settings, replicas), settings
 
 
-def compare(run: Run, device: str, batch_size: int, steps: int) -> None:
+def _compare(run: Run, device: str, batch_size: int, steps: int) -> None:
     """Prints steps per second by precision and XLA, and those of Keras's `fit`."""
     one = tf.distribute.OneDeviceStrategy(device)
     print(f"{'precision':15} XLA {'steps/s':>8}")
@@ -128,7 +128,7 @@ def main() -> None:
     examples = len(run.task.training.labels)
     print(f"{', '.join(names[:1]) or 'CPU'}; TensorFlow {tf.__version__}; {examples} examples")
     print(f"batches of {arguments.batch_size}, {model.backbone}, photos of {model.image_size} pixels\n")
-    compare(run, "/device:GPU:0" if gpus else "/cpu:0", arguments.batch_size, arguments.steps)
+    _compare(run, "/device:GPU:0" if gpus else "/cpu:0", arguments.batch_size, arguments.steps)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Stamp:
     packages: list[str]  # names of their metadata folders
 
 
-def compute_stamp(root: Path, machine: stacks.Machine, stack: str, python: str) -> Stamp:
+def _compute_stamp(root: Path, machine: stacks.Machine, stack: str, python: str) -> Stamp:
     """Returns the stamp that the present environment would have if it were made now."""
     sources = (root / "requirements" / f"{stack}.txt", root / "setup.py")
     sha256 = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
@@ -84,7 +84,7 @@ def name_extra(name: str, stack: str) -> str:
     return f"requirements/{stack}-cuda.txt" if name == "cuda" else f"requirements/{name}.txt"
 
 
-def find_extras(root: Path, packages: Iterable[str], stack: str) -> list[str]:
+def _find_extras(root: Path, packages: Iterable[str], stack: str) -> list[str]:
     """Finds the lock files of the extras that are installed, by one of their packages."""
 
     def read_names(file: str) -> set[str]:
@@ -101,11 +101,11 @@ def is_current(root: Path, machine: stacks.Machine) -> bool:
     stamp = read_stamp(root)
     if not stamp or not (root / "requirements" / f"{stamp.stack}.txt").exists():
         return False
-    now = compute_stamp(root, machine, stamp.stack, stamp.python)
+    now = _compute_stamp(root, machine, stamp.stack, stamp.python)
     return set(stamp.packages) <= set(now.packages) and stamp == replace(now, packages=stamp.packages)
 
 
-def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Iterator[str]:
+def _make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Iterator[str]:
     """Makes the environment, unless it is current, and yields the name of each finished phase."""
     if is_current(root, machine):
         return
@@ -122,8 +122,8 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     yield "Python"
     print(f"Setting up {stack.name} on {python} in .venv", flush=True)
     before = read_stamp(root)
-    wanted = compute_stamp(root, machine, stack.name, python)
-    extras = find_extras(root, wanted.packages, stack.name)
+    wanted = _compute_stamp(root, machine, stack.name, python)
+    extras = _find_extras(root, wanted.packages, stack.name)
     (root / STAMP).unlink(missing_ok=True)
 
     # A finished environment is updated in place; an interrupted one may hold anything, and uv would not clear
@@ -139,7 +139,7 @@ def make(root: Path, machine: stacks.Machine, environ: Mapping[str, str]) -> Ite
     link_cusolver(root)
     yield "packages"
     run_uv(uv, root, "pip install --no-deps --no-build-isolation", *into, "--editable", ".")
-    installed = compute_stamp(root, machine, stack.name, python).packages
+    installed = _compute_stamp(root, machine, stack.name, python).packages
     (root / f"{STAMP}.new").write_text(json.dumps(asdict(replace(wanted, packages=installed)), indent=1))
     (root / f"{STAMP}.new").replace(root / STAMP)
     yield "project"
@@ -168,7 +168,7 @@ def set_up(root: Path, environ: Mapping[str, str]) -> None:
     stacks.find_stacks(machine)
     if not is_current(root, machine):
         with _hold_lock(root):
-            for phase in make(root, machine, environ):
+            for phase in _make(root, machine, environ):
                 ends.append(time.monotonic())
                 phases.append(f"{phase} {ends[-1] - ends[-2]:.1f} s")
     summary = f"Set up in {ends[-1] - ends[0]:.1f} s: {', '.join(phases)}"
@@ -186,7 +186,16 @@ def lock(root: Path, search_path: str) -> None:
 
 
 def add_extra(root: Path, search_path: str, name: str) -> None:
-    """Installs the packages of an extra's lock file into the present environment."""
+    """Installs the packages of an extra's lock file into the present environment.
+
+    Args:
+        root: The folder of the checkout.
+        search_path: In the form of PATH; uv is looked for there.
+        name: `cuda`, `scale` or `words`.
+
+    Raises:
+        SetupError: There is no finished environment, or uv failed.
+    """
     uv = find_uv(root, search_path)
     stamp = read_stamp(root)
     if not stamp:

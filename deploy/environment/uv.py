@@ -26,9 +26,19 @@ if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
 
 
 def find_uv(root: Path, search_path: str, pinned_only: bool = False, python: str = sys.executable) -> str:
-    """Finds uv, or has `python` install the version in requirements/uv.txt into `root/.uv`.
+    """Finds uv, or has a Python install the pinned version into `root/.uv`.
 
-    With `pinned_only` no other version is used, so that the output of uv does not depend on the machine.
+    Args:
+        root: The folder of the checkout; the pinned version is in its requirements/uv.txt.
+        search_path: In the form of PATH.
+        pinned_only: Takes no other version, so that the output of uv does not depend on the machine.
+        python: A program that can make a virtual environment.
+
+    Returns:
+        The path of uv; that in `root/.uv` is relative to `root`.
+
+    Raises:
+        SetupError: `python` cannot make a virtual environment, or pip cannot install uv.
     """
     pinned = _parse_version((root / "requirements" / "uv.txt").read_text())
     on_path = shutil.which("uv", path=search_path)
@@ -82,7 +92,17 @@ def _install(root: Path, python: str) -> None:
 
 
 def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
-    """Runs uv in the checkout; its output goes to the terminal."""
+    """Runs uv in the checkout; its output goes to the terminal.
+
+    Args:
+        uv: As `find_uv` returns it.
+        root: The folder of the checkout, where uv runs.
+        command: The subcommand with options, split at spaces; the errors name it.
+        *arguments: Added as they are, so that paths may have spaces.
+
+    Raises:
+        SetupError: uv failed; its own message is on the terminal.
+    """
     # On a terminal uv draws its progress; elsewhere it would list every package.
     quiet = () if sys.stderr.isatty() else ("--quiet",)
     command_line = [uv, *quiet, *command.split(), *arguments]
@@ -100,7 +120,16 @@ def run_uv(uv: str, root: Path, command: str, *arguments: str | Path) -> None:
 def find_python(uv: str, machine: Machine, environ: Mapping[str, str]) -> tuple[Stack, str]:
     """Finds the preferred stack that a Python of this machine can run, else has uv install a Python for it.
 
-    Raises SetupError if no Python fits, and uv could not install one; or no stack fits this machine.
+    Args:
+        uv: As `find_uv` returns it.
+        machine: Decides which stacks fit.
+        environ: PATH, PYENV_ROOT and HOME say where Pythons are looked for.
+
+    Returns:
+        The stack, and the path of its Python.
+
+    Raises:
+        SetupError: No Python fits, and uv could not install one; or no stack fits this machine.
     """
     fitting = find_stacks(machine)
     pythons = [f"Python {platform.python_version()} ({sys.executable})"]

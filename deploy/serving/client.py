@@ -62,7 +62,17 @@ def _prepare_photo(photo: bytes, contract: Mapping[str, Any]) -> bytes:
 def ask_rest(
     server: str, model: str, version: int, signature: str, inputs: Mapping[str, list[Any]]
 ) -> list[float]:
-    """Requests the probabilities by POST /v1/models/MODEL/versions/VERSION:predict."""
+    """Requests the probabilities of the labels by POST /v1/models/MODEL/versions/VERSION:predict.
+
+    Ends the program with a message if the server refuses or does not answer.
+
+    Args:
+        server: Its URL, with http:// or https://.
+        model: The name under which the server has the model.
+        version: The version of the bundle; the server has to serve it too.
+        signature: The one of the SavedModel that takes these inputs.
+        inputs: A batch of one for each argument of the signature; bytes are sent in Base64.
+    """
     encoded = {
         name: [{"b64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in values]
         for name, values in inputs.items()
@@ -87,7 +97,7 @@ def ask_rest(
     return probabilities
 
 
-def ask_grpc(
+def _ask_grpc(
     server: str, model: str, version: int, signature: str, inputs: Mapping[str, list[Any]]
 ) -> list[float]:
     """Requests the probabilities by PredictionService.Predict."""
@@ -137,7 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"{options.file} is not a photo that Pillow reads, a text, or a row as a JSON object: {error}"
         )
 
-    ask = ask_rest if options.server.startswith(("http://", "https://")) else ask_grpc
+    ask = ask_rest if options.server.startswith(("http://", "https://")) else _ask_grpc
     scores = ask(options.server, manifest["model"], manifest["version"], signature, inputs)
     score, label = max(zip(scores, labels, strict=True))
     print(f"{label} {score:.4f}")

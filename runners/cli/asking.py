@@ -19,8 +19,15 @@ _MISSING, _STOP = "missing", "stop"
 def ask_columns(guess: Guess, text: str, on_terminal: bool) -> tuple[str, str]:
     """Returns the column to learn and that of texts; the latter is empty where all columns are used.
 
-    Asks on a terminal, with the guess as the default answer. `text` is the column that was named. Raises
-    UsageError if there is no terminal to ask on; the error has the whole command with the guess.
+    Asks on a terminal, with the guess as the default answer.
+
+    Args:
+        guess: The columns of the table and their likely roles; an empty role gives no default.
+        text: The column of texts that was named; empty if none was.
+        on_terminal: Whether somebody can answer.
+
+    Raises:
+        UsageError: There is no terminal to ask on; the error has the whole command with the guess.
     """
     if on_terminal:
         note(f"{guess.shown} has the columns {join_names(guess.header, 30)}.")
@@ -79,7 +86,14 @@ def _ask_change(change: Change) -> str:
 
 
 def ask_choice(progress: Progress, question: str, choices: Collection[str], guess: str) -> str:
-    """Asks a question about a column that has one of a few answers."""
+    """Asks a question about a column that has one of a few answers.
+
+    Args:
+        progress: Its live line pauses until the answer.
+        question: The choices and the default are shown after it.
+        choices: Any other answer is asked for again.
+        guess: The default, one of the choices.
+    """
     with progress.pause():
         answer: str = click.prompt(question, default=guess, type=click.Choice([*choices]), err=True)
     return answer

@@ -157,6 +157,12 @@ def import_source(
 ) -> "ImportReport | TableReport | PhoneReport":
     """Imports a source into a folder of spans, and shows its progress; asks for what is missing.
 
+    Args:
+        source: A path, or the URL of a database.
+        data: The folder of spans, made if it is missing; settings are those of its workload, if it has one.
+        options: They say how a table or texts are read; if none is given, the source may have photos.
+        as_json: Standard output gets JSON: then nothing is asked, even on a terminal.
+
     Raises:
         UsageError: It cannot be imported like that, or there is no terminal to ask on.
         DataRefused: Nothing in it can be imported.
@@ -192,7 +198,18 @@ def import_source(
 def inspect_source(source: str, data: Path, options: ImportOptions, explain: str) -> Sequence[str]:
     """Reads a table once, and writes how each of its columns is read; asks for what is missing.
 
-    Returns sentences about it. Raises as `import_source` does, and UsageError for photos.
+    Args:
+        source: A path, or the URL of a database.
+        data: The folder of spans, in which `table.yaml` is written; earlier spans there count.
+        options: They say how the table is read.
+        explain: A column whose rules are explained, and then nothing is written; empty for the whole table.
+
+    Returns:
+        Sentences about it.
+
+    Raises:
+        UsageError: It has photos, cannot be read like that, or there is no terminal to ask on.
+        DataRefused: Nothing in it can be imported.
     """
     from data.importers.manifest import SUFFIXES, inspect_manifest
     from data.importers.tables import inspect_table

@@ -27,5 +27,11 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "edgeline", only: str = "") -> int:
-    """Runs one command, or the command `only`; returns its exit code."""
+    """Runs one command; returns its exit code.
+
+    Args:
+        arguments: The words of the command line; by default those of this process.
+        prog: What starts the command, for its help.
+        only: The command to run, if it is not the first argument.
+    """
     return package.main(arguments, prog, only, COMMANDS)

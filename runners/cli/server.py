@@ -25,7 +25,14 @@ def port(default: int | None, shown: str) -> Callable[[Any], Any]:
 def serve(name: str, command: Sequence[str], check: Callable[[], None] = lambda: None, **options: Any) -> int:
     """Runs a server and calls `check` every `LOOK_S` seconds; returns 0 once this process is asked to end.
 
-    `options` are those of `subprocess.Popen`. Raises EdgelineError if the server ended by itself.
+    Args:
+        name: The server's, for the error.
+        command: The program and its arguments.
+        check: Called in this thread, so that the next look waits for it; what it raises ends the server.
+        **options: Those of `subprocess.Popen`.
+
+    Raises:
+        EdgelineError: The server ended by itself.
     """
     server = subprocess.Popen(command, **options)
     try:

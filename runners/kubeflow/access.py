@@ -26,8 +26,15 @@ _GROUPS_SINCE = (2, 5)  # the version of Kubeflow Pipelines
 def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> str | None:
     """Returns the URL of the API or of the user interface from the option, the settings or the environment.
 
-    They are tried in this order. None lets kfp's client look for the API. Raises UsageError if it is not a
-    URL, or has a user.
+    They are tried in this order. None lets kfp's client look for the API.
+
+    Args:
+        settings: Their `host` is taken where the option is not given.
+        host: The option `--host`; None or empty if it is not given.
+        environ: KFP_ENDPOINT in it is taken before KF_PIPELINES_ENDPOINT.
+
+    Raises:
+        UsageError: It is not a URL, or has a user.
     """
     host = host or settings.host or environ.get("KFP_ENDPOINT") or environ.get("KF_PIPELINES_ENDPOINT")
     if host and (secret := find_secret(host)):
@@ -48,9 +55,14 @@ def find_host(settings: "KubeflowSettings", host: str | None, environ: Mapping[s
 def connect(settings: "KubeflowSettings", host: str | None, environ: Mapping[str, str]) -> Cluster:
     """Opens a client of the API and checks once that the API answers.
 
-    `edgeline kubeflow submit --help` lists the variables of `environ` for credentials. kfp's client finds the
-    rest by itself: in a cluster its service and its service account's token, elsewhere the kubeconfig,
-    `~/.config/kfp/context.json`, and the OAuth client of KF_PIPELINES_IAP_*.
+    kfp's client finds the rest of the credentials by itself: in a cluster its service and its service
+    account's token, elsewhere the kubeconfig, `~/.config/kfp/context.json`, and the OAuth client of
+    KF_PIPELINES_IAP_*.
+
+    Args:
+        settings: The namespace is theirs, by default the user's own; their groups need a backend of 2.5.
+        host: The option `--host`; None leaves the host to `find_host`.
+        environ: `edgeline kubeflow submit --help` lists its variables for credentials.
 
     Raises:
         UsageError: The host is not a URL, kfp is not installed, or one of several namespaces has to be named.

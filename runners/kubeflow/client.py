@@ -108,9 +108,17 @@ class Cluster:
     ) -> Version:
         """Uploads a compiled pipeline, a YAML file, as a version of the workload's, created if missing.
 
-        The version's name has the time of the upload and the `digest`. A version with the same digest is not
-        uploaded again. Raises UsageError if the pipeline is that of a workload whose name differs only by `_`
-        and `-`.
+        The version's name has the time of the upload and the digest.
+
+        Args:
+            package: The compiled pipeline, a YAML file.
+            workload: Names the pipeline.
+            digest: Hexadecimal, of the package's content; a version with the same one is not uploaded again.
+            description: Says to people on the version's page who uploaded it, and with which settings.
+            parameters: Default values for the runs of the version, by the name of the parameter.
+
+        Raises:
+            UsageError: The pipeline is that of a workload whose name differs only by `_` and `-`.
         """
         pipeline = workload.pipeline
         pipeline_id = self._find_pipeline(pipeline) or self._make_pipeline(pipeline)
@@ -177,7 +185,14 @@ class Cluster:
         return version.pipeline_spec or {}
 
     def start(self, version: Version, name: str, experiment: str, settings: "KubeflowSettings") -> str:
-        """Starts a run in the experiment with this id; returns the run's id."""
+        """Starts a run in the experiment with this id; returns the run's id.
+
+        Args:
+            version: The run gets its parameters, and the beginning of its description.
+            name: Shown in the list of runs; several runs may have the same.
+            experiment: The id of an experiment, not its name.
+            settings: The pipeline root and the service account of the run are theirs.
+        """
         reference = {"pipeline_id": version.pipeline_id, "pipeline_version_id": version.id}
         return self._start(
             display_name=name,
@@ -312,7 +327,13 @@ class Cluster:
     ) -> str:
         """Creates a recurring run, one run at a time and without catching up; returns its id.
 
-        Beside the arguments of `start` it takes a cron expression of six fields, and a description.
+        Args:
+            version: Every run that is fired has this version and its parameters, also after a later upload.
+            name: Identifies the recurring run, with the experiment.
+            experiment: The id of an experiment, not its name.
+            settings: The pipeline root and the service account of the runs are theirs.
+            cron: An expression of six fields, seconds first, in the time zone of the cluster's scheduler.
+            description: Shortened to what a backend keeps; its beginning stays.
         """
         options = {
             "version_id": version.id,

@@ -34,9 +34,16 @@ _ARGUMENT_BYTES = 120_000
 def compile_pipeline(workload: Workload, settings: Settings, output: Path) -> dict[str, Any]:
     """Writes the pipeline of a workload as YAML, in place of an existing file; returns its spec.
 
-    The same input gives the same bytes. The text of the workload's schema becomes part of the pipeline.
-    Raises UsageError if a setting that a cluster needs is missing, the workload's module cannot be in the
-    image, or kfp is not installed.
+    The same input gives the same bytes.
+
+    Args:
+        workload: The text of its schema becomes part of the pipeline.
+        settings: Their values become the default parameters of a run.
+        output: The file; its folder is made if it is missing.
+
+    Raises:
+        UsageError: A setting that a cluster needs is missing, the workload's module cannot be in the image,
+            or kfp is not installed.
     """
     _check(workload, settings)
     settings = require_gpus(settings)

@@ -81,9 +81,15 @@ class _Logs:
 def conclude(
     cluster: Cluster, run: str, state: str, steps: Sequence[Step], model: str, push: str | None
 ) -> Outcome:
-    """Returns the outcome of an ended run, given its id and state.
+    """Returns the outcome of an ended run.
 
-    `model` is the model's name in the release store, and `push` that store, as in `kubeflow.push`.
+    Args:
+        cluster: Has the pods and the logs of the run, as far as they still exist.
+        run: The id of the run.
+        state: The state that the API reports at its end: all but SUCCEEDED are failures.
+        steps: All steps of the pipeline, in the order of the DAG, with their last states.
+        model: The model's name in the release store.
+        push: That store, as in `kubeflow.push`; None, or a claim, is not read.
     """
     pods = read_pods(cluster.list_nodes(run))
     logs = _Logs(cluster, run, pods)

@@ -87,8 +87,11 @@ def take_apart(step: str, constants: Mapping[str, Any]) -> tuple[Values, Values]
 def put_together(step: str, passed: Mapping[str, Any], unshown: str, fillings: Mapping[str, str]) -> Values:
     """Returns the constants of a step in TFX's form, from the values that a backend passes.
 
-    `passed` has the step's parameters and those of the run. `unshown` is JSON of the values that the UI does
-    not show, and `fillings` the value of each placeholder in it.
+    Args:
+        step: The step's name in the DAG.
+        passed: The step's parameters, and those of the run that it gets.
+        unshown: JSON of the values that the UI does not show, with placeholders.
+        fillings: The value of each placeholder in `unshown`; one that is not there is left out.
     """
     for mark, filling in fillings.items():
         unshown = unshown.replace(mark, filling)

@@ -36,7 +36,13 @@ class Following:
 
 
 def submit(target: Target, package: Path | None, following: Following) -> int:
-    """Uploads the pipeline and starts a run; returns the exit code."""
+    """Uploads the pipeline and starts a run; returns the exit code.
+
+    Args:
+        target: Where it runs; the experiment is made if it is missing.
+        package: A compiled pipeline; None compiles the DAG with the target's settings.
+        following: Says whether to wait for the end: the exit code is then that of the run.
+    """
     version = upload(target, package)
     experiment = target.cluster.ensure_experiment(target.experiment)
     run = target.cluster.start(version, _make_run_name(target), experiment, target.settings.kubeflow)
@@ -48,7 +54,13 @@ def submit(target: Target, package: Path | None, following: Following) -> int:
 
 
 def watch(target: Target, run_id: str, following: Following) -> int:
-    """Follows a run to its end; returns its exit code."""
+    """Follows a run to its end; returns its exit code.
+
+    Args:
+        target: The workload must be that of the run.
+        run_id: The id of a run, which may have ended already.
+        following: Its `wait` is not read.
+    """
     return _watch(target, run_id, _list_steps(target, target.cluster.get_run(run_id)), following)
 
 
@@ -56,8 +68,15 @@ def retry(target: Target, run_id: str, following: Following) -> int:
     """Resumes a run at the steps that failed; returns the exit code.
 
     A lost step counts as done and has no outputs: the run cannot go on, and the API does not restart it. Then
-    another run with the same pipeline and settings takes its place. Raises EdgelineError if there is no such
-    run, or it has not failed.
+    another run with the same pipeline and settings takes its place.
+
+    Args:
+        target: The workload must be that of the run, which keeps its own settings.
+        run_id: The id of an ended run.
+        following: Says whether to wait for the end: the exit code is then that of the run.
+
+    Raises:
+        EdgelineError: There is no such run, or it has not failed.
     """
     run = target.cluster.get_run(run_id)
     names = _list_steps(target, run)

@@ -24,7 +24,18 @@ _MARK = "Made by `edgeline kubeflow schedule`"
 
 
 def replace(target: Target, cron: Cron, package: Path | None, as_json: bool) -> int:
-    """Creates the recurring run in place of earlier ones; returns the exit code."""
+    """Creates the recurring run in place of earlier ones; returns the exit code.
+
+    Args:
+        target: The workload and the experiment identify the recurring run.
+        cron: When it fires.
+        package: A compiled pipeline; None compiles the DAG with the target's settings.
+        as_json: Prints JSON in place of sentences.
+
+    Raises:
+        EdgelineError: There is one of the same name that somebody else made, or an earlier one could not be
+            removed.
+    """
     cluster, name = target.cluster, target.workload.name
     experiment = cluster.ensure_experiment(target.experiment)
     if not all(map(_is_ours, _list_named(target, experiment))):
@@ -118,7 +129,16 @@ def delete(target: Target, as_json: bool) -> int:
 
 
 def switch(target: Target, enable: bool, as_json: bool) -> int:
-    """Enables or disables the recurring run; returns the exit code."""
+    """Enables or disables the recurring run; returns the exit code.
+
+    Args:
+        target: The workload and the experiment identify the recurring run.
+        enable: True enables the newest one and removes older ones; false disables all of them.
+        as_json: Prints JSON in place of sentences.
+
+    Raises:
+        EdgelineError: There is none.
+    """
     newest, *older = _find_schedules(target)
     name = target.workload.name
     if enable:

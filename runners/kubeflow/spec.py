@@ -37,10 +37,16 @@ def finish(
 ) -> tuple[Spec, Spec]:
     """Completes, in place, the pipeline spec that TFX compiled.
 
-    `recorded` are the default settings of a run. The pods of the Trainer, one for each of its `workers`, find
-    one another in the folder `meeting`.
+    Args:
+        spec: As TFX compiled it; changed in place.
+        settings: Of the cluster: resources, claims, secrets, retries.
+        recorded: The default settings of a run, nested.
+        workers: The number of pods of the Trainer.
+        meeting: The folder in which these pods find one another; not used if there is only one.
+        description: Cut to the length that backends keep.
 
-    Returns the spec, and the document beside it for Kubernetes, which is empty if nothing is set.
+    Returns:
+        The spec, and the document beside it for Kubernetes, which is empty if nothing is set.
     """
     executors = spec["deploymentSpec"]["executors"]
     platform = {}

@@ -19,8 +19,13 @@ def add_spans(
 ) -> Run:
     """Returns the record of a run with the spans that it reads, and which of them are new.
 
-    `spans` are those of `data` that the run reads, at most `window` and none after `until`, and `earlier` the
-    earlier runs of its workload, both oldest first.
+    Args:
+        run: The record so far.
+        data: The place of the spans; runs on other data do not count as earlier.
+        spans: Those that the run reads, oldest first; at least one.
+        window: The largest number of spans that the run reads.
+        earlier: The earlier runs of its workload, oldest first.
+        until: The name of the last span that the run may read; None for the newest.
     """
     names = tuple(span.name for span in spans)
     excluded = tuple(

@@ -29,7 +29,11 @@ def _drop_repeats(sentences: Iterable[str]) -> tuple[str, ...]:
 def conclude(run: Run, folder: RunFolder, problem: Problem | None, warnings: Sequence[str]) -> Run:
     """Returns the record of a run whose worker ended, with outcome, exit code and reasons.
 
-    `problem` ended it before its last step; None if every step ended well.
+    Args:
+        run: The record as it was when the worker started.
+        folder: Has the events of the worker, which are added to the record.
+        problem: It ended the run before its last step; None if every step ended well.
+        warnings: Those that were shown while it ran; the verdicts' own follow them.
     """
     run = folder.add_events(run)
     sources = Sources.of(run)

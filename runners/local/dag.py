@@ -83,10 +83,17 @@ def build(
     run: Run,
     code: Mapping[str, Mapping[str, str]],
 ) -> "Pipeline":
-    """Builds the DAG of a recorded run; `code` has the digests of the files of each step.
+    """Builds the DAG of a recorded run.
 
     Makes ML Metadata's database where there are outputs without one, so that no step meets their folders.
     Raises as `pipeline.dag.create_pipeline` does.
+
+    Args:
+        workload: That of the run.
+        settings: Those that the run recorded, or that TFX's own runner was given.
+        workspace: The absolute path of the folder of artifacts, ML Metadata and checkpoints.
+        run: Its `inputs` become the keys of the cache.
+        code: The digests of the files of each step, by module.
     """
     from pipeline.beam_settings import speed_up_beam
     from pipeline.dag import Observed, Paths, create_pipeline

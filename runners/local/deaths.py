@@ -23,7 +23,10 @@ _OF_SIGNALS = Path(__file__).with_name("deaths.yaml")
 def describe_death(returncode: int, step: str | None, log: Path) -> Problem:
     """Describes the end of a worker that ended in a step without reporting an error.
 
-    The return code is that of subprocess: the negative number of the signal where a signal ended it.
+    Args:
+        returncode: That of subprocess: the negative number of the signal where a signal ended it.
+        step: The step that was running; None before the first.
+        log: The run's log, which may be missing; its disk may be full.
     """
     if shutil.disk_usage(log.parent).free < _FULL_BELOW_BYTES:
         return describe_full_disk(f"The disk of {log.parent} is full.", "The run")

@@ -177,10 +177,19 @@ def collect_garbage(
     in_store: int = 0,
     keys: Keys = NO_KEYS,
 ) -> Waste:
-    """Removes all but the newest `keep` runs of one model, or of each, and what these need.
+    """Removes old runs of one model, or of each, and what only these need.
 
-    The store `root` keeps as many releases and records, or `in_store` if that is not 0. `keys` sign that its
-    releases were collected. With `dry_run` nothing is removed. Returns what was, or would be, removed.
+    Args:
+        workspace: An absolute path; the folder may be missing.
+        root: The release store, which may be elsewhere, and be that of other workspaces too.
+        keep: The number of newest runs of each model that stay.
+        model: Its name; None for all models of the workspace.
+        dry_run: Removes nothing, and only measures.
+        in_store: The number of releases and records that stay in the store; 0 for as many as runs.
+        keys: They sign that releases of the store were collected.
+
+    Returns:
+        What was, or would be, removed.
 
     Raises:
         UsageError: Releases would be collected of a signed store, and no key is set.
@@ -224,7 +233,14 @@ def collect_garbage(
 def keep_within(workspace: Path, max_gb: float, push: str, keys: Keys = NO_KEYS) -> list[str]:
     """Removes the oldest runs and releases, as `collect_garbage` does, until a workspace is within its limit.
 
-    Returns a warning if the part that must stay is larger, or if removing fails.
+    Args:
+        workspace: An absolute path; a link to another disk is measured there.
+        max_gb: The limit, in 10^9 bytes.
+        push: The release store; its releases are collected only if it is in the workspace.
+        keys: They sign that releases were collected.
+
+    Returns:
+        A warning if the part that must stay is larger, or if removing fails; else nothing.
     """
     try:
         size = _shrink(workspace, max_gb * _GB, push, keys)

@@ -99,7 +99,14 @@ def skip_used_ids(store: Path, artifacts: Path) -> None:
 def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry_run: bool = False) -> int:
     """Removes the rows of all artifacts whose URI does not stay, and of all runs but `runs`; counts the rows.
 
-    Raises EdgelineError if the file cannot be read or written, or is of another version of ML Metadata.
+    Args:
+        store: The file; if it is missing, there is nothing to remove.
+        stays: Called with the URI of each artifact, empty where it has none.
+        runs: The ids of the runs that stay.
+        dry_run: Counts without removing.
+
+    Raises:
+        EdgelineError: The file cannot be read or written, or is of another version of ML Metadata.
     """
     if not store.is_file():
         return 0
@@ -121,8 +128,13 @@ def remove(store: Path, stays: Callable[[str], bool], runs: Collection[str], dry
 def copy_without_step(store: Path, copy: Path, run: str, step: str) -> None:
     """Copies a store to a new file in which the step has not run yet in that run, so that TFX runs it again.
 
-    A run may write to the store meanwhile. `step` is the node's context, `<pipeline>.<step>`. Raises as
-    `remove` does.
+    Raises as `remove` does.
+
+    Args:
+        store: The file of the workspace; a run may write to it meanwhile.
+        copy: The new file.
+        run: The id of the run.
+        step: The node's context, `<pipeline>.<step>`.
     """
     with _open(store) as rows, closing(sqlite3.connect(copy)) as target:
         rows.backup(target)

@@ -78,9 +78,12 @@ class Recipe:
 
 
 def read_recipe(place: Place, version: int | None, data: Location | None) -> Recipe:
-    """Reads the recipe of a release, by default the one in production, from its files and its run's record.
+    """Reads the recipe of a release from its files and its run's record.
 
-    `data` is where its spans are, by default where the run read them.
+    Args:
+        place: The workspace, and the store and the model where they are named.
+        version: None for the one in production.
+        data: Where the release's spans are now; None for where the run read them.
 
     Raises:
         UsageError: There is no such release, or it is not known where its spans are.

@@ -50,9 +50,12 @@ Listener = Callable[[Moment, "Session"], None]
 
 
 def run(options: RunOptions, listeners: Sequence[Listener], start: StartWorker = start_worker) -> int:
-    """Runs the DAG once in a worker that `start` starts, or says that nothing changed; returns the exit code.
+    """Runs the DAG once in a worker, or says that nothing changed; returns the exit code.
 
-    The listeners hear of each moment in turn. One may let the run go on: then it runs once more.
+    Args:
+        options: Those of the command; relative paths are those of the current folder.
+        listeners: They hear of each moment in turn. One may let the run go on: then it runs once more.
+        start: Starts the worker; the drill and tests fork it from a warm process.
 
     Raises:
         EdgelineError: The run could not start. A run that started reports its end itself.

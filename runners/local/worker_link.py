@@ -49,7 +49,14 @@ StartWorker = Callable[[list[str], IO[bytes], Mapping[str, str], int], WorkerPro
 def start_worker(
     arguments: list[str], log: IO[bytes], environment: Mapping[str, str], lock: int
 ) -> "subprocess.Popen[bytes]":
-    """Starts a worker in a new Python, as a `StartWorker` does."""
+    """Starts a worker in a new Python, as a `StartWorker` does.
+
+    Args:
+        arguments: The folder of the run, and the step if only one is to run.
+        log: Gets all output; open for appending.
+        environment: All variables of the worker, not only changed ones.
+        lock: The descriptor of the workspace's lock, which the worker inherits and so holds, too.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "runners.local.worker", *arguments],
         # Imports of the project win over modules of the same name in the person's current folder.
@@ -70,9 +77,14 @@ def run_worker(
     step: str | None = None,
     start: StartWorker = start_worker,
 ) -> Problem | None:
-    """Runs the DAG of a recorded run, or one step, in a process of its own; passes its events to `handle`.
+    """Runs the DAG of a recorded run, or one step, in a process of its own.
 
-    Its output goes to the run's log; it inherits `lock`, the descriptor of the workspace's lock.
+    Args:
+        folder: Has the record of the run; the worker's output goes to its log.
+        lock: The descriptor of the workspace's lock, which the worker inherits.
+        handle: Called with each event of the worker, in this thread.
+        step: The only step to run; None for the whole DAG.
+        start: Starts the worker.
 
     Returns:
         The problem that ended it; None if every step ended well.

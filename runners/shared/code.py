@@ -39,9 +39,13 @@ class Place:
 def digest_step_files(module: str, source: str, own: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Returns, for each step that runs code of this project, the digests of its files by name of module.
 
-    `module` and `source` are the dotted paths of the workload's module and of the one that reads its spans;
-    `own` has the module of each custom step. Raises UsageError if one of them cannot be found, or one of its
-    files is not valid Python.
+    Args:
+        module: The dotted path of the workload's module.
+        source: The dotted path of the module that reads its spans.
+        own: The dotted path of the module of each custom step, by the step's name.
+
+    Raises:
+        UsageError: One of them cannot be found, or one of its files is not valid Python.
     """
     workload = {"module": module, "source": source}
     places = (Place(ROOT), *dict.fromkeys(map(_find_place, [*workload.values(), *own.values()])))

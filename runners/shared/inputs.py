@@ -45,10 +45,16 @@ def digest_inputs(
     code: Mapping[str, Mapping[str, str]],
     earlier: Sequence[Run] = (),
 ) -> dict[str, str]:
-    """Returns the digest of each thing that a run depends on; `cache` keeps those of unchanged spans.
+    """Returns the digest of each thing that a run depends on.
 
-    `push` is the root of the release store, `code` has the digests of the files that each step runs, and
-    `earlier` are the model's runs, oldest first.
+    Args:
+        spans: The window, oldest first; empty before there is any data.
+        cache: A JSON file that keeps the digests of unchanged spans; None reads every span.
+        workload: Its definition, labels and schema are digested; its name is the model's in the store.
+        settings: Those of the run, with all layers.
+        push: The root of the release store, which is read for what is in production.
+        code: The digests of the files that each step runs.
+        earlier: The model's runs, oldest first; the newest with a file that fell by times alone counts.
     """
     production = store.current(push, workload.name)
     canary = store.find_rollout(push, workload.name)
@@ -108,7 +114,13 @@ def check_settings(workload: "Workload", settings: "Settings") -> None:
 
 
 def check_inputs(spans: tuple[Span, ...], workload: "Workload", settings: "Settings", push: str) -> None:
-    """Refuses a push to `push` that is bound to fail, and spans that cannot be read, before the training.
+    """Refuses a push that is bound to fail, and spans that cannot be read, before the training.
+
+    Args:
+        spans: The window; each of them is checked.
+        workload: Says what an example has, and names the model in the store.
+        settings: Their rules for pushes are checked, and the key is loaded.
+        push: The root of the release store.
 
     Raises:
         UsageError: Phones would refuse the release.
@@ -168,7 +180,13 @@ def locate_sample(workspace: Path, workload: "Workload") -> Path:
 def ensure_sample(workspace: Path, workload: "Workload", say: Callable[[str], None]) -> Path:
     """Makes a workload's embedded sample if it is missing; returns its folder.
 
-    Raises UsageError if the workload has none, or its module cannot be imported.
+    Args:
+        workspace: The folder of the sample is made in it.
+        workload: Names the sample, and the number of examples in a week.
+        say: Called with a sentence before the sample is made, which takes a while.
+
+    Raises:
+        UsageError: The workload has no sample, or its module cannot be imported.
     """
     sample = locate_sample(workspace, workload)
     if not sample.is_dir():

@@ -33,7 +33,13 @@ _BAR_WIDTH, _BAR_FROM_WIDTH = 16, 70
 
 
 def print_line(console: Console, text: str, style: str = "") -> None:
-    """Prints one line of text, wrapped on a terminal; markup in it is not interpreted."""
+    """Prints one line of text, wrapped on a terminal; markup in it is not interpreted.
+
+    Args:
+        console: Lines are wrapped to its width only if it is a terminal.
+        text: Secrets and control characters in it are not shown.
+        style: One of rich's, for the whole line; empty for none.
+    """
     line = prepare_line(text)
     line = wrap(line, console.width) if console.is_terminal else line
     console.print(Text(line, style=style), soft_wrap=True)

@@ -16,10 +16,17 @@ _log = logging.getLogger("edgeline.kubeflow")
 
 @contextmanager
 def move_shards(step: str, executor_input: Json, place: str | None) -> Iterator[None]:
-    """Downloads the shards that a step of Beam reads, and afterwards moves those of ExampleGen to `place`.
+    """Downloads the shards that a step of Beam reads, and afterwards moves those of ExampleGen to a store.
 
-    The URIs of `executor_input` are local. Training steps read shards from the store. Raises EdgelineError if
-    the store cannot be used.
+    Training steps read shards from the store.
+
+    Args:
+        step: The step's name in the DAG; most steps neither read nor write shards, and nothing happens.
+        executor_input: In the form of TFX, with local URIs.
+        place: The URL of the run's folder in an object store; None leaves the shards where they are.
+
+    Raises:
+        EdgelineError: The store cannot be used.
     """
     if "spill" in find_info(step).opens:
         for _, artifact in artifacts(executor_input.get("inputs", {})):
@@ -46,8 +53,14 @@ def share_with_executors(
 ) -> Iterator[Locations]:
     """Copies a step's inputs to a shared folder, yields the locations there, and copies its outputs back.
 
-    A step without executors on Kubernetes, by the `flags` of Beam, uses the launcher's folders. The URIs of
-    `executor_input` are still those of the backend.
+    A step without executors on Kubernetes uses the launcher's folders.
+
+    Args:
+        step: The step's name in the DAG.
+        run: The id of the run; with the step, it names the shared folder.
+        flags: Beam's, `--name=value` each; the Spark master and the folder for spilled data are among them.
+        executor_input: Its URIs are still those of the backend.
+        launcher: The launcher's folders in this pod.
     """
     values = dict(flag.partition("=")[::2] for flag in flags)
     if "spill" not in find_info(step).opens or not values.get("--spark_master", "").startswith("k8s://"):

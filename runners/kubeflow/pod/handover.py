@@ -63,7 +63,15 @@ def read_run_id(executor_input: Json, step: str, own: Collection[str] = ()) -> s
     """Returns the id of the run, which stands before the step's name in the URIs of its outputs.
 
     For a step without outputs, it is the part before the name of the step that an input comes from. It is
-    empty for one of one's `own` steps that has neither. Raises EdgelineError if no URI has it.
+    empty for a custom step that has neither.
+
+    Args:
+        executor_input: As the backend passes it, with URIs of its own.
+        step: The name of the step, or of one of its helpers.
+        own: The names of the workload's custom steps.
+
+    Raises:
+        EdgelineError: No URI has it.
     """
     for side, steps in (("outputs", {step}), ("inputs", {*STEPS, *own})):
         for _, artifact in artifacts(executor_input.get(side, {})):
@@ -92,7 +100,10 @@ def take_foreign_outputs(executor_input: Json) -> dict[str, Json]:
 def prepare(executor_input: Json, inputs_spec: Mapping[str, Any], locations: Locations) -> None:
     """Changes an executor input, without its foreign outputs, so that TFX's runner can read its artifacts.
 
-    `inputs_spec` has the component's input definitions, with the type of each input.
+    Args:
+        executor_input: Changed in place: types, metadata, names and URIs of its artifacts.
+        inputs_spec: The component's input definitions; an input that it lacks is removed.
+        locations: The local folders that its URIs name afterwards.
     """
     declared = inputs_spec.get("artifacts", {})
     inputs, outputs = executor_input.get("inputs", {}), executor_input.get("outputs", {})
@@ -117,7 +128,13 @@ def prepare(executor_input: Json, inputs_spec: Mapping[str, Any], locations: Loc
 
 
 def hand_back(executor_output: Json, locations: Locations, stamps: Mapping[str, Any]) -> None:
-    """Restores the launcher's URIs in the output of TFX's runner; adds `stamps` to each of its artifacts."""
+    """Restores the launcher's URIs in the output of TFX's runner, and adds stamps to its artifacts.
+
+    Args:
+        executor_output: Changed in place.
+        locations: The same that `prepare` got.
+        stamps: Properties that each artifact gets: when the step started, and how long it took.
+    """
     for _, artifact in artifacts(executor_output):
         artifact["uri"] = locations.remote(artifact["uri"])
         artifact.setdefault("metadata", {}).update(stamps)

@@ -20,8 +20,16 @@ _POLL_S = 0.5
 def meet(folder: Path, index: int, count: int, wait_s: float = _WAIT_S) -> str:
     """Waits for all of `count` workers; returns TensorFlow's TF_CONFIG for the worker `index`.
 
-    `folder` is that of the run's step, the same for all workers. Worker 0 decides who takes part. Raises
-    EdgelineError if other workers did not come in time.
+    Worker 0 decides who takes part.
+
+    Args:
+        folder: That of the run's step, the same for all workers; worker 0 removes it afterwards.
+        index: The number of this worker, from 0.
+        count: The number of all workers.
+        wait_s: Seconds until those that are missing are given up.
+
+    Raises:
+        EdgelineError: Other workers did not come in time.
     """
     [own] = free_places(socket.gethostbyname(socket.gethostname()), 1)
     end = time.monotonic() + wait_s

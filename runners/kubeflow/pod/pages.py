@@ -26,8 +26,13 @@ def make_pages(
 ) -> dict[str, Json]:
     """Writes the outputs for the UI of a step that ended well; returns them for the executor output, by name.
 
-    `wanted` are the backend's definitions of these outputs, by name; `executor_input` is the step's, in the
-    form of TFX. The other pods of a training, which are not steps of the DAG, have no page.
+    The other pods of a training, which are not steps of the DAG, have no page.
+
+    Args:
+        step: The name of the step, or of a pod that helps it.
+        wanted: The backend's definitions of these outputs, by name; others are not written.
+        executor_input: The step's, in the form of TFX, with local URIs.
+        locations: The launcher's folders, to which the page is written.
     """
     outputs: dict[str, Json] = {}
     info = find_info(step)

@@ -26,8 +26,13 @@ _log = logging.getLogger("edgeline.kubeflow")
 def record_end(run: str, place: str, outcome: Outcome, problem: Problem) -> None:
     """Adds to the record of a run the outcome with which a step ended it, and the reason.
 
-    DataGate writes the record; if the run did not come so far, a new one is made. `place` is the folder or
-    URL of the model's records; its last part is the model's name.
+    DataGate writes the record; if the run did not come so far, a new one is made. It never raises.
+
+    Args:
+        run: The id of the run.
+        place: The folder or URL of the model's records; its last part is the model's name.
+        outcome: Any but done; its step, if it names one, is added to the record's.
+        problem: The reason, as the report shows it.
     """
     assert outcome.outcome != "done"
     try:
@@ -65,7 +70,15 @@ def _find_pushed(run: str, root: Location) -> int | None:
 def send_alerts_for_end(
     run: str, place: str, settings: str, outcome: Outcome, problem: Problem | None
 ) -> None:
-    """Sends alerts about the outcome of a run that a step ended; `settings` are `AlertSettings` as JSON."""
+    """Sends alerts about the outcome of a run that a step ended; never raises.
+
+    Args:
+        run: The id of the run.
+        place: The folder or URL of the model's records, `PUSH/runs/MODEL`.
+        settings: `AlertSettings` as JSON.
+        outcome: Any but done.
+        problem: The error that ended the run; None if it ended well.
+    """
     assert outcome.outcome != "done"
     try:
         from edgeline.alerts.settings import AlertSettings
