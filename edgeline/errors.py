@@ -96,9 +96,12 @@ _SYNONYMS = {
 
 
 def find_nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Returns the one of `names` that is most like a word, in any case; None if none is near.
+    """Returns the name that is most like a word, in any case; None if none is near.
 
-    `cutoff` is the least likeness, 0..1, as difflib has it.
+    Args:
+        word: The name as somebody wrote it.
+        names: The names that exist, as they are returned.
+        cutoff: The least likeness, 0..1, as difflib has it.
     """
     by_lower = {name.lower(): name for name in names}
     if (synonym := _SYNONYMS.get(word.lower())) in by_lower:
@@ -108,6 +111,12 @@ def find_nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | 
 
 
 def suggest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """Asks whether the nearest of `names` was meant; empty if none is near."""
+    """Asks whether the nearest of `names` was meant; empty if none is near.
+
+    Args:
+        word: The name as somebody wrote it.
+        names: The names that exist.
+        cutoff: As of `find_nearest`.
+    """
     nearest = find_nearest(word, names, cutoff)
     return f"Did you mean {nearest}?" if nearest else ""

@@ -130,7 +130,17 @@ def build_measure(
 ) -> tuple[NDArray[np.int64], Measure]:
     """Returns the groups of the examples that a metric of a slice is measured on, and its measure.
 
-    `probabilities` are those of one of the models.
+    Args:
+        answers: The labels and the groups; a slice is a subset of its examples.
+        probabilities: The answers of one of the models to all examples, [N, classes].
+        kind: The kind of slice, such as `overall`, `class` or `span`.
+        name: The slice of this kind; for `class` a label, for `overall` it is `all`.
+        metric: A metric of `edgeline.gates.settings.Bound`. Those of alarms need a normal class in `answers`.
+        false_alarm_rate: The largest share of normal examples that raise an alarm, 0..1.
+
+    Returns:
+        The group of each measured example, [n], and a function that returns the metric, [draws], for the
+        counts of the examples in resamples, [draws, n].
     """
     class_id = None
     mask = answers.of(kind, name)

@@ -52,6 +52,11 @@ def select_features(
 
     Texts without a domain or a drift comparator in the schema, such as ids and times, are measured without
     counting each value: the counts would hold all of them in memory.
+
+    Args:
+        schema: The curated schema.
+        unmeasured: The names of features without statistics, such as encoded photos.
+        group: The feature by which examples depend on one another; empty if there is none.
     """
     measured = [feature for feature in schema.feature if feature.name not in unmeasured]
     uncounted = [
@@ -74,7 +79,14 @@ def make_stats_options(
     slicer: Callable[[Any], Iterator[Any]] | None = None,
     quantiles: int = _QUANTILES,
 ) -> Any:
-    """Returns a `tfdv.StatsOptions` for features by name, and for the slices of `slicer`."""
+    """Returns a `tfdv.StatsOptions` for features by name, and for the slices of `slicer`.
+
+    Args:
+        measured: The names of the features in the statistics; TFDV leaves out all others.
+        uncounted: Those of `measured` that are texts whose values are not counted.
+        slicer: A function of a batch that yields the name of a slice and its rows; None measures no slices.
+        quantiles: The number of equally frequent ranges in the histogram of a number.
+    """
     import tensorflow_data_validation as tfdv
 
     schema = schema_pb2.Schema()
@@ -129,9 +141,12 @@ def make_slicer(others: Mapping[str, Sequence[str]]) -> Callable[[Any], Iterator
 def measure_group_variances(
     columns: Mapping[str, Sequence[Any]], others: Mapping[str, Sequence[str]], group: str
 ) -> GroupVariances:
-    """Measures how far samples of groups differ by chance, on columns of examples by name, one value each.
+    """Measures how far samples of groups differ by chance, on columns of examples.
 
-    A value is None where an example has none or several. `span` has the numbers of the spans.
+    Args:
+        columns: A value per example, by feature, and None where it has none or several; `span` has numbers.
+        others: The names of the spans that each judged span is compared with, as of `choose_others`.
+        group: The column by which examples depend on one another; it has no variance of its own.
     """
     rows_of: dict[str, list[int]] = {}
     for row, number in enumerate(columns["span"]):
@@ -176,8 +191,14 @@ def place_anomalies(
 
     StatisticsGen writes statistics of the newest span for all features, and of the other judged spans for
     those whose drift is measured. Anomalies of spans that were judged by an earlier run, such as those that
-    a narrower schema shows, come from none of the judged ones. `folder` is StatisticsGen's artifact, and
-    `schema` the curated schema, a text proto.
+    a narrower schema shows, come from none of the judged ones.
+
+    Args:
+        anomalies: Those of the whole window; each gets the names of its spans.
+        judged: The names of the spans that no run judged before.
+        newest: The name of the last span in the window; it may have been judged before.
+        folder: StatisticsGen's artifact, with a folder for each split.
+        schema: The curated schema, a text proto.
     """
     import tensorflow_data_validation as tfdv
 
@@ -208,11 +229,16 @@ def place_anomalies(
 def measure_drift(
     name: str, span: Any, others: Any, schema: Path, variances: Mapping[str, float] = MappingProxyType({})
 ) -> tuple[Drift, ...]:
-    """Measures the drift of each feature for which the schema, a text proto, has a comparator.
+    """Measures the drift of each feature for which the schema has a comparator.
 
-    `span`, called `name`, is compared with `others`: each a DatasetFeatureStatistics made with the options
-    above. `variances` are the group variances by feature. Nothing is measured on too few examples. A number
-    that is missing, as NaN, counts as a value of its own.
+    Nothing is measured on too few examples. A number that is missing, as NaN, counts as a value of its own.
+
+    Args:
+        name: The name of the span, for the report.
+        span: Its DatasetFeatureStatistics, made with the options above.
+        others: Those of the spans that it is compared with, taken together, made in the same way.
+        schema: The curated schema, a text proto.
+        variances: The span's group variances by feature; one that is missing counts as 0.
     """
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0 import anomalies_pb2

@@ -23,22 +23,26 @@ _BYTES_PER_MB = 1_000_000  # as app stores and the settings count; a mebibyte wo
 def judge_edge_file(measurement: Measurement, limits: EdgeLimits, evidence: Evidence) -> list[Finding]:
     """Returns a finding with the numbers for each limit that a file does not keep, and warnings.
 
-    The `evidence` has the file's answers, and those of the SavedModel as the baseline. A file that is less
-    often right, or agrees too rarely, falls where that is sure: where the resamples of the same examples that
-    keep the limit are fewer than 1 - `evaluation.confidence`. Else it is a warning.
+    A file that is less often right, or agrees too rarely, falls where that is sure: where the resamples of
+    the same examples that keep the limit are fewer than 1 - `evaluation.confidence`. Else it is a warning.
+
+    Args:
+        measurement: The size, time and differences of the file, as EdgeValidator measured them.
+        limits: The settings `edge` with those of this variant.
+        evidence: The answers of the file as the candidate, and those of the SavedModel as the baseline.
     """
     if not measurement.finite:
         # NaN wins every argmax at index 0, so the other numbers would say something about chance.
         text = f"{measurement.file} returns probabilities that are not finite numbers."
         return [Finding(text, code="not_finite")]
     return [
-        *judge_agreement(measurement, limits, evidence),
-        *judge_accuracy(measurement.file, limits, evidence),
+        *_judge_agreement(measurement, limits, evidence),
+        *_judge_accuracy(measurement.file, limits, evidence),
         *(finding for check in LIMITS for finding in check(measurement, limits)),
     ]
 
 
-def judge_agreement(measurement: Measurement, limits: EdgeLimits, evidence: Evidence) -> Iterator[Finding]:
+def _judge_agreement(measurement: Measurement, limits: EdgeLimits, evidence: Evidence) -> Iterator[Finding]:
     """Yields a finding if a file agrees with the SavedModel on too few examples."""
     answers, settings, most = evidence.answers, evidence.settings, 1 - limits.min_agreement
     assert answers.baseline is not None
@@ -61,7 +65,7 @@ def judge_agreement(measurement: Measurement, limits: EdgeLimits, evidence: Evid
     yield weigh_drop(evidence, finding, shares, 1 - settings.confidence, is_large, *ends)
 
 
-def judge_accuracy(file: str, limits: EdgeLimits, evidence: Evidence) -> Iterator[Finding]:
+def _judge_accuracy(file: str, limits: EdgeLimits, evidence: Evidence) -> Iterator[Finding]:
     """Yields a finding if a file is less often right than the SavedModel, or lost a class or a slice.
 
     Its overall accuracy may hide the latter. Each slice may show a drop by chance: together they may do so no

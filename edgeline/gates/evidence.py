@@ -33,7 +33,13 @@ class Measured:
     false_alarm_rate: float
 
     def describe(self, kind: str = "overall", name: str = "all", metric: str = "accuracy") -> str:
-        """Describes the basis of a figure: `780 eval examples of 4 machines (95 % CI 0.740 to 0.970)`."""
+        """Describes the basis of a figure: `780 eval examples of 4 machines (95 % CI 0.740 to 0.970)`.
+
+        Args:
+            kind: The kind of slice that the figure is of, such as `class`.
+            name: The slice of this kind.
+            metric: The figure's metric; the interval is its own.
+        """
         number = read_value(self.metrics.candidate[kind][name], "example_count")
         text = f"{number:,.0f} {self.examples}"
         groups, low, high = estimate_interval(self.answers, kind, name, metric, self.false_alarm_rate)

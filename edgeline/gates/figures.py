@@ -13,7 +13,13 @@ _MOST_GROUPS = 20
 
 
 def compute_metrics(answers: Answers, group: str, false_alarm_rate: float) -> Metrics:
-    """Computes the metrics of both models; `group` is what a group is called."""
+    """Computes the metrics of both models.
+
+    Args:
+        answers: The answers of the candidate; without a baseline, there are no metrics of one.
+        group: The noun for a group in messages, such as `session`.
+        false_alarm_rate: The largest share of normal examples that raise an alarm, 0..1.
+    """
     candidate = _compute_model_metrics(answers, answers.candidate, false_alarm_rate)
     baseline = None
     if answers.baseline is not None:

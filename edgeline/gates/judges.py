@@ -62,7 +62,12 @@ def judge_model(evidence: Evidence) -> Verdict:
 def judge_file(answers: Answers, settings: EvaluationSettings, group: str) -> list[Finding]:
     """Compares the answers of an edge file with those of the file in production, which are the baseline.
 
-    The drops and lost groups are those of a model; `group` is what a group is called.
+    The drops and lost groups are those of a model.
+
+    Args:
+        answers: The answers of the new file as the candidate, on the examples that both answered.
+        settings: The limits of drops and of lost groups, and the confidence.
+        group: The noun for a group in messages, such as `session`.
     """
     metrics = compute_metrics(answers, group, settings.false_alarm_rate)
     evidence = Evidence(metrics, settings, answers, subject="file")

@@ -54,7 +54,10 @@ def find_suspects(
 def limit_suspects(suspects: int, judged: int, error: float) -> tuple[int, str]:
     """Returns how many of the surest suspects to list, and a sentence why, if those are not all.
 
-    They are found among so many `judged` examples, by a judge that differs from a share, `error`, of labels.
+    Args:
+        suspects: The number of examples whose label the model doubts.
+        judged: The number of examples that they were found among.
+        error: The share of labels in eval that the model differs from, 0..1.
     """
     listed = max(_FEW, round(_SUREST * judged))
     if error <= _WEAK or suspects <= listed:

@@ -8,7 +8,11 @@ _MOST_DIGITS = 6  # float32 has no more
 def format_with_bound(value: float, bound: float, digits: int = 3, unit: str = "") -> tuple[str, str]:
     """Formats both with as many digits as the bound has, or more where they would look the same.
 
-    At least `digits` are after the point. With the unit `%`, shares are shown in percent.
+    Args:
+        value: The measured number.
+        bound: The limit that it is compared with, as somebody wrote it.
+        digits: The fewest digits after the point.
+        unit: `%` shows shares in percent; empty shows the numbers as they are.
     """
     factor = 100 if unit else 1
     exponent = Decimal(f"{bound:.{_MOST_DIGITS}g}").normalize().as_tuple().exponent

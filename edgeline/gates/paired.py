@@ -38,9 +38,16 @@ def estimate_no_drop(
 ) -> NoDrop:
     """Returns the shares of resamples in which the candidate is worse on a slice by at most `allowed`.
 
-    Both shares are the same where each example is a group of its own. Metrics are as in
-    `edgeline.gates.settings.Bound`: precision and F1 of a class depend on all examples, so all are drawn for
-    it. A draw in which nothing can be measured counts as one without a drop.
+    Both shares are the same where each example is a group of its own. Precision and F1 of a class depend on
+    all examples, so all are drawn for it. A draw in which nothing can be measured has no drop.
+
+    Args:
+        answers: The answers of both models to the same examples.
+        kind: The kind of slice, such as `overall` or `class`.
+        name: The slice of this kind.
+        metric: A metric of `edgeline.gates.settings.Bound`; of `loss`, more is worse.
+        false_alarm_rate: As of `build_measure`; other metrics than the recall of alarms ignore it.
+        allowed: The largest drop that counts as none, in the metric's unit.
     """
     assert answers.baseline is not None
     groups, candidate = build_measure(answers, answers.candidate, kind, name, metric, false_alarm_rate)
@@ -63,10 +70,13 @@ def find_lost_groups(
 ) -> Iterator[tuple[int, ...]]:
     """Yields each group that the candidate lost: its number, its size, and both models' right answers.
 
-    Production answers at least the share `before` of it right, and the candidate at most `after`. `chance` is
-    the largest allowed probability that equal models lose any of the groups: as a model that only answers
-    other examples right turns as many answers right as wrong, enough of them have to have turned wrong by the
-    sign test, divided by the number of groups (Bonferroni).
+    Args:
+        answers: The answers of both models; the baseline is production.
+        before: The least share of a group that production answers right, 0..1.
+        after: The largest share of it that the candidate answers right, 0..1.
+        chance: The largest allowed probability that equal models lose any of the groups, 0..1. As a model
+            that only answers other examples right turns as many right as wrong, enough of them have to
+            have turned wrong by the sign test, divided by the number of groups (Bonferroni).
     """
     from scipy.special import bdtr
 
@@ -92,6 +102,13 @@ def estimate_interval(
     metrics, it follows from the standard deviation of the bootstrap of groups and the t distribution with
     one degree of freedom less than groups (Cameron, Gelbach and Miller, 2008: Bootstrap-based improvements
     for inference with clustered errors).
+
+    Args:
+        answers: The answers of the candidate; those of a baseline are not looked at.
+        kind: The kind of slice, such as `overall` or `class`.
+        name: The slice of this kind.
+        metric: A metric of `edgeline.gates.settings.Bound`.
+        false_alarm_rate: As of `build_measure`; other metrics than the recall of alarms ignore it.
     """
     from scipy.special import stdtrit
 

@@ -35,8 +35,14 @@ def judge_served(
     """Judges what a version answered.
 
     A slice is bad if its whole 95 % interval is below a bound, and good if its accuracy is not below. Slices
-    with too few answers are left out; a bound without any other slice makes the judgement `too_few`. `served`
-    is None where nothing came back; `pushed` has the eval accuracy at the push, for `max_drop`.
+    with too few answers are left out; a bound without any other slice makes the judgement `too_few`.
+
+    Args:
+        version: The number of the release, for the sentences.
+        served: Its answers on phones with the labels that people gave; None where nothing came back.
+        bounds: Those of `evaluation.served` to judge by; without any it is `too_few`.
+        pushed: The release with its eval accuracy at the push, for `max_drop`; None if it is not known.
+        group: The noun for a group in messages, such as `session`.
     """
     verdicts = [
         finding

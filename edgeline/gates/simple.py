@@ -24,7 +24,10 @@ class SimpleAnswers:
 def compare(answers: Answers, models: Iterable[SimpleAnswers], examples: str) -> tuple[SimpleModel, ...]:
     """Measures simple models on the examples that the network answered; the worst comes first.
 
-    `examples` is what a message calls these.
+    Args:
+        answers: The network's answers are the candidate's; a baseline is not looked at.
+        models: The simple models with their answers to the same examples, in the same order.
+        examples: The noun for these examples in messages, such as `eval examples`.
     """
     compared = []
     network = float(answers.find_right(answers.candidate).mean())

@@ -104,7 +104,13 @@ def describe_outlook(outlook: Outlook, now: datetime) -> Iterator[tuple[str, str
 
 
 def describe_age(created: str, promised: int, now: datetime) -> str:
-    """Returns a sentence about a production that is older than promised in days; else an empty text."""
+    """Returns a sentence about a production that is older than promised; else an empty text.
+
+    Args:
+        created: The time of the release in ISO 8601; one that cannot be read gives an empty text.
+        promised: The largest age in days.
+        now: The time to count up to, with a time zone.
+    """
     try:
         age = (now - parse_time(created)).days
     except ValueError:
@@ -115,7 +121,10 @@ def describe_age(created: str, promised: int, now: datetime) -> str:
 def find_served(run: Run, newest: int, oldest: int = 1) -> ServedSlice | None:
     """Returns the answers of the newest version in a range that a run read; None if it read none of these.
 
-    `newest` is at most the newest version that exists: a phone can send any number.
+    Args:
+        run: The run that read the answers of phones.
+        newest: At most the newest version that exists: a phone can send any number.
+        oldest: The first version of the range.
     """
     sources = Sources.of(run)
     served = SERVED.find_readable(sources.quarantine) if sources.quarantine else None
