@@ -120,11 +120,18 @@ def open_table(
 ) -> Table:
     """Opens a file, or with a query a database by its URL; all but CSV and JSON lines in UTF-8 is converted.
 
-    The converted file is in `scratch`, which must exist as long as the table is read. By `columns`, which the
-    table should have, its separator and its sheet are found; a sheet and an encoding may also be named.
+    Args:
+        src: The path of a file, or the URL of a database.
+        scratch: A folder for the unpacked and converted file; it must exist as long as the table is read.
+        columns: Those that the table should have, by which its separator and its sheet are found.
+        query: The SELECT whose rows are the table; empty for a file.
+        sheet: The name of a workbook's sheet; empty for the only one with rows, or with these columns.
+        encoding: As Python names it; empty finds it by the content of the file.
 
-    Raises UsageError if only one of query and URL is given, it has too many columns, or as those do that
-    unpack and convert it, and DataRefused if the table cannot be read, or its first line has no names.
+    Raises:
+        UsageError: Only one of query and URL is given, the table has too many columns, or as those do that
+            unpack and convert it.
+        DataRefused: The table cannot be read, or its first line has no names.
     """
     if is_url(src) != bool(query):
         raise UsageError(

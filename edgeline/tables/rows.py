@@ -33,7 +33,13 @@ Cells = tuple[str, Mapping[str, str]]
 def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",") -> list[str]:
     """Returns the names of the columns in order: the first line, or the keys of the first JSON objects.
 
-    Raises DataRefused, which blames the `spans` of these names, if it is empty, or as `read_rows` does.
+    Args:
+        path: A file of JSON lines by its ending, else a CSV file.
+        spans: Names of the spans of the file, which a refusal blames; empty for a file that is in none.
+        separator: The character between cells of CSV; JSON lines have none.
+
+    Raises:
+        DataRefused: It is empty, or as `read_rows` does.
     """
     if is_json(path):
         objects = (row for _, _, row in _read_json_objects(path, spans) if isinstance(row, dict))
@@ -57,7 +63,14 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
 def check_column_count(where: object, count: int, spans: tuple[str, ...] = ()) -> None:
     """Refuses more columns than a table may have.
 
-    Raises UsageError, or DataRefused if the table is a file of `spans`.
+    Args:
+        where: The table, as the first words of the message.
+        count: The number of its columns, or of those that were found so far.
+        spans: Names of the spans of the file, which a refusal blames; empty for a file that is in none.
+
+    Raises:
+        UsageError: There are too many, and the table is no file of spans.
+        DataRefused: There are too many in a file of spans.
     """
     if count > MOST_COLUMNS:
         kind: type[EdgelineError] = DataRefused if spans else UsageError
@@ -70,7 +83,17 @@ def check_column_count(where: object, count: int, spans: tuple[str, ...] = ()) -
 
 
 def check_once(where: object, header: Sequence[str], names: Sequence[str], spans: tuple[str, ...]) -> None:
-    """Refuses a header that has one of `names` twice. Raises DataRefused."""
+    """Refuses a header that has one of `names` twice.
+
+    Args:
+        where: The table, as the first words of the message.
+        header: The names of its columns, in order.
+        names: The columns that are read; others may be there more than once.
+        spans: Names of the spans of the file, which a refusal blames; empty for a file that is in none.
+
+    Raises:
+        DataRefused: One of them is there twice.
+    """
     counts = Counter(header)
     if twice := [name for name in dict.fromkeys(names) if counts[name] > 1]:
         raise DataRefused(
@@ -84,11 +107,18 @@ def check_once(where: object, header: Sequence[str], names: Sequence[str], spans
 def read_rows(
     path: Location, names: Sequence[str], spans: tuple[str, ...] = ()
 ) -> Iterator[Cells | Rejected]:
-    """Yields the rows below the header; with the cells `names` from JSON, and all cells from CSV.
+    """Yields the rows below the header, each with its cells by column.
 
-    In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `True` or `False`. Raises DataRefused if
-    the file cannot be read to its end, is not UTF-8 or not CSV, or repeats its header, and as
-    `check_column_count` does.
+    In JSON, a cell is a text, a whole number (`5.0` is read as `5`), `True` or `False`.
+
+    Args:
+        path: A file of JSON lines by its ending, else a CSV file with commas.
+        names: The cells that a row of JSON lines has, empty where it lacks them; one of CSV has all cells.
+        spans: Names of the spans of the file, which a refusal blames; empty for a file that is in none.
+
+    Raises:
+        DataRefused: The file cannot be read to its end, is not UTF-8 or not CSV, or repeats its header, or
+            as `check_column_count` does.
     """
     if is_json(path):
         yield from read_json_rows(path, names, spans)
@@ -101,7 +131,16 @@ def read_rows(
 def open_csv(
     path: Location, spans: tuple[str, ...], separator: str
 ) -> tuple[list[str], Iterator[tuple[str, list[str]] | Rejected]]:
-    """Returns the header of a CSV file and its rows, each with its place. Raises as `read_rows` does."""
+    """Returns the header of a CSV file and its rows, each with its place.
+
+    Args:
+        path: The file, which is read while the rows are.
+        spans: Names of the spans of the file, which a refusal blames; empty for a file that is in none.
+        separator: The character between cells.
+
+    Raises:
+        DataRefused: As `read_rows` does, also while the rows are read.
+    """
     rows = read_csv_rows(path, spans, separator)
     _, first = next(rows)
     assert not isinstance(first, str)
@@ -132,9 +171,15 @@ def _place_rows(
 def read_lines(path: Location, spans: tuple[str, ...] = (), errors: str = "strict") -> Iterator[str]:
     """Yields the lines of a file with their line ends, decoded one by one, without a byte order mark.
 
-    A first line `sep=;`, which is for Excel, becomes an empty one. `errors` is what `bytes.decode` does with
-    bytes that are not UTF-8. Raises DataRefused if the file cannot be read, or a line is not UTF-8 or too
-    long.
+    A first line `sep=;`, which is for Excel, becomes an empty one.
+
+    Args:
+        path: The file, on a disk or in a store.
+        spans: Names of the spans of the file, which a refusal blames; empty for a file that is in none.
+        errors: What `bytes.decode` does with bytes that are not UTF-8: `strict`, `replace`, ...
+
+    Raises:
+        DataRefused: The file cannot be read, or a line is not UTF-8 or too long.
     """
     try:
         with explain_errors(path), open_read(path) as file:
@@ -168,7 +213,14 @@ def read_csv_rows(
     """Yields the line number of each row that is not empty, and its cells or why it has none.
 
     The cells of a list of ours that a person filled in are as they were before it was written as a sheet.
-    Raises DataRefused as `read_rows` does.
+
+    Args:
+        path: The file, with the header as its first row.
+        spans: Names of the spans of the file, which a refusal blames; empty for a file that is in none.
+        separator: The character between cells.
+
+    Raises:
+        DataRefused: As `read_rows` does, but for a repeated header.
     """
     # The limit holds for the whole process; it is only ever raised here.
     csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
@@ -248,7 +300,17 @@ def _swallows_rows(cells: Sequence[str], first_rows: Sequence[Sequence[str]], se
 def read_json_rows(
     path: Location, names: Sequence[str], spans: tuple[str, ...], any_json: bool = False
 ) -> Iterator[Cells | Rejected]:
-    """Yields the rows of JSON lines as `read_rows` does; with `any_json`, other values are cells of JSON."""
+    """Yields the rows of JSON lines as `read_rows` does.
+
+    Args:
+        path: The file, of an object a line.
+        names: The keys whose values are the cells of a row; a cell is empty where the object lacks its key.
+        spans: Names of the spans of the file, which a refusal blames; empty for a file that is in none.
+        any_json: Writes a value that is no cell, such as a list, as JSON; else its row is rejected.
+
+    Raises:
+        DataRefused: As `read_lines` does.
+    """
     for number, line, row in _read_json_objects(path, spans):
         place, problem = f"{path.name}:{number}", row
         if isinstance(row, dict):

@@ -141,9 +141,20 @@ def write_records(src: Path, target: Path) -> dict[str, str]:
 def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str) -> dict[str, str]:
     """Writes the rows of a sheet: the named one, or the only one with rows or with these columns.
 
-    Returns the types of its columns, without text: people keep numbers and dates as text in workbooks. Raises
-    UsageError if several sheets fit, the named one has no rows, or it has too many columns, and DataRefused
-    if the workbook cannot be read, or has no rows.
+    People keep numbers and dates as text in workbooks.
+
+    Args:
+        src: An .xlsx, .xls or .ods file, which is read whole in a process of its own.
+        target: The CSV file that is written.
+        columns: Those that the table should have, by which its sheet is found; empty if that is not known.
+        sheet: The name of the sheet; empty if a person named none.
+
+    Returns:
+        The types of the columns, without text.
+
+    Raises:
+        UsageError: Several sheets fit, the named one has no rows, or it has too many columns.
+        DataRefused: The workbook cannot be read, or has no rows.
     """
     try:
         with closing(DecoderProcess(partial(_read_sheets, sheet=sheet), _SECONDS, _GIGABYTES)) as decode:
@@ -216,11 +227,19 @@ def _read_header(row: Sequence[object]) -> list[str]:
 def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, str]]:
     """Writes the rows of a query on the database of a URL as CSV; they are streamed in constant memory.
 
-    Returns the URL without password and options, and the types of the columns.
+    Args:
+        address: The URL as SQLAlchemy reads it, with the password if there is one.
+        query: One SELECT, or WITH ... SELECT, without parameters: `%` and `:name` are meant literally.
+        target: The CSV file that is written.
 
-    Raises UsageError if the URL is invalid, its driver is not installed, or the query is no SELECT, fails or
-    has too many columns, EdgelineError if the database cannot be reached, and DataRefused if two columns have
-    the same name.
+    Returns:
+        The URL without password and options, and the types of the columns.
+
+    Raises:
+        UsageError: The URL is invalid, its driver is not installed, or the query is no SELECT, fails or has
+            too many columns.
+        EdgelineError: The database cannot be reached.
+        DataRefused: Two columns have the same name.
     """
     from sqlalchemy import create_engine, exc
 

@@ -181,8 +181,14 @@ def convert_to_utf8(path: Path, scratch: Path, named: str = "") -> tuple[Path, s
     is a part; one that mixes both is damaged, and its reader will name the line. A file whose lines end with
     a carriage return alone, as those of Excel for Mac did, is copied with the line ends of Unix.
 
-    Raises UsageError if the `named` encoding is not known, and DataRefused if the file has none of these
-    encodings, or words that Windows-1252 cannot have.
+    Args:
+        path: The unpacked file.
+        scratch: The folder in which a copy gets a folder of its own.
+        named: The encoding that a person gave, as Python names it; empty finds it by the content.
+
+    Raises:
+        UsageError: The named encoding is not known.
+        DataRefused: The file has none of these encodings, or words that Windows-1252 cannot have.
     """
     with path.open("rb") as source:
         encoding = _check_encoding(named) if named else _find_encoding(source)
