@@ -19,6 +19,7 @@ from edgeline.records.served import SERVED
 from edgeline.records.source import Source
 from edgeline.records.verdict import ENDED_CANARY, VERDICT
 from edgeline.release.acceptance import check_push_early, check_writer
+from edgeline.release.settings import PushSettings
 from edgeline.release.signing import load_signing_key
 
 log = logging.getLogger("edgeline.gate")
@@ -97,18 +98,20 @@ def DataGate(
         do = f"The run's report says what to do next: {details}."
         raise DataRefused(" ".join(reasons), "Nothing was trained.", do)
     if records:  # On one machine, the runner checks this before the first step.
-        rules = settings.push
-        key = load_signing_key(None)
-        if rules.require_clean:
-            commit.check_clean()
-        warning = check_push_early(
-            push, model_name, rules.rollback_epoch, key is not None, rules.canary_percent
-        )
-        if warning:
-            log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
-        else:
-            check_writer(push, model_name, {"key": key, "trusted": rules.trusted_keys})
+        _check_push(push, model_name, settings.push, commit)
     for name, artifact in inputs.items():
         shutil.copytree(artifact.uri, Path(accepted_data.uri, name))
     if ended:
         ENDED_CANARY.write(Path(accepted_data.uri), ended)
+
+
+def _check_push(push: str, model_name: str, rules: PushSettings, commit: Source) -> None:
+    """Refuses a run whose release phones would not accept or that could not be written."""
+    key = load_signing_key(None)
+    if rules.require_clean:
+        commit.check_clean()
+    warning = check_push_early(push, model_name, rules.rollback_epoch, key is not None, rules.canary_percent)
+    if warning:
+        log.warning("It is not known yet if phones will accept a release of this run: %s", warning)
+    else:
+        check_writer(push, model_name, {"key": key, "trusted": rules.trusted_keys})

@@ -83,13 +83,11 @@ def Pusher(
         model_run: Written by Trainer, for the card.
         quarantine: Written by ExampleGen, for the card; what phones answered judges an open canary.
         accepted_data: Written by DataGate; it has the end of a canary before this run.
-        pushed_model: Read by RunReport and ReleaseGate; custom properties `outcome` (`pushed`, `unchanged` or
-            `held`) and `version`.
+        pushed_model: Read by RunReport and ReleaseGate; its custom properties are `outcome` and `version`.
         labels: A JSON list of texts in the order of the schema's domain, which labels.txt has to keep.
         push: The root of the release store, or its URL.
         model_name: The name of the model in the store.
-        settings: All that made the model, as JSON, for card and provenance; read as `ReleaseSettings` too,
-            which may name the signing key: that is read here and written nowhere.
+        settings: All that made the model, as JSON; read as `ReleaseSettings`, whose key is written nowhere.
         code: The digest of the code of all steps, for the manifest.
         lock: The digest of the lock file, for the manifest.
         source: The commit as JSON, read as `Source`; empty for that of the container image.
@@ -115,16 +113,8 @@ def Pusher(
             edge_verdict=Path(edge_verdict.uri),
             search=Path(search.uri) if search else None,
         )
-        about = Run(
-            id=run,
-            workload=model_name,
-            outcome="pushed",
-            started_at=utc_now(),
-            settings=made_with,
-            libraries=read_library_versions(),
-            source=Source.parse(source),
-            inputs={"window": examples.get_string_custom_property("window"), "code": code, "lock": lock},
-        )
+        inputs = {"window": examples.get_string_custom_property("window"), "code": code, "lock": lock}
+        about = _describe_run(run, model_name, made_with, source, inputs)
         bundle = _read_bundle(Path(edge_models.uri), Path(edge_verdict.uri), json.loads(labels))
         facts = collect_facts(sources, about)
         metrics = METRICS.read(Path(evaluation.uri))
@@ -135,6 +125,27 @@ def Pusher(
         outcome = replace(outcome, reasons=(*outcome.reasons, ended.sentence), ended_canary=ended)
     if outcome.outcome != "pushed":
         renew_pointer(push, model_name, rules.push)
+    _record_outcome(pushed_model, outcome)
+
+
+def _describe_run(
+    run: str, model_name: str, made_with: Mapping[str, Any], source: str, inputs: Mapping[str, str]
+) -> Run:
+    """Returns the record of a run that pushes now, as the card and the provenance name it."""
+    return Run(
+        id=run,
+        workload=model_name,
+        outcome="pushed",
+        started_at=utc_now(),
+        settings=made_with,
+        libraries=read_library_versions(),
+        source=Source.parse(source),
+        inputs=inputs,
+    )
+
+
+def _record_outcome(pushed_model: Artifact, outcome: Push) -> None:
+    """Logs why the push ended so, and writes it into the artifact."""
     for reason in outcome.reasons:
         log.info(reason)
     PUSH.write(Path(pushed_model.uri), outcome)

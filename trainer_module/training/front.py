@@ -148,7 +148,7 @@ def fit_last_layer(model: keras.Model, batches: tf.data.Dataset, front: keras.Mo
         return others(front(inputs, training=False) if front else inputs, training=False)
 
     computed, examples = [], 0
-    for inputs, labels, weights in batches:
+    for inputs, labels, weights, *_ in batches:  # the answers of a teacher come last
         computed.append((compute(inputs).numpy(), labels, weights))
         examples += len(labels)
         if examples >= _MOST_EXAMPLES:

@@ -17,7 +17,7 @@ from trainer_module import workload_module
 from trainer_module.settings import ModelSettings, TrainerSettings
 from trainer_module.training import devices, fit, front, input_pipeline
 from trainer_module.training.budget import Budget
-from trainer_module.training.input_pipeline import Split
+from trainer_module.training.input_pipeline import Augment, Split
 from trainer_module.training.loop import Loop
 
 _progress = logging.getLogger("edgeline.progress")
@@ -233,24 +233,14 @@ def prepare(
         frozen, trained = parts
         variations = min(settings.variations, settings.epochs)
         if budget:
-            others = sum(len(split.shown) for split in measured)
-            measure = partial(front.measure_seconds_each, training, frozen, augment)
-            variations = budget.plan_variations(variations, len(training.labels), others, measure)
+            variations = _plan_variations(budget, variations, training, measured, frozen, augment)
         settings = settings.model_copy(update={"variations": variations})
-        # Features are of all examples, so that batches have the same order as without stored features.
-        everything = replace(training, only=None)
-        only = training.only
-        needed = front.count_feature_bytes(frozen, everything, variations)
-        needed += sum(front.count_feature_bytes(frozen, split) for split in measured)
-        if needed <= input_pipeline.compute_storage_limit(scratch):
-            everything = front.compute_features(everything, frozen, variations, task.seed, augment, scratch)
-            training = replace(everything, only=only)
-            measured = [front.compute_features(split, frozen, scratch=scratch) for split in measured]
-            augment = None
-        else:
+        features = _compute_features(training, measured, frozen, variations, task.seed, augment, scratch)
+        if features is None:
             batch_front = front.round_features(frozen)
-            text = "Features take %.1f GB, which do not fit: each epoch computes them again."
-            _progress.info(text, needed / 1e9)
+        else:
+            training, measured = features
+            augment = None
 
     batches = partial(
         input_pipeline.make_train_batches,
@@ -280,6 +270,43 @@ def prepare(
         selections[0] if selections else None,
         replicas,
     )
+
+
+def _plan_variations(
+    budget: Budget,
+    variations: int,
+    training: Split,
+    measured: Sequence[Split],
+    frozen: keras.Model,
+    augment: Augment | None,
+) -> int:
+    """Returns how many variations of the training examples a budget allows, at most `variations`."""
+    others = sum(len(split.shown) for split in measured)
+    measure = partial(front.measure_seconds_each, training, frozen, augment)
+    return budget.plan_variations(variations, len(training.labels), others, measure)
+
+
+def _compute_features(
+    training: Split,
+    measured: Sequence[Split],
+    frozen: keras.Model,
+    variations: int,
+    seed: int,
+    augment: Augment | None,
+    scratch: Path | None,
+) -> tuple[Split, list[Split]] | None:
+    """Computes what the frozen layers give for train and the measured splits; None if it does not fit."""
+    # Features are of all examples, so that batches have the same order as without stored features.
+    everything = replace(training, only=None)
+    needed = front.count_feature_bytes(frozen, everything, variations)
+    needed += sum(front.count_feature_bytes(frozen, split) for split in measured)
+    if needed > input_pipeline.compute_storage_limit(scratch):
+        text = "Features take %.1f GB, which do not fit: each epoch computes them again."
+        _progress.info(text, needed / 1e9)
+        return None
+    everything = front.compute_features(everything, frozen, variations, seed, augment, scratch)
+    features = [front.compute_features(split, frozen, scratch=scratch) for split in measured]
+    return replace(everything, only=training.only), features
 
 
 def _ask_teacher(workload: Workload, training: Split) -> np.ndarray | None:
