@@ -24,7 +24,12 @@ from sklearn.preprocessing import OrdinalEncoder
 from edgeline.records.evaluation import METRICS
 
 _EDGELINE = (sys.executable, "-m", "runners.cli")
-_LIFTED = ("registry.enabled=false", "evaluation.bounds=[]", "evaluation.beat_majority=false")
+_LIFTED = (
+    "registry.enabled=false",
+    "evaluation.bounds=[]",
+    "evaluation.beat_majority=false",
+    "evaluation.min_class_recall=0",
+)
 
 
 def main() -> None:
@@ -65,7 +70,7 @@ def _run(folder: Path, options: argparse.Namespace) -> str:
     command = [*_EDGELINE, "run", str(folder / "known.csv"), *roles, "--workspace", str(folder / "workspace")]
     ended = subprocess.run([*command, *sets], capture_output=True, text=True)
     if ended.returncode:
-        sys.exit(ended.stderr[-2000:])
+        sys.exit(ended.stdout[-2000:] + ended.stderr[-2000:])
     metrics = METRICS.read(next(folder.glob("workspace/artifacts/ModelValidator/evaluation/*")))
     overall = (metrics.out_of_fold or metrics).estimates["overall"]["all"]
     kind = "out of fold" if metrics.out_of_fold else "on eval"
