@@ -87,11 +87,22 @@ def send_alerts(
 ) -> int:
     """Sends the alerts on a model, and prints them; returns the exit code.
 
-    Without a `store`, the place where a cluster pushes to, the runs of `workspace` and the releases in `push`
-    are looked at. If `test` is True, only test messages are sent. `look_further` is called first, sends
-    alerts of its own, and returns its warnings; the place may have neither a run nor a release then.
-    `count_served` gets the last run, and counts what phones answered since. Raises UsageError if there is no
-    channel, or nothing to look at.
+    Args:
+        settings: The channels, of which at least one is set, and the limits of what is trouble.
+        model: Its name; only its runs and releases are looked at.
+        push: The release store of the workspace; it is not read where there is a `store`.
+        workspace: The folder with the runs; it need not exist where there is a `store`.
+        store: Where a cluster keeps its runs and releases; None: those of `workspace` and `push` count.
+        test: Only a test message is sent, through each channel; nothing is looked at.
+        look_further: Called first, sends alerts of its own, and returns its warnings; with it, the place may
+            have neither a run nor a release. None: there is nothing further.
+        count_served: Counts what phones answered since the given run, the last; its None means unknown.
+
+    Returns:
+        1 where a message was not sent or a warning was printed, else 0, also with open troubles.
+
+    Raises:
+        UsageError: There is no channel, or nothing to look at.
     """
     if not settings.channels:
         raise UsageError(

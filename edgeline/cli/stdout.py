@@ -121,7 +121,13 @@ def find_terminal_width() -> int:
 
 
 def say(text: str = "", style: str = "", part: slice = slice(None)) -> None:
-    """Prints one line to the standard output; on a terminal, `part` of it has a style such as `bold red`."""
+    """Prints one line to the standard output; on a terminal, a part of it has a style.
+
+    Args:
+        text: Secrets in it are redacted, control sequences shown, and its commands completed.
+        style: A colour that click knows, alone or after `bold`, such as `bold red`; empty for none.
+        part: The characters with the style, counted in the line as it is printed, wrapped; by default all.
+    """
     _print(sys.stdout, text, style, part)
 
 

@@ -34,7 +34,14 @@ _LONGEST = timedelta(days=14)
 def write(folder: Location, facts: Facts, page: str, with_run: bool = True) -> Location:
     """Writes facts and page of a run, each whole or not at all, or raises EdgelineError or OSError.
 
-    Without `with_run`, the record of the run is a file of its own, and the facts have its id alone.
+    Args:
+        folder: The run's own; older facts and an older page in it are replaced.
+        facts: They have the whole record of the run, whatever `with_run` is.
+        page: The HTML of `render_run`.
+        with_run: False where the run's record is a file of its own: the facts then have its id alone.
+
+    Returns:
+        The place of the page.
     """
     written = vars(facts) | {"run": facts.run if with_run else facts.run.id}
     for name, content in ((FACTS, encode(written) + b"\n"), (PAGE, page.encode())):
@@ -72,10 +79,12 @@ def read_all(root: Location) -> list[tuple[Location, Facts]]:
 def find_old(
     records: Sequence[tuple[Location, Facts]], keep: int, stay: Collection[str]
 ) -> dict[Location, int]:
-    """Returns the folders of old records with their sizes in bytes.
+    """Returns the folders of old records with their sizes in bytes; those of runs that go on are not old.
 
-    The newest `keep`, those with an id in `stay`, and those of runs that go on are not old. `records` is
-    ordered as by `read_all`.
+    Args:
+        records: Those of one model with their folders, oldest first, as by `read_all`.
+        keep: The number of the newest records that are not old, at least 1.
+        stay: Ids of runs whose records are not old at any age.
     """
     earliest = format_utc(datetime.now(timezone.utc) - _LONGEST)
     return {
@@ -105,10 +114,16 @@ def choose_number(run: str, records: Iterable[Facts]) -> int:
 def make(
     run: Run, sources: Sources, newest_first: Iterable[Facts], folder: Path | None = None
 ) -> tuple[Facts, str]:
-    """Collects the facts of a run, and renders its page, with links to what lies around `folder`.
+    """Collects the facts of a run, and renders its page.
 
     It is compared with the model's newest earlier run that got as far as its data, and its settings with
     those of the run that made production.
+
+    Args:
+        run: Its record, as far as it got.
+        sources: The folders of its artifacts; the facts of missing ones are left out.
+        newest_first: Read only as far as needed; later runs and those of other models are skipped.
+        folder: Where the page will be; the page links to what lies around it. None: it has no links.
     """
     facts = collect_facts(sources, run)
     before = None

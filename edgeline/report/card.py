@@ -19,7 +19,15 @@ _FEW = 30  # eval examples; with fewer, a 95 % interval is over 20 points wide
 def render_card(
     facts: Facts, version: int, labels: Sequence[str], licence: str | None, data_statement: str | None
 ) -> str:
-    """Renders the card of a version; licence and data statement are None if nobody stated any."""
+    """Renders the card of a version.
+
+    Args:
+        facts: Those of the run that made it, which do not have the version yet.
+        version: The number that the release gets in its store.
+        labels: The classes that the model can answer; the card lists them in this order.
+        licence: The setting `push.licence`; None if nobody stated any, which the card then says.
+        data_statement: The setting `push.data_statement`, a text on where the data comes from; None likewise.
+    """
     facts = replace(facts, run=replace(facts.run, version=version))
     view = View(facts, {})
     use = [

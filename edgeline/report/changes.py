@@ -116,7 +116,13 @@ def _describe_edge_files(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def pair_lines(first: Mapping[str, Lines], second: Mapping[str, Lines], section: str) -> tuple[Change, ...]:
-    """Returns the lines of a section that either of two runs has, the equal ones too."""
+    """Returns the lines of a section that either of two runs has, the equal ones too.
+
+    Args:
+        first: The lines of one run by section, as by `describe_facts`; they become `before`.
+        second: Those of the other run, which become `now`; lines that only it has come last.
+        section: A key of either; it decides the text of a line that one run lacks, such as `not set`.
+    """
     before, now = first.get(section, {}), second.get(section, {})
     # A run that ended before ingest counted nothing, which is not 0.
     is_counted = section != "Data" or (before and now)

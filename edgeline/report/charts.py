@@ -30,9 +30,12 @@ _MOST_POINTS = 20  # epochs that have a point each
 
 
 def draw_weeks(name: str, spans: Sequence[Span], classes: Sequence[str]) -> "Markup":
-    """Draws the examples of each span, oldest first, stacked by class, with the quarantined ones on top.
+    """Draws the examples of each span, stacked by class, with the quarantined ones on top.
 
-    `classes` get a colour each; examples of others share the last one.
+    Args:
+        name: The id of the chart, unique in its page.
+        spans: Those of the window, oldest first, with their examples by class and the quarantined ones.
+        classes: Those with a colour each, from below, at most 6; examples of all others share one more.
     """
 
     def draw(axes: "Axes") -> None:
@@ -111,7 +114,14 @@ def _draw_values(axes: "Axes", of: Feature, most: int = 6) -> None:
 
 
 def draw_training(name: str, epochs: Sequence[Epoch], figure: str, best: int | None) -> "Markup":
-    """Draws `loss` or `accuracy` on training and eval examples by epoch, with a line at the best epoch."""
+    """Draws a figure on training and eval examples by epoch, with a line at the best epoch.
+
+    Args:
+        name: The id of the chart, unique in its page.
+        epochs: Oldest first; a figure that is None or NaN leaves a gap. With over 20, none has a point.
+        figure: `loss` or `accuracy`; that on eval examples is the epoch's `val_loss` or `val_accuracy`.
+        best: The number of the best epoch; None draws no line.
+    """
 
     def draw(axes: "Axes") -> None:
         numbers = [epoch.epoch for epoch in epochs]

@@ -45,9 +45,14 @@ _COLOURS: dict[str, Any] = {
 def render_svg(
     name: str, alt: str, draw: "Callable[[Axes], None]", width: int = WIDTH, height: int = 190
 ) -> "Markup":
-    """Renders a chart as an SVG element for a page, width and height in CSS pixels.
+    """Renders a chart as an SVG element for a page.
 
-    `name` is unique in its page: ids in the SVG begin with it. `alt` describes the chart to screen readers.
+    Args:
+        name: Unique in its page: ids in the SVG begin with it. The same name and drawing give the same SVG.
+        alt: Describes the chart to screen readers, in plain text; it is escaped here.
+        draw: Draws into empty axes, with the colours of this module, which become those of the page.
+        width: In CSS pixels; the chart becomes narrower where the page is, and never wider.
+        height: In CSS pixels at that width; it shrinks with the width.
     """
     import matplotlib
     from markupsafe import Markup

@@ -45,7 +45,13 @@ class Mark(Struct, frozen=True):
 
 
 def render_index(model: str, rows: Sequence[Row], changes: Sequence[Mark] = ()) -> str:
-    """Renders the page; the rows, and the changes of production, come oldest first."""
+    """Renders the page.
+
+    Args:
+        model: Its name, for the title.
+        rows: One for each run of the model, oldest first.
+        changes: Those of production, oldest first; a `push` is no mark in the charts, which show its run.
+    """
     dated = [(at, row) for row in rows if (at := _parse_moment(row.started_at)) is not None]
     aged = find_aged(rows)
     by_hand = [mark for mark in changes if mark.action != "push"]

@@ -31,8 +31,11 @@ def render_run(
 ) -> str:
     """Renders the page of a run, compared with an earlier one.
 
-    `pictures` are thumbnails by name; `links` are URLs of other pages and files by their names, and of
-    artifacts by their URIs.
+    Args:
+        facts: All that is known of the run; parts that are None have no section.
+        pictures: Thumbnails, JPEG or PNG, by name such as `thumbnails/01.jpg`; some or all may be missing.
+        before: The earlier run of the same model; None if the page is to compare nothing.
+        links: Quoted URLs, of other pages and files by their names, and of artifacts by their URIs.
     """
     view = View(facts, pictures, before)
     terms = [term for term in read_terms() if "section" not in term or view.has(term["section"])]

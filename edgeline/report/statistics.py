@@ -78,7 +78,10 @@ _MOST_NEW_VALUES = 8
 def find_differences(curated: Path, inferred: Path, statistics: Path) -> tuple[Difference, ...]:
     """Returns all differences that matter for a change of the curated schema, those that break it first.
 
-    The folders are the outputs of ImportSchemaGen, SchemaGen and StatisticsGen.
+    Args:
+        curated: The output of ImportSchemaGen: a folder with the schema that people keep, `schema.pbtxt`.
+        inferred: The output of SchemaGen: the schema of the window's data; its features and values count.
+        statistics: The output of StatisticsGen, a folder a split; the ranges of numbers come from all splits.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2

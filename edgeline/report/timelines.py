@@ -135,8 +135,14 @@ def draw_timeline(
 ) -> "Markup":
     """Draws the accuracy of each run's model and of that in production over time, or the recall of classes.
 
-    `runs` come with their start, oldest first. Where clocks disagree with that order, the runs are placed by
-    number, and `marks`, the actions of people, are left out.
+    Where clocks disagree with the order of the runs, they are placed by number, and `marks` are left out.
+
+    Args:
+        name: The id of the chart, unique in its page.
+        width: In CSS pixels; a wider chart has more dates below it.
+        runs: At least one, each with its start, oldest first.
+        marks: The actions of people, each a time with `rollout`, `promote`, `rollback` or `exclude`.
+        classes: Those whose recall is drawn, a line each, at most 6; empty: accuracy is drawn instead.
     """
     from matplotlib.dates import date2num
 
@@ -219,7 +225,13 @@ def _label_days(axes: "Axes", width: int) -> None:
 
 
 def draw_step_times(name: str, runs: Sequence[Dated], steps: Sequence[str]) -> "Markup":
-    """Draws the minutes of each run, oldest first, stacked: the given steps from below, then all others."""
+    """Draws the minutes of each run, stacked by step.
+
+    Args:
+        name: The id of the chart, unique in its page.
+        runs: At least one, each with its start, oldest first; each has a bar.
+        steps: Those with a colour each, from below, at most 6; the time of all others is above them.
+    """
 
     def draw(axes: "Axes") -> None:
         bottom = [0.0] * len(runs)
@@ -239,7 +251,13 @@ def draw_step_times(name: str, runs: Sequence[Dated], steps: Sequence[str]) -> "
 
 
 def draw_sizes(name: str, runs: Sequence[Dated], variants: Sequence[str]) -> "Markup":
-    """Draws the megabytes of each edge file over the runs, oldest first."""
+    """Draws the megabytes of each edge file over the runs.
+
+    Args:
+        name: The id of the chart, unique in its page.
+        runs: Each with its start, oldest first; one without a file has no point in its line.
+        variants: The kinds of edge files, a line each, at most 6; others are not drawn.
+    """
 
     def draw(axes: "Axes") -> None:
         for number, variant in enumerate(variants):
