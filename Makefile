@@ -57,7 +57,7 @@ checked:
 
 # Functions of a complexity above 20 are listed, and lint fails.
 ROOMS := components data deploy drill edgeline pipeline runners trainer_module
-lint: setup ## ruff, mypy, the layers of imports, what a run reaches, complexity, how docstrings begin, and statements that do two things
+lint: setup ## ruff, mypy, the layers of imports, what a run reaches, complexity, docstrings, and statements that do two things
 	@! $(BIN)/radon cc --min D --show-complexity $(ROOMS) | grep .
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
