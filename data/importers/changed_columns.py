@@ -55,7 +55,13 @@ class ColumnsChanged(UsageError):
 def read_as_before(table: Table, named: "Named", file: TableFile | None) -> Table:
     """Returns a table with the columns of earlier spans, by what a person named, and what `file` records.
 
-    Raises UsageError if a column was named that earlier spans or the table do not have, or that has to be.
+    Args:
+        table: This week's table, under its own names.
+        named: Its `renamed` takes precedence over the file; its column of times may be joined from several.
+        file: How earlier spans read their columns; None refuses any that is renamed or dropped.
+
+    Raises:
+        UsageError: A column was named that earlier spans or the table do not have, or that has to be.
     """
     entries = file.columns if file else {}
     for option, name in [("rename", name) for name in named.renamed] + [("drop", n) for n in named.dropped]:
@@ -119,7 +125,13 @@ def _name_kind(form: str) -> str:
 
 
 def describe_changes(file: TableFile, named: "Named", data_dir: Path) -> Mapping[str, ColumnEntry]:
-    """Returns the entries of the columns that a person renamed or dropped, with the last span before."""
+    """Returns the entries of the columns that a person renamed or dropped, with the last span before.
+
+    Args:
+        file: How earlier spans read their columns; it has all that are renamed or dropped.
+        named: Its `renamed` and `dropped`, which `read_as_before` has checked.
+        data_dir: The folder of spans; the newest one there is the last with the old columns.
+    """
     spans = find_spans(data_dir)
     until = spans[-1].name if spans else ""
     changed = {name: replace(file.columns[name], until=until, now=new) for name, new in named.renamed.items()}

@@ -32,7 +32,16 @@ _KINDS, _READINGS = (Role.NUMBER, Role.CATEGORY, Role.LEAVE_OUT), ("missing", "a
 
 
 def check_names(shown: str, names: Collection[str], reserved: Collection[str]) -> None:
-    """Refuses names of columns that examples have for other features. Raises UsageError."""
+    """Refuses names of columns that examples have for other features.
+
+    Args:
+        shown: The table, as messages name it.
+        names: The columns that become features; empty ones are passed over.
+        reserved: The features that every example has, by `list_reserved`.
+
+    Raises:
+        UsageError: A column has a reserved name.
+    """
     if clashes := [name for name in names if name and name in reserved]:
         raise UsageError(
             f"The column {clashes[0]} of {shown} was chosen, and examples have another feature of this name.",
@@ -41,7 +50,7 @@ def check_names(shown: str, names: Collection[str], reserved: Collection[str]) -
         )
 
 
-def check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
+def _check_forms(table: TableProfile, time: str, names: Collection[str]) -> None:
     """Refuses a column among `names` in several forms, and a time column without readable times.
 
     Raises DataRefused for the one, and UsageError for the other.
@@ -96,7 +105,7 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
     roles = named.roles
     if not roles.text:
         readable = {name for name in table.columns if named.chosen.get(name, Role.NUMBER) == Role.NUMBER}
-        check_forms(table, roles.time, readable)
+        _check_forms(table, roles.time, readable)
     entries = dict[str, ColumnEntry]()
     guessed, left_out = list[tuple[str, str]](), list[tuple[str, str]]()
     for name in table.columns:
@@ -156,6 +165,11 @@ def find_missing(table: TableProfile, roles: Roles, ask: Ask | None) -> Mapping[
     """Returns the texts that stand for no reading, by column, where more are found than are known.
 
     These are times that are none, and, if a person can be asked, numbers and dates far from all others.
+
+    Args:
+        table: The profile of the table, with the forms of its columns.
+        roles: The columns with a role, which nobody is asked about.
+        ask: Asks a person about each such number or date; with None, only times are looked at.
     """
     missing = dict[str, tuple[str, ...]]()
     if roles.time and (cells := list_no_times(table.columns[roles.time])):
@@ -189,7 +203,13 @@ def _make_case(table: TableProfile, named: Named, name: str) -> Case:
 
 
 def explain_column(table: TableProfile, named: Named, name: str) -> Iterator[str]:
-    """Yields which rules were asked about a column, and which decided, as sentences."""
+    """Yields which rules were asked about a column, and which decided, as sentences.
+
+    Args:
+        table: The profile of the table, with the forms of its columns.
+        named: Its roles, which no rule is asked about, and its chosen kinds, which decide before other rules.
+        name: A column of the table.
+    """
     if role := _find_named_role(name, named.roles):
         yield f"{name} is the {role}: no rule is asked."
         return
@@ -228,7 +248,7 @@ def check_week(table: TableProfile, file: TableFile) -> Described:
     times holds none, and DataRefused if one has several forms.
     """
     formed = {name for name, entry in file.columns.items() if entry.form and entry.role != Role.LEAVE_OUT}
-    check_forms(table, file.roles.time, formed)
+    _check_forms(table, file.roles.time, formed)
     check_changes(table, file)
     entries = {name: ColumnEntry(reason=_UNREAD.format(name)) for name in table.columns} | {**file.columns}
     left_out = [
@@ -241,9 +261,18 @@ def check_week(table: TableProfile, file: TableFile) -> Described:
 def add_columns(
     table: TableProfile, named: Named, described: Described, since: str, ask: Ask | None
 ) -> Described:
-    """Returns how a week's columns are read, with those that a person adds from the span `since` on.
+    """Returns how a week's columns are read, with those that a person adds.
 
-    Raises UsageError for a column that is read already, or that no model should see.
+    Args:
+        table: The profile of the week's table, with the forms of its columns.
+        named: Its `add` are the columns, and their kinds are found as at a first import.
+        described: How the week's columns are read without them, by `check_week`.
+        since: The name of the first span from which on all spans have them.
+        ask: As in `describe_table`.
+
+    Raises:
+        UsageError: A column is read already, no model should see it, or it is to be a number and has none.
+        DataRefused: A column has several forms.
     """
     file, names = described.file, named.add
     if known := [name for name in names if file.columns.get(name, ColumnEntry()).role != Role.LEAVE_OUT]:
@@ -273,7 +302,14 @@ def add_columns(
 def ask_for_new(
     table: TableProfile, known: Collection[str], left_out: Collection[str], ask: Ask
 ) -> Mapping[str, str]:
-    """Asks about the columns that are not `known`; returns the kinds of those that a model is to read."""
+    """Asks about columns that are new; returns the kinds of those that a model is to read.
+
+    Args:
+        table: The profile of the week's table, whose cells the question shows.
+        known: Columns that nobody is asked about: of earlier spans, or added by name.
+        left_out: The columns of the table that are not read.
+        ask: Asks a person; the guess is to leave the column out.
+    """
     answers = dict[str, str]()
     for name in left_out:
         if name and name not in known:
@@ -282,9 +318,16 @@ def ask_for_new(
 
 
 def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bool) -> None:
-    """Refuses a column that is not a label; `are_codes` tells that its numbers are codes of classes.
+    """Refuses a column that is not a label.
 
-    Raises UsageError for one value, one for nearly each row, measurements, or a value that cannot be a label.
+    Args:
+        table: The profile of the table; it needs no forms yet.
+        label: The column.
+        earlier: Its labels do not count as new numbers, and a later week may have a single label.
+        are_codes: Whether a person said that its numbers are codes of classes, and no measurements.
+
+    Raises:
+        UsageError: It has one value, one for nearly each row, measurements, or one that cannot be a label.
     """
     column = table.columns[label]
     shown, values = table.shown, column.values
@@ -321,9 +364,17 @@ def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bo
 
 
 def check_first(table: TableProfile, roles: Roles, noun: str, least: int) -> None:
-    """Refuses a first table with too few of each class, if a run wants `least`, or with one group.
+    """Refuses a first table with too few of each class, or with one group.
 
-    Raises DataRefused for the one, and UsageError for the other.
+    Args:
+        table: The profile of the table.
+        roles: Its label, and its group, which is checked if each row with a label has one.
+        noun: A row in messages: `row`, `reading` or `text`.
+        least: Rows per class that a run wants; only 0 makes a difference here, and skips the first check.
+
+    Raises:
+        DataRefused: Fewer than two classes have two rows.
+        UsageError: All rows are of one group.
     """
     if least:
         check_classes(table.shown, noun, table.labels)

@@ -65,7 +65,13 @@ class ColumnProfile:
     by_group: dict[str, str] | None = None
 
     def add(self, texts: pa.Array, rows: Rows, missing: Collection[str] = MISSING) -> None:
-        """Adds cells, each with its row; those that are `missing`, in lower case, are passed over."""
+        """Adds the cells that are filled, each with its row.
+
+        Args:
+            texts: The next cells of the column, strings without nulls, [N].
+            rows: The rows of these cells, [N].
+            missing: Cells that are passed over, in lower case; those in `self.missing` are too, but counted.
+        """
         if self.missing:
             is_filled = pc.invert(pc.is_in(texts, value_set=pa.array(self.missing)))
             kept = is_filled.to_numpy(zero_copy_only=False)

@@ -85,7 +85,16 @@ def add_features(
     readings: int,
     since: str,
 ) -> str:
-    """Adds columns at the end of a schema, which spans have from `since` on."""
+    """Adds columns at the end of a schema.
+
+    Args:
+        text: The schema; it has none of the columns.
+        numbers: Names of columns; a feature has a value for each of the readings.
+        categories: Names of columns; a feature has one value.
+        passing: As in `build_table_schema`.
+        readings: Rows of an example, 1 or the length of a window.
+        since: The name of the first span that has the columns.
+    """
     blocks = _format_columns(numbers, categories, passing, readings, format_since(since))
     return "\n".join([text.rstrip(), *blocks]) + "\n"
 
@@ -174,7 +183,13 @@ def add_labels(text: str, labels: Sequence[str]) -> str:
 def widen_schema(text: str, difference: Difference, comment: str) -> str:
     """Returns the schema widened by what a window had of one feature, under a comment; the rest is unchanged.
 
-    Raises UsageError if the feature, its domain or its bounds are not written in the form that this reads.
+    Args:
+        text: The schema, in the text format.
+        difference: A feature that is missing there, or bounds or values beyond those there.
+        comment: Who widened it and why: one line, without the `#`.
+
+    Raises:
+        UsageError: The feature, its domain or its bounds are not written in the form that this reads.
     """
     if difference.kind == "feature":
         block = _format_block(

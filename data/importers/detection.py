@@ -21,10 +21,14 @@ _LAYOUTS = (
 def find_source(src: Path, domain: Collection[str] = (), file: TableFile | None = None) -> Source:
     """Detects the layout of a folder or file, and opens it.
 
-    `domain` are the labels of earlier spans, and `file` says what the columns of a manifest are.
+    Args:
+        src: A folder, a manifest or a TFRecord file.
+        domain: The labels of earlier spans and of the schema, which settle doubts; empty at a first import.
+        file: How the columns of a manifest are read; None if nothing fixes that.
 
-    Raises UsageError if it does not exist, or a label cannot be used, and DataRefused if no layout fits,
-    several do, or it cannot be read.
+    Raises:
+        UsageError: It does not exist, or a label cannot be used.
+        DataRefused: No layout fits, several do, or it cannot be read.
     """
     try:
         return _find_source(src, domain, file)

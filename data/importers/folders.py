@@ -65,10 +65,16 @@ def open_folders(root: Path, folders: Sequence[Path], domain: Collection[str]) -
     The model learns from the split `train`, and the first of `val`, `eval` and `test` that is there is eval;
     other splits are left out, and so is one whose photos lie in no class folder. If `train` or eval is
     missing, photos are split as in a folder a class. A photo beside class folders is refused as unlabelled.
-    `domain` are the labels of earlier spans.
 
-    Raises DataRefused if a class folder has no photo, the folders are spans or have the classes in them, or
-    some are splits and others not, and UsageError if the name of a folder cannot be a label.
+    Args:
+        root: The folder of the source; the places of photos are relative to it.
+        folders: The visible folders in it, at least one of them with photos.
+        domain: As in `find_source`; tells classes from the folders that are around or in them.
+
+    Raises:
+        DataRefused: A class folder has no photo, the folders are spans or have the classes in them, some are
+            splits and others not, or a file of labels is there instead of class folders.
+        UsageError: The name of a folder cannot be a label.
     """
     if spans := [folder for folder in folders if SPAN_NAME.fullmatch(folder.name)]:
         raise DataRefused(

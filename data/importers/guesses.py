@@ -38,9 +38,14 @@ class Guess:
 def guess_columns(
     src: str, query: str, sheet: str, labels: Collection[str] = (), encoding: str = ""
 ) -> Guess:
-    """Guesses from the first rows of a table, and the `labels` of earlier ones.
+    """Guesses the roles of a table's columns from its first rows. Raises as `open_table` does.
 
-    Raises as `open_table` does.
+    Args:
+        src: As in `open_table`, like `query`, `sheet` and `encoding`.
+        query: Empty for a file.
+        sheet: Empty for the one that `open_table` takes.
+        labels: Those of the schema; the column with the most of them is the label. Empty at a first import.
+        encoding: Empty to find it by the bytes.
     """
     # The cells of the first rows that are not empty, by column.
     with TemporaryDirectory() as scratch:

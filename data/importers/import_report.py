@@ -38,7 +38,13 @@ def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
 def check_spelling(shown: str, labels: Collection[str], earlier: Collection[str]) -> None:
     """Refuses labels if all are new, or one differs only in capitals, blanks, zeros or Unicode's forms.
 
-    Raises DataRefused, since each of them would become a class of its own.
+    Args:
+        shown: The source, as messages name it.
+        labels: Those of the source, each once.
+        earlier: Those of earlier spans or the schema; empty at a first import, which refuses none.
+
+    Raises:
+        DataRefused: There are such labels, and each of them would become a class of its own.
     """
     by_letters = {_fold(label): label for label in earlier}
     new = [n for n in labels if n not in earlier]
@@ -174,7 +180,14 @@ def describe_columns(
     guessed: Sequence[tuple[str, str]],
     left_out: Sequence[tuple[str, str]],
 ) -> Iterator[str]:
-    """Yields what the columns of a table are, as sentences; the arguments are as in `TableReport`."""
+    """Yields what the columns of a table are, as sentences.
+
+    Args:
+        numbers: Names of columns; empty ones get no sentence, as with the others.
+        categories: Names of columns.
+        guessed: The name of each column nobody was asked about, and the kind it was taken for.
+        left_out: The name of each column, which may be empty, and why, as a clause after "which".
+    """
     for what, names in (("Numbers", numbers), ("Categories", categories)):
         if names:
             yield f"{what}: {', '.join(names)}."
@@ -213,7 +226,16 @@ def _list_some(texts: Sequence[str]) -> str:
 
 
 def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
-    """Raises DataRefused if fewer than two classes have two examples; `counts` are the examples by label."""
+    """Refuses a source in which fewer than two classes have two examples.
+
+    Args:
+        shown: The source, as messages name it.
+        noun: An example in messages, in the singular.
+        counts: The examples by label.
+
+    Raises:
+        DataRefused: A run would have nothing to learn or to evaluate on.
+    """
     if sum(count > 1 for count in counts.values()) < 2:
         listed = join_names([f"{count} of {label!r}" for label, count in counts.items()])
         raise DataRefused(
@@ -224,7 +246,13 @@ def check_classes(shown: str, noun: str, counts: Mapping[str, int]) -> None:
 
 
 def warn_of_few(noun: str, counts: Mapping[str, int], least: int) -> tuple[str, ...]:
-    """Returns a warning if classes have fewer than the `least` examples that a run wants."""
+    """Returns a warning if classes have fewer examples than a run wants; empty if none has.
+
+    Args:
+        noun: An example in messages, in the singular.
+        counts: The examples by label, of the classes that are looked at.
+        least: Examples of each class that a run wants; 0 for no limit.
+    """
     few = [f"{label!r} has {count}" for label, count in counts.items() if count < least]
     if not few:
         return ()
