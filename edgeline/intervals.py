@@ -15,7 +15,11 @@ def compute_wilson_interval(right: float, examples: float, width: float = _Z) ->
     """Returns the 95 % confidence interval of a share (Wilson, 1927: JASA 22, 209-212).
 
     Unlike the textbook's interval, it stays within 0..1 and is meaningful for five examples or a share of 1.
-    Without examples it is (0, 1).
+
+    Args:
+        right: How many are right; a fraction where examples are weighted.
+        examples: How many there are; without any the interval is (0, 1).
+        width: Half of it, in standard deviations of a normal distribution.
     """
     if examples <= 0:
         return 0.0, 1.0

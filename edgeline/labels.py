@@ -78,8 +78,14 @@ def parse_labels(
 ) -> tuple[str, ...]:
     r"""Parses the content of labels.txt, split at `\n` alone.
 
-    `outputs` and `schema`, where given, are the number of outputs and the labels that it has to match. Raises
-    EdgelineError if `raw` is not what `render_labels` writes, or does not fit the model or the schema.
+    Args:
+        raw: The file as it is; it has to be what `render_labels` writes.
+        where: The place of the file, for messages.
+        outputs: The number of outputs of the model, which the labels have to match; None to check no model.
+        schema: The labels in the order of the schema's domain; None to check no schema.
+
+    Raises:
+        EdgelineError: `raw` is no file of labels, or does not fit the model or the schema.
     """
     try:
         labels = tuple(raw.decode().split("\n")[:-1])

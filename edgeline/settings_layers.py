@@ -116,7 +116,12 @@ def merge_layers(
 ) -> tuple[Tree, list[str]]:
     """Returns the layers above the defaults as one tree, and a sentence for each that cannot be read.
 
-    `profiles` is the folder of the profiles that are known by name.
+    Args:
+        workload: The lowest layer: the settings of workload.yaml.
+        profile: The YAML file of `--profile`, or the name of a known one; None without it.
+        platform: The YAML file of `--settings`; None without it.
+        overrides: The highest layer: those of `--set`, `a.b=c` each.
+        profiles: The folder of the profiles that are known by name; None without such.
     """
     tree = Tree()
     mistakes = []
@@ -171,7 +176,13 @@ def _cut_first_line(error: yaml.YAMLError) -> str:
 
 
 def describe_mistakes(error: ValidationError, schema: Mapping[str, Any], tree: Tree) -> list[str]:
-    """Returns a sentence per mistake: dotted key, value, layer, what is allowed, and the nearest name."""
+    """Returns a sentence per mistake: dotted key, value, layer, what is allowed, and the nearest name.
+
+    Args:
+        error: All that pydantic found.
+        schema: The JSON schema of the settings.
+        tree: Knows the layer of each value.
+    """
     nodes = dict(walk(schema, schema))
     rules = {name: describe_allowed(schema, node) for name, node in nodes.items() if "properties" not in node}
     sentences = []
@@ -256,8 +267,11 @@ def walk(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields the dotted key and the node of each setting and each group, which has `properties`.
 
-    `[]` is an item of a list, and `*` any name in a mapping; where a mapping has fixed names, each of them is
-    yielded if `each_name` is True.
+    Args:
+        schema: The JSON schema, whose `$defs` nodes refer to.
+        node: The node to begin at; the schema itself for all settings.
+        dotted: The key of that node; in keys, `[]` is an item of a list, and `*` any name in a mapping.
+        each_name: Of a mapping with fixed names, yields each of them in place of `*`.
     """
     node = _resolve_ref(schema, node)
     if dotted:

@@ -1,4 +1,10 @@
-"""Import of anyone's labelled photos as one new span, with the workload that trains on them."""
+"""Import of anyone's labelled photos as one new span, with the workload that trains on them.
+
+Photos are kept byte for byte, even those that ingest will quarantine, and are named by the hash of their
+content. The default lane is `unknown`, the default time the EXIF DateTimeOriginal, else that of the file.
+Photos without a session share one with those of the same object (`sessions.py`), and sessions get a split
+such that eval has its share of each class (`sides.py`).
+"""
 
 import re
 from collections import Counter, defaultdict
@@ -60,14 +66,14 @@ def import_photos(
 ) -> ImportReport:
     """Imports a folder a class, a manifest with photos, or TFRecord files as one new span: all or nothing.
 
-    Photos are kept byte for byte, even those that ingest will quarantine, and are named by the hash of their
-    content. A photo that a usable span of `data_dir` has is not added again; if its file is gone, the file is
-    restored. The default lane is `unknown`, the default time the EXIF DateTimeOriginal, else that of
-    its file. Photos without a session share one with those of the same object (`sessions.py`). Sessions
-    get a split such that eval has its share of each class (`sides.py`). The report warns of classes with
-    fewer than `least` photos, and of photos that a run with these `limits`, by default those of the settings,
-    rejects. `describe` returns a network's features of RGB pixels, uint8 [128, 128, 3]; without it, only
-    thumbnails are compared.
+    A photo that a usable span of `data_dir` has is not added again; a file that is gone is restored.
+
+    Args:
+        src: The source.
+        data_dir: The folder of spans.
+        least: The report warns of classes with fewer photos; 0 for no such warning.
+        describe: Returns a network's features of RGB pixels, uint8 [128, 128, 3]; None for thumbnails alone.
+        limits: The report warns of photos that a run with them rejects; None for those of the settings.
 
     Raises:
         UsageError: `src` does not exist, or contains `data_dir`; what it gives a photo cannot be used; the

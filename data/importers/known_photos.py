@@ -78,8 +78,14 @@ def read_known_looks(
 ) -> Iterator[tuple[LabelRow, bytes]]:
     """Yields the rows of spans whose photo can be opened, each with the look of the photo.
 
-    `data_dir/.looks` keeps looks by the name and size of a photo. One that is missing or damaged is made
-    again, as is one of an older version; if photos are `described`, so is one without a network's features.
+    `data_dir/.looks` keeps looks by the name and size of a photo. One that is missing, damaged or of an older
+    version is made again.
+
+    Args:
+        data_dir: The folder of spans.
+        spans: Their rows.
+        look: Makes the look of a photo from the bytes of its file; None, or RowRejected, if a run rejects it.
+        described: Looks are to have a network's features too; one without is made again.
     """
     for span, rows in spans.items():
         saved, fresh = _Looks(), _Looks()
@@ -103,7 +109,13 @@ def read_known_looks(
 
 
 def keep_looks(data_dir: Path, span: PhotoSpan, looks: Mapping[str, bytes | None]) -> None:
-    """Keeps the looks of a new span, by the names of its photos."""
+    """Keeps the looks of a new span.
+
+    Args:
+        data_dir: The folder of spans.
+        span: The new one, whose photos are written.
+        looks: Those of its photos by their names; None for one that a run rejects.
+    """
     _write(data_dir, span, {_make_key(span, photo): look for photo, look in looks.items()})
 
 

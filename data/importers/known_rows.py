@@ -25,11 +25,17 @@ _TABLES, _RECORDS = (".csv", ".jsonl"), (".tfrecord", ".tfrecord.gz")
 def find_known_rows(
     data_dir: Path, forms: Mapping[str, str], rows: Iterable[Sequence[str]]
 ) -> Counter[bytes]:
-    """Counts the `rows` that a usable span holds, by their digests; `forms` are those of their columns.
+    """Counts the rows that a usable span holds, by their digests.
 
     A table that begins with the rows of all spans has grown; else, if its rows differ, each is looked up.
 
-    Raises DataRefused if an earlier span cannot be read.
+    Args:
+        data_dir: The folder of spans.
+        forms: The form of each column that is compared, by its name.
+        rows: Those of the table, with the cells of these columns in this order.
+
+    Raises:
+        DataRefused: An earlier span cannot be read.
     """
     spans = find_usable_spans(data_dir)
     if not spans:

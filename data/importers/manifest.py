@@ -38,11 +38,14 @@ Record = tuple[int, Mapping[str, Any]]
 def open_manifest(manifest: Path, domain: Collection[str], file: TableFile | None = None) -> Source:
     """Opens the photos that a manifest lists by paths relative to its folder.
 
-    A `file` with a column of photos says what its columns are, else their names do. Of several columns of
-    labels, the first with a label of `domain` counts then, else the first.
+    Args:
+        manifest: A CSV file, or one with a line of JSON for each photo.
+        domain: The known labels; among several columns of labels, the first with one of these counts.
+        file: Says what the columns are if it has one of photos; else, and for None, their names do.
 
-    Raises DataRefused if it cannot be read as a manifest with columns for photo and label, and UsageError if
-    a label or a split cannot be used, or a lane, session or time holds a control character.
+    Raises:
+        DataRefused: It cannot be read as a manifest with columns for photo and label.
+        UsageError: A label or a split cannot be used, or a lane, session or time holds a control character.
     """
     records = _read_records(manifest)
     columns = _find_columns(manifest, records, domain, file.columns if file else {})

@@ -88,9 +88,14 @@ def import_export(
 ) -> list[str]:
     """Imports an unpacked export as one new span; returns what was done, a sentence a line.
 
-    `find` returns the workload of the spans in `data_dir`, whose columns rows get; `import_photos` is that of
-    `importing.py`, with its settings. Raises DataRefused if the columns, the kind of examples or a label do
-    not fit; else as `import_photos`.
+    Args:
+        folder: The unpacked export.
+        data_dir: The folder of spans.
+        find: Returns the workload of these spans, whose columns rows get.
+        import_photos: That of `importing.py`, with its settings.
+
+    Raises:
+        DataRefused: The columns, the kind of examples or a label do not fit; else as `import_photos`.
     """
     name = _find_table(folder)
     rows = _read(folder / name)

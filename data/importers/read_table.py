@@ -16,9 +16,13 @@ class ReadTable(Table):
 
     @classmethod
     def of(cls, table: Table, time: str, own: Mapping[str, str], gone: Collection[str]) -> Table:
-        """Returns a table as it is read; the column of times may name two that it has.
+        """Returns a table as it is read.
 
-        `own` are the names of columns that are renamed, as the table has them.
+        Args:
+            table: The table as it is in the file.
+            time: The column of times, which may name two that the table has; empty without one.
+            own: The names of columns that are renamed, as the table has them, by their new names.
+            gone: The columns whose cells are empty, whether the table has them or not.
         """
         called = {other: name for name, other in own.items()}
         header = [called.get(name, name) for name in table.header]

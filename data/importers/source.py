@@ -83,7 +83,15 @@ def check_split(split: str, where: str) -> None:
 def read_photo_within(
     root: Path, path: Path, where: str, label: str, **more: str
 ) -> LabelledPhoto | RefusedPhoto:
-    """Reads the photo in a file below `root`; `where`, `label` and `more` are as in `LabelledPhoto`."""
+    """Reads the photo in a file, or says why it cannot be read.
+
+    Args:
+        root: The source; a file outside of it, also behind a link, is refused.
+        path: The file.
+        where: The place of the photo in the source, for messages, as in `LabelledPhoto`.
+        label: The label; one that is empty is refused.
+        more: Other fields of `LabelledPhoto`.
+    """
     if not label:
         return RefusedPhoto(where, "unlabelled")
     try:

@@ -33,9 +33,17 @@ class Examples:
 def plan_examples(
     table: Table, profile: TableProfile, roles: Roles, readings: int, is_first: bool
 ) -> Examples:
-    """Plans the examples of a table; of `readings`, another pass finds the length of a block.
+    """Plans the examples of a table; of several readings, another pass finds the length of a block.
 
-    Raises DataRefused if a run would refuse the readings of a first import.
+    Args:
+        table: Its rows are read again for windows.
+        profile: The counts of its rows and labels.
+        roles: The columns of label, group and time.
+        readings: The rows of an example; with 1, each row is one.
+        is_first: No span is there yet, so that too few examples, or many out of order, are refused.
+
+    Raises:
+        DataRefused: A run would refuse the readings of a first import.
     """
     settings = DataSettings(readings=readings, stride=max(1, readings // 4))
     if readings == 1:
@@ -71,7 +79,18 @@ def plan_examples(
 def check_cells(table: Table, profile: TableProfile, file: TableFile, noun: str, most: float) -> list[str]:
     """Counts the rows with a cell that a run cannot read, by the code that the run reads them with.
 
-    Returns a warning if there are any. Raises DataRefused if they are more than this share of all rows.
+    Args:
+        table: Its rows are read once more.
+        profile: Names the rows without a label or damaged, which are not counted.
+        file: Says how the columns are read.
+        noun: The name of an example in messages.
+        most: The largest share of such rows, 0..1.
+
+    Returns:
+        A warning if there are any.
+
+    Raises:
+        DataRefused: They are more than that share.
     """
     readers = _list_readers(profile, file)
     if not readers:

@@ -162,7 +162,13 @@ def write_table_file(data_dir: Path, file: TableFile) -> Path:
 
 
 def keep_table_file(data_dir: Path, file: TableFile, is_new: bool) -> str:
-    """Writes the file of a data folder if it is new, and returns what was done, as a sentence."""
+    """Writes `table.yaml` of a data folder if it is new, and returns what was done, as a sentence.
+
+    Args:
+        data_dir: The folder of spans.
+        file: How the columns of a table are read.
+        is_new: The folder has no such file yet; one that is there stays.
+    """
     if not is_new:
         return f"{data_dir / TABLE} is there, and is not changed: {file.source} would be read as it says."
     path = write_table_file(data_dir, file)

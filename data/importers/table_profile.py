@@ -65,9 +65,15 @@ class TableProfile:
 
 
 def profile_table(table: Table, roles: Roles, missing: Mapping[str, tuple[str, ...]]) -> TableProfile:
-    """Reads the rows of a table once; by column, `missing` has texts that stand for a missing cell.
+    """Reads the rows of a table once, and counts what their cells are.
 
-    Raises DataRefused if it has no rows, or too many of them are damaged.
+    Args:
+        table: The table, whose endings of whole numbers count where the columns have a role.
+        roles: The columns of label, group, time and text.
+        missing: The texts that stand for a missing cell, by column.
+
+    Raises:
+        DataRefused: It has no rows, or too many of them are damaged.
     """
     columns = _make_columns(table, roles)
     for name in columns.keys() & missing.keys():
@@ -115,9 +121,13 @@ def profile_table(table: Table, roles: Roles, missing: Mapping[str, tuple[str, .
 def read_labelled(
     table: Table, profile: TableProfile, roles: Roles, names: Sequence[str]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yields the rows that have a label and are not damaged: place, and the cells of these columns.
+    """Yields the rows that have a label and are not damaged: place, and the cells of the columns.
 
-    A cell that stands for no time is empty.
+    Args:
+        table: Its rows are read once more.
+        profile: Has the texts that stand for no time; such a cell is empty.
+        roles: The columns of label and time.
+        names: The columns to read, of which one is that of labels.
     """
     of_label = names.index(roles.label)
     of_time = names.index(roles.time) if roles.time in names else of_label
@@ -219,7 +229,13 @@ def _report_rows(items: Iterable[_Item]) -> Iterator[_Item]:
 
 
 def add_endings(table: Table, roles: Roles, data_dir: Path) -> Table:
-    """Returns the table with its whole numbers ending as those of the newest span."""
+    """Returns the table with its whole numbers ending as those of the newest span.
+
+    Args:
+        table: The table that is imported.
+        roles: The columns of label and group, which spans of texts have under other names.
+        data_dir: The folder of spans, which may be empty.
+    """
     names = {name: name for name in table.header}
     if roles.text:
         names = {roles.label: "label", roles.group: "group"}

@@ -27,7 +27,13 @@ _MOST_NAMES, _NEARLY_EACH, _NEARLY_ALL = 200, 0.9, 0.8
 
 
 def warn_of_photos(table: TableProfile, roles: Roles, file: TableFile) -> Iterator[str]:
-    """Yields a warning if a column of a table that no model reads names photos."""
+    """Yields a warning if a column of a table that no model reads names photos.
+
+    Args:
+        table: The profile of the columns.
+        roles: Columns with a role are read.
+        file: Its categories are read, too.
+    """
     read = {*roles.columns, *file.categories}
     photos = [column.name for column in table.columns.values() if column.names_photos()]
     if unread := [name for name in photos if name not in read]:
@@ -41,7 +47,10 @@ def warn_of_photos(table: TableProfile, roles: Roles, file: TableFile) -> Iterat
 def warn_of_numbers(table: TableProfile, file: TableFile, are_asked: bool) -> Iterator[str]:
     """Yields a warning for numbers that a model cannot tell apart, or that may stand for no reading.
 
-    A person was asked about the latter if `are_asked`.
+    Args:
+        table: The profile of the columns.
+        file: Says which of them are numbers and dates.
+        are_asked: A person was asked about numbers that may stand for no reading, which get no warning then.
     """
     for name in (name for name, entry in file.columns.items() if entry.role in (Role.NUMBER, Role.DATE)):
         column = table.columns[name]
@@ -94,7 +103,13 @@ def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
 
 
 def remark_on_categories(table: TableProfile, file: TableFile, vocabulary: int) -> Iterator[str]:
-    """Yields a sentence for each category with more values than a model tells apart; 0 for no limit."""
+    """Yields a sentence for each category with more values than a model tells apart.
+
+    Args:
+        table: The profile of the columns.
+        file: Says which of them are categories.
+        vocabulary: The number of values that a model tells apart; 0 for no limit.
+    """
     for column in (table.columns[name] for name in file.categories):
         least = MOST_CATEGORIES + 1 if column.values is None else len(column.values)
         count = f"over {MOST_CATEGORIES:,}" if column.values is None else f"{least:,}"
@@ -108,7 +123,10 @@ def remark_on_categories(table: TableProfile, file: TableFile, vocabulary: int) 
 def explain_columns(table: TableProfile, file: TableFile, chosen: Collection[str]) -> Iterator[str]:
     """Yields a sentence on numbers that are more than digits, and on categories that some cells make such.
 
-    The latter are those that nobody chose.
+    Args:
+        table: The profile of the columns.
+        file: Says what each of them is.
+        chosen: The columns whose kind a person chose; such categories need no sentence.
     """
     entries = file.columns.items()
     if odd := [

@@ -57,8 +57,14 @@ class Earlier:
 def settle_named(src: object, data_dir: Path, named: Named) -> tuple[Named, Earlier]:
     """Returns what a person named, completed by what earlier imports have fixed, and the latter.
 
-    Raises UsageError if what was named contradicts itself or earlier imports, or their files have mistakes,
-    and DataRefused if they are of another kind than `src`.
+    Args:
+        src: The source, for messages.
+        data_dir: The folder of spans, with the files of earlier imports.
+        named: The options of this import.
+
+    Raises:
+        UsageError: What was named contradicts itself or earlier imports, or their files have mistakes.
+        DataRefused: The spans are of another kind than `src`.
     """
     _check_roles(named.roles, named.readings)
     if named.roles.text:
@@ -242,7 +248,13 @@ def _check_chosen(data_dir: Path, file: TableFile, chosen: Mapping[str, str]) ->
 def find_roles(table: Table, roles: Roles, earlier: Roles | None) -> Roles:
     """Returns the roles with the group that texts of earlier spans have, if the table has that column.
 
-    Raises ColumnsChanged if the table lacks a column that a run reads.
+    Args:
+        table: The table that is imported.
+        roles: Those that were named, or that earlier imports have fixed.
+        earlier: Those of earlier spans; None without such.
+
+    Raises:
+        ColumnsChanged: The table lacks a column that a run reads.
     """
     own = earlier or Roles("")
     if roles.text and not roles.group and own.group in table.header:

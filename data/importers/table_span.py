@@ -67,9 +67,10 @@ class _Layout:
 def write_table_span(week: Week, settings: DataSettings, data_dir: Path) -> TableReport:
     """Writes the rows that no span has as a new one, if there are any, and its workload's files.
 
-    By `settings`, rows become examples.
-
-    Raises DataRefused if an earlier span cannot be read, and as `add_span` does.
+    Args:
+        week: The table that was read, and how its columns are read.
+        settings: Make examples of rows.
+        data_dir: The folder of spans; raises DataRefused for one that cannot be read, or as `add_span`.
     """
     table, profile, described = week.table, week.profile, week.described
     roles = week.file.roles

@@ -96,8 +96,14 @@ def inspect_table(
 ) -> Iterator[str]:
     """Reads a table once, writes how its columns are read as `table.yaml`, and yields it as sentences.
 
-    With the name of a column to `explain`, which rules decide on it is yielded, and nothing is written; nor
-    is it where a file is there. Raises as `import_table` does.
+    Args:
+        src: A file, or the query of a database.
+        data_dir: The folder of spans; a `table.yaml` that is there stays.
+        named: The options of an import.
+        ask: Asks a person at a terminal; None without one.
+        explain: A column: yields which rules decide on it, and writes nothing. Empty for the whole table.
+
+    Raises as `import_table` does.
     """
     with TemporaryDirectory() as scratch:
         week = _read_week(src, data_dir, named, Path(scratch), 0, ask)

@@ -128,7 +128,15 @@ def list_passing(numbers: Mapping[str, Column]) -> list[str]:
 def write_features(
     data_dir: Path, numbers: Mapping[str, Column], categories: Sequence[str], readings: int, since: str
 ) -> None:
-    """Adds features that spans have from `since` on to both files. Raises as `read_schema` does."""
+    """Adds features to the schema and to workload.yaml. Raises as `read_schema` does.
+
+    Args:
+        data_dir: The folder of spans, with both files.
+        numbers: The new numbers, with how they are read.
+        categories: The new categories.
+        readings: The rows of an example.
+        since: The first span that has them.
+    """
     schema, _ = read_schema(data_dir)
     schema = add_features(schema, [*numbers], categories, list_passing(numbers), readings, since)
     text = read_bytes(data_dir / WORKLOAD, MOST_TEXT_BYTES).decode()

@@ -49,10 +49,15 @@ message_type {
 def read_examples(
     path: Location, most: int, spans: tuple[str, ...] = ()
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yields the number of each record, from 1, and its `tf.train.Feature` by name; the file may be gzipped.
+    """Yields the number of each record, from 1, and its `tf.train.Feature` by name.
 
-    A record has at most `most` bytes. Raises DataRefused, which blames the `spans`, if the file is damaged,
-    or does not hold tf.train.Example.
+    Args:
+        path: A TFRecord file, which may be gzipped.
+        most: The largest size of a record, in bytes.
+        spans: Those that are to blame if the file is damaged.
+
+    Raises:
+        DataRefused: The file is damaged, or does not hold tf.train.Example.
     """
     from google.protobuf.message import DecodeError
 

@@ -123,7 +123,13 @@ class JsonFile(Generic[T]):
             return None
 
     def write(self, folder: Path, content: T, sync: bool = False) -> None:
-        """Writes the file; makes the folder if it does not exist. `sync` is as in `write_atomically`."""
+        """Writes the file.
+
+        Args:
+            folder: It is made if it does not exist.
+            content: Of the type `kind`.
+            sync: As in `write_atomically`.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         with write_atomically(folder / self.name, sync=sync) as file:
             file.write(self.to_bytes(content))

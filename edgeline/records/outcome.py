@@ -62,8 +62,10 @@ class Outcome:
     def headline(self, model: str, push: str | None, stays: str) -> str:
         """Returns the outcome of a run as one sentence.
 
-        `push` is the push destination; `stays` says what is in production after a run that pushed nothing,
-        and is empty if that is not known.
+        Args:
+            model: The name of the model.
+            push: The push destination; None or empty to leave it out.
+            stays: Says what is in production after a run that pushed nothing; empty if that is not known.
         """
         if self.outcome == "pushed":
             return f"Pushed version {self.version} of {model}{f' to {push}' if push else ''}"

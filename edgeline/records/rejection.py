@@ -28,7 +28,13 @@ class Rejected:
 
 
 def check_label(label: str, labels: Sequence[str], what: str) -> None:
-    """Raises RowRejected for a label that is not in the schema; `what` begins the sentence."""
+    """Raises RowRejected for a label that is not in the schema.
+
+    Args:
+        label: It is cut in the message.
+        labels: Those of the schema.
+        what: Begins the sentence: the example that has the label.
+    """
     if label not in labels:
         near = find_nearest(label, labels)
         choices = f"the known labels are {', '.join(map(repr, labels))}"

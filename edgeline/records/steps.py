@@ -273,6 +273,11 @@ def place_own_step(order: Sequence[str], sources: Sequence[str], readers: Sequen
     """Returns the place of a custom step in the order of all steps.
 
     It is behind the steps that it reads from, and behind DataGate unless a step before that waits for it.
+
+    Args:
+        order: The names of the steps so far, in the order in which they run.
+        sources: The steps that it reads from.
+        readers: The steps that read from it, or wait for it.
     """
     gate = order.index(DATA_GATE)
     is_behind_gate = all(order.index(reader) > gate for reader in readers)

@@ -98,7 +98,13 @@ class Workload:
 def load_module(module: str, functions: Sequence[str], page: str) -> Any:
     """Imports a module that a workload names by its dotted path.
 
-    Raises UsageError if it cannot be imported, or lacks one of `functions`, which the file `page` documents.
+    Args:
+        module: The dotted path.
+        functions: The names of functions that the module must have.
+        page: The file of the documentation that describes them.
+
+    Raises:
+        UsageError: It cannot be imported, or lacks a function.
     """
     try:
         imported = importlib.import_module(module)
@@ -111,8 +117,13 @@ def load_module(module: str, functions: Sequence[str], page: str) -> Any:
 def check_module(module: str, functions: Sequence[str], page: str) -> ast.Module | None:
     """Returns the parsed source of a module, which is not imported: TensorFlow may take seconds.
 
-    Returns None where the module is no file of Python. Raises as `load_module` does if the source cannot be
-    parsed, or does not name a function.
+    Args:
+        module: The dotted path; None is returned where it is no file of Python.
+        functions: The names of functions that the source must have.
+        page: The file of the documentation that describes them.
+
+    Raises:
+        UsageError: The source is missing, cannot be parsed, or does not name a function.
     """
     try:
         spec = importlib.util.find_spec(module)

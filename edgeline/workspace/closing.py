@@ -138,7 +138,11 @@ def describe_end(
 ) -> Iterator[tuple[str, str]]:
     """Yields the last lines of an ended run with their styles.
 
-    `facts` are None where they cannot be read; `release`, which a run pushed, is described.
+    Args:
+        run: The record of the run.
+        folder: That of the run.
+        facts: Those of its page; None where they cannot be read.
+        release: The one that the run pushed, which is described; None for no such line.
     """
     if run.warnings:
         yield "Warnings", "bold yellow"

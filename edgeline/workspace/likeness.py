@@ -18,9 +18,12 @@ _SERVING = "Format-Serving"
 
 
 def describe_likeness(release: Release, then: Run | None, now: Run) -> Iterator[str]:
-    """Yields sentences on how like a release the outputs of the run `now` are, without any if it has none.
+    """Yields sentences on how like a release the outputs of a run are, without any if it has none.
 
-    `then` is the run that made the release, None where it is not known here.
+    Args:
+        release: The release that was to be made again.
+        then: The run that made it; None where it is not known here.
+        now: The run that is compared.
     """
     sources = Sources.of(now)
     if sources.edge_models is None or sources.edge_verdict is None:

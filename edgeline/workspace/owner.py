@@ -12,9 +12,16 @@ from edgeline.workspace.runs import find_push
 
 
 def load_keys(last: Run | None, root: str, workspace: Path, path: str | None = None) -> Keys:
-    """Loads the private key in a file, else that of the last run if it pushed there, or of the environment.
+    """Loads the private key of an owner, and the public keys that the last run trusted beside it.
 
-    With it come the public keys that this run trusted beside it. Raises UsageError if a key cannot be read.
+    Args:
+        last: The last run; its settings count if it pushed to `root`. None if there is none.
+        root: The release store, or its URL.
+        workspace: That of the run, for a store that it names by a relative path.
+        path: The file of the private key; by default that of the last run, or else of the environment.
+
+    Raises:
+        UsageError: A key cannot be read.
     """
     push = _find_settings(last, root, workspace)
     return {
@@ -24,7 +31,17 @@ def load_keys(last: Run | None, root: str, workspace: Path, path: str | None = N
 
 
 def load_own_keys(last: Run | None, root: str, workspace: Path, path: str | None = None) -> Keys:
-    """Loads keys as `load_keys` does. Raises UsageError if there is no private key, too."""
+    """Loads keys as `load_keys` does, of which one must be private.
+
+    Args:
+        last: As in `load_keys`.
+        root: As in `load_keys`.
+        workspace: As in `load_keys`.
+        path: As in `load_keys`.
+
+    Raises:
+        UsageError: A key cannot be read, or there is no private key.
+    """
     keys = load_keys(last, root, workspace, path)
     if keys["key"] is None:
         raise UsageError(
@@ -36,7 +53,13 @@ def load_own_keys(last: Run | None, root: str, workspace: Path, path: str | None
 
 
 def find_public_keys(last: Run | None, root: str, workspace: Path) -> tuple[str, ...]:
-    """Returns the public keys that phones of this owner trust, the oldest first, as far as they are known."""
+    """Returns the public keys that phones of this owner trust, the oldest first, as far as they are known.
+
+    Args:
+        last: As in `load_keys`; of a key that cannot be read, none are known.
+        root: As in `load_keys`.
+        workspace: As in `load_keys`.
+    """
     with suppress(EdgelineError, OSError):
         return list_public_keys(load_keys(last, root, workspace))
     return ()

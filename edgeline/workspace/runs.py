@@ -147,8 +147,13 @@ def read_runs(workspace: Path, workload: str | None = None) -> list[Run]:
 def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple[RunFolder, Run]:
     """Returns the run of that id, the newest for `latest`, or the one that pushed the release in production.
 
-    The beginning of an id will do where no other run has it. `latest` and `production` are of `workload`, by
-    default of any and of the only one. Raises UsageError if there is no such run, or several may be meant.
+    Args:
+        workspace: The folder whose runs are searched.
+        run_id: An id or its beginning, if no other run has it; `latest`, or `production`.
+        workload: The model of `latest`, by default any, and of `production`, by default the only one.
+
+    Raises:
+        UsageError: There is no such run, or several may be meant.
     """
     runs = {run.id: (folder, run) for folder, run in read_all(workspace)}
     if not runs:
