@@ -17,7 +17,7 @@ def compute_wilson_interval(right: float, examples: float, width: float = _Z) ->
     Unlike the textbook's interval, it stays within 0..1 and is meaningful for five examples or a share of 1.
 
     Args:
-        right: How many are right; a fraction where examples are weighted.
+        right: How many are right; a fraction where `examples` is an effective number.
         examples: How many there are; without any the interval is (0, 1).
         width: Half of it, in standard deviations of a normal distribution.
     """

@@ -119,7 +119,7 @@ def merge_layers(
     Args:
         workload: The lowest layer: the settings of workload.yaml.
         profile: The YAML file of `--profile`, or the name of a known one; None without it.
-        platform: The YAML file of `--settings`; None without it.
+        platform: The YAML file of `--settings`, or the name of a known one; None without it.
         overrides: The highest layer: those of `--set`, `a.b=c` each.
         profiles: The folder of the profiles that are known by name; None without such.
     """

@@ -31,7 +31,7 @@ def check_label(label: str, labels: Sequence[str], what: str) -> None:
     """Raises RowRejected for a label that is not in the schema.
 
     Args:
-        label: It is cut in the message.
+        label: The label of a row; a long one is cut in the message.
         labels: Those of the schema.
         what: Begins the sentence: the example that has the label.
     """

@@ -17,7 +17,7 @@ def load_keys(last: Run | None, root: str, workspace: Path, path: str | None = N
     Args:
         last: The last run; its settings count if it pushed to `root`. None if there is none.
         root: The release store, or its URL.
-        workspace: That of the run, for a store that it names by a relative path.
+        workspace: That of the run, below which a run without a destination pushes.
         path: The file of the private key; by default that of the last run, or else of the environment.
 
     Raises:

@@ -150,7 +150,7 @@ def find_run(workspace: Path, run_id: str, workload: str | None = None) -> tuple
     Args:
         workspace: The folder whose runs are searched.
         run_id: An id or its beginning, if no other run has it; `latest`, or `production`.
-        workload: The model of `latest`, by default any, and of `production`, by default the only one.
+        workload: The model of `latest`, by default any, and of `production`, by default the released one.
 
     Raises:
         UsageError: There is no such run, or several may be meant.

@@ -153,8 +153,12 @@ def test_features_without_variation_have_the_order_of_the_examples(task, parts):
     np.testing.assert_allclose(features.inputs[:8], parts[0](images), rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_the_last_layer_is_fitted_before_training_begins(task, model, parts, in_memory):
+@pytest.mark.parametrize(
+    ("in_memory", "is_taught"),
+    [(True, False), (False, False), (True, True)],
+    ids=["stored", "read", "taught"],
+)
+def test_the_last_layer_is_fitted_before_training_begins(task, model, parts, in_memory, is_taught):
     def accuracy() -> float:
         (images, labels), *_ = input_pipeline.make_eval_batches(task.training, TRAIN_EXAMPLES)
         return float((model(images).numpy().argmax(1) == labels.numpy()).mean())
@@ -163,6 +167,7 @@ def test_the_last_layer_is_fitted_before_training_begins(task, model, parts, in_
     last.set_weights([np.zeros_like(weight) for weight in last.get_weights()])
     assert accuracy() < 0.5
     split = front.compute_features(task.training, parts[0]) if in_memory else task.training
-    batches = input_pipeline.make_train_batches(split, 8, range(1), 20, None, EQUAL)
+    taught = np.zeros((len(split.labels), 2), np.float32) if is_taught else None
+    batches = input_pipeline.make_train_batches(split, 8, range(1), 20, None, EQUAL, taught=taught)
     front.fit_last_layer(model, batches, None if in_memory else front.round_features(parts[0]))
     assert accuracy() > 0.9
