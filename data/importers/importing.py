@@ -73,7 +73,7 @@ def import_photos(
         data_dir: The folder of spans.
         least: The report warns of classes with fewer photos; 0 for no such warning.
         describe: Returns a network's features of RGB pixels, uint8 [128, 128, 3]; None for thumbnails alone.
-        limits: The report warns of photos that a run with them rejects; None for those of the settings.
+        limits: Eval's share, and what a run rejects, of which the report warns; None for the defaults.
 
     Raises:
         UsageError: `src` does not exist, or contains `data_dir`; what it gives a photo cannot be used; the

@@ -40,7 +40,7 @@ def open_manifest(manifest: Path, domain: Collection[str], file: TableFile | Non
 
     Args:
         manifest: A CSV file, or one with a line of JSON for each photo.
-        domain: The known labels; among several columns of labels, the first with one of these counts.
+        domain: The known labels; of several columns of labels, the first with one counts, else the first.
         file: Says what the columns are if it has one of photos; else, and for None, their names do.
 
     Raises:

@@ -81,9 +81,9 @@ def check_cells(table: Table, profile: TableProfile, file: TableFile, noun: str,
 
     Args:
         table: Its rows are read once more.
-        profile: Names the rows without a label or damaged, which are not counted.
+        profile: Has the forms of its columns, the texts that stand for no time, and the number of rows.
         file: Says how the columns are read.
-        noun: The name of an example in messages.
+        noun: The name of a row in messages: row, reading or text.
         most: The largest share of such rows, 0..1.
 
     Returns:

@@ -97,7 +97,7 @@ def inspect_table(
     """Reads a table once, writes how its columns are read as `table.yaml`, and yields it as sentences.
 
     Args:
-        src: A file, or the query of a database.
+        src: A file, or the URL of a database, whose query is in `named`.
         data_dir: The folder of spans; a `table.yaml` that is there stays.
         named: The options of an import.
         ask: Asks a person at a terminal; None without one.
