@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from edgeline.errors import EdgelineError
+from edgeline.errors import EdgelineError, UsageError
 from edgeline.journal import format_utc
-from edgeline.labels import render_labels
+from edgeline.labels import check_labels, render_labels
 from edgeline.records.edge import GOLDEN_FOLDER, ReleasedFile
 from edgeline.records.evaluation import SliceMetrics
 from edgeline.release import durable, manifest
@@ -77,10 +77,7 @@ class Candidate:
 
 
 def check_candidate(candidate: Candidate) -> None:
-    """Raises EdgelineError if the SavedModel or a file of the bundle is not valid.
-
-    Its labels and settings were checked where they were read.
-    """
+    """Raises EdgelineError if the SavedModel, a TFLite file, the labels or the expiry is not valid."""
     if not (candidate.saved_model / "saved_model.pb").is_file():
         raise _make_refusal(f"{candidate.saved_model} has no saved_model.pb", "No server could load it.")
     for name, path in candidate.edge_files.items():
@@ -89,6 +86,16 @@ def check_candidate(candidate: Candidate) -> None:
             raise _make_refusal(f"The bundle has a file {name!r}", "The push writes that file itself.")
         if not path.is_file():
             raise _make_refusal(f"The bundle's {name} should come from {path}, which is not a file", "")
+    try:
+        check_labels(candidate.labels, "The candidate")
+    except UsageError as error:
+        raise _make_refusal(error.found.rstrip("."), error.why) from error
+    if not candidate.labels:
+        raise _make_refusal("The candidate has no labels", "Each output needs a label.")
+    if candidate.expires_days < 1:
+        raise _make_refusal(
+            f"expires_days is {candidate.expires_days}", "The release would already be expired."
+        )
 
 
 def stage(candidate: Candidate, folder: PushFolder[Path], model: str, version: int) -> bytes:
