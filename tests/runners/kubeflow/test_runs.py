@@ -1,7 +1,7 @@
 """`edgeline kubeflow submit, watch, retry` against a small server with the endpoints of the real one."""
 
+import math
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -222,7 +222,8 @@ def test_the_api_may_be_away_for_a_while_as_when_a_port_forward_breaks(server, e
     ("fault", "outage_s", "options", "parts"),
     [
         (hang_up, 0.3, [], ["cannot be reached"]),
-        (hang_up, 600, ["--timeout", "0.5"], []),  # the limit ends it, not the outage
+        # The limit ends it: an outage may last for ever, and after this one the run would end well.
+        (hang_up, math.inf, ["--timeout", "0.5"], []),
         (status(401, "Jwt is expired", "text/plain"), 0.3, [], ["Jwt is expired", "The run itself goes on"]),
     ],
     ids=["away", "away with a time limit", "a token that runs out"],
@@ -231,10 +232,9 @@ def test_an_api_that_stays_away_ends_the_waiting_and_says_how_to_go_on(
     server, edgeline, monkeypatch, fault, outage_s, options, parts
 ):
     monkeypatch.setattr(kubeflow_runs, "PATIENCE", replace(kubeflow_runs.PATIENCE, outage_s=outage_s))
-    server.break_(r"GET .*/runs/", fault, after=1)
-    started = time.monotonic()
+    server.break_(r"GET .*/runs/", fault, times=2000, after=1)
     result = edgeline.follow(STEP_BY_STEP, *options)
-    assert result.code == 1 and time.monotonic() - started < 300
+    assert result.code == 1
     assert shows("watch", get_run(server), result.err)
     for part in parts:
         assert part in result.err
