@@ -315,9 +315,11 @@ def _summarize(window: _Window, counts: _Counts, contents: Mapping[str, str]) ->
     """Returns the counts of the window for reports and gates."""
     workload, limits = window.workload, window.limits
     by_split, by_label = Counter[str](), Counter[str]()
-    for (split, label, _), count in counts.examples.items():
+    by_span: dict[str, Counter[str]] = {span.name: Counter() for span in window.spans}
+    for (split, label, span_name), count in counts.examples.items():
         by_split[split] += count
         by_label[label] += count
+        by_span[span_name][label] += count
 
     trained = {label for split, label, _ in counts.examples if split == "train"}
     decisions = find_excluded_in_window(window.place, window.spans, limits.window, limits.until)
@@ -325,7 +327,10 @@ def _summarize(window: _Window, counts: _Counts, contents: Mapping[str, str]) ->
         splits={split: by_split[split] for split in SPLITS},
         classes={label: by_label[label] for label in workload.labels},
         untrained=tuple(label for label in workload.labels if by_label[label] and label not in trained),
-        spans=tuple(_count_span(span, window, counts, contents[span.name]) for span in window.spans),
+        spans=tuple(
+            _count_span(span, window, counts, by_span[span.name], contents[span.name])
+            for span in window.spans
+        ),
         window=compute_window_digest(contents),
         excluded=tuple(Excluded(each.span, each.who, each.when, each.reason) for each in decisions),
         noun=workload.noun,
@@ -370,11 +375,10 @@ def _refuse_empty_split(
     )
 
 
-def _count_span(span: Span, window: _Window, counts: _Counts, content: str) -> SpanCounts:
+def _count_span(
+    span: Span, window: _Window, counts: _Counts, by_label: Counter[str], content: str
+) -> SpanCounts:
     """Returns the counts of one span, also of classes without an example."""
-    by_label = Counter[str]()
-    for (_, label, name), count in counts.examples.items():
-        by_label[label] += count if name == span.name else 0
     classes = {label: by_label[label] for label in window.workload.labels}
     usable = counts.reads[span.name].usable if span.name in counts.reads else 0
     rejected = {reason: n for (name, reason), n in sorted(counts.rejected.items()) if name == span.name}

@@ -35,13 +35,13 @@ def compute_metrics(answers: Answers, group: str, false_alarm_rate: float) -> Me
 
 
 def _compute_model_metrics(answers: Answers, probabilities: Floats, false_alarm_rate: float) -> SliceMetrics:
-    return {
-        kind: {
+    metrics = {}
+    for kind, names in answers.list_slices().items():
+        metrics[kind] = {
             name: _compute_slice_metrics(answers, probabilities, kind, name, false_alarm_rate)
             for name in names
         }
-        for kind, names in answers.list_slices().items()
-    }
+    return metrics
 
 
 def _compute_slice_metrics(

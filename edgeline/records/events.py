@@ -50,8 +50,10 @@ class EpochEnded(Event, frozen=True, tag="epoch"):
 
     def __str__(self) -> str:
         figures = (
-            *(("loss", self.loss, 4), ("accuracy", self.accuracy, 3)),
-            *(("eval loss", self.val_loss, 4), ("eval accuracy", self.val_accuracy, 3)),
+            ("loss", self.loss, 4),
+            ("accuracy", self.accuracy, 3),
+            ("eval loss", self.val_loss, 4),
+            ("eval accuracy", self.val_accuracy, 3),
         )
         shown = ", ".join(
             f"{name} {value:.{digits}f}" for name, value, digits in figures if value is not None

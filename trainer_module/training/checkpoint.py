@@ -62,14 +62,18 @@ def compute_training_key(
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _list_variables(model: keras.Model) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]
+
+
 def read_state(model: keras.Model) -> list[np.ndarray]:
     """Returns the state of a compiled model whose optimizer is built: its variables and the optimizer's."""
-    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+    return [variable.numpy() for variable in _list_variables(model)]
 
 
 def restore_state(model: keras.Model, state: Sequence[np.ndarray]) -> None:
     """Sets what `read_state` returned."""
-    for variable, value in zip((*model.variables, *model.optimizer.variables), state, strict=True):
+    for variable, value in zip(_list_variables(model), state, strict=True):
         variable.assign(value)
 
 
@@ -101,7 +105,8 @@ def load_checkpoint(model: keras.Model, folder: Path) -> Checkpoint | None:
     except _UNREADABLE as error:
         _log.warning("%s is damaged (%s); training starts from the beginning.", path, error)
         return None
-    if [value.shape for value in read_state(model)] != [array.shape for array in checkpoint.variables]:
+    shapes = [tuple(variable.shape) for variable in _list_variables(model)]
+    if shapes != [array.shape for array in checkpoint.variables]:
         _log.warning("%s belongs to another model; training starts from the beginning.", path)
         return None
     restore_state(model, checkpoint.variables)

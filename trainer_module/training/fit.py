@@ -140,8 +140,9 @@ def train(
     checkpoint.restore_state(model, devices.from_chief(replicas, checkpoint.read_state(model)))
     select = _make_evaluator(loop, selection) if selection else None
     evaluate, averaged = _make_evaluator(loop, evaluation), 1 if selection else averaged
-    before = (list(resumed.history), resumed.kept_weights, resumed.tally) if resumed else ()
-    state = _TrainingState(loop, settings, folder, evaluate, select, averaged, *before)
+    state = _TrainingState(loop, settings, folder, evaluate, select, averaged)
+    if resumed:
+        state.resume(resumed)
 
     def follow_chief() -> list[int]:
         own = np.array([len(state.history), state.tally.steps, state.finished, state.reductions])
@@ -274,6 +275,12 @@ class _TrainingState:
         epoch = self.settings.checkpoint
         if epoch != "best" and devices.is_chief(self.loop.replicas) and not is_unfinished:
             self._load_epoch(epoch)
+
+    def resume(self, before: checkpoint.Checkpoint) -> None:
+        """Goes on from a checkpoint of an interrupted training."""
+        self.history = list(before.history)
+        self.kept_weights = before.kept_weights
+        self.tally = before.tally
 
     @property
     def best_epoch(self) -> int:

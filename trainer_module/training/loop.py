@@ -8,8 +8,7 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
-from operator import add
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -31,7 +30,13 @@ class Tally:
 
     def __add__(self, later: "Tally") -> "Tally":
         """Returns the sums over the steps of both."""
-        return Tally(*map(add, astuple(self), astuple(later)))
+        return Tally(
+            self.steps + later.steps,
+            self.loss + later.loss,
+            self.hits + later.hits,
+            self.seconds + later.seconds,
+            self.waited_s + later.waited_s,
+        )
 
     def logs(self, batch_size: int) -> dict[str, float]:
         """Returns the epoch's metrics by the names that Keras uses."""
