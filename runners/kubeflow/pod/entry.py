@@ -17,9 +17,9 @@ import shutil
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,6 +48,18 @@ from trainer_module.workload_module import load_workload_module
 _TRAINED = {"model": "tfx.Model", "model_run": "tfx.ModelRun"}
 
 
+@dataclass(frozen=True)
+class _Task:
+    """Work that the launcher hands to a pod."""
+
+    options: Namespace  # ours, with those of TFX's runner
+    flags: list[str]  # Beam's
+    executor_input: Json  # in the form of TFX; its URIs are the backend's until the inputs are fetched
+    run: str  # the id of the run
+    step: str  # its name in the DAG, which is the Trainer's for each of the Trainer's pods
+    foreign: dict[str, Json]  # the outputs that only the UI knows, by name
+
+
 def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     """Runs one step; returns its exit code. The launcher's folders are below `root`."""
     options, flags = _parse(arguments)
@@ -59,7 +71,7 @@ def main(arguments: Sequence[str], root: Path = Path("/")) -> int:
     problem = None
     try:
         run = handover.read_run_id(executor_input, options.step, options.own)
-        _run(options, flags, executor_input, run, Locations(root))
+        _run_step(options, flags, executor_input, run, root)
         outcome = _conclude_success(options.step, executor_input, time.monotonic() - started)
     except Exception as error:
         outcome, problem = _conclude_failure(error, options, run)
@@ -140,60 +152,98 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     return parser.parse_known_args(arguments)
 
 
-def _run(options: Namespace, flags: list[str], executor_input: Json, run: str, locations: Locations) -> None:
+def _run_step(options: Namespace, flags: list[str], executor_input: Json, run: str, root: Path) -> None:
+    """Does the work of the pod, one stage after another: read, fetch, run, write."""
     started = datetime.now(timezone.utc)
     clock = time.monotonic()
+    launcher = Locations(root)
+    task = _read_task(options, flags, executor_input, run)
+    with share_with_executors(task.step, run, flags, executor_input, launcher) as places:
+        with _fetch_inputs(task, places):
+            output = _execute(task)
+
+        seconds = round(time.monotonic() - clock, 3)
+        handover.hand_back(output, places, {"step_started": started.isoformat(), "step_seconds": seconds})
+        added = pages.make_pages(options.step, task.foreign, executor_input, launcher)
+    _write_output(task, output, added)
+
+
+def _read_task(options: Namespace, flags: list[str], executor_input: Json, run: str) -> _Task:
+    """Puts the parameters of a step into the form of TFX, and takes out the outputs that TFX does not know.
+
+    Args:
+        options: Ours, with those of TFX's runner.
+        flags: Beam's.
+        executor_input: As the launcher passes it; changed in place.
+        run: The id of the run.
+
+    Raises:
+        UsageError: The first step got a parameter of the run that is no valid setting.
+    """
     foreign = handover.take_foreign_outputs(executor_input)
     step = find_helped_step(options.step)
     fillings = {RUN_ID: run}
     if CODE_OF_IMAGE in options.unshown:
         files = digest_step_files(options.module, options.source, options.own)
         fillings |= {CODE_OF_IMAGE: digest(files), LOCK_OF_IMAGE: inputs.digest_lock()}
-    arguments = executor_input.setdefault("inputs", {}).get("parameterValues", {})
+    passed = executor_input.setdefault("inputs", {}).get("parameterValues", {})
     if options.settings:
-        parameters.check_parameters(options.settings, arguments)
-    values = parameters.put_together(step, arguments, options.unshown, fillings)
+        parameters.check_parameters(options.settings, passed)
+    values = parameters.put_together(step, passed, options.unshown, fillings)
     executor_input["inputs"]["parameterValues"] = values
-
-    with share_with_executors(step, run, flags, executor_input, locations) as places:
-        handover.prepare(executor_input, json.loads(options.json_serialized_inputs_spec_args), places)
-
-        # TFX is imported only now, so that a wrong input is reported at once.
-        load_workload_module(options.module)
-        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
-
-        speed_up_beam()
-        store = f"{options.shards}/{run}" if options.shards else None
-        moved_shards = move_shards(step, executor_input, store)
-        with _join_pods(options, run, executor_input), moved_shards:
-            passed = {**vars(options), "json_serialized_invocation_args": json.dumps(executor_input)}
-            kubeflow_v2_run_executor.main((Namespace(**passed), flags))
-
-        seconds = round(time.monotonic() - clock, 3)
-        file = Path(executor_input["outputs"]["outputFile"])
-        output = json.loads(file.read_text(encoding="utf-8"))
-        if options.pod:
-            output["artifacts"] = {}
-        handover.hand_back(output, places, {"step_started": started.isoformat(), "step_seconds": seconds})
-        added = pages.make_pages(options.step, foreign, executor_input, locations)
-    output.setdefault("artifacts", {}).update(added)
-    file.write_text(json.dumps(output), encoding="utf-8")
+    return _Task(options, flags, executor_input, run, step, foreign)
 
 
 @contextmanager
-def _join_pods(options: Namespace, run: str, executor_input: Json) -> Iterator[None]:
+def _fetch_inputs(task: _Task, places: Locations) -> Iterator[None]:
+    """Makes the inputs local, and brings shards that the step then wrote to where others read them."""
+    handover.prepare(task.executor_input, json.loads(task.options.json_serialized_inputs_spec_args), places)
+    store = f"{task.options.shards}/{task.run}" if task.options.shards else None
+    with move_shards(task.step, task.executor_input, store):
+        yield
+
+
+def _execute(task: _Task) -> Json:
+    """Runs the step's executor in TFX's runner; returns the executor output, with local URIs."""
+    # TFX is imported only now, so that a wrong input is reported at once.
+    load_workload_module(task.options.module)
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+    speed_up_beam()
+    with _join_pods(task):
+        passed = {**vars(task.options), "json_serialized_invocation_args": json.dumps(task.executor_input)}
+        kubeflow_v2_run_executor.main((Namespace(**passed), task.flags))
+    output: Json = json.loads(_find_output_file(task).read_text(encoding="utf-8"))
+    if task.options.pod:
+        output["artifacts"] = {}
+    return output
+
+
+def _write_output(task: _Task, output: Json, added: Mapping[str, Json]) -> None:
+    """Writes the executor output for the launcher, with the outputs that the UI shows."""
+    output.setdefault("artifacts", {}).update(added)
+    _find_output_file(task).write_text(json.dumps(output), encoding="utf-8")
+
+
+def _find_output_file(task: _Task) -> Path:
+    return Path(task.executor_input["outputs"]["outputFile"])
+
+
+@contextmanager
+def _join_pods(task: _Task) -> Iterator[None]:
     """Waits for the other pods of the Trainer, if it has several; only the first keeps its outputs."""
+    options = task.options
     if not options.pods:
         yield
         return
-    meeting = Path(options.meeting, run)
+    meeting = Path(options.meeting, task.run)
     os.environ["TF_CONFIG"] = meet(meeting, options.pod, options.pods)
     try:
         with TemporaryDirectory() as folder:
             unused_outputs = _TRAINED if options.pod else {}
             for name, kind in unused_outputs.items():
                 unused = {"name": name, "uri": f"{folder}/{name}", "type": {"schemaTitle": kind}}
-                executor_input["outputs"].setdefault("artifacts", {})[name] = {"artifacts": [unused]}
+                task.executor_input["outputs"].setdefault("artifacts", {})[name] = {"artifacts": [unused]}
             yield
     finally:
         if options.pod == 0:
