@@ -45,7 +45,7 @@ class Week:
     earlier: Earlier
     described: Described
     noun: str  # of an example
-    shape: tuple[str, ...]  # a warning of a long table, at the first import
+    shape: tuple[str, ...]  # warnings of a long table and of an unnamed group, at the first import
 
     @property
     def file(self) -> TableFile:

@@ -44,11 +44,14 @@ from data.importers.table_remarks import (
 )
 from data.importers.table_roles import Earlier, Named, find_roles, settle_named
 from data.importers.table_span import Week, write_table_span
+from data.importers.unnamed_groups import find_unnamed_group
 from edgeline.errors import DataRefused, UsageError
 from edgeline.gates.settings import GateSettings
 from edgeline.records.ingest import name_span
 from edgeline.tables.files import Table, align_names, check_columns, find_names_below, open_table
 from edgeline.tables.rows import check_once, is_json
+
+_ANSWERS = ("yes", "no")
 
 
 def import_table(
@@ -162,6 +165,13 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     forms = earlier.file.forms if earlier.file else {}
     profile = profile.with_forms(named.decimal, forms, roles.time)
     is_open = earlier.file is None and not roles.text
+    group = find_unnamed_group(table, profile, named) if is_open and not roles.group else None
+    if group and not ask:
+        shape = (*shape, group.warning)
+    elif group and ask and ask(group.question, _ANSWERS, _ANSWERS[0]) == _ANSWERS[0]:
+        roles = replace(roles, group=group.name)
+        named = replace(named, roles=roles)
+        profile = profile_table(table, roles, missing).with_forms(named.decimal, forms, roles.time)
     if more := find_missing(profile, roles, ask if is_open else None):
         profile = profile_table(table, roles, {**missing, **more})
         profile = profile.with_forms(named.decimal, forms, roles.time)
