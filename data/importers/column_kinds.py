@@ -10,7 +10,7 @@ from data.importers.clocks import CLOCKS
 from data.importers.codes import guess_kind
 from data.importers.column_forms import find_form, find_mixed_forms
 from data.importers.column_profile import ColumnProfile
-from data.importers.column_rules import ASK, RULES, Case, Rule, judge_column
+from data.importers.column_rules import ASK, RULES, TEXT, Case, Rule, judge_column
 from data.importers.import_report import check_classes
 from data.importers.read_table import is_joined
 from data.importers.sentinels import find_sentinels, list_no_times
@@ -122,10 +122,12 @@ def describe_table(table: TableProfile, named: Named, ask: Ask | None) -> Descri
     file = TableFile(entries, table.shown, named.readings)
     if not (roles.text or file.numbers or file.categories):
         why = "; ".join(f"{name} {reason}" for name, reason in left_out)
+        texts = [name for name, reason in left_out if reason == TEXT]
         raise DataRefused(
             f"{table.shown} has no column besides {', '.join(roles.columns)} that a model could learn from.",
             f"Of its columns, {why}." if left_out else "It has no other column.",
-            "Pass a table with numbers or categories, or name a column of texts with --text.",
+            "Pass a table with numbers or categories, or name a column of texts with --text"
+            f" {shlex.quote(texts[0]) if texts else 'COLUMN'}.",
         )
     return Described(file, tuple(guessed), tuple(left_out))
 
@@ -351,7 +353,7 @@ def check_label(table: TableProfile, label: str, earlier: Earlier, are_codes: bo
         )
     if earlier.is_first and len(values) == column.cells:
         raise UsageError(
-            f"The column {label} of {shown} has a different label in nearly each of its {table.rows:,} rows.",
+            f"The column {label} of {shown} has a label in {column.cells:,} rows, each a different one.",
             "A model needs many rows of each class.",
             "Name a column with few values, or group its values into classes.",
         )

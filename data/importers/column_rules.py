@@ -13,6 +13,7 @@ from data.importers.table_file import Role
 from edgeline.records.columns import AGE, DAY_S, DECIMALS, FRACTION, HOUR, MONTH, NUMBERS, TIMES, WEEKDAY
 
 ASK = "ask"  # the verdict on whole numbers that may be codes; the others are roles
+TEXT = "is text of many words"  # why such a column is left out
 _LONGEST_NAME = 40
 # The index of a pandas frame, which has no name in a CSV.
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*")
@@ -306,7 +307,7 @@ RULES: Sequence[Rule] = (
         lambda c: c.column.values is None and not c.column.has_unique_cells(),
         f"has over {MOST_CATEGORIES:,} values ({{c.if_group}}--category keeps the most frequent)",
     ),
-    Rule("text", lambda c: c.has_many_values and c.column.longest > _LONGEST_NAME, "is text of many words"),
+    Rule("text", lambda c: c.has_many_values and c.column.longest > _LONGEST_NAME, TEXT),
     Rule(
         "a name for each row",
         lambda c: c.has_many_values and c.column.has_unique_cells(),

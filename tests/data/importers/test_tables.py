@@ -112,7 +112,7 @@ def test_the_kind_of_each_column_is_found_and_columns_to_leave_out_are_named(tmp
     ("label", "more", "message"),
     [
         ("paid", {"paid": ["yes"] * 300}, r"is 'yes' in every row"),
-        ("id", {}, r"different label in nearly each"),
+        ("id", {}, r"each a different one"),
         ("nothing", {}, r"no column nothing.*id, age"),
         ("paid", {"paid": [n // 5 for n in range(300)]}, r"has 60 different numbers in 300 rows.*bands"),
     ],

@@ -107,7 +107,7 @@ def test_other_values_of_json_lines_are_refused_as_such(tmp_path):
 
 def test_a_table_of_nothing_but_texts_is_refused(tmp_path):
     texts = [(f"r{n}", f"a text of many words, {n} " * 4, ("good", "bad")[n % 2], "x") for n in range(60)]
-    with pytest.raises(DataRefused, match="name a column of texts with --text"):
+    with pytest.raises(DataRefused, match="name a column of texts with --text review"):
         import_table(write(tmp_path / "a.csv", texts), tmp_path / "data", "stars")
     assert not (tmp_path / "data").exists()
 
