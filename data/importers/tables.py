@@ -162,19 +162,7 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     check_label(profile, roles.label, earlier, are_codes)
     if earlier.is_first:
         check_first(profile, roles, noun, least)
-    forms = earlier.file.forms if earlier.file else {}
-    profile = profile.with_forms(named.decimal, forms, roles.time)
-    is_open = earlier.file is None and not roles.text
-    group = find_unnamed_group(table, profile, named) if is_open and not roles.group else None
-    if group and not ask:
-        shape = (*shape, group.warning)
-    elif group and ask and ask(group.question, _ANSWERS, _ANSWERS[0]) == _ANSWERS[0]:
-        roles = replace(roles, group=group.name)
-        named = replace(named, roles=roles)
-        profile = profile_table(table, roles, missing).with_forms(named.decimal, forms, roles.time)
-    if more := find_missing(profile, roles, ask if is_open else None):
-        profile = profile_table(table, roles, {**missing, **more})
-        profile = profile.with_forms(named.decimal, forms, roles.time)
+    profile, named, warnings = _read_forms(table, profile, named, earlier, ask)
     if earlier.file is None or roles.text:
         described = describe_table(profile, named, ask)
     else:
@@ -183,7 +171,29 @@ def _read_week(src: str, data_dir: Path, named: Named, scratch: Path, least: int
     if earlier.file:
         described = replace(described, changed=describe_changes(earlier.file, named, data_dir))
     check_spelling(table.shown, profile.labels, earlier.labels)
-    return Week(table, profile, named, earlier, described, noun, shape)
+    return Week(table, profile, named, earlier, described, noun, (*shape, *warnings))
+
+
+def _read_forms(
+    table: Table, profile: TableProfile, named: Named, earlier: Earlier, ask: Ask | None
+) -> tuple[TableProfile, Named, tuple[str, ...]]:
+    """Returns the profile with the forms of cells, the columns with a role, and a warning of a group.
+
+    The table is read once more if a person names a group, or texts that stand for no reading.
+    """
+    file, roles = earlier.file, named.roles
+    forms = file.forms if file else {}
+    profile = profile.with_forms(named.decimal, forms, roles.time)
+    is_open = file is None and not roles.text
+    group = find_unnamed_group(table, profile, named) if is_open and not roles.group else None
+    if group and ask and ask(group.question, _ANSWERS, _ANSWERS[0]) == _ANSWERS[0]:
+        named = replace(named, roles=replace(roles, group=group.name))
+    missing = find_missing(profile, named.roles, ask if is_open else None)
+    if missing or named.roles != roles:
+        known = {name: entry.missing for name, entry in file.columns.items()} if file else {}
+        profile = profile_table(table, named.roles, {**known, **missing})
+        profile = profile.with_forms(named.decimal, forms, roles.time)
+    return profile, named, (group.warning,) if group and not ask else ()
 
 
 def _add_columns(
