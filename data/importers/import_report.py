@@ -26,12 +26,13 @@ def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
     """Returns a warning if new labels differ in nothing but capitals, blanks, zeros and Unicode's forms."""
     alike: dict[str, list[str]] = {}
     for label in sorted(labels):
-        alike.setdefault(_fold(label), []).append(label)
-    return tuple(
-        f"The labels {join_names([ascii(label) for label in same])} differ in their spelling alone, and are"
-        " classes of their own. If they mean the same, write them alike, and import into a new folder."
-        for same in alike.values()
-        if len(same) > 1
+        alike.setdefault(_fold(label), []).append(ascii(label))
+    several = [join_names(same) for same in alike.values() if len(same) > 1]
+    if not several:
+        return ()
+    return (
+        f"The labels {'; '.join(several)} differ in their spelling alone, and are classes of their own. If"
+        " they mean the same, write them alike, and import into a new folder.",
     )
 
 
@@ -191,13 +192,25 @@ def describe_columns(
     for what, names in (("Numbers", numbers), ("Categories", categories)):
         if names:
             yield f"{what}: {', '.join(names)}."
-    for name, kind in guessed:
+    for kind, names in _group_names(guessed):
+        column = shlex.quote(names[0]) if len(names) == 1 else "COLUMN"
+        other = "number" if kind == "category" else "category"
+        verbs = "contains {}, and was" if len(names) == 1 else "contain {}, and each was"
         yield (
-            f"{name} contains whole numbers that may be codes, and was imported as a {kind}. To change that:"
-            f" --{'number' if kind == 'category' else 'category'} {shlex.quote(name)}, or"
-            f" --leave-out {shlex.quote(name)}."
+            f"{', '.join(names)} {verbs.format('whole numbers that may be codes')} imported as a {kind}. To"
+            f" change that: --{other} {column}, or --leave-out {column}."
         )
-    yield from (f"Left out: {name or 'a column'}, which {why}." for name, why in left_out)
+    for why, names in _group_names(left_out):
+        shown = ", ".join(name or "a column" for name in names)
+        yield f"Left out: {shown}{', which' if len(names) == 1 else ': each'} {why}."
+
+
+def _group_names(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Yields each second item once, with the first items of its pairs."""
+    names_of = dict[str, list[str]]()
+    for name, item in pairs:
+        names_of.setdefault(item, []).append(name)
+    yield from names_of.items()
 
 
 @dataclass(frozen=True)
