@@ -266,7 +266,7 @@ def read_csv_rows(
             is_marked = is_sheet(cells)
         if is_marked:
             cells = list(map(unmark_cell, cells))
-        if reader.line_num > begins + 2 and _swallows_rows(cells, first_rows, separator):
+        if first_rows and reader.line_num > begins + 2 and _swallows_rows(cells, first_rows, separator):
             raise DataRefused(
                 f"{path} line {begins} has a quote that ends only in line {reader.line_num}.",
                 "The lines between them look like rows, which would be lost as the text of one cell.",

@@ -118,6 +118,16 @@ def test_words_separated_by_blanks_are_a_table(tmp_path, scratch):
     assert read(tmp_path / "a.txt", scratch)[1] == [["1", "2", "yes"], ["3", "4", "no"]]
 
 
+def test_a_name_of_a_column_may_have_several_lines(tmp_path, scratch):
+    (tmp_path / "a.csv").write_text('"degrees\nCelsius\nin the mean\nof a day",y\n1,a\n2,b\n')
+    table, rows = read(tmp_path / "a.csv", scratch)
+    assert [list(table.header), *rows] == [
+        ["degrees\nCelsius\nin the mean\nof a day", "y"],
+        ["1", "a"],
+        ["2", "b"],
+    ]
+
+
 def test_a_row_that_is_no_csv_costs_itself_alone(tmp_path, scratch):
     (tmp_path / "a.csv").write_bytes(b"x;y\n1;a\rb\n2;c\n")
     table = open_table(str(tmp_path / "a.csv"), scratch)
