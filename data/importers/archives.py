@@ -13,16 +13,21 @@ from tempfile import TemporaryDirectory
 
 from data.importers.folders import is_photo, list_visible
 from edgeline.errors import DataRefused
-from edgeline.tables.unpacking import open_zip
+from edgeline.tables.unpacking import is_workbook, open_zip
 
 _MOST_SEARCHED = 10_000  # members of an archive among which a photo is looked for
 _DAMAGE = (OSError, EOFError, ValueError, RuntimeError, tarfile.TarError, zipfile.BadZipFile)
 
 
 def holds_photos(source: Path) -> bool:
-    """Tells whether a file is an archive with photos in it; False for one that cannot be read."""
+    """Tells whether a file is an archive with photos in it; False for one that cannot be read.
+
+    A workbook is none, although it may hold a picture of its first page.
+    """
     try:
         if zipfile.is_zipfile(source):
+            if is_workbook(source):
+                return False
             with open_zip(source) as archive:
                 return any(is_photo(Path(name).name) for name in archive.namelist())
         if tarfile.is_tarfile(source):
@@ -38,7 +43,7 @@ def unpack_photos(source: Path) -> Iterator[Path]:
     """Unpacks an archive of photos into a temporary folder of its name, and yields the folder of its classes.
 
     Files keep the times at which they were written, from which sessions are made. Raises DataRefused if the
-    archive is damaged, or larger than the disk.
+    archive is damaged, or larger than the disk. A refusal of the folder names the archive in its place.
     """
     with TemporaryDirectory(prefix="edgeline-") as scratch:
         folder = Path(scratch, source.name)
@@ -54,7 +59,15 @@ def unpack_photos(source: Path) -> Iterator[Path]:
                 "The photos in it cannot be read.",
                 "Download it again, or unpack it on a larger disk and pass the folder.",
             ) from error
-        yield _find_classes(folder)
+        try:
+            yield _find_classes(folder)
+        except DataRefused as error:
+
+            def name_archive(part: str) -> str:
+                return part.replace(str(folder), str(source))
+
+            found = name_archive(error.found).split("\n")
+            raise DataRefused(found, name_archive(error.why), name_archive(error.do), error.spans) from error
 
 
 def _unpack_zip(source: Path, folder: Path) -> None:

@@ -9,6 +9,7 @@ from data.importers.folders import find_photos, is_photo, list_visible, open_fol
 from data.importers.source import Source
 from data.importers.table_file import TableFile
 from edgeline.errors import DataRefused, UsageError
+from edgeline.labels import format_count
 
 _Paths = Sequence[Path]
 _LAYOUTS = (
@@ -66,7 +67,9 @@ def _find_source(src: Path, domain: Collection[str], file: TableFile | None) -> 
         return open_folders(src, folders, domain)
     content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
     raise DataRefused(
-        f"{src} contains {content} ({len(entries)} entries).", "It has no known layout.", _LAYOUTS
+        f"{src} contains {content} ({format_count(len(entries), 'item')}).",
+        "It has no known layout.",
+        _LAYOUTS,
     )
 
 

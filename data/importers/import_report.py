@@ -130,7 +130,7 @@ class ImportReport:
                 f" {format_count(self.conflicting, 'photo')}: {_list_some(self.conflicts)}. {ONE_LABEL}"
             )
         for reason, places in self.refused.items():
-            lines.append(f"{len(places)} refused as {reason}: {_list_some(places)}.")
+            lines.append(f"{len(places):,} refused as {reason}: {_list_some(places)}.")
 
         lines += [*_describe_new_labels(self.new_labels), *(f"{path} was written." for path in self.written)]
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]

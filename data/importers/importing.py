@@ -175,7 +175,7 @@ def _list_searched(source: Source, report: ImportReport) -> list[str]:
 
 
 def _make_empty_error(source: Source, report: ImportReport) -> DataRefused:
-    refused = ", ".join(f"{len(at)} {reason} ({at[0]}, ...)" for reason, at in report.refused.items())
+    refused = ", ".join(f"{len(at):,} {reason} ({at[0]}, ...)" for reason, at in report.refused.items())
     return DataRefused(
         f"{report.source} is {source.layout}, but none of its photos can be imported:"
         f" {refused or 'it is empty'}.",

@@ -86,7 +86,7 @@ def remark_on_rows(table: TableProfile, roles: Roles) -> Iterator[str]:
     if table.unlabelled:
         places = ", ".join(table.unlabelled[:EXAMPLES])
         places += ", ..." if len(table.unlabelled) > EXAMPLES else ""
-        yield f"Left out because {roles.label} is missing: {len(table.unlabelled)} ({places})."
+        yield f"Left out because {roles.label} is missing: {len(table.unlabelled):,} ({places})."
     if nones := [name for name in table.labels if name.lower() == "none"]:
         yield f"{nones[0]!r} counts as a class; a missing label is an empty cell, NaN, NA or NULL."
 

@@ -10,7 +10,7 @@ from data.importers.source import LabelledPhoto, Offers, RefusedPhoto, Source, c
 from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from edgeline.errors import DataRefused
-from edgeline.labels import check_labels
+from edgeline.labels import check_labels, format_count
 from edgeline.records.examples import read_examples
 from edgeline.records.features import list_values
 from edgeline.store.locations import read_bytes
@@ -58,7 +58,7 @@ def open_tfrecords(files: Sequence[Path]) -> Source:
     lists = [file for name in _NAMES if (file := files[0].parent / name).exists()]
     names = _read_names(lists[0]) if lists else {}
     offers = (offer for file in files for offer in _read_photos(file, names))
-    layout = "1 TFRecord file" if len(files) == 1 else f"{len(files)} TFRecord files"
+    layout = format_count(len(files), "TFRecord file")
     return Source(layout, offers, None, tuple(names.values()))
 
 

@@ -111,6 +111,15 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
+def is_workbook(path: Path) -> bool:
+    """Returns whether a .zip is a file of an office, which may have pictures in it.
+
+    Raises OSError, ValueError or BadZipFile if it cannot be read.
+    """
+    with open_zip(path) as archive:
+        return not {"[Content_Types].xml", "mimetype"}.isdisjoint(archive.namelist())
+
+
 def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
     """Returns the file itself, or the one table that is packed in it, written to `scratch`, and its kind.
 
@@ -129,7 +138,7 @@ def unpack_table(src: Path, scratch: Path) -> tuple[Path, str]:
             if head.startswith(_GZIP):
                 with gzip.open(path) as packed:
                     path = _copy(src, packed, Path(mkdtemp(dir=scratch), path.stem))
-            elif head.startswith(_ZIP) and not _is_workbook(path):
+            elif head.startswith(_ZIP) and not is_workbook(path):
                 with open_zip(path) as archive:
                     member = _find_table(src, archive)
                     with archive.open(member) as packed:
@@ -281,11 +290,6 @@ def _find_encoding(file: IO[bytes]) -> str:
             if has_utf8 and has_other:
                 break
     return "Windows-1252" if has_other and not has_utf8 else "UTF-8"
-
-
-def _is_workbook(path: Path) -> bool:
-    with open_zip(path) as archive:
-        return not {"[Content_Types].xml", "mimetype"}.isdisjoint(archive.namelist())
 
 
 def _find_table(src: Path, archive: zipfile.ZipFile) -> str:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tarfile
+import zipfile
 
 import pytest
 
@@ -62,3 +63,19 @@ def test_archives_of_other_things_are_no_photos(tmp_path):
     rows = write(tmp_path / "rows", {"a.csv": "a,b\n1,2\n"})
     assert not holds_photos(tmp_path / shutil.make_archive(tmp_path / "rows", "zip", rows))
     assert not holds_photos(rows / "a.csv")
+
+
+def test_a_workbook_with_pictures_is_no_archive_of_photos(tmp_path):
+    with zipfile.ZipFile(tmp_path / "rows.ods", "w") as workbook:
+        workbook.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        workbook.writestr("Thumbnails/thumbnail.png", jpeg())
+    assert not holds_photos(tmp_path / "rows.ods")
+
+
+def test_a_refusal_of_the_photos_names_the_archive(tmp_path):
+    photo = write(tmp_path, {"a.jpg": jpeg()}) / "a.jpg"
+    with tarfile.open(tmp_path / "flat.tar", "w") as archive:
+        archive.add(photo, "a.jpg")
+    with pytest.raises(DataRefused) as refusal, unpack_photos(tmp_path / "flat.tar") as folder:
+        import_photos(folder, tmp_path / "data")
+    assert str(refusal.value).startswith(f"{tmp_path / 'flat.tar'} contains photos (a.jpg")
