@@ -57,7 +57,9 @@ def guess_columns(
     for name, cells in list(columns.items()):
         if 2 * sum(cell[0] in "[{" for cell in cells) > len(cells):
             del columns[name]
-    photos = any(cell.lower().endswith(tuple(PHOTO_SUFFIXES)) for cells in columns.values() for cell in cells)
+    # The links of a shop's table to its photos are no manifest.
+    named = {name: sum(map(_is_photo, cells)) for name, cells in columns.items()}
+    photos = any(2 * count > len(rows) for count in named.values())
 
     # The columns of texts, and of labels.
     several = [name for name, cells in columns.items() if 2 * len(set(cells)) > len(rows)]
@@ -72,6 +74,10 @@ def guess_columns(
         texts_alone=len(few) - 1 <= _FEW_OTHERS,
         lists_photos=photos,
     )
+
+
+def _is_photo(cell: str) -> bool:
+    return cell.lower().endswith(tuple(PHOTO_SUFFIXES)) and "://" not in cell
 
 
 def _find_label(columns: Mapping[str, Sequence[str]], few: Collection[str], labels: Collection[str]) -> str:

@@ -175,7 +175,7 @@ def _check_columns(manifest: Path, present: Collection[str], columns: Collection
             f"{manifest} has no column for the {' and the '.join(listed)}.",
             f"Its columns are {', '.join(map(ascii, present))}." if present else "It has no rows.",
             "Rename the columns that hold the path of the photo and its label, or give them these roles in"
-            f" {TABLE} beside the spans.",
+            f" {TABLE} beside the spans. If its rows are learned from without photos, pass --label COLUMN.",
         )
 
 

@@ -29,8 +29,9 @@ def ask_columns(guess: Guess, text: str, on_terminal: bool) -> tuple[str, str]:
     Raises:
         UsageError: There is no terminal to ask on; the error has the whole command with the guess.
     """
+    names = [name for name in guess.header if name]
     if on_terminal:
-        note(f"{guess.shown} has the columns {join_names(guess.header, 30)}.")
+        note(f"{guess.shown} has the columns {join_names(names, 30)}.")
         label = click.prompt("Which column should the model learn", default=guess.label or None, err=True)
         if not text and guess.text not in ("", label):
             question = f"Should it be learned from the texts in {guess.text} alone"
@@ -40,7 +41,7 @@ def ask_columns(guess: Guess, text: str, on_terminal: bool) -> tuple[str, str]:
     looks = f"{guess.label} looks like it" if guess.label else "No column looks like it"
     raise UsageError(
         "--label is missing.",
-        f"A table or texts need a column to learn. {looks}. Columns: {join_names(guess.header, 30)}.",
+        f"A table or texts need a column to learn. {looks}. Columns: {join_names(names, 30)}.",
         f"Run: {retype_command(*more, '--label', guess.label or 'COLUMN')}",
     )
 

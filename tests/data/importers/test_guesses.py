@@ -66,6 +66,13 @@ def test_the_manifest_of_photos_is_no_table(tmp_path):
     assert guess_columns(str(src), "", "").lists_photos
 
 
+@pytest.mark.parametrize("photo", ["https://shop.example/{}.jpg", ""])
+def test_a_table_with_links_to_photos_or_few_of_them_is_no_manifest(tmp_path, photo):
+    files = [photo.format(n) for n in range(80)] + [f"{n}.jpg" for n in range(10)]
+    src = write(tmp_path / "a.csv", ("file", "label"), files, ["a", "b"] * 45)
+    assert not guess_columns(str(src), "", "").lists_photos
+
+
 def test_the_column_with_the_labels_of_earlier_imports_is_the_label(tmp_path):
     header = ("label", "mood", "plan")
     src = write(tmp_path / "a.csv", header, [0, 1, 2] * 30, ["good", "bad", "good"] * 30, ["x", "y"] * 45)

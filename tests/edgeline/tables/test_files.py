@@ -324,6 +324,12 @@ def test_a_first_line_that_is_data_is_refused(tmp_path, scratch, lines):
     assert f"each of the {lines[0].count(',') + 1} columns" in caught.value.do
 
 
+def test_a_first_line_of_separators_alone_is_not_called_an_empty_file(tmp_path, scratch):
+    (tmp_path / "a.csv").write_text(",,\nBenefits by state,,\nstate,code,paid\nOhio,39,yes\n")
+    with pytest.raises(DataRefused, match=r"The first line of .*a\.csv has 3 cells and no name"):
+        read(tmp_path / "a.csv", scratch)
+
+
 def test_a_title_above_the_names_is_refused(tmp_path, scratch):
     book = write_xlsx(tmp_path / "a.xlsx", {"Data": [["Sales"], ["x", "y", "paid"], [1, 2, "no"]]})
     with pytest.raises(DataRefused, match=r"The first line of .* has only 'Sales', above 3 columns"):
