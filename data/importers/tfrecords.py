@@ -1,7 +1,9 @@
 """Photos in TFRecord files of tf.train.Example, with encoded bytes and a label as text or number."""
 
+import gzip
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,9 @@ from data.photos.labels_file import MOST_BYTES
 from data.spans.layout import MOST_TEXT_BYTES
 from edgeline.errors import DataRefused
 from edgeline.labels import check_labels, format_count
-from edgeline.records.examples import read_examples
+from edgeline.records.examples import is_record, read_examples
 from edgeline.records.features import list_values
 from edgeline.store.locations import read_bytes
-from edgeline.tables.unpacking import TABLES
 
 # Names of features in use; the first that an example has counts. They come from TF-Slim and the Object
 # Detection API (image/encoded, image/class/...), from TensorFlow Datasets (image, label), and photo is ours.
@@ -28,10 +29,19 @@ _MOST_RECORD_BYTES = 4 * MOST_BYTES
 
 
 def is_tfrecord(path: Path) -> bool:
-    """Returns whether a file is named like a TFRecord file; sharded and compressed ones count."""
+    """Returns whether a file is named like a TFRecord file, or is a .gz of one; sharded ones count."""
     name = path.name.lower()
-    is_packed = name.endswith(".gz") and not path.stem.lower().endswith(TABLES)
-    return not name.endswith(_ARCHIVES) and ("tfrecord" in name or is_packed)
+    if name.endswith(_ARCHIVES):
+        return False
+    return "tfrecord" in name or (name.endswith(".gz") and _is_packed_record(path))
+
+
+def _is_packed_record(path: Path) -> bool:
+    try:
+        with gzip.open(path) as file:
+            return is_record(file.read(12))
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def holds_photos(path: Path) -> bool:

@@ -232,9 +232,10 @@ def read_csv_rows(
     # The limit holds for the whole process; it is only ever raised here.
     csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
     begins, size, most = 1, 0, _MOST_HEADER
+    line = ""
 
     def read_bounded_lines() -> Iterator[str]:
-        nonlocal size
+        nonlocal line, size
         for line in read_lines(path, spans):
             size += len(line)
             if size > most:
@@ -257,7 +258,8 @@ def read_csv_rows(
         except csv.Error as error:
             # The reader continues with the next line, so rows are lost only if a quote spans several lines.
             if 1 < begins == reader.line_num:
-                yield begins, f"It is not CSV ({error})."
+                escaped = r" It has \" in place of two quotes." if r"\"" in line else ""
+                yield begins, f"It is not CSV ({error}).{escaped}"
                 continue
             raise DataRefused(
                 f"{path} line {begins} is not CSV ({error}).",

@@ -135,6 +135,13 @@ def test_a_row_that_is_no_csv_costs_itself_alone(tmp_path, scratch):
     assert [isinstance(row, Rejected) for row in rows] == [True, False] and table.separator == ";"
 
 
+def test_a_quote_behind_a_backslash_is_named_as_what_costs_its_row(tmp_path, scratch):
+    (tmp_path / "a.csv").write_text('x,y\n"H. \\"Barney\\" Ewell",1\n"Lloyd LaBeach",2\n')
+    table = open_table(str(tmp_path / "a.csv"), scratch)
+    refused, row = table.rows(table.header)
+    assert refused.detail.endswith(r"It has \" in place of two quotes.") and row[1]["y"] == "2"
+
+
 @pytest.mark.parametrize(
     ("header", "begins", "between", "ends"),
     [
