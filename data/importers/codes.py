@@ -46,10 +46,15 @@ def identifies_rows(column: ColumnProfile, form: str) -> bool:
 
 def is_called_identifier(column: ColumnProfile, by_ending: bool = True) -> bool:
     """Returns whether a column of whole numbers is called like an identifier, also by its ending alone."""
-    words = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", column.name).lower())
+    words = split_name(column.name)
     endings = words[-1:] if by_ending else []
     is_ending = any(map(_IDENTIFIER_ENDINGS.fullmatch, endings))
     return column.is_whole() and (is_ending or any(map(_IDENTIFIER_WORDS.fullmatch, words)))
+
+
+def split_name(name: str) -> list[str]:
+    """Returns the words of a column's name in small letters: `customerID` has `customer` and `id`."""
+    return re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower())
 
 
 def has_row_names(column: ColumnProfile) -> bool:

@@ -1,6 +1,7 @@
 """Finds a column of machines, persons or customers with several rows each, where nobody named a group."""
 
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from data.importers.codes import split_name
 from data.importers.table_profile import TableProfile
 from data.importers.table_roles import Named
 from data.spans.source import Rejected
@@ -24,6 +26,12 @@ _ROWS, _LEAST_THINGS, _ROWS_A_THING = 10_000, 10, 2
 _AGREEMENT, _DEVIATIONS = 0.15, 5.0
 # Another column, in which not nearly all rows are alike anyway, has one value for each thing.
 _CONSTANT, _ALIKE_ANYWAY = 0.95, 0.98
+# A column whose name has one of these words, or is the last, needs no such other column.
+_THINGS = re.compile(
+    "subject|subj|patient|participant|respondent|person|customer|client|user|student|pupil|child|employee|driver"
+    "|animal|machine|device|engine|vehicle|sensor"
+)
+_ID = re.compile("id", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -34,14 +42,15 @@ class UnnamedGroup:
     label: str  # the column to learn
     alike: float  # share of pairs of rows of one thing that have the same label
     chance: float  # the share of such pairs among any two rows
-    constant: str  # another column, which has one value for each thing
+    constant: str  # another column, which has one value for each thing; empty for a column that is called so
 
     @property
     def sign(self) -> str:
         """The rows' likeness, as a sentence."""
+        constant = f", and nearly always the same {self.constant}" if self.constant else ""
         return (
             f"Two rows of one {self.name} have the same {self.label} in {self.alike:.2f} of cases"
-            f" ({self.chance:.2f} by chance), and nearly always the same {self.constant}."
+            f" ({self.chance:.2f} by chance){constant}."
         )
 
     @property
@@ -100,6 +109,8 @@ def _compare_rows(
 ) -> Iterator[UnnamedGroup]:
     """Yields a column as a group if its rows of one value are alike in the label and in another column.
 
+    A column that is called like a group needs no other column.
+
     Args:
         name: The column.
         cells: Its cells, [N].
@@ -116,6 +127,9 @@ def _compare_rows(
     alike, chance = _measure_likeness(codes[label], first, second)
     noise = math.sqrt(chance * (1 - chance) / len(first))
     if alike - chance < max(_AGREEMENT * (1 - chance), _DEVIATIONS * noise):
+        return
+    if _ID.fullmatch(name) or any(map(_THINGS.fullmatch, split_name(name))):
+        yield UnnamedGroup(name, label, alike, chance, "")
         return
     for other in (other for other in codes if other not in (name, label)):
         same, by_chance = _measure_likeness(codes[other], first, second)

@@ -16,7 +16,7 @@ def write_table(folder, names, rows):
     return folder / "table.csv"
 
 
-def write_visits(folder, by_visit=False, own_sex=True, own_state=True):
+def write_visits(folder, by_visit=False, own_sex=True, own_state=True, called="plot"):
     """Writes 80 patients of five visits, each with a sex and mostly one state, or with those of chance."""
     rng = random.Random(3)
     rows = []
@@ -28,7 +28,7 @@ def write_visits(folder, by_visit=False, own_sex=True, own_state=True):
             state = ("well", "ill")[is_ill]
             rows.append((visit, patient, sex if own_sex else rng.choice("fm"), pulse, state))
     rows.sort(key=lambda row: row[:2] if by_visit else 0)
-    return write_table(folder, "visit,patient,sex,pulse,state", rows)
+    return write_table(folder, f"visit,{called},sex,pulse,state", rows)
 
 
 def find_warnings(path, **options):
@@ -39,17 +39,17 @@ def find_warnings(path, **options):
 @pytest.mark.parametrize("by_visit", [False, True])
 def test_a_column_of_patients_with_their_own_labels_is_named_with_both_ways_out(tmp_path, by_visit):
     (warning,) = find_warnings(write_visits(tmp_path, by_visit))
-    assert warning.startswith("Two rows of one patient have the same state in 0.8")
+    assert warning.startswith("Two rows of one plot have the same state in 0.8")
     assert "(0.51 by chance), and nearly always the same sex." in warning
-    assert "--group patient. If not, --number patient or --category patient" in warning
+    assert "--group plot. If not, --number plot or --category plot" in warning
 
 
 def test_an_inspection_names_it_too(tmp_path):
     lines = inspect_table(str(write_visits(tmp_path)), tmp_path / "data", Named(Roles("state")))
-    assert sum("--group patient" in line for line in lines) == 1
+    assert sum("--group plot" in line for line in lines) == 1
 
 
-@pytest.mark.parametrize("options", [{"group": "patient"}, {"chosen": {"patient": Role.NUMBER}}], ids=str)
+@pytest.mark.parametrize("options", [{"group": "plot"}, {"chosen": {"plot": Role.NUMBER}}], ids=str)
 def test_both_ways_out_end_the_warning(tmp_path, options):
     assert not find_warnings(write_visits(tmp_path), **options)
 
@@ -65,7 +65,14 @@ def test_the_answer_on_a_terminal_holds_without_a_warning(tmp_path, answer, role
     assert not find_warnings(write_visits(tmp_path), ask=ask)
     ((question, choices, guess),) = questions
     assert "Is each a machine, person or customer" in question and (choices, guess) == (("yes", "no"), "yes")
-    assert read_table_file(tmp_path / "data").columns["patient"].role == role
+    assert read_table_file(tmp_path / "data").columns["plot"].role == role
+
+
+def test_a_column_that_is_called_like_a_group_needs_no_other_sign_than_the_label(tmp_path):
+    (warning,) = find_warnings(write_visits(tmp_path, own_sex=False, called="patientID"))
+    assert warning.startswith("Two rows of one patientID have the same state in 0.8")
+    assert "(0.53 by chance). A model" in warning
+    assert not find_warnings(write_visits(tmp_path, own_state=False, called="patientID"))
 
 
 @pytest.mark.parametrize("given", [{"own_sex": False}, {"own_state": False}], ids=str)
