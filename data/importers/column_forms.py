@@ -64,6 +64,9 @@ def find_mixed_forms(column: ColumnProfile, forms: Collection[str]) -> str:
 def describe_others(column: ColumnProfile) -> str:
     """Describes the few cells that are no numbers or dates in a column of such; empty if most are none."""
     best = find_best_forms(column)
+    # Names such as `1. Asian` are no sizes of which the number counts.
+    if any(split_unit(form)[1] for form in best) and not column.has_over(MOST_SIZES):
+        return ""
     count = column.cells - column.count_cells(best)
     if not 0 < count < column.cells / 2:
         return ""

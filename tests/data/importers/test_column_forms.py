@@ -33,3 +33,8 @@ def test_numbers_as_people_write_them_are_read_where_nearly_all_cells_have_the_f
 def test_a_cell_with_a_digit_has_a_value_which_nobody_is_told_to_empty(odd, do):
     others = describe_others(profile(swap(SIZES, odd, odd)))
     assert others == f"has 2 cells that are not numbers or dates, such as '{odd}' in row 0: {do}"
+
+
+def test_names_that_begin_with_a_number_are_not_told_to_be_numbers():
+    names = ["2. Married"] * 300 + ["1. Never Married"] * 85 + ["4. Divorced"] * 15
+    assert describe_others(profile(names)) == ""
