@@ -5,11 +5,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data.importers import manifest, tfrecords
-from data.importers.folders import find_photos, is_photo, list_visible, open_folders
+from data.importers.folders import find_photos, is_photo, list_visible, may_be_photo, open_folders
 from data.importers.source import Source
 from data.importers.table_file import TableFile
 from edgeline.errors import DataRefused, UsageError
 from edgeline.labels import format_count
+from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 _Paths = Sequence[Path]
 _LAYOUTS = (
@@ -65,6 +66,14 @@ def _find_source(src: Path, domain: Collection[str], file: TableFile | None) -> 
         return tfrecords.open_tfrecords(records)
     if with_photos:
         return open_folders(src, folders, domain)
+    unread = [path for folder in folders for path in find_photos(folder, may_be_photo)]
+    if unread and not loose:
+        raise DataRefused(
+            f"{src} contains no photo that is read, but {format_count(len(unread), 'file')} such as"
+            f" {unread[0]}.",
+            f"Photos are read that end in {', '.join(sorted(PHOTO_SUFFIXES))}.",
+            "Convert them to PNG or JPEG, in the same folders.",
+        )
     content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
     raise DataRefused(
         f"{src} contains {content} ({format_count(len(entries), 'item')}).",

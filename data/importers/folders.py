@@ -25,10 +25,15 @@ _START = re.compile(r".*[\W_]")  # as in seg_train beside seg_test
 # Suffixes of the lists of labels and boxes that other programs write beside photos.
 _LISTS = (".json", ".csv", ".xml", ".txt")
 
-# Endings of photos that are not read: none, those of cameras' own formats and of successors of JPEG, and what
-# browsers and wget leave, such as cat.jpg?w=640, b.jpg!d, c.JPG.1 and d.jpg_large.
+# Endings of photos that are not read: none, those of cameras' own formats, of successors of JPEG, and of what
+# hospitals, observatories and studios write; and what browsers and wget leave, such as cat.jpg?w=640,
+# b.jpg!d, c.JPG.1 and d.jpg_large.
 _UNREAD_SUFFIXES = frozenset(
-    ("", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".jp2", ".jxl")
+    (
+        *("", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+        *(".mpo", ".jp2", ".j2k", ".jpf", ".jpx", ".jxl"),
+        *(".dcm", ".dicom", ".fits", ".fit", ".tga", ".psd", ".exr"),
+    )
 )
 _ODD_ENDING = re.compile(
     rf"({'|'.join(map(re.escape, PHOTO_SUFFIXES))})"
@@ -52,7 +57,7 @@ def is_photo(name: str) -> bool:
     return not name.startswith(HIDDEN) and os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES
 
 
-def _may_be_photo(name: str) -> bool:
+def may_be_photo(name: str) -> bool:
     """Returns whether a file's name is that of a photo, or of one that is not read."""
     suffix = os.path.splitext(name)[1].lower()
     is_unread = suffix in _UNREAD_SUFFIXES or bool(_ODD_ENDING.search(name))
@@ -269,7 +274,7 @@ def find_photos(folder: Path, is_wanted: Callable[[str], bool] = is_photo) -> li
 
 def _read_photos(root: Path, labels: Mapping[Path, str], splits: Mapping[Path, str]) -> Offers:
     for folder, label in labels.items():
-        for path in find_photos(folder, _may_be_photo):
+        for path in find_photos(folder, may_be_photo):
             where = path.relative_to(root).as_posix()
             if os.path.isdir(path):
                 yield RefusedPhoto(where, "linked-folder" if os.path.islink(path) else "unreadable-folder")

@@ -167,7 +167,7 @@ def test_a_photo_in_both_splits_is_imported_for_ingest_to_judge(tmp_path, data_d
 
 def test_files_that_may_be_photos_of_another_kind_are_counted_and_hidden_ones_are_not(tmp_path):
     photos = ["a/1.jpg", "a/2.ppm"]
-    others = ["IMG.CR2", "b.jpg!d", "c.JPG.1", "cat.jpg?w=640", "d.jpg_large", "e.png (1)", "noext"]
+    others = ["IMG.CR2", "X.dcm", "b.jpg!d", "c.JPG.1", "cat.jpg?w=640", "d.jpg_large", "e.png (1)", "noext"]
     others = [f"a/{name}" for name in others]
     hidden = ["a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir/1.jpg", "__MACOSX/a/._1.jpg", "a/Thumbs.db"]
     hidden += [".ipynb_checkpoints/1-checkpoint.jpg", "System Volume Information/1.jpg", "#recycle/a/1.jpg"]
