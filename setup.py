@@ -34,8 +34,9 @@ setup(
         # Runs the files for phones as a phone does; from TensorFlow, its interpreter takes 7 s to import.
         # It has no wheels for Macs with Intel's processors.
         "ai-edge-litert>=1.0.1,<3; sys_platform != 'darwin' or platform_machine == 'arm64'",
-        # Guesses the encoding of a table that is neither UTF-8 nor Windows-1252; requests brings it.
-        "charset-normalizer>=3,<4",
+        # Tells whether a table that is not UTF-8 is Windows-1252, and else what it may be; charset-normalizer
+        # of requests, takes names in Windows-1252 for another encoding in most draws.
+        "chardet>=7.7,<8",
         "click>=8.5,<9",
         # Signs releases. The OpenSSF's model-signing cannot be imported with what TFX 1.16 pins.
         "cryptography>=42,<51",

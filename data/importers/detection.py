@@ -66,16 +66,21 @@ def _find_source(src: Path, domain: Collection[str], file: TableFile | None) -> 
         return tfrecords.open_tfrecords(records)
     if with_photos:
         return open_folders(src, folders, domain)
-    unread = [path for folder in folders for path in find_photos(folder, may_be_photo)]
+    raise _make_layout_error(src, entries, loose)
+
+
+def _make_layout_error(src: Path, entries: _Paths, loose: _Paths) -> DataRefused:
+    """Returns the refusal of a folder of no known layout, with these entries, of which some are photos."""
+    unread = [path for path in find_photos(src, may_be_photo) if path.parent != src]
     if unread and not loose:
-        raise DataRefused(
+        return DataRefused(
             f"{src} contains no photo that is read, but {format_count(len(unread), 'file')} such as"
             f" {unread[0]}.",
             f"Photos are read that end in {', '.join(sorted(PHOTO_SUFFIXES))}.",
             "Convert them to PNG or JPEG, in the same folders.",
         )
     content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
-    raise DataRefused(
+    return DataRefused(
         f"{src} contains {content} ({format_count(len(entries), 'item')}).",
         "It has no known layout.",
         _LAYOUTS,

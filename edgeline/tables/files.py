@@ -321,9 +321,10 @@ def _check_header(table: Table) -> None:
     Raises DataRefused.
     """
     header = table.header
-    if sum(map(bool, header)) == 1 and len(header) > 2:
+    if not any(header) or (sum(map(bool, header)) == 1 and len(header) > 2):
+        name = repr("".join(header)) if any(header) else "empty cells"
         raise DataRefused(
-            f"The first line of {table.shown} has only {''.join(header)!r}, above {len(header)} columns.",
+            f"The first line of {table.shown} has only {name}, above {format_count(len(header), 'column')}.",
             "The names of its columns are read from the first line.",
             "Remove the lines above the names.",
         )

@@ -39,7 +39,7 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
         separator: The character between cells of CSV; JSON lines have none.
 
     Raises:
-        DataRefused: It is empty or its first line has no name, or as `read_rows` does.
+        DataRefused: It is empty, or as `read_rows` does.
     """
     if is_json(path):
         objects = (row for _, _, row in _read_json_objects(path, spans) if isinstance(row, dict))
@@ -50,13 +50,6 @@ def read_header(path: Location, spans: tuple[str, ...] = (), separator: str = ",
         header = list(keys)
     else:
         header = [name.strip() for name in next(read_csv_rows(path, spans, separator), (0, []))[1]]
-    if header and not any(header):
-        raise DataRefused(
-            f"The first line of {path} has {format_count(len(header), 'cell')} and no name.",
-            "The names of its columns are read from the first line.",
-            "Remove the lines above the names.",
-            spans,
-        )
     if not header:
         raise DataRefused(
             f"{path} is empty.",
@@ -231,8 +224,7 @@ def read_csv_rows(
     """
     # The limit holds for the whole process; it is only ever raised here.
     csv.field_size_limit(max(csv.field_size_limit(), _MOST_LINE_BYTES))
-    begins, size, most = 1, 0, _MOST_HEADER
-    line = ""
+    begins, size, most, line = 1, 0, _MOST_HEADER, ""
 
     def read_bounded_lines() -> Iterator[str]:
         nonlocal line, size

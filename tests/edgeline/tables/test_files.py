@@ -293,7 +293,7 @@ def test_another_kind_of_file_is_named_with_the_one_thing_to_do(tmp_path, scratc
         ("a.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), r"a\.xlsx cannot be read"),
         ("a.parquet", b"PAR1 and no more", r"a\.parquet cannot be read"),
         ("a.csv", "a,b\nä,1\n".encode() + b"\xe4,2\n", "line 3 is not UTF-8"),
-        ("a.csv", b"a,b\n\x81\xe4,2\n", "neither UTF-8 nor Windows-1252"),
+        ("a.csv", b"a,b\nn\xe4,1\n\xe4\xe4,1\n\x81\xe4,2\n", "neither UTF-8 nor Windows-1252"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path, scratch, name, content, found):
@@ -333,8 +333,8 @@ def test_a_first_line_that_is_data_is_refused(tmp_path, scratch, lines):
 
 def test_a_first_line_of_separators_alone_is_not_called_an_empty_file(tmp_path, scratch):
     (tmp_path / "a.csv").write_text(",,\nBenefits by state,,\nstate,code,paid\nOhio,39,yes\n")
-    with pytest.raises(DataRefused, match=r"The first line of .*a\.csv has 3 cells and no name"):
-        read(tmp_path / "a.csv", scratch)
+    with pytest.raises(DataRefused, match=r"first line of .*a\.csv has only empty cells, above 3 columns"):
+        read(tmp_path / "a.csv", scratch, ())
 
 
 def test_a_title_above_the_names_is_refused(tmp_path, scratch):
