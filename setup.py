@@ -59,7 +59,8 @@ setup(
         "python-calamine>=0.2.3,<1",
         "pyyaml>=6.0.1,<7",
         # Alerts are sent to a webhook with it; tenacity tries again.
-        "requests>=2.31,<3",
+        # Older ones warn of chardet 7.
+        "requests>=2.33,<3",
         "rich>=13.7,<16",
         "scipy>=1.11,<2",
         # The QR code of `edgeline phone`, in pure Python.

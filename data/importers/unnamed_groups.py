@@ -28,7 +28,7 @@ _AGREEMENT, _DEVIATIONS = 0.15, 5.0
 _CONSTANT, _ALIKE_ANYWAY = 0.95, 0.98
 # A column whose name has one of these words, or is the last, needs no such other column.
 _THINGS = re.compile(
-    "subject|subj|patient|participant|respondent|person|customer|client|user|student|pupil|child|employee|driver"
+    "subject|subj|patient|participant|respondent|person|customer|client|user|student|pupil|employee|driver"
     "|animal|machine|device|engine|vehicle|sensor"
 )
 _ID = re.compile("id", re.IGNORECASE)
