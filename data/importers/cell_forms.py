@@ -11,7 +11,9 @@ from edgeline.records.columns import DECIMALS, NUMBERS, TIMES, join_unit, normal
 
 # The beginning of a number or date in any form, and a number with a unit behind it or a currency before it.
 _BEGINS = re.compile(r"[-+\u2212(=.\"]{0,6}([$€£¥]|[A-Z]{3} ?)?[-+\u2212.]{0,6}\d")
-_WITH_UNIT = re.compile(r"[+-]?([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_]\S*|[%‰°$€£¥]\S*|)")
+_WITH_UNIT = re.compile(
+    r"[+-]?([$€£¥]|[A-Z]{3} |)\s?[+-]?\d[\d.,]*\s?([^\W\d_\u00b2-\u00be\u2070-\u215e]\S*|[%‰°$€£¥]\S*|)"
+)
 # Pandas writes .0 if some cells are missing. More digits than a float has are a text.
 _WHOLE = re.compile(r"\+?(\d{1,300})(\.0)?", re.ASCII)
 

@@ -40,19 +40,42 @@ _UNREAD_NUMBERS = (
     ),
     (
         "ranges",
-        r"(0|[1-9]\d*)([.,]\d+)? ?[-\u2013] ?(0|[1-9]\d*)([.,]\d+)?",
+        r"(0|[1-9]\d*)([.,]\d+)?( ?[-\u2013] ?| to )(0|[1-9]\d*)([.,]\d+)?",
         "write their ends into two columns",
     ),
-    ("degrees, minutes and seconds", r"\d{1,3}° ?\d{1,2}['\u2032].*", "write decimal degrees"),
+    (
+        "pairs of numbers",
+        r"[\[(]?[+-]?\d+(\.\d+)?(, ?(?!\d{3}\b)| ?; ?| ?[x\u00d7] ?)[+-]?\d+(\.\d+)?[\])]?",
+        "write them into two columns",
+    ),
+    (
+        "degrees, minutes and seconds",
+        r"\d{1,3}° ?\d{1,2}['\u2032].*|\d{1,3}\.\d+ ?°? ?[NSEW]",
+        "write decimal degrees, in the south and west below 0",
+    ),
     (
         "feet and inches",
         r"\d{1,2} ?['\u2019\u2032] ?(\d{1,2}(\.\d+)?)? ?(\"|\u2033|\u201d|'')?",
         "write inches as one number",
     ),
+    ("signs of fractions", r"\d*[\u00bc-\u00be\u2150-\u215e]", "write 3.5 for 3\u00bd"),
+    (
+        "estimates and margins",
+        r"(~|\u2248|c\.|ca\.?|approx\.?) ?\d[\d.,]*|\d[\d.,]* ?(\u00b1|\+/-) ?\d[\d.,]*",
+        "write the number, and the margin into a column of its own",
+    ),
+    ("powers of ten", r"[+-]?\d[\d.,]* ?[x\u00d7*] ?10 ?\^? ?[-\u2212]?\d+", "write 6.63e3"),
+    ("thousands in pairs", r"\d{1,2}(,\d\d)+,\d{3}(\.\d+)?", "write them without commas"),
+    (
+        "digits of another script",
+        r"[\u0660-\u066c\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\uff0e\uff10-\uff19.,-]+",
+        "write 0 to 9",
+    ),
+    ("hexadecimal", r"0x[0-9a-f]+", "write decimal numbers"),
     ("limits of detection", r"[<>]=? ?\d[\d.,]*", "write the number, and the mark into a column of its own"),
     (
         "several units",
-        r"[+-]?\d[\d.,]*( [^\W\d_]\S{0,8}| ?[%‰°$€£¥]\S{0,4})|[$€£¥] ?\d[\d.,]*",
+        r"[+-]?\d[\d.,]*( [^\W\d_]\S{0,8}| ?[%‰°$€£¥]\S{0,4}|[kmb])|[$€£¥] ?\d[\d.,]*[kmb]?",
         "write the numbers in one unit",
     ),
 )

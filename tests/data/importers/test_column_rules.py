@@ -130,12 +130,40 @@ CASES = {
         ([f"{n % 50}°{n % 60}'3\"N" for n in range(400)], {}),
         ([f"{n % 50}d{n % 60}'3\"N" for n in range(400)], {}),
     ),
+    "unread numbers: pairs of numbers": (
+        ([f"{n % 50}.5, {n % 60}.25" if n % 2 else f"{n % 50}x{n % 60}" for n in range(400)], {}),
+        ([f"{n % 50}y{n % 60}" for n in range(400)], {}),
+    ),
+    "unread numbers: signs of fractions": (
+        ([f"{n % 50}{'½' * (n % 2)}" for n in range(400)], {}),
+        ([f"{n % 50}{'²' * (n % 2)}" for n in range(400)], {}),
+    ),
+    "unread numbers: estimates and margins": (
+        ([f"~{n % 50}" if n % 2 else f"{n % 50} ± 0.2" for n in range(400)], {}),
+        ([f"?{n % 50}" if n % 2 else f"{n % 50} 0.2" for n in range(400)], {}),
+    ),
+    "unread numbers: powers of ten": (
+        ([f"{n % 50}.5\u00d710^{n % 3}" for n in range(400)], {}),
+        ([f"{n % 50}.5\u00d720^{n % 3}" for n in range(400)], {}),
+    ),
+    "unread numbers: thousands in pairs": (
+        ([f"{n % 50 + 1},{n % 90 + 10},000" for n in range(400)], {}),
+        ([f"{n % 50 + 1},{n % 90 + 100},000" for n in range(400)], {}),
+    ),
+    "unread numbers: digits of another script": (
+        ([f"{n % 50}".translate({48 + d: 0x660 + d for d in range(10)}) for n in range(400)], {}),
+        ([f"{n % 50}".translate({48 + d: 0x2460 + d for d in range(10)}) for n in range(400)], {}),
+    ),
+    "unread numbers: hexadecimal": (
+        ([hex(n % 50) for n in range(400)], {}),
+        ([hex(n % 50)[2:] for n in range(400)], {}),
+    ),
     "unread numbers: feet and inches": (
         ([f"{n % 3 + 4}'{n % 11}\"" if n % 2 else str(n % 80) for n in range(400)], {}),
         ([f'{n % 3 + 4}x{n % 11}"' if n % 2 else str(n % 80) for n in range(400)], {}),
     ),
     "unread numbers: several units": (
-        ([f"{n % 50}.5 {'kg' if n % 2 else 'g'}" for n in range(400)], {}),
+        ([f"{n % 50}.5 {'kg' if n % 2 else 'g'}" if n % 3 else f"{n % 50}.5M" for n in range(400)], {}),
         ([f"{n % 50}{'AB'[n % 2]}" for n in range(400)], {}),
     ),
     "unread numbers: limits of detection": (
