@@ -151,6 +151,7 @@ def open_table(
         if kind == "workbook":
             types = write_workbook(path, target, columns, sheet)
             table = Table(target, src, ",", read_header(target), types, typed=True)
+            _check_first_line(table, _read_beginning(target), columns)
         else:
             text, encoding = convert_to_utf8(path, scratch, encoding)
             notes = [] if encoding == "UTF-8" else [f"{src} was read as {encoding}."]

@@ -178,8 +178,10 @@ def write_workbook(src: Path, target: Path, columns: Collection[str], sheet: str
         why, do = "There is nothing to learn from.", "Pass a workbook with rows."
         raise DataRefused(f"{src} has no rows.", why, do)
     header, *rows = filled[names[0]]
+    # Empty rows stay as empty lines, so that a row has its number of the sheet.
     cells = (
-        [None if cell == "" else cell for cell in row] for row in rows if any(cell != "" for cell in row)
+        [None if cell == "" else cell for cell in row] if any(cell != "" for cell in row) else []
+        for row in rows
     )
     types = _write_csv(src, target, _read_header(header), cells)
     return {name: kind for name, kind in types.items() if kind != "text"}
@@ -328,6 +330,9 @@ def _write_csv(
         writer = csv.writer(file)
         writer.writerow(names)
         for values in rows:
+            if not values:
+                writer.writerow([])
+                continue
             row = [_decode_bytes(value) if isinstance(value, bytes) else value for value in values]
             for kinds, value in zip(types_seen, row, strict=True):
                 if not (isinstance(value, str) and value.strip().lower() in MISSING):

@@ -338,9 +338,13 @@ def test_a_first_line_of_separators_alone_is_not_called_an_empty_file(tmp_path, 
 
 
 def test_a_title_above_the_names_is_refused(tmp_path, scratch):
+    rows = [["Sales"], [], ["Printed 2026-01-05"], [], ["x", "y", "paid"], [1, 2, "no"]]
+    book = write_xlsx(tmp_path / "b.xlsx", {"Data": rows})
+    with pytest.raises(DataRefused, match=r"Line 5 of .*b\.xlsx has the names of its columns: x, y, paid"):
+        read(book, scratch, ("paid",))
     book = write_xlsx(tmp_path / "a.xlsx", {"Data": [["Sales"], ["x", "y", "paid"], [1, 2, "no"]]})
     with pytest.raises(DataRefused, match=r"The first line of .* has only 'Sales', above 3 columns"):
-        read(book, scratch)
+        read(book, scratch, ())
 
 
 @pytest.mark.parametrize(
