@@ -68,7 +68,7 @@ _UNREAD_NUMBERS = (
     ("thousands in pairs", r"\d{1,2}(,\d\d)+,\d{3}(\.\d+)?", "write them without commas"),
     (
         "digits of another script",
-        r"[\u0660-\u066c\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\uff0e\uff10-\uff19.,-]+",
+        r"-?([\u0660-\u066c\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\uff0e\uff10-\uff19][.,]?)+",
         "write 0 to 9",
     ),
     ("hexadecimal", r"0x[0-9a-f]+", "write decimal numbers"),
