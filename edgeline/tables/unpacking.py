@@ -53,6 +53,17 @@ _BINARY: Mapping[bytes, tuple[str, str]] = {
     b"ORC": ("an ORC file", _PANDAS.format("orc")),
     b"$FL2": ("an SPSS data file", _PANDAS.format("spss")),
     b"<stata_dta>": ("a Stata data file", _PANDAS.format("stata")),
+    b"r\x02\x01": ("a Stata data file", _PANDAS.format("stata")),
+    b"s\x02\x01": ("a Stata data file", _PANDAS.format("stata")),
+    bytes(12) + b"\xc2\xea\x81\x60": ("a SAS data file", _PANDAS.format("sas")),
+    b"\x80\x04": ("a Python pickle", _PANDAS.format("pickle")),
+    b"\x80\x05": ("a Python pickle", _PANDAS.format("pickle")),
+    b"\x93NUMPY": (
+        "a NumPy array",
+        "Give its columns names with pandas: pandas.DataFrame(numpy.load('{path}'), columns=[...])"
+        ".to_parquet('table.parquet').",
+    ),
+    b"MATLAB": ("a MATLAB file", "In MATLAB: writetable(T, 'table.csv')"),
     b"BZh": ("compressed with bzip2", _UNPACK),
     b"\xfd7zXZ": ("compressed with xz", _UNPACK),
     b"\x28\xb5\x2f\xfd": ("compressed with zstd", _UNPACK),
@@ -64,6 +75,11 @@ _BINARY: Mapping[bytes, tuple[str, str]] = {
 }
 _TEXT: Mapping[str, tuple[str, str]] = {
     r"%PDF-": ("a PDF", _SAVE),
+    r"(?i)(%.*\s+)*@relation": (
+        "an ARFF file of Weka",
+        "Write it with SciPy and pandas: pandas.DataFrame(scipy.io.arff.loadarff('{path}')[0])"
+        ".to_parquet('table.parquet').",
+    ),
     r"(?i)<(!doctype|html|\?xml|table)": ("an HTML or XML page", f"Open it in a spreadsheet. {_SAVE}"),
     r"\[\s*[\[{]": (
         "a JSON array",
