@@ -267,6 +267,8 @@ def _check_words(path: Path) -> None:
     """Refuses a file whose words, read as Windows-1252, are of no language. Raises DataRefused."""
     with path.open("rb") as file:
         sample = b"".join(islice((line for line in file if not line.isascii()), _LINES))[:_SAMPLE_BYTES]
+    # A character of several bytes may be cut at its end.
+    sample = sample[: sample.rfind(b"\n") + 1] or sample
     text = sample.decode("cp1252", "replace")
     words = {word for word in re.findall(r"[^\s\d,;:.\"()]+", text) if not word.isascii()}
     odd = {word for word in words if _ODD_WORD.search(word)}
