@@ -110,6 +110,7 @@ _ODD_WORD = re.compile(
 # has, 8 to 40 at a time, at most 4 % of draws are refused; of those in other code pages all with 40 names but
 # Hungarian, Estonian, Vietnamese and Mac's German (0.2 to 0.9).
 _MANY_WORDS, _LIKELIER, _SOME_ODD = 8, 0.85, 0.2
+_SHOWN = 20  # letters of a word in a message
 _MOST_LAYERS = 3  # a .zip may hold a .gz, or itself
 # A table is compressed at most this many times; a file made to fill the disk, a thousand times.
 _MOST_TIMES, _MOST_BYTES = 200, 2**26
@@ -280,7 +281,7 @@ def _check_words(path: Path) -> None:
     if 2 * len(odd) < len(words) and not is_likelier:
         return
 
-    shown = sorted(odd or words, key=lambda word: (-len(word), word))[:3]
+    shown = [word[:_SHOWN] for word in sorted(odd or words)[:3]]
     guesses = [f"{encoding} ({_find_word(reading)})" for reading, (encoding, _) in readings.items()]
     raise DataRefused(
         f"{path} is not UTF-8, and has words like {', '.join(map(repr, shown))} if it is read as"
@@ -307,7 +308,7 @@ def _guess_readings(sample: bytes) -> dict[str, tuple[str, float]]:
 
 
 def _find_word(text: str) -> str:
-    return next((word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()), "")
+    return next((word[:_SHOWN] for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()), "")
 
 
 def decode_text(content: bytes) -> str:
