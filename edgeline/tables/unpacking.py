@@ -282,7 +282,8 @@ def _check_words(path: Path) -> None:
         return
 
     shown = [word[:_SHOWN] for word in sorted(odd or words)[:3]]
-    guesses = [f"{encoding} ({_find_word(reading)})" for reading, (encoding, _) in readings.items()]
+    examples = {encoding: _find_word(reading) for reading, (encoding, _) in readings.items()}
+    guesses = [f"{encoding} ({word})" for encoding, word in examples.items() if word]
     raise DataRefused(
         f"{path} is not UTF-8, and has words like {', '.join(map(repr, shown))} if it is read as"
         " Windows-1252.",
@@ -294,10 +295,11 @@ def _check_words(path: Path) -> None:
 
 def _guess_readings(sample: bytes) -> dict[str, tuple[str, float]]:
     """Returns a text as different encodings read it, the likeliest first, with their names and confidence."""
-    from chardet import detect_all
+    from chardet import EncodingEra, detect_all
 
     readings = dict[str, tuple[str, float]]()
-    for guess in detect_all(sample, ignore_threshold=True, prefer_superset=True):
+    eras = EncodingEra.ALL & ~EncodingEra.MAINFRAME
+    for guess in detect_all(sample, ignore_threshold=True, encoding_era=eras, prefer_superset=True):
         with suppress(UnicodeDecodeError, LookupError):
             encoding = codecs.lookup(guess["encoding"] or "").name
             reading = sample.decode(encoding)
