@@ -1,5 +1,6 @@
 """Detection of the layout of a source of photos."""
 
+import json
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from data.importers.folders import find_photos, is_photo, list_visible, may_be_p
 from data.importers.source import Source
 from data.importers.table_file import TableFile
 from edgeline.errors import DataRefused, UsageError
-from edgeline.labels import format_count
+from edgeline.labels import format_count, join_names
 from edgeline.tables.unpacking import PHOTO_SUFFIXES
 
 _Paths = Sequence[Path]
@@ -40,6 +41,13 @@ def find_source(src: Path, domain: Collection[str] = (), file: TableFile | None 
             "Its layout cannot be detected.",
             "Grant this user read permission, and import again.",
         ) from None
+
+
+# Writes the table of a folder of texts for each label.
+_WRITE_TEXTS = """import pandas, sklearn.datasets
+texts = sklearn.datasets.load_files({}, encoding="utf-8", decode_error="replace")
+labels = [texts.target_names[number] for number in texts.target]
+pandas.DataFrame(dict(text=texts.data, label=labels)).to_csv("texts.csv", index=False)"""
 
 
 def _find_source(src: Path, domain: Collection[str], file: TableFile | None) -> Source:
@@ -80,6 +88,14 @@ def _make_layout_error(src: Path, entries: _Paths, loose: _Paths) -> DataRefused
             "Convert them to PNG or JPEG, in the same folders.",
         )
     content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
+    texts = [entry for entry in entries if entry.is_dir() and any(entry.glob("*.txt"))]
+    if texts and not loose:
+        program = shlex.quote(_WRITE_TEXTS.format(json.dumps(str(src))).replace("\n", "; "))
+        return DataRefused(
+            f"{src} contains folders of texts: {join_names([text.name for text in texts], 5)}.",
+            "Texts are read from a table.",
+            f"Write one, and import texts.csv with --text text --label label: .venv/bin/python -c {program}",
+        )
     return DataRefused(
         f"{src} contains {content} ({format_count(len(entries), 'item')}).",
         "It has no known layout.",

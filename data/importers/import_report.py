@@ -22,8 +22,30 @@ def _fold(label: str) -> str:
     return re.sub(r"^0+(?=\d+$)", "", folded)  # spreadsheets drop these zeros
 
 
-def warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
-    """Returns a warning if new labels differ in nothing but capitals, blanks, zeros and Unicode's forms."""
+def warn_of_labels(labels: Collection[str]) -> Iterator[str]:
+    """Yields warnings of new labels: those that differ in their spelling alone, and several labels in one."""
+    yield from _warn_of_spellings(labels)
+    lists = [label for label in labels if label.startswith(("['", '["')) and label.endswith("]")]
+    for joined in (lists, *(_find_joined(labels, mark) for mark in ";|,")):
+        if joined:
+            yield (
+                f"Labels such as {min(joined)!r} look like several labels of one example, and each is a class"
+                f" of its own. {ONE_LABEL} Keep one of them, or import a table for each."
+            )
+            return
+
+
+def _find_joined(labels: Collection[str], mark: str) -> list[str]:
+    """Returns labels of which parts recur in other labels, as those of `red;small` and `red;large` do."""
+    parts = Counter[str]()
+    for label in labels:
+        parts.update({part.strip() for part in label.split(mark)})
+    recurring = sum(count > 1 for count in parts.values())
+    return [label for label in labels if mark in label] if 2 * recurring >= len(parts) else []
+
+
+def _warn_of_spellings(labels: Collection[str]) -> tuple[str, ...]:
+    """Returns a warning if labels differ in nothing but capitals, blanks, zeros and Unicode's forms."""
     alike: dict[str, list[str]] = {}
     for label in sorted(labels):
         alike.setdefault(_fold(label), []).append(ascii(label))

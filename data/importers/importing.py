@@ -23,7 +23,7 @@ from data.importers.import_report import (
     check_classes,
     check_spelling,
     warn_of_few,
-    warn_of_spellings,
+    warn_of_labels,
 )
 from data.importers.known_photos import KnownPhotos, hash_photo, keep_looks, read_corrected, read_known_looks
 from data.importers.sessions import NewPhoto, group_photos
@@ -132,7 +132,7 @@ def import_photos(
         *_list_searched(source, report),
         *source.warnings,
         *importer.warn_of_photos(_count_labels(labels, report.added), least),
-        *warn_of_spellings([label for label in report.added if label not in in_schema]),
+        *warn_of_labels([label for label in report.added if label not in in_schema]),
         *importer.make_look.warnings,
         *_warn_of_levels(levels, settings, is_new=data_dir / WORKLOAD in report.written),
     )

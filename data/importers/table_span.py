@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from data.importers.bands import ONE_LABEL
 from data.importers.clocks import parse_source_cell
 from data.importers.column_kinds import Described
 from data.importers.curated_schema import build_table_schema, build_text_schema
@@ -64,6 +65,15 @@ class _Layout:
     settings: Mapping[str, str | Mapping[str, Column]]  # of the workload
 
 
+@dataclass(frozen=True)
+class _TextCounts:
+    """Counts the texts of a span that a run reads in another way than they are written."""
+
+    copies: int  # those that are there more than once
+    conflicting: int  # those of the copies that have different labels
+    repaired: int  # those with marks that were decoded twice
+
+
 def write_table_span(week: Week, settings: DataSettings, data_dir: Path) -> TableReport:
     """Writes the rows that no span has as a new one, if there are any, and its workload's files.
 
@@ -93,11 +103,18 @@ def write_table_span(week: Week, settings: DataSettings, data_dir: Path) -> Tabl
 
     def fill(folder: Path) -> None:
         nonlocal new_labels, written
-        copies, repaired = _write_rows(folder / layout.file, layout, read_cells(), known)
-        if repaired:
+        counts = _write_rows(folder / layout.file, layout, read_cells(), known)
+        copies = counts.copies
+        if counts.repaired:
             remarks.append(
                 f"Marks that were decoded twice, such as â\\x80\\x99 for an apostrophe, are in"
-                f" {format_count(repaired, 'text')}: runs, predict and phones read them as what they were."
+                f" {format_count(counts.repaired, 'text')}: runs, predict and phones read them as what they"
+                " were."
+            )
+        if counts.conflicting:
+            remarks.append(
+                f"{format_count(counts.conflicting, 'text')} with equal words have different labels, and a"
+                f" run quarantines all of these. {ONE_LABEL}"
             )
 
         # A run quarantines all but one of equal texts.
@@ -219,13 +236,13 @@ def _read_cells(week: Week, names: Sequence[str]) -> Iterator[list[str]]:
         yield cells
 
 
-def _write_rows(
-    path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]
-) -> tuple[int, int]:
-    """Writes the rows but the known ones; returns how many texts are copies, and how many are repaired."""
+def _write_rows(path: Path, layout: _Layout, rows: Iterable[list[str]], known: Counter[bytes]) -> _TextCounts:
+    """Writes the rows but the known ones, and counts the texts among them."""
     left = Counter(known)
     repaired = 0
     times_written = Counter[str]()
+    label_of = dict[str, str]()
+    conflicting = set[str]()
     # A lone surrogate, which JSON can hold, becomes a question mark.
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -237,9 +254,14 @@ def _write_rows(
                 continue
             writer.writerow(row)
             if path.name == _TEXTS:
-                times_written[digest_text(row[0])] += 1
+                text = digest_text(row[0])
+                times_written[text] += 1
+                if label_of.setdefault(text, row[1]) != row[1]:
+                    conflicting.add(text)
                 repaired += repair_text(row[0]) != row[0]
-    return sum(times for times in times_written.values() if times > 1), repaired
+
+    copies = sum(times for times in times_written.values() if times > 1)
+    return _TextCounts(copies, sum(times_written[text] for text in conflicting), repaired)
 
 
 def _rewrite_cell(cell: str, form: str, target: str, missing: Collection[str]) -> str:

@@ -29,7 +29,7 @@ from data.importers.import_report import (
     check_spelling,
     describe_columns,
     warn_of_few,
-    warn_of_spellings,
+    warn_of_labels,
 )
 from data.importers.known_rows import count_lacking, list_columns
 from data.importers.table_examples import check_cells, plan_examples
@@ -85,7 +85,7 @@ def import_table(
         examples = plan_examples(week.table, profile, roles, week.named.readings, earlier.is_first)
         imported = write_table_span(week, examples.settings, data_dir)
         new = {name: count for name, count in examples.counts.items() if name not in earlier.labels}
-        warnings = [*cells, *examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_spellings(new)]
+        warnings = [*cells, *examples.warnings, *warn_of_few(week.noun, new, least), *warn_of_labels(new)]
         remarks = [*imported.remarks, *remark_on_categories(profile, file, vocabulary)]
         if earlier.file is None:
             warnings += [*warn_of_photos(profile, roles, file), *warn_of_numbers(profile, file, bool(ask))]

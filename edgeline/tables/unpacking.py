@@ -81,6 +81,10 @@ _TEXT: Mapping[str, tuple[str, str]] = {
         ".to_parquet('table.parquet').",
     ),
     r"(?i)<(!doctype|html|\?xml|table)": ("an HTML or XML page", f"Open it in a spreadsheet. {_SAVE}"),
+    r"__label__\S+[ \t]": (
+        "a fastText file",
+        r"Write it as a table: sed 's/^__label__\(\S*\)[ \t]*/\1\t/; 1i label\ttext' {quoted} > texts.tsv",
+    ),
     r"\[\s*[\[{]": (
         "a JSON array",
         f"{_PANDAS.format('json')} For texts, jq -c '.[]' {{quoted}} > texts.jsonl does as well.",

@@ -176,6 +176,7 @@ def test_a_folder_may_grow_by_two_classes(tmp_path, data_dir):
         ({"m.csv": "photo,tag\na.jpg,x\n"}, r"no column for the label \(label, class, category\)"),
         ({"m.csv": 'photo,label\n"a.jpg,x\n'}, "is not CSV"),
         ({"m.csv": "photo,label\na.jpg,x,y\n"}, "line 2: It has 3 cells, but the header has 2"),
+        ({"pos/1.txt": b"x", "neg/2.txt": b"x"}, "folders of texts: neg, pos.* --text text .*load_files"),
         ({"a/1.dcm": b"x", "b/2.dcm": b"x"}, r"no photo that is read, but 2 files such as .*src/a/1\.dcm"),
     ],
 )

@@ -155,6 +155,15 @@ def test_texts_of_many_authors_are_known_when_a_few_of_them_come_again(tmp_path)
     assert (report.known, report.rows) == (4, 1)
 
 
+def test_equal_texts_with_different_labels_are_told(tmp_path):
+    texts = [(f"r{n}", f"text number {n}", "good" if n % 2 else "bad", "") for n in range(398)]
+    source = write(
+        tmp_path / "a.csv", [*texts, ("a", "Thank you", "good", ""), ("b", "thank  YOU", "bad", "")]
+    )
+    (remark,) = import_table(source, tmp_path / "d", "stars", text="review").remarks
+    assert remark.startswith("2 texts with equal words have different labels, and a run quarantines all of")
+
+
 def test_the_gate_allows_for_texts_that_people_often_repeat(tmp_path):
     texts = [(f"r{n}", f"text number {n}", "good" if n % 2 else "bad", "") for n in range(198)]
     repeated = [("a", "Thank you", "good", ""), ("b", "thank  YOU", "good", "")]

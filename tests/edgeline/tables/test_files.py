@@ -270,6 +270,7 @@ def test_the_types_of_parquet_and_of_a_database_are_kept(tmp_path, scratch):
         ("b.json", b'{"a": 1}\n{"a": 2}', "is JSON", "rename it to .jsonl"),
         ("a.xls", b"<html><table><tr>", "is an HTML or XML page", "spreadsheet"),
         ("a.csv", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "is a photo", "folder"),
+        ("a.txt", b"__label__pos I like it\n", "is a fastText file", "sed"),
         ("a.arff", b"% notes\n%\n\n@RELATION iris\n", "is an ARFF file of Weka", "loadarff"),
         ("a.npy", b"\x93NUMPY\1\0" + bytes(100), "is a NumPy array", "columns=[...]"),
         ("a.sas7bdat", bytes(12) + b"\xc2\xea\x81\x60" + bytes(100), "is a SAS data file", "read_sas"),
