@@ -29,7 +29,7 @@ from edgeline.records.features import list_values
 from edgeline.records.rejection import RowRejected
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.decoder_process import DecoderProcess
-from edgeline.tables.rows import MOST_COLUMNS, check_column_count, check_once
+from edgeline.tables.rows import MOST_COLUMNS, check_column_count
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -57,7 +57,7 @@ def write_parquet(src: Path, target: Path) -> dict[str, str]:
     """Writes the rows of a Parquet file as CSV, and returns the types of its columns.
 
     Raises UsageError if it has too many columns, or photos, as Hugging Face writes them, and at most their
-    labels beside them, and DataRefused if the file cannot be read, or has a column twice.
+    labels beside them, and DataRefused if the file cannot be read.
     """
     import pyarrow
     import pyarrow.parquet
@@ -109,8 +109,7 @@ def write_records(src: Path, target: Path) -> dict[str, str]:
 
     A feature with the same number of values in all examples that have it becomes a column for each of them.
 
-    Raises UsageError if there are too many columns, and DataRefused if the file cannot be read, or has a
-    column twice.
+    Raises UsageError if there are too many columns, and DataRefused if the file cannot be read.
     """
     counts = dict[str, set[int]]()
     for _, features in read_examples(src, _MOST_RECORD_BYTES):
@@ -241,7 +240,6 @@ def write_query(address: str, query: str, target: Path) -> tuple[str, dict[str, 
         UsageError: The URL is invalid, its driver is not installed, or the query is no SELECT, fails or has
             too many columns.
         EdgelineError: The database cannot be reached.
-        DataRefused: Two columns have the same name.
     """
     from sqlalchemy import create_engine, exc
 
@@ -323,8 +321,6 @@ def _write_csv(
 ) -> dict[str, str]:
     """Writes the rows as CSV, and returns the type of each column whose filled cells all have the same."""
     check_column_count(where, len(names))
-    check_once(where, names, [name for name in names if name], ())
-
     types_seen = [set[type]() for _ in names]
     with add_path_to_errors(target), target.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file)

@@ -14,6 +14,7 @@ from data.importers.tables import inspect_table
 from edgeline.errors import DataRefused, UsageError
 from tests.data.importers.named import import_table
 from tests.data.importers.test_tables import load, make_labels, open_workload, read, write_table
+from tests.data.importers.workbooks import write_xlsx
 
 AGES = [18 + n % 50 for n in range(300)]
 READINGS = [-9999 if n % 20 == 0 else 15 + n % 70 / 10 for n in range(300)]
@@ -140,13 +141,18 @@ def test_numbers_that_float32_merges_are_named(tmp_path):
     assert "northing has numbers that differ by less than a model can see" in report.warnings[0]
 
 
-def test_a_name_of_two_columns_that_nobody_named_is_left_out(tmp_path):
-    rows = [f"{age},a{n},b{n},{'yes' if n % 3 else 'no'}" for n, age in enumerate(AGES)]
-    (tmp_path / "a.csv").write_text("\n".join(["age,other,other,paid", *rows]))
-    report = import_table(tmp_path / "a.csv", tmp_path / "data", "paid")
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx"])
+def test_a_name_of_two_columns_that_nobody_named_is_left_out(tmp_path, name):
+    rows = [[age, f"a{n}", f"b{n}", "yes" if n % 3 else "no"] for n, age in enumerate(AGES)]
+    rows.insert(0, ["age", "other", "other", "paid"])
+    if name == "a.xlsx":
+        write_xlsx(tmp_path / name, {"Data": rows})
+    else:
+        (tmp_path / name).write_text("\n".join(",".join(map(str, row)) for row in rows))
+    report = import_table(tmp_path / name, tmp_path / "data", "paid")
     assert dict(report.left_out)["other"].startswith("is the name of two columns")
     with pytest.raises(DataRefused, match="has the column 'other' twice"):
-        import_table(tmp_path / "a.csv", tmp_path / "x", "paid", chosen={"other": "category"})
+        import_table(tmp_path / name, tmp_path / "x", "paid", chosen={"other": "category"})
 
 
 def test_durations_and_times_of_day_are_seconds_and_other_types_are_named(tmp_path):

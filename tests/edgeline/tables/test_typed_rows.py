@@ -119,7 +119,7 @@ def test_a_missing_database_is_not_made(tmp_path):
     [
         ("{}", "", "A URL is given without --query"),
         ("a.csv", "SELECT 1", "--query is given without the URL"),
-        ("{}", "SELECT *, heat FROM readings", "plant.db has the column 'heat' twice"),
+        ("{}", "SELECT *, fault FROM readings", "plant.db has the column 'fault' twice"),
         ("{}", "SELECT * FROM readings WHERE heat < 0", "plant.db has no row"),
     ],
 )
