@@ -29,6 +29,7 @@ from edgeline.records.features import list_values
 from edgeline.records.rejection import RowRejected
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.decoder_process import DecoderProcess
+from edgeline.tables.merged_cells import find_merged_cells
 from edgeline.tables.rows import MOST_COLUMNS, check_column_count
 
 if TYPE_CHECKING:
@@ -200,24 +201,28 @@ def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Seque
         with open(path, "rb") as file, CalamineWorkbook.from_filelike(file) as book:
             names = [name for name in book.sheet_names if sheet in ("", name)]
             sheets = [book.get_sheet_by_name(name) for name in names]
-            rows = [_read_sheet(sheet) for sheet in sheets]
+            rows = [_read_sheet(sheet, path) for sheet in sheets]
             filled = {name: of_sheet for name, of_sheet in zip(names, rows, strict=True) if len(of_sheet) > 1}
             return book.sheet_names, filled
     except BaseException as error:  # a panic is no Exception
         raise ValueError(f"{error}.") from None
 
 
-def _read_sheet(sheet: Any) -> list[list[object]]:
+def _read_sheet(sheet: Any, path: bytes) -> list[list[object]]:
     """Returns the rows of a sheet; below the first one, each of merged cells has the value of all."""
     if sheet.width > MOST_COLUMNS:
         return list(sheet.to_python(nrows=2))
     rows: list[list[object]] = sheet.to_python()
     top, left = sheet.start or (0, 0)
-    for (first, begin), (last, end) in getattr(sheet, "merged_cell_ranges", None) or ():
-        if first > top:
-            value = rows[first - top][begin - left]
-            for row in rows[first - top : last - top + 1]:
-                row[begin - left : end - left + 1] = [value] * (end - begin + 1)
+    merged = getattr(sheet, "merged_cell_ranges", None)
+    for (first, begin), (last, end) in find_merged_cells(path, sheet.name) if merged is None else merged:
+        height, column = first - top, begin - left
+        # Empty cells beyond those that are filled may be merged too.
+        if 0 < height < len(rows) and 0 <= column < len(rows[height]):
+            value = rows[height][column]
+            for row in rows[height : last - top + 1]:
+                stop = min(end - left + 1, len(row))
+                row[column:stop] = [value] * (stop - column)
     return rows
 
 

@@ -1,12 +1,23 @@
 """Small workbooks, as spreadsheets write them, with numbers, dates, texts and truth values."""
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 Rows = Sequence[Sequence[object]]
+
+
+class Merged(NamedTuple):
+    """A cell that is merged with those to the right of it and below."""
+
+    value: object
+    rows: int
+    columns: int = 1
+
+
 _MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
@@ -22,7 +33,9 @@ def write_xlsx(path: Path, sheets: Mapping[str, Rows]) -> Path:
         listed += f'<sheet name="{escape(name)}" sheetId="{n}" r:id="r{n}"/>'
         links += f'<Relationship Id="r{n}" Type="{_OFFICE}/worksheet" Target="worksheets/sheet{n}.xml"/>'
         cells = "".join(f"<row>{''.join(map(_xlsx_cell, row))}</row>" for row in rows)
-        sheet = f"<worksheet {_MAIN}><sheetData>{cells}</sheetData></worksheet>"
+        merged = "".join(f'<mergeCell ref="{place}"/>' for place in _list_merged(rows))
+        merged = merged and f"<mergeCells>{merged}</mergeCells>"
+        sheet = f"<worksheet {_MAIN}><sheetData>{cells}</sheetData>{merged}</worksheet>"
         parts[f"xl/worksheets/sheet{n}.xml"] = sheet
     book = f'<Relationship Id="r0" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
     related = f'<Relationships xmlns="{_PACKAGE}/relationships">{{}}</Relationships>'
@@ -33,6 +46,13 @@ def write_xlsx(path: Path, sheets: Mapping[str, Rows]) -> Path:
         "xl/_rels/workbook.xml.rels": related.format(links),
     }
     return _write_parts(path, parts)
+
+
+def _list_merged(rows: Rows) -> Iterator[str]:
+    for y, row in enumerate(rows, 1):
+        for x, cell in enumerate(row):
+            if isinstance(cell, Merged):
+                yield f"{chr(65 + x)}{y}:{chr(64 + x + cell.columns)}{y + cell.rows - 1}"
 
 
 def write_ods(path: Path, rows: Rows) -> Path:
@@ -57,6 +77,8 @@ def _write_parts(path: Path, parts: Mapping[str, str]) -> Path:
 
 
 def _xlsx_cell(value: object) -> str:
+    if isinstance(value, Merged):
+        value = value.value
     if value is None:
         return "<c/>"
     if isinstance(value, bool):
@@ -70,6 +92,11 @@ def _xlsx_cell(value: object) -> str:
 
 
 def _ods_cell(value: object) -> str:
+    if value is None:
+        return "<table:covered-table-cell/>"
+    if isinstance(value, Merged):
+        spans = f'number-rows-spanned="{value.rows}" table:number-columns-spanned="{value.columns}"'
+        return _ods_cell(value.value).replace("<table:table-cell ", f"<table:table-cell table:{spans} ")
     if isinstance(value, (int, float)):
         return f'<table:table-cell office:value-type="float" office:value="{value}"/>'
     text = f"<text:p>{escape(str(value))}</text:p>"

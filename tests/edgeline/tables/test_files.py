@@ -13,7 +13,7 @@ import pytest
 from data.spans.source import Rejected
 from edgeline.errors import DataRefused, UsageError
 from edgeline.tables.files import open_table
-from tests.data.importers.workbooks import write_ods, write_xlsx
+from tests.data.importers.workbooks import Merged, write_ods, write_xlsx
 from tests.disks import mount_disk
 
 HEADER = ["name", "age", "paid"]
@@ -333,6 +333,28 @@ def test_a_first_line_that_is_data_is_refused(tmp_path, scratch, lines):
     with pytest.raises(DataRefused, match=r"The first line of .*a\.csv is data: '") as caught:
         read(tmp_path / "a.csv", scratch, ())
     assert f"each of the {lines[0].count(',') + 1} columns" in caught.value.do
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_each_of_merged_cells_has_the_value_of_all(tmp_path, scratch, kind):
+    rows = [
+        ["x", "site", "y"],
+        [1, Merged("A", 3), 1],
+        [2, None, 2],
+        [3, None, 3],
+        [4, Merged("B", 1, 2), None],
+    ]
+    rows.append([5, "C", Merged(7, 9, 4)])  # into cells that nobody filled
+    path = tmp_path / f"a.{kind}"
+    book = write_xlsx(path, {"Data": rows}) if kind == "xlsx" else write_ods(path, rows)
+    _, cells = read(book, scratch, ())
+    assert cells == [["1", "A", "1"], ["2", "A", "2"], ["3", "A", "3"], ["4", "B", "B"], ["5", "C", "7"]]
+
+
+def test_merged_cells_beyond_those_that_are_filled_change_nothing(tmp_path, scratch):
+    rows = [["x", "y"], [1, 2], [3, 4], [], [None, None, None, Merged(None, 4)], [Merged(None, 3)]]
+    book = write_xlsx(tmp_path / "a.xlsx", {"Data": rows})
+    assert read(book, scratch, ())[1] == [["1", "2"], ["3", "4"]]
 
 
 def test_a_first_line_of_separators_alone_is_not_called_an_empty_file(tmp_path, scratch):

@@ -1,0 +1,50 @@
+"""Merged cells in a workbook of OpenDocument, which python-calamine does not know: those of Excel it does."""
+
+import zipfile
+from collections.abc import Iterator
+from typing import IO
+from xml.etree.ElementTree import Element, iterparse
+
+# From the first to the last row and column, counted from 0, as python-calamine has them.
+Range = tuple[tuple[int, int], tuple[int, int]]
+
+_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+
+
+def find_merged_cells(path: bytes, sheet: str) -> list[Range]:
+    """Returns the ranges of merged cells in a sheet of an .ods file; none for another kind of file.
+
+    Raises OSError, BadZipFile or ParseError for a damaged file.
+    """
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            return []
+        with zipfile.ZipFile(file) as archive:
+            if "content.xml" not in archive.namelist():
+                return []
+            with archive.open("content.xml") as content:
+                return [merged for name, merged in _read_ranges(content) if name == sheet]
+
+
+def _read_ranges(content: IO[bytes]) -> Iterator[tuple[str, Range]]:
+    """Yields the name of the sheet with each range; rows are freed as they are read."""
+    name, row = "", 0
+    for event, element in iterparse(content, events=("start", "end")):
+        if event == "start" and element.tag == f"{_TABLE}table":
+            name, row = element.get(f"{_TABLE}name", ""), 0
+        elif event == "end" and element.tag == f"{_TABLE}table-row":
+            column = 0
+            for cell in element:
+                rows, columns = (
+                    _get_number(cell, "number-rows-spanned"),
+                    _get_number(cell, "number-columns-spanned"),
+                )
+                if rows * columns > 1:
+                    yield name, ((row, column), (row + rows - 1, column + columns - 1))
+                column += _get_number(cell, "number-columns-repeated")
+            row += _get_number(element, "number-rows-repeated")
+            element.clear()
+
+
+def _get_number(element: Element, name: str) -> int:
+    return int(element.get(f"{_TABLE}{name}", 1))
