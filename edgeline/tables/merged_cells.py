@@ -31,7 +31,8 @@ def _read_ranges(content: IO[bytes]) -> Iterator[tuple[str, Range]]:
     name, row = "", 0
     for event, element in iterparse(content, events=("start", "end")):
         if event == "start" and element.tag == f"{_TABLE}table":
-            name, row = element.get(f"{_TABLE}name", ""), 0
+            name = element.get(f"{_TABLE}name", "")
+            row = 0
         elif event == "end" and element.tag == f"{_TABLE}table-row":
             column = 0
             for cell in element:
