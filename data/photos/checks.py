@@ -9,6 +9,7 @@ import hashlib
 import io
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from edgeline.edge.photo_pixels import (
     FORMATS,
     READER_ERRORS,
     decode_upright,
+    find_levels,
     open_photo,
     read_orientation,
     scale_size,
@@ -34,6 +36,7 @@ SHARPNESS_SIDE = 128
 # The decoder visits all pixels once a scan, however little a scan holds. Chromium's decoder has this limit
 # (ProgressMonitor in its jpeg_image_decoder.cc); libjpeg's own script for progressive photos has 10.
 _MOST_SCANS = 100
+_MOST_LEVEL = 65_535
 _SIDEWAYS = (5, 6, 7, 8)
 _BOXED = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"))
 _JPEG, _JPEG_END, _PNG = b"\xff\xd8\xff", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
@@ -82,10 +85,10 @@ def check_photo(data: bytes, limits: DataSettings) -> CheckedPhoto:
 
 
 def check_header(data: bytes, limits: DataSettings) -> None:
-    """Checks the size of a photo by its header. Raises RowRejected: oversized, too-small, or unreadable."""
+    """Checks a photo by its header. Raises RowRejected: oversized, too-small, not-a-photo, or unreadable."""
     try:
         with open_photo(data) as image:
-            _check_size(*image.size, limits)
+            _check_kind(image, limits)
     except READER_ERRORS:
         raise RowRejected("unreadable", "It cannot be opened.") from None
 
@@ -93,9 +96,8 @@ def check_header(data: bytes, limits: DataSettings) -> None:
 def _check_image(
     image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: DataSettings
 ) -> CheckedPhoto:
-    _check_size(*image.size, limits)  # first, since Pillow decodes a PNG to find its orientation
-    if image.mode == "F":
-        raise RowRejected("not-a-photo", "Its pixels are floating-point numbers without a range.")
+    _check_kind(image, limits)  # first, since Pillow decodes a PNG to find its orientation
+    check_levels(find_levels(image))
     orientation = read_orientation(image, plain.exif if plain else b"")
     width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
     if plain and orientation == 1 and max(width, height) <= limits.max_side:
@@ -110,13 +112,29 @@ def _check_image(
     return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, compute_look(luma))
 
 
-def _check_size(width: int, height: int, limits: DataSettings) -> None:
+def check_levels(levels: Sequence[int]) -> None:
+    """Refuses the levels of a photo of 16 or 32 bits that nobody can show. Raises RowRejected (not-a-photo).
+
+    Args:
+        levels: As `find_levels` returns them; none for a photo of 8 bits.
+    """
+    if levels and (levels[0] < 0 or levels[1] > _MOST_LEVEL):
+        raise RowRejected(
+            "not-a-photo",
+            f"Its levels are {levels[0]:,} to {levels[1]:,}; those of photos are 0 to {_MOST_LEVEL:,}.",
+        )
+
+
+def _check_kind(image: Image.Image, limits: DataSettings) -> None:
+    width, height = image.size
     if width * height > limits.max_megapixels * 1e6:
         megapixels = width * height / 1e6
         detail = f"{width} x {height} is {megapixels:.1f} megapixels, above {limits.max_megapixels:g}."
         raise RowRejected("oversized", detail)
     if min(width, height) < limits.min_side:
         raise RowRejected("too-small", f"{width} x {height} has a side below {limits.min_side} pixels.")
+    if image.mode == "F":
+        raise RowRejected("not-a-photo", "Its pixels are floating-point numbers: write 16-bit levels.")
 
 
 def _parse_plain(data: bytes) -> tuple[PlainJpeg | None, bool]:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from PIL import Image
 
-from data.photos.checks import check_header
+from data.photos.checks import check_header, check_levels
 from data.photos.likeness import SHOWN_SIDE, compute_look, compute_pixels
 from data.settings import DataSettings
 from edgeline.edge.photo_pixels import (
@@ -52,7 +52,8 @@ def read_pixels(photo: bytes) -> bytes:
 def read_look(photo: bytes, limits: DataSettings) -> tuple[bytes, bytes, tuple[int, ...]] | None:
     """Returns the look of a photo, a network's input for it, and its levels; None if it cannot be decoded.
 
-    Raises RowRejected if a run with these limits rejects its header: oversized, too-small, or unreadable.
+    Raises RowRejected if a run with these limits rejects it for that: oversized, too-small, not-a-photo, or
+    unreadable.
     """
     check_header(photo, limits)
     small, levels = _open_small(photo, 2 * SHOWN_SIDE)
@@ -68,6 +69,7 @@ def _open_small(photo: bytes, side: int) -> tuple[Image.Image | None, tuple[int,
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
                     return None, ()
                 levels = find_levels(image)
+                check_levels(levels)
                 return decode_upright(image, read_orientation(image), side, levels), levels
     except READER_ERRORS:
         return None, ()

@@ -81,7 +81,7 @@ def find_levels(image: Image.Image) -> tuple[int, ...]:
     if not image.mode.startswith("I"):
         return ()
     step = 1 + max(image.size) // _LEVELS_SIDE
-    pixels = np.asarray(image)[::step, ::step].clip(0, 65535)
+    pixels = np.asarray(image)[::step, ::step]
     low, high = np.percentile(pixels, (_RARE, 100 - _RARE), method="nearest")
     return int(low), max(int(low) + 1, int(high))
 

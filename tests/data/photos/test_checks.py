@@ -188,6 +188,8 @@ def test_100_megapixels_are_refused_before_decoding():
         (HEIC[:200], "corrupt"),
         (AVIF[:-20], "truncated"),
         (encode(pixels().convert("F"), "TIFF"), "not-a-photo"),
+        (encode(Image.fromarray(np.full((64, 48), -300, np.int32)), "TIFF"), "not-a-photo"),
+        (encode(Image.fromarray(np.full((64, 48), 70_000, np.int32)), "TIFF"), "not-a-photo"),
         (BMP[:18] + struct.pack("<ii", 60_000, 60_000) + BMP[26:], "oversized"),  # beyond what Pillow takes
     ],
 )
