@@ -59,8 +59,8 @@ def test_photos_that_a_run_rejects_are_named_and_do_not_count(tmp_path):
     assert sorted(report.warnings) == [
         "A run requires 4 photos of each class, and will refuse these: 'bad' has 3, 'ok' has 3. Import more"
         " of them, or set a lower gate.min_examples_per_class in workload.yaml.",
-        "A run will quarantine 1 photo as not-a-photo; the first is ok/heat.tif: Its pixels are floating-point"
-        " numbers: write 16-bit levels.",
+        "A run will quarantine 1 photo as not-a-photo; the first is ok/heat.tif: Its pixels are"
+        " floating-point numbers: write 16-bit levels.",
         "A run will quarantine 1 photo as too-small; the first is ok/small.png: 8 x 9 has a side below 16"
         " pixels.",
         "A run will quarantine 1 photo as unreadable; the first is bad/0.jpg: It cannot be opened.",
