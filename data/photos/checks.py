@@ -9,7 +9,6 @@ import hashlib
 import io
 import re
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +35,6 @@ SHARPNESS_SIDE = 128
 # The decoder visits all pixels once a scan, however little a scan holds. Chromium's decoder has this limit
 # (ProgressMonitor in its jpeg_image_decoder.cc); libjpeg's own script for progressive photos has 10.
 _MOST_SCANS = 100
-_MOST_LEVEL = 65_535
 _SIDEWAYS = (5, 6, 7, 8)
 _BOXED = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"))
 _JPEG, _JPEG_END, _PNG = b"\xff\xd8\xff", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
@@ -97,7 +95,7 @@ def _check_image(
     image: Image.Image, byte_size: int, plain: PlainJpeg | None, limits: DataSettings
 ) -> CheckedPhoto:
     _check_kind(image, limits)  # first, since Pillow decodes a PNG to find its orientation
-    check_levels(find_levels(image))
+    read_levels(image)
     orientation = read_orientation(image, plain.exif if plain else b"")
     width, height = image.size[::-1] if orientation in _SIDEWAYS else image.size
     if plain and orientation == 1 and max(width, height) <= limits.max_side:
@@ -112,17 +110,13 @@ def _check_image(
     return CheckedPhoto(stored, width, height, byte_size, brightness, sharpness, digest, compute_look(luma))
 
 
-def check_levels(levels: Sequence[int]) -> None:
-    """Refuses the levels of a photo of 16 or 32 bits that nobody can show. Raises RowRejected (not-a-photo).
-
-    Args:
-        levels: As `find_levels` returns them; none for a photo of 8 bits.
-    """
-    if levels and (levels[0] < 0 or levels[1] > _MOST_LEVEL):
-        raise RowRejected(
-            "not-a-photo",
-            f"Its levels are {levels[0]:,} to {levels[1]:,}; those of photos are 0 to {_MOST_LEVEL:,}.",
-        )
+def read_levels(image: Image.Image) -> tuple[int, ...]:
+    """Returns what `find_levels` does. Raises RowRejected (not-a-photo) for levels that no photo has."""
+    levels = find_levels(image)
+    if levels and not 0 <= levels[0] < levels[1] <= 65_535:
+        detail = f"Its levels are {levels[0]:,} to {levels[1]:,}; those of photos are 0 to 65,535."
+        raise RowRejected("not-a-photo", detail)
+    return levels
 
 
 def _check_kind(image: Image.Image, limits: DataSettings) -> None:

@@ -10,13 +10,12 @@ from datetime import datetime
 
 from PIL import Image
 
-from data.photos.checks import check_header, check_levels
+from data.photos.checks import check_header, read_levels
 from data.photos.likeness import SHOWN_SIDE, compute_look, compute_pixels
 from data.settings import DataSettings
 from edgeline.edge.photo_pixels import (
     READER_ERRORS,
     decode_upright,
-    find_levels,
     open_photo,
     read_orientation,
 )
@@ -68,8 +67,7 @@ def _open_small(photo: bytes, side: int) -> tuple[Image.Image | None, tuple[int,
             with open_photo(photo) as image:
                 if image.format not in ("JPEG", "MPO") and image.width * image.height > _MOST_PIXELS:
                     return None, ()
-                levels = find_levels(image)
-                check_levels(levels)
+                levels = read_levels(image)
                 return decode_upright(image, read_orientation(image), side, levels), levels
     except READER_ERRORS:
         return None, ()

@@ -180,15 +180,11 @@ def read_bytes(path: Location, most: int | None = None) -> bytes:
         with open(path, "rb", buffering=0, opener=open_regular_file) as file:
             check_size(os.fstat(file.fileno()).st_size, most, path)
             return file.readall()
+    from fsspec.asyn import sync
+
     store = get_filesystem(path)
     with explain_errors(path):
-        if path.protocol != "s3":
-            content: bytes = store.cat_file(path.path)
-            check_size(len(content), most, path)
-            return content
-        from fsspec.asyn import sync
-
-        content = sync(store.loop, _read_object, store, path, most)
+        content: bytes = sync(store.loop, _read_object, store, path, most)
         return content
 
 
@@ -300,11 +296,8 @@ def _query(place: "UPath", query: Callable[[Any], Iterable[Any]]) -> Iterable[An
 
 
 def read_version(info: Mapping[str, Any]) -> str:
-    """Returns a text that changes with an object's content, from fsspec's info on it; empty for none.
-
-    In memory, an object of fsspec has no ETag.
-    """
-    return str(info.get("ETag") or info.get("created") or "").strip('"')
+    """Returns a text that changes with an object's content, from fsspec's info on it; empty for none."""
+    return str(info.get("ETag") or "").strip('"')
 
 
 def copy_tree(source: Location, target: Path) -> None:

@@ -48,9 +48,6 @@ def write_bytes(path: Location, content: bytes) -> None:
 def create_file(path: "UPath", source: Path) -> bool:
     """Writes a new object from a file of any size; returns whether the object now has this content."""
     with explain_errors(path):
-        if path.protocol != "s3":
-            put(path, source.read_bytes())
-            return True
         try:
             get_filesystem(path).put_file(str(source), path.path, mode="create")
         except OSError as error:
@@ -79,12 +76,7 @@ def replace(path: "UPath", content: bytes, version: str) -> bool:
         content: All of its new bytes.
         version: As `version_of` returned it before; empty where there was no object.
     """
-    if path.protocol == "s3" and version:
-        return _put_if(path, content, IfMatch=f'"{version}"')
-    if version_of(path) != version:
-        return False
-    put(path, content)
-    return True
+    return _put_if(path, content, IfMatch=f'"{version}"') if version else create(path, content)
 
 
 def version_of(path: "UPath") -> str:

@@ -16,6 +16,7 @@ from data.tables.source import check, count, list_columns, open_source
 from edgeline.errors import DataRefused, UsageError
 from edgeline.records.columns import Column
 from edgeline.records.workload import Workload
+from edgeline.store.locations import locate
 from tests.examples import serialize, write_records
 
 SENSOR = Workload(
@@ -337,11 +338,9 @@ def test_a_damaged_record_is_refused_by_its_number(tmp_path: Path) -> None:
         check(span, ALONE)
 
 
-def test_tables_are_read_from_a_store_as_from_a_disk(tmp_path: Path) -> None:
-    from upath import UPath
-
+def test_tables_are_read_from_a_store_as_from_a_disk(tmp_path: Path, bucket: str) -> None:
     write_span(tmp_path, line(0), line(1), header=HEADER)
-    place = UPath("memory://tables/span-00001")
+    place = locate(f"{bucket}/tables/span-00001")
     (place / "readings.csv").write_bytes((tmp_path / "readings.csv").read_bytes())
     assert list_ids(read(Span(1, place))) == ["readings.csv:2", "readings.csv:3"]
     (place / "readings.csv").write_bytes(b"")

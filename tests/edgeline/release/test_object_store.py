@@ -1,9 +1,7 @@
 import json
 import threading
-import uuid
 
 import pytest
-from upath import UPath
 
 from edgeline.errors import EdgelineError, WorkspaceLocked
 from edgeline.release import lease, store, writing
@@ -17,13 +15,7 @@ SMALL = 100
 
 
 @pytest.fixture
-def url():
-    """Returns a place in fsspec's store in memory, for rules of any store."""
-    return UPath(f"memory://{uuid.uuid4().hex}/deep/push")
-
-
-@pytest.fixture
-def s3_url(bucket):
+def url(bucket):
     return f"{bucket}/deep/push"
 
 
@@ -151,10 +143,10 @@ def test_a_writer_that_ends_before_the_pointer_leaves_the_old_release_and_the_ne
     "at", ["unfinished", "serving/shelf/2/saved_model.pb", "current.json", "history.jsonl"]
 )
 def test_a_paused_writer_whose_lock_was_taken_over_changes_nothing_when_it_wakes_up(
-    s3_url, tmp_path, candidate, on_write, monkeypatch, at
+    url, tmp_path, candidate, on_write, monkeypatch, at
 ):
     """The pause may come at any request, also just after a look at the lease."""
-    url, releases = s3_url, []
+    releases = []
     store.push(url, "shelf", candidate)
     monkeypatch.setattr(lease, "LEASE_S", 0.2)
     monkeypatch.setattr(lease.Lease, "keep", lambda self, stop: None)  # it sleeps
@@ -198,11 +190,11 @@ def test_a_writer_that_ends_after_the_pointer_leaves_the_new_release(
     assert not any(name.startswith((".scratch", ".lock")) for name in read_all(url))
 
 
-def test_writers_at_once_get_versions_of_their_own(s3_url, candidate):
+def test_writers_at_once_get_versions_of_their_own(url, candidate):
     versions = []
 
     def push():
-        versions.append(store.push(s3_url, "shelf", candidate).version)
+        versions.append(store.push(url, "shelf", candidate).version)
 
     writers = [threading.Thread(target=push) for _ in range(3)]
     for writer in writers:
@@ -210,8 +202,8 @@ def test_writers_at_once_get_versions_of_their_own(s3_url, candidate):
     for writer in writers:
         writer.join()
     assert sorted(versions) == [1, 2, 3]
-    assert store.current(s3_url, "shelf").version == 3 and store.verify(s3_url, "shelf") == []
-    lines = read_all(s3_url)["edge/shelf/history.jsonl"].splitlines()
+    assert store.current(url, "shelf").version == 3 and store.verify(url, "shelf") == []
+    lines = read_all(url)["edge/shelf/history.jsonl"].splitlines()
     assert [json.loads(line)["number"] for line in lines] == [1, 2, 3]
 
 
@@ -255,8 +247,8 @@ def test_a_writer_that_lost_its_lock_does_not_switch_production(url, tmp_path, c
     assert read_bytes(lock).startswith(b'{"owner": "somebody@else"')
 
 
-def test_a_pointer_that_somebody_changed_meanwhile_is_not_overwritten(s3_url, candidate, on_write):
-    url = s3_url
+def test_a_pointer_that_somebody_changed_meanwhile_is_not_overwritten(url, candidate, on_write):
+    url = url
     store.push(url, "shelf", candidate)
     pointer = locate(url) / "edge" / "shelf" / "current.json"
     theirs = read_bytes(pointer).replace(b"run 2026-10-05-1", b"by hand")
@@ -283,19 +275,19 @@ def test_a_store_without_conditional_writes_is_noticed_and_still_written(url, ca
     assert store.verify(url, "shelf") == []
 
 
-def test_a_request_that_was_repeated_because_its_answer_was_lost_has_succeeded(s3_url):
-    path = locate(s3_url) / "object"
+def test_a_request_that_was_repeated_because_its_answer_was_lost_has_succeeded(url):
+    path = locate(url) / "object"
     assert objects.create(path, b"mine") and objects.create(path, b"mine")
     assert not objects.create(path, b"theirs")
     version = objects.version_of(path)
     assert objects.replace(path, b"new", version) and objects.replace(path, b"new", version)
     assert not objects.replace(path, b"newer", version)
-    assert not objects.replace(locate(s3_url) / "nothing", b"new", version)
+    assert not objects.replace(locate(url) / "nothing", b"new", version)
 
 
 @pytest.mark.moto
-def test_objects_that_stand_for_folders_and_other_objects_of_a_bucket_are_left_alone(s3_url, candidate):
-    url, place = s3_url, locate(s3_url)
+def test_objects_that_stand_for_folders_and_other_objects_of_a_bucket_are_left_alone(url, candidate):
+    url, place = url, locate(url)
     odd = (
         *("", "edge/", "serving/", "serving/shelf/", "edge/shelf/"),
         *("runs/shelf/1/report.html", "edge/../../up"),
