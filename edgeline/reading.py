@@ -384,15 +384,16 @@ class Model:
         except EdgelineError as error:
             raise UsageError(error.found, error.why, error.do) from error
 
-    def predict_file(self, path: str | Path) -> Iterator[dict[str, Any]]:
+    def predict_file(self, path: str | Path, encoding: str = "") -> Iterator[dict[str, Any]]:
         """Yields the answer to each example of a file: a photo, a text, or the rows of a table.
 
         Each is a dictionary as `predict` returns it, with the keys input, its place, and problem, which is
-        None or says why there is no label. Raises an EdgelineError where `edgeline predict` ends with one.
+        None or says why there is no label. Raises an EdgelineError where `edgeline predict` ends with one. A
+        file in neither UTF-8 nor Windows-1252 is read with the name of its encoding.
         """
         check_kind(self.bundle)
         try:
-            for example in read_inputs(Path(path).expanduser(), self.bundle.contract):
+            for example in read_inputs(Path(path).expanduser(), self.bundle.contract, encoding):
                 checked, answered = answer(example, self.bundle)
                 yield {"input": checked.place, **_describe(answered), "problem": checked.problem or None}
         except OSError as error:

@@ -22,7 +22,7 @@ STARTS = (
     "trainer_module.workloads.photos",
     "data.photos.source",
 )
-MOST_LINES = 33_949  # lower it when the number falls
+MOST_LINES = 33_946  # lower it when the number falls
 
 
 def count_lines(module: str) -> int:

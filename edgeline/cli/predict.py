@@ -46,8 +46,13 @@ _MOST_PLACES = 3  # named for one kind of problem
 @click.option(
     "--explain", is_flag=True, help="show all variants, and for a photo write a picture of what matters"
 )
+@click.option(
+    "--encoding", default="", metavar="NAME", help="the encoding of a text file, as an import has it"
+)
 @options.as_json
-def predict(files: Sequence[str], place: Place, variant: str | None, explain: bool, as_json: bool) -> int:
+def predict(
+    files: Sequence[str], place: Place, variant: str | None, explain: bool, encoding: str, as_json: bool
+) -> int:
     """Predicts the labels of photos, rows and texts with the model in production, as a phone would."""
     last, root, model = resolve_place(place)
     release = store.get(root, model)
@@ -60,7 +65,7 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
     clipped: Counter[str] = Counter()
     with TemporaryDirectory() as scratch:
         sources = [source for name in files for source in find_sources(name, bundle.contract, Path(scratch))]
-        answers = _predict_sources(sources, bundle, clipped)
+        answers = _predict_sources(sources, bundle, clipped, encoding)
         if as_json:
             failed = _print_json(list(answers), bundle, explain)
             return 1 if failed else 0
@@ -79,14 +84,14 @@ def predict(files: Sequence[str], place: Place, variant: str | None, explain: bo
 
 
 def _predict_sources(
-    sources: Sequence[Path | Input], bundle: Bundle, clipped: Counter[str]
+    sources: Sequence[Path | Input], bundle: Bundle, clipped: Counter[str], encoding: str
 ) -> Iterator[Answered]:
     """Yields the answers, and counts in `clipped` the rows in which each number is clipped."""
     for source in _track(sources):
         shown = source.place if isinstance(source, Input) else str(source)
         has_examples = False
         try:
-            for example in read_inputs(source, bundle.contract):
+            for example in read_inputs(source, bundle.contract, encoding):
                 has_examples = True
                 clipped.update(example.clipped)
                 yield answer(example, bundle)

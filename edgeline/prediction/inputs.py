@@ -116,10 +116,13 @@ def find_inputs(place: Path, contract: Mapping[str, Any]) -> list[Path]:
     return files
 
 
-def read_inputs(path: Path | Input, contract: Mapping[str, Any]) -> Iterator[Input]:
+def read_inputs(path: Path | Input, contract: Mapping[str, Any], encoding: str = "") -> Iterator[Input]:
     """Yields the examples of a file: a photo; one text, or one a row of a table; a row with those before it.
 
-    An example that was read already is yielded as it is.
+    Args:
+        path: The file; an example that was read already is yielded as it is.
+        contract: How the model's inputs are made.
+        encoding: That of a table or text, as Python names it; empty finds it by the content.
 
     Raises:
         DataRefused: A table cannot be read, see `edgeline.tables.files`.
@@ -139,7 +142,7 @@ def read_inputs(path: Path | Input, contract: Mapping[str, Any]) -> Iterator[Inp
         endings = find_endings(
             (column["name"], value) for column in contract["categories"] for value in column["vocabulary"]
         )
-        for record in _read_rows(path, names, typed=numbers, endings=endings):
+        for record in _read_rows(path, names, encoding, typed=numbers, endings=endings):
             if record.problem:
                 yield record
                 continue
@@ -154,18 +157,19 @@ def read_inputs(path: Path | Input, contract: Mapping[str, Any]) -> Iterator[Inp
                 yield Input(record.place, content, clipped=clipped)
     elif kind == "tokens" and path.suffix.lower() != ".txt":
         # The column of texts has one name in spans, and another in the file that they were imported from.
-        for record in _read_rows(path, [contract.get("column", contract["input"])], contract["input"]):
+        column = contract.get("column", contract["input"])
+        for record in _read_rows(path, [column], encoding, contract["input"]):
             yield record if record.problem else Input(record.place, *record.content.values())
     else:
-        yield _make_input(str(path), read_bytes(path, _MOST_BYTES), kind)
+        yield _make_input(str(path), read_bytes(path, _MOST_BYTES), kind, encoding)
 
 
-def _make_input(place: str, content: bytes, kind: str) -> Input:
+def _make_input(place: str, content: bytes, kind: str, encoding: str = "") -> Input:
     """Returns the example of a photo's or a text's bytes."""
     if kind != "tokens":
         return Input(place, content)
     try:
-        return Input(place, decode_text(content))
+        return Input(place, decode_text(content, encoding))
     except UnicodeError as error:
         return Input(place, problem=f"Its text cannot be decoded: {error}.")
 
@@ -183,6 +187,7 @@ def answer(example: Input, bundle: Bundle) -> tuple[Input, Answer | None]:
 def _read_rows(
     path: Path,
     names: list[str],
+    encoding: str,
     instead: str = "",
     typed: Collection[str] = (),
     endings: Mapping[str, str] | None = None,
@@ -193,7 +198,7 @@ def _read_rows(
     those of `Table`.
     """
     with TemporaryDirectory() as scratch:
-        table = align_names(open_table(str(path), Path(scratch), names), [*names, instead])
+        table = align_names(open_table(str(path), Path(scratch), names, encoding=encoding), [*names, instead])
         table = replace(table, endings=endings or {})
         if instead and instead in table.header:  # pandas' index is a column without a name
             names = [name if name in table.header else instead for name in names]

@@ -317,8 +317,13 @@ def _find_word(text: str) -> str:
     return next((word[:_SHOWN] for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()), "")
 
 
-def decode_text(content: bytes) -> str:
-    """Decodes the content of a file in one of the encodings of `convert_to_utf8`. Raises UnicodeError."""
+def decode_text(content: bytes, named: str = "") -> str:
+    """Decodes the content of a file in the named encoding, or else in one of those of `convert_to_utf8`.
+
+    Raises UnicodeError, and UsageError for a name that is not known.
+    """
+    if named:
+        return content.decode(_check_encoding(named))
     encoding = _find_encoding(BytesIO(content))
     text = content.decode(errors="replace")
     # A long line with more letters of UTF-8 than wrong bytes was cut or damaged, and is in no other encoding.

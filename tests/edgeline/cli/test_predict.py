@@ -373,6 +373,20 @@ def test_a_text_is_the_same_in_each_encoding(push, predict, tmp_path):
     assert [answer["probabilities"] for answer in answers] == [expected["probabilities"]] * 6
 
 
+@pytest.mark.parametrize(("end", "head"), [("txt", ""), ("csv", "text\n")])
+def test_a_file_in_a_named_encoding_is_read_with_its_name(push, predict, tmp_path, end, head):
+    release = push("tokens", tmp_path / "push")
+    model = edgeline.open(tmp_path / "push").model(release.version)
+    expected = model.predict("sun насос lamp")["probabilities"]
+    file = tmp_path / f"a.{end}"
+    file.write_bytes(f"{head}sun насос lamp\n".encode("cp1251"))
+    answers = predict(file, "--encoding", "cp1251", "--json").json["answers"]
+    (in_python,) = model.predict_file(file, encoding="cp1251")
+    assert [answer["probabilities"] for answer in answers] == [expected] == [in_python["probabilities"]]
+    result = predict(file, "--encoding", "klingon")
+    assert result.code == 2 and "--encoding is 'klingon', which is not known" in result.err
+
+
 def test_a_text_that_a_run_rejects_and_a_file_that_is_no_text_are_not_answered(push, predict, tmp_path):
     push("tokens", tmp_path / "push")
     contents = (b"", b" \n\xe2\x80\x8b", b"sun\0lamp", b"\x00\xff\xd8JPEG\x01", b"caf\xe9\n\xc3\xa9")
