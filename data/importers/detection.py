@@ -43,6 +43,7 @@ def find_source(src: Path, domain: Collection[str] = (), file: TableFile | None 
         ) from None
 
 
+_HEAD_BYTES = 4096
 # Writes the table of a folder of texts for each label.
 _WRITE_TEXTS = """import pandas, sklearn.datasets
 texts = sklearn.datasets.load_files({}, encoding="utf-8", decode_error="replace")
@@ -79,28 +80,39 @@ def _find_source(src: Path, domain: Collection[str], file: TableFile | None) -> 
 
 def _make_layout_error(src: Path, entries: _Paths, loose: _Paths) -> DataRefused:
     """Returns the refusal of a folder of no known layout, with these entries, of which some are photos."""
-    unread = [path for path in find_photos(src, may_be_photo) if path.parent != src]
-    if unread and not loose:
+    if loose:
+        content = f"photos ({loose[0].name}, ...) without labels"
+    elif texts := [entry.name for entry in entries if entry.is_dir() and _holds_texts(entry)]:
+        program = shlex.quote(_WRITE_TEXTS.format(json.dumps(str(src))).replace("\n", "; "))
+        return DataRefused(
+            f"{src} contains folders of texts: {join_names(texts, 5)}.",
+            "Texts are read from a table.",
+            f"Write one, and import texts.csv with --text text --label label: .venv/bin/python -c {program}",
+        )
+    elif unread := [path for path in find_photos(src, may_be_photo) if path.parent != src]:
         return DataRefused(
             f"{src} contains no photo that is read, but {format_count(len(unread), 'file')} such as"
             f" {unread[0]}.",
             f"Photos are read that end in {', '.join(sorted(PHOTO_SUFFIXES))}.",
             "Convert them to PNG or JPEG, in the same folders.",
         )
-    content = f"photos ({loose[0].name}, ...) without labels" if loose else "no photo"
-    texts = [entry for entry in entries if entry.is_dir() and any(entry.glob("*.txt"))]
-    if texts and not loose:
-        program = shlex.quote(_WRITE_TEXTS.format(json.dumps(str(src))).replace("\n", "; "))
-        return DataRefused(
-            f"{src} contains folders of texts: {join_names([text.name for text in texts], 5)}.",
-            "Texts are read from a table.",
-            f"Write one, and import texts.csv with --text text --label label: .venv/bin/python -c {program}",
-        )
+    else:
+        content = "no photo"
+
     return DataRefused(
         f"{src} contains {content} ({format_count(len(entries), 'item')}).",
         "It has no known layout.",
         _LAYOUTS,
     )
+
+
+def _holds_texts(folder: Path) -> bool:
+    """Returns whether the first file of a folder is a text, with the ending of one or none."""
+    first = next((path for path in list_visible(folder) if path.is_file()), None)
+    if first is None or first.suffix not in ("", ".txt"):
+        return False
+    with first.open("rb") as file:
+        return b"\0" not in file.read(_HEAD_BYTES)
 
 
 def _open_file(src: Path, domain: Collection[str], file: TableFile | None) -> Source:

@@ -73,6 +73,20 @@ class _TextCounts:
     conflicting: int  # those of the copies that have different labels
     repaired: int  # those with marks that were decoded twice
 
+    def describe(self) -> Iterator[str]:
+        """Yields a sentence on those with repaired marks, and on those with different labels."""
+        if self.repaired:
+            yield (
+                f"Marks that were decoded twice, such as â\\x80\\x99 for an apostrophe, are in"
+                f" {format_count(self.repaired, 'text')}: runs, predict and phones read them as what they"
+                " were."
+            )
+        if self.conflicting:
+            yield (
+                f"{format_count(self.conflicting, 'text')} with equal words have different labels, and a run"
+                f" quarantines all of these. {ONE_LABEL}"
+            )
+
 
 def write_table_span(week: Week, settings: DataSettings, data_dir: Path) -> TableReport:
     """Writes the rows that no span has as a new one, if there are any, and its workload's files.
@@ -105,17 +119,7 @@ def write_table_span(week: Week, settings: DataSettings, data_dir: Path) -> Tabl
         nonlocal new_labels, written
         counts = _write_rows(folder / layout.file, layout, read_cells(), known)
         copies = counts.copies
-        if counts.repaired:
-            remarks.append(
-                f"Marks that were decoded twice, such as â\\x80\\x99 for an apostrophe, are in"
-                f" {format_count(counts.repaired, 'text')}: runs, predict and phones read them as what they"
-                " were."
-            )
-        if counts.conflicting:
-            remarks.append(
-                f"{format_count(counts.conflicting, 'text')} with equal words have different labels, and a"
-                f" run quarantines all of these. {ONE_LABEL}"
-            )
+        remarks.extend(counts.describe())
 
         # A run quarantines all but one of equal texts.
         allowed = 0.0

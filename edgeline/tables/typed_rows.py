@@ -215,7 +215,9 @@ def _read_sheet(sheet: Any, path: bytes) -> list[list[object]]:
     rows: list[list[object]] = sheet.to_python()
     top, left = sheet.start or (0, 0)
     merged = getattr(sheet, "merged_cell_ranges", None)
-    for (first, begin), (last, end) in find_merged_cells(path, sheet.name) if merged is None else merged:
+    if merged is None:
+        merged = find_merged_cells(path, sheet.name)
+    for (first, begin), (last, end) in merged:
         height, column = first - top, begin - left
         # Empty cells beyond those that are filled may be merged too.
         if 0 < height < len(rows) and 0 <= column < len(rows[height]):

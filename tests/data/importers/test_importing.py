@@ -178,6 +178,8 @@ def test_a_folder_may_grow_by_two_classes(tmp_path, data_dir):
         ({"m.csv": "photo,label\na.jpg,x,y\n"}, "line 2: It has 3 cells, but the header has 2"),
         ({"pos/1.txt": b"x", "neg/2.txt": b"x"}, "folders of texts: neg, pos.* --text text .*load_files"),
         ({"a/1.dcm": b"x", "b/2.dcm": b"x"}, r"no photo that is read, but 2 files such as .*src/a/1\.dcm"),
+        ({"pos/1": b"I like it", "neg/2": b"I do not"}, "folders of texts: neg, pos"),
+        ({"pos/1": b"\0\1\2", "neg/2": b"\0\1\3"}, r"no photo that is read, but 2 files such as .*src/neg/2"),
     ],
 )
 def test_a_source_that_cannot_be_imported_is_refused_and_not_written(tmp_path, data_dir, files, message):
