@@ -65,11 +65,16 @@ def _check_forms(table: TableProfile, time: str, names: Collection[str]) -> None
             )
     if time and table.forms[time] not in (*TIMES, *CLOCKS):
         some = table.columns[time].unreadable
+        since = (
+            f" Seconds since the start of a recording become times with pandas: table[{time!r}] ="
+            f" pandas.Timestamp('2026-01-05') + pandas.to_timedelta(table[{time!r}], unit='s')."
+        )
         raise UsageError(
             f"The column {time} of {table.shown} has no readable times: {some}.",
             "Times are ISO 8601, such as 2026-01-05T06:00:00Z, dates with an unambiguous day and month,"
             " counts of seconds or less since 1970, or days as Excel counts them.",
-            "Name another column, or write its times in this format.",
+            "Name another column, or write its times in this format."
+            + (since if table.forms[time] in NUMBERS else ""),
         )
 
 

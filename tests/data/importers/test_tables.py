@@ -343,6 +343,14 @@ def test_dates_with_an_ambiguous_day_and_month_are_no_times_and_left_out(tmp_pat
         load(tmp_path, columns, into="other", time="since")
 
 
+def test_seconds_since_a_start_are_no_times_and_the_way_to_make_some_is_told(tmp_path):
+    columns = {"passed": [f"{n * 0.5:.1f}" for n in range(300)], "age": AGES}
+    with pytest.raises(
+        UsageError, match=r"no readable times: '0\.0'.*to_timedelta\(table\['passed'\], unit='s'\)"
+    ):
+        load(tmp_path, columns, time="passed")
+
+
 def test_dates_in_forms_that_are_not_read_are_no_categories(tmp_path):
     days = {"%d %b %Y": 50, "%b %d, %Y": 1250, "%d.%m.%y": 50, "%m/%d/%Y %I:%M %p": 50, "%G-W%V": 50}
     columns = {
