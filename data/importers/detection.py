@@ -19,6 +19,12 @@ _LAYOUTS = (
     " CSV or JSONL manifest with the columns photo and label beside the photos, or TFRecord files with the"
     " features image and label."
 )
+_HEAD_BYTES = 4096
+# Writes the table of a folder of texts for each label.
+_WRITE_TEXTS = """import pandas, sklearn.datasets
+texts = sklearn.datasets.load_files({}, encoding="utf-8", decode_error="replace")
+labels = [texts.target_names[number] for number in texts.target]
+pandas.DataFrame(dict(text=texts.data, label=labels)).to_csv("texts.csv", index=False)"""
 
 
 def find_source(src: Path, domain: Collection[str] = (), file: TableFile | None = None) -> Source:
@@ -41,14 +47,6 @@ def find_source(src: Path, domain: Collection[str] = (), file: TableFile | None 
             "Its layout cannot be detected.",
             "Grant this user read permission, and import again.",
         ) from None
-
-
-_HEAD_BYTES = 4096
-# Writes the table of a folder of texts for each label.
-_WRITE_TEXTS = """import pandas, sklearn.datasets
-texts = sklearn.datasets.load_files({}, encoding="utf-8", decode_error="replace")
-labels = [texts.target_names[number] for number in texts.target]
-pandas.DataFrame(dict(text=texts.data, label=labels)).to_csv("texts.csv", index=False)"""
 
 
 def _find_source(src: Path, domain: Collection[str], file: TableFile | None) -> Source:

@@ -58,8 +58,7 @@ def guess_columns(
         if 2 * sum(cell[0] in "[{" for cell in cells) > len(cells):
             del columns[name]
     # The links of a shop's table to its photos are no manifest.
-    named = {name: sum(map(_is_photo, cells)) for name, cells in columns.items()}
-    photos = any(2 * count > len(rows) for count in named.values())
+    photos = any(2 * sum(map(_is_photo, cells)) > len(rows) for cells in columns.values())
 
     # The columns of texts, and of labels.
     several = [name for name, cells in columns.items() if 2 * len(set(cells)) > len(rows)]

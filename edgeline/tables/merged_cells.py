@@ -1,5 +1,6 @@
 """Merged cells in a workbook of OpenDocument, which python-calamine does not know: those of Excel it does."""
 
+import os
 import zipfile
 from collections.abc import Iterator
 from typing import IO
@@ -11,19 +12,21 @@ Range = tuple[tuple[int, int], tuple[int, int]]
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 
 
-def find_merged_cells(path: bytes, sheet: str) -> list[Range]:
-    """Returns the ranges of merged cells in a sheet of an .ods file; none for another kind of file.
+def find_merged_cells(path: bytes) -> dict[str, list[Range]]:
+    """Returns the ranges of merged cells of an .ods file by sheet; none for another kind of file.
 
     Raises OSError, BadZipFile or ParseError for a damaged file.
     """
-    with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            return []
-        with zipfile.ZipFile(file) as archive:
-            if "content.xml" not in archive.namelist():
-                return []
-            with archive.open("content.xml") as content:
-                return [merged for name, merged in _read_ranges(content) if name == sheet]
+    ranges = dict[str, list[Range]]()
+    if not zipfile.is_zipfile(path):
+        return ranges
+    with zipfile.ZipFile(os.fsdecode(path)) as archive:
+        if "content.xml" not in archive.namelist():
+            return ranges
+        with archive.open("content.xml") as content:
+            for sheet, merged in _read_ranges(content):
+                ranges.setdefault(sheet, []).append(merged)
+    return ranges
 
 
 def _read_ranges(content: IO[bytes]) -> Iterator[tuple[str, Range]]:
@@ -36,10 +39,8 @@ def _read_ranges(content: IO[bytes]) -> Iterator[tuple[str, Range]]:
         elif event == "end" and element.tag == f"{_TABLE}table-row":
             column = 0
             for cell in element:
-                rows, columns = (
-                    _get_number(cell, "number-rows-spanned"),
-                    _get_number(cell, "number-columns-spanned"),
-                )
+                rows = _get_number(cell, "number-rows-spanned")
+                columns = _get_number(cell, "number-columns-spanned")
                 if rows * columns > 1:
                     yield name, ((row, column), (row + rows - 1, column + columns - 1))
                 column += _get_number(cell, "number-columns-repeated")

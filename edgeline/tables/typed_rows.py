@@ -29,7 +29,7 @@ from edgeline.records.features import list_values
 from edgeline.records.rejection import RowRejected
 from edgeline.store.locations import add_path_to_errors
 from edgeline.tables.decoder_process import DecoderProcess
-from edgeline.tables.merged_cells import find_merged_cells
+from edgeline.tables.merged_cells import Range, find_merged_cells
 from edgeline.tables.rows import MOST_COLUMNS, check_column_count
 
 if TYPE_CHECKING:
@@ -201,23 +201,24 @@ def _read_sheets(path: bytes, sheet: str) -> tuple[list[str], Mapping[str, Seque
         with open(path, "rb") as file, CalamineWorkbook.from_filelike(file) as book:
             names = [name for name in book.sheet_names if sheet in ("", name)]
             sheets = [book.get_sheet_by_name(name) for name in names]
-            rows = [_read_sheet(sheet, path) for sheet in sheets]
+            merged = find_merged_cells(path)
+            rows = [_read_sheet(sheet, merged.get(sheet.name, ())) for sheet in sheets]
             filled = {name: of_sheet for name, of_sheet in zip(names, rows, strict=True) if len(of_sheet) > 1}
             return book.sheet_names, filled
     except BaseException as error:  # a panic is no Exception
         raise ValueError(f"{error}.") from None
 
 
-def _read_sheet(sheet: Any, path: bytes) -> list[list[object]]:
-    """Returns the rows of a sheet; below the first one, each of merged cells has the value of all."""
+def _read_sheet(sheet: Any, merged: Sequence[Range]) -> list[list[object]]:
+    """Returns the rows of a sheet; below the first one, each of merged cells has the value of all.
+
+    `merged` are the ranges of merged cells that python-calamine does not know.
+    """
     if sheet.width > MOST_COLUMNS:
         return list(sheet.to_python(nrows=2))
     rows: list[list[object]] = sheet.to_python()
     top, left = sheet.start or (0, 0)
-    merged = getattr(sheet, "merged_cell_ranges", None)
-    if merged is None:
-        merged = find_merged_cells(path, sheet.name)
-    for (first, begin), (last, end) in merged:
+    for (first, begin), (last, end) in getattr(sheet, "merged_cell_ranges", None) or merged:
         height, column = first - top, begin - left
         # Empty cells beyond those that are filled may be merged too.
         if 0 < height < len(rows) and 0 <= column < len(rows[height]):

@@ -248,7 +248,6 @@ def test_a_writer_that_lost_its_lock_does_not_switch_production(url, tmp_path, c
 
 
 def test_a_pointer_that_somebody_changed_meanwhile_is_not_overwritten(url, candidate, on_write):
-    url = url
     store.push(url, "shelf", candidate)
     pointer = locate(url) / "edge" / "shelf" / "current.json"
     theirs = read_bytes(pointer).replace(b"run 2026-10-05-1", b"by hand")
@@ -287,7 +286,7 @@ def test_a_request_that_was_repeated_because_its_answer_was_lost_has_succeeded(u
 
 @pytest.mark.moto
 def test_objects_that_stand_for_folders_and_other_objects_of_a_bucket_are_left_alone(url, candidate):
-    url, place = url, locate(url)
+    place = locate(url)
     odd = (
         *("", "edge/", "serving/", "serving/shelf/", "edge/shelf/"),
         *("runs/shelf/1/report.html", "edge/../../up"),
