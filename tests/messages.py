@@ -99,12 +99,11 @@ class Messages:
     def note(self, error: EdgelineError, frame: FrameType | None) -> None:
         if self.notes is None:
             return
-        while frame and (frame.f_code.co_name == "from_problem" or frame.f_locals.get("self") is error):
-            frame = frame.f_back
+        frame = _find_caller(frame, error)
         places = list[str]()
         while frame and (place := find_place_at(frame.f_code.co_filename, frame.f_lineno)):
             places.insert(0, f"{place.path} {place.name}")
-            frame = frame.f_back if place.returned else None
+            frame = _find_caller(frame.f_back, error) if place.returned else None
         if places:
             message = (type(error).__name__, error.exit_code, error.found, error.why, error.do)
             notes = self.notes.setdefault(" > ".join(places), [message])
@@ -174,6 +173,16 @@ class Messages:
             test = min(raised, key=lambda test: (*raised[test][:2], not test.startswith(mirror), test))
             return Message(raised[test][-1], test)
         return None if gone else old
+
+
+def _find_caller(frame: FrameType | None, error: EdgelineError) -> FrameType | None:
+    """Leaves out the methods of the error, and what calls a changed function, see `tests.mutate`."""
+    while frame and (
+        frame.f_code.co_name in ("from_problem", "trampoline", "_trampoline_wrapper")
+        or frame.f_locals.get("self") is error
+    ):
+        frame = frame.f_back
+    return frame
 
 
 def _function_of(test: str) -> str:

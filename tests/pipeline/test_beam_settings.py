@@ -1,11 +1,15 @@
 from pathlib import Path
 
 import apache_beam as beam
+import pyarrow as pa
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.worker import statecache
+from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
+from tensorflow_data_validation.utils import quantiles_util
 
 from edgeline.errors import UsageError
+from edgeline.gates.drift import make_stats_options
 from pipeline.beam_settings import FASTEST_ON_ONE_MACHINE, speed_up_beam
 from pipeline.settings import load_settings
 
@@ -80,3 +84,19 @@ def test_beam_measures_no_size_of_side_inputs(tmp_path: Path, monkeypatch):
         _ = sums | beam.io.WriteToText(str(tmp_path / "sums"), shard_name_template="")
     assert sorted((tmp_path / "sums").read_text().split()) == ["7", "8", "9"]
     assert not measurements
+
+
+def test_a_histogram_is_made_from_ten_times_as_many_quantiles_as_it_has(monkeypatch):
+    """The settings name a private constant, which a new TFDV may drop."""
+    sizes = []
+    make = quantiles_util.generate_equi_width_histogram
+    monkeypatch.setattr(
+        quantiles_util,
+        "generate_equi_width_histogram",
+        lambda quantiles, **rest: sizes.append(len(quantiles)) or make(quantiles=quantiles, **rest),
+    )
+    speed_up_beam()
+    batch = pa.RecordBatch.from_pydict({"number": [[float(number)] for number in range(500)]})
+    statistics = generate_statistics_in_memory(batch, make_stats_options(["number"], quantiles=20))
+    assert sizes == [20 * 10 + 1]
+    assert [len(hist.buckets) for hist in statistics.datasets[0].features[0].num_stats.histograms] == [10, 20]
