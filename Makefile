@@ -1,8 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# Two more than there are cores, for tests that wait. Each process holds TensorFlow, about
-# 1 GB: more than five gain little.
-JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 2) ? 5 : $$1 + 2}')
+# One more than there are cores, for tests that wait. Each process holds TensorFlow, about
+# 1 GB, and takes half a minute to collect all tests and import what they use: more than five gain little.
+JOBS ?= $(shell nproc 2>/dev/null | awk '{print ($$1 > 3) ? 5 : $$1 + 1}')
 MAKEFLAGS += --no-print-directory
 # A user's own packages must not mix with the pinned ones; and each process of many would compile TensorFlow's
 # sources again, 12 s, where Python may not keep what it compiled.

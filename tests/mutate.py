@@ -2,9 +2,10 @@
 
     .venv/bin/python -m tests.mutate edgeline/gates '*7'
 
-It works on a copy of the checkout. Of the changes in a function, PATTERN chooses some by their names, which
-end with their number: `*7` about every tenth, and `*` all of them. Printed are the differences
-that no test noticed, and the share of those that some test did. The exit code is 1 if that is below 0.9.
+The tests are those of the room, and those that raise its messages in `tests/messages.txt`. It works on a
+copy of the checkout. Of the changes in a function, PATTERN chooses some by their names, which end with their
+number: `*7` about every tenth, and `*` all of them. Printed are the differences that no test noticed, and the
+share of those that some test did. The exit code is 1 if that is below 0.9.
 """
 
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from deploy.environment.__main__ import ROOT
 from deploy.environment.uv import find_uv
+from tests.messages import read_golden
 
 LEAST_SHARE = 0.9
 # How mutmut calls those that a test noticed; one that runs for ever is noticed, too.
@@ -31,11 +33,15 @@ def prepare(room: str, folder: Path) -> dict[str, str]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
 
+    owners = {message.test for place, message in read_golden().items() if place.startswith(f"{room}/")}
     settings = {
         "source_paths": [room],
         "also_copy": [path.name for path in folder.iterdir() if path.name not in ("mutants", "tests")],
-        "pytest_add_cli_args_test_selection": [f"tests/{room}"],
-        "pytest_add_cli_args": ["-m", "not exhaustive"],
+        "pytest_add_cli_args_test_selection": [
+            f"tests/{room}",
+            *sorted(test for test in owners if not test.startswith(f"tests/{room}/")),
+        ],
+        "pytest_add_cli_args": ["-m", "not exhaustive and not e2e", "--seed", "1"],
     }
     lines = ["[mutmut]"]
     for name, values in settings.items():

@@ -2,19 +2,20 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from deploy.environment.uv import find_uv
 from edgeline.journal import list_libraries
+from edgeline.records.source import Source
 from edgeline.release import store
-from edgeline.release.manifest import Code, Data
+from edgeline.release.manifest import Code, Data, FileEntry
 from edgeline.release.model_signing import is_signature_of
 from edgeline.release.releases import Release
 from tests.edgeline.release.candidates import make_candidate, make_key
@@ -89,7 +90,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
         licence="MIT",
         data_statement="Photos of our own shelves.",
         data=Data(35, 36, "f" * 64, {"span-00035": "a" * 64, "span-00036": "b" * 64}),
-        code=Code("c" * 64, "d" * 64),
+        code=Code("c" * 64, "d" * 64, Source("e" * 40, "main", True, "9" * 64)),
         settings={"seed": 20, "trainer": {"epochs": 16, "class_weights": {"ok": 0.5}}},
         tuned={"trainer.learning_rate": 0.002},
         libraries=list_libraries(),
@@ -131,42 +132,113 @@ def test_an_invalid_signature_or_key_is_refused(release, signature):
     assert not is_signature_of(valid, "shelf", digests, b"no key")
 
 
+def hash_of(digest: str) -> dict[str, str]:
+    return {"alg": "SHA-256", "content": digest}
+
+
+def list_described(release: Release) -> list[FileEntry]:
+    """Returns the files of a release but the two documents, which come from a manifest without them."""
+    documents = {"edge/shelf/1/provenance.json", "edge/shelf/1/mlbom.cdx.json"}
+    assert documents <= {file.path for file in release.manifest.files}
+    return [file for file in release.manifest.files if file.path not in documents]
+
+
 def test_the_bill_of_materials_is_valid_and_names_model_files_data_and_libraries(tools, release):
     raw = release.read("mlbom.cdx.json")
     assert tools.check(CHECK_BOM, raw) == ""
     bom = json.loads(raw)
-    model, (data, *libraries) = bom["metadata"]["component"], bom["components"]
-    hashes = {each["name"]: each["hashes"][0]["content"] for each in model["components"]}
-    digests = {each.path: each.sha256 for each in release.manifest.files}
-    # Both documents come from the manifest before it is whole, so neither can name itself.
-    assert {*digests} - {*hashes} == {"edge/shelf/1/provenance.json", "edge/shelf/1/mlbom.cdx.json"}
-    assert hashes.items() <= digests.items()
-    assert (model["name"], model["version"]) == ("shelf", "1")
-    assert model["licenses"] == [{"license": {"name": "MIT"}}]
-    assert model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] == [
-        {"type": "accuracy", "slice": "overall: all", "value": "0.94"}
-    ]
-    assert data["description"] == "Photos of our own shelves." and data["hashes"][0]["content"] == "f" * 64
-    assert [each["name"] for each in data["components"]] == ["span-00035", "span-00036"]
-    versions = {each["name"]: each["version"] for each in libraries}
-    assert versions == list_libraries() and "msgspec" in versions
-    assert all(re.fullmatch(r"pkg:pypi/[a-z0-9-]+@[^@]+", each["purl"]) for each in libraries)
+    assert bom.pop("serialNumber").startswith("urn:uuid:")
+    data, *libraries = bom.pop("components")
+    tensor = [{"format": "image: float32 [1, 16, 16, 1]"}]
+    assert bom == {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "timestamp": release.manifest.created,
+            "component": {
+                "type": "machine-learning-model",
+                "bom-ref": "model",
+                "name": "shelf",
+                "version": "1",
+                "licenses": [{"license": {"name": "MIT"}}],
+                "modelCard": {
+                    "modelParameters": {
+                        "approach": {"type": "supervised"},
+                        "task": "classification",
+                        "datasets": [{"ref": "data"}],
+                        "inputs": tensor,
+                        "outputs": tensor,
+                    },
+                    "quantitativeAnalysis": {
+                        "performanceMetrics": [{"type": "accuracy", "slice": "overall: all", "value": "0.94"}]
+                    },
+                },
+                "components": [
+                    {"type": "file", "name": file.path, "hashes": [hash_of(file.sha256)]}
+                    for file in list_described(release)
+                ],
+            },
+        },
+        "dependencies": [{"ref": "model", "dependsOn": ["data", *(each["purl"] for each in libraries)]}],
+    }
+    assert data == {
+        "type": "data",
+        "bom-ref": "data",
+        "name": "training data",
+        "description": "Photos of our own shelves.",
+        "hashes": [hash_of("f" * 64)],
+        "data": [{"type": "dataset"}],
+        "components": [
+            {"type": "data", "name": name, "hashes": [hash_of(letter * 64)], "data": [{"type": "dataset"}]}
+            for name, letter in (("span-00035", "a"), ("span-00036", "b"))
+        ],
+    }
+    urls = {name: f"pkg:pypi/{name.lower().replace('_', '-')}@" for name in list_libraries()}
+    assert "msgspec" in urls and [each["name"] for each in libraries] == sorted(urls)
+    for each in libraries:
+        url = urls[each["name"]].replace(".", "-") + quote(each["version"])
+        assert each == {
+            "type": "library",
+            "bom-ref": url,
+            "name": each["name"],
+            "version": list_libraries()[each["name"]],
+            "purl": url,
+        }
     assert tools.check(CHECK_BOM, b'{"bomFormat": "other", "specVersion": "1.6"}') != ""
 
 
 def test_the_provenance_is_valid_and_names_settings_data_and_code(tools, release):
     raw = release.read("provenance.json")
     assert tools.check(CHECK_PROVENANCE, raw) == ""
-    statement = json.loads(raw)
-    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
-    subjects = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
-    assert subjects.items() <= {each.path: each.sha256 for each in release.manifest.files}.items()
-    assert {"edge/shelf/1/model_card.html", "serving/shelf/1/saved_model.pb"} <= {*subjects}
-    definition = statement["predicate"]["buildDefinition"]
-    assert definition["externalParameters"]["settings"]["trainer"]["epochs"] == 16
-    assert definition["internalParameters"]["tuned"] == {"trainer.learning_rate": 0.002}
-    digests = {each["name"]: each["digest"]["sha256"][:1] for each in definition["resolvedDependencies"]}
-    assert digests == {"span-00035": "a", "span-00036": "b", "code": "c", "lock": "d"}
+    digests = {"span-00035": "a", "span-00036": "b", "code": "c", "lock": "d"}
+    about = {"branch": "main", "dirty": True, "difference": "9" * 64}
+    commit = {"name": "source", "digest": {"gitCommit": "e" * 40}, "annotations": about}
+    assert json.loads(raw) == {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [
+            {"name": file.path, "digest": {"sha256": file.sha256}} for file in list_described(release)
+        ],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "urn:edgeline:pipeline:1",
+                "externalParameters": {
+                    "model": "shelf",
+                    "settings": {"seed": 20, "trainer": {"epochs": 16, "class_weights": {"ok": 0.5}}},
+                },
+                "internalParameters": {"tuned": {"trainer.learning_rate": 0.002}},
+                "resolvedDependencies": [
+                    *({"name": name, "digest": {"sha256": letter * 64}} for name, letter in digests.items()),
+                    commit,
+                ],
+            },
+            "runDetails": {
+                "builder": {"id": "urn:edgeline:pusher", "version": {"tensorflow": "2.16.2"}},
+                "metadata": {"invocationId": "2026-10-05-1", "finishedOn": release.manifest.created},
+            },
+        },
+    }
     assert tools.check(CHECK_PROVENANCE, raw.replace(b"buildDefinition", b"building")) != ""
 
 

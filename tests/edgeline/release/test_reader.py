@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from edgeline.journal import parse_time
 from edgeline.records.json_file import convert
 from edgeline.release.layout import PushFolder, hash_bytes
-from edgeline.release.manifest import FileEntry
+from edgeline.release.manifest import SCHEMA_VERSION, FileEntry
 from edgeline.release.pointer import Production
 from edgeline.release.reader import (
     Accepted,
@@ -46,15 +47,56 @@ def test_python_does_what_the_table_of_pointers_says(case):
     assert case["expected"] == {"stays" if stays else "switches": release.version}
 
 
-def test_a_manifest_that_is_none_or_of_another_release_is_refused_as_swapped(root, push):
+@pytest.mark.parametrize(
+    ("version", "changes", "refused"),
+    [
+        (1, {}, None),
+        (2, {}, ("swapped", {"file": "2/manifest.json"})),
+        (1, {"colour": "blue"}, ("swapped", {"file": "1/manifest.json"})),
+        (1, {"min_reader_version": SCHEMA_VERSION + 1}, ("newer", {"version": SCHEMA_VERSION + 1})),
+        (
+            1,
+            {"expires": "2026-10-05T09:15:00Z"},
+            ("expired", {"version": 1, "expires": "2026-10-05T09:15:00Z"}),
+        ),
+        (1, {"rollback_epoch": 1}, ("epoch", {"version": 1, "found": 1, "seen": 2})),
+        (1, {"rollback_epoch": 2}, None),
+    ],
+)
+def test_a_manifest_is_of_the_release_readable_valid_and_of_no_lower_epoch(
+    root, push, version, changes, refused
+):
     push("one")
     pointer, _ = read_signed(root)
-    whole = (root / "edge/shelf/1/manifest.json").read_bytes()
-    for raw, version in ((b"{}", 1), (whole, 2)):
-        named = Accepted(pointer, None, Production(version, hash_bytes(raw)))
-        with pytest.raises(Refused) as caught:
-            accept_manifest(raw, named, None, datetime.now(timezone.utc))
-        assert caught.value.reason == "swapped"
+    document = json.loads((root / "edge/shelf/1/manifest.json").read_bytes())
+    raw = json.dumps({**document, **changes}).encode()
+    named = Accepted(
+        pointer, "key" if "rollback_epoch" in changes else None, Production(version, hash_bytes(raw))
+    )
+    seen = Seen("key", pointer, 2, "phone", named.release)
+    try:
+        manifest = accept_manifest(raw, named, seen, parse_time(document["created"]))
+    except Refused as error:
+        assert (error.reason, error.facts) == refused
+    else:
+        assert refused is None and manifest.version == 1
+    swapped = replace(named, release=Production(1, "0" * 64))
+    with pytest.raises(Refused) as caught:
+        accept_manifest(raw, swapped, seen, parse_time(document["created"]))
+    assert (caught.value.reason, caught.value.facts) == ("swapped", {"file": "1/manifest.json"})
+
+
+@pytest.mark.parametrize(
+    ("content", "refused"),
+    [
+        (b"thr", ("truncated", {"file": "labels.txt", "found": 3, "size": 4})),
+        (b"five", ("swapped", {"file": "labels.txt"})),
+    ],
+)
+def test_a_file_that_is_shorter_or_another_is_refused_with_the_facts(content, refused):
+    with pytest.raises(Refused) as caught:
+        check_file(content, "labels.txt", FileEntry("labels.txt", 4, hash_bytes(b"four")))
+    assert (caught.value.reason, caught.value.facts) == refused
 
 
 def test_a_file_that_is_longer_than_its_manifest_says_is_refused_by_that_name():
