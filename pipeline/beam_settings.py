@@ -32,8 +32,6 @@ _ENGINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 _SPARK = re.compile(r"spark://[^\s/@]+:\d+|k8s://[^\s@]+|yarn|local\[(\d+|\*)\]")
 _ADDRESS = re.compile(r"[^\s/:@]+:\d+")
-
-
 _Address = Annotated[str, require_form(_ADDRESS.pattern, "is not HOST:PORT")]
 
 
@@ -159,12 +157,10 @@ def speed_up_beam() -> None:
     from apache_beam.transforms import userstate
     from tensorflow_data_validation.statistics.generators import basic_stats_generator
 
-    # In memory, state is at hand without this cache, and to measure what the cache holds takes a twentieth of
-    # the CPU of a run with little data.
+    # In memory, state is at hand without this cache, whose measuring takes a twentieth of a small run's CPU.
     worker_handlers.STATE_CACHE_SIZE_MB = 0
     if not hasattr(userstate.get_dofn_specs, "cache_info"):
         # Beam inspects the signatures of each DoFn two or three times in a row, a tenth of that CPU.
         userstate.get_dofn_specs = lru_cache(maxsize=1)(userstate.get_dofn_specs)
-    # TFDV makes a histogram of ten ranges from a hundred times as many quantiles as it is asked for, which are
-    # exact to a hundredth: of the 100 for drift, that took half of the CPU of StatisticsGen.
+    # TFDV computes a hundred times the quantiles that it is asked for, in half the CPU of StatisticsGen.
     basic_stats_generator._NUM_QUANTILES_FACTOR_FOR_STD_HISTOGRAM = 10
