@@ -28,7 +28,8 @@ _IMPORTED = (
 
 def import_pipeline(module: str) -> None:
     """Imports all that a worker needs, and the module of a workload."""
-    for name in (module, _WORKER, *_IMPORTED):
+    # pydantic looks for the docstrings of settings in all modules: after TensorFlow's, it takes a second.
+    for name in ("pipeline.settings", module, _WORKER, *_IMPORTED):
         import_module(name)
     # Forks share the memory of what was imported only as long as no garbage collection writes to it.
     gc.freeze()
