@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -194,15 +195,16 @@ def test_the_bill_of_materials_is_valid_and_names_model_files_data_and_libraries
             for name, letter in (("span-00035", "a"), ("span-00036", "b"))
         ],
     }
-    urls = {name: f"pkg:pypi/{name.lower().replace('_', '-')}@" for name in list_libraries()}
-    assert "msgspec" in urls and [each["name"] for each in libraries] == sorted(urls)
+    versions = list_libraries()
+    assert "msgspec" in versions and [each["name"] for each in libraries] == sorted(versions)
     for each in libraries:
-        url = urls[each["name"]].replace(".", "-") + quote(each["version"])
+        name = re.sub("[._]", "-", each["name"].lower())
+        url = f"pkg:pypi/{name}@{quote(each['version'])}"
         assert each == {
             "type": "library",
             "bom-ref": url,
             "name": each["name"],
-            "version": list_libraries()[each["name"]],
+            "version": versions[each["name"]],
             "purl": url,
         }
     assert tools.check(CHECK_BOM, b'{"bomFormat": "other", "specVersion": "1.6"}') != ""
