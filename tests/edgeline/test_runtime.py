@@ -206,7 +206,7 @@ def test_an_expired_release_one_of_a_lower_epoch_and_one_with_another_file_are_r
     assert caught.value.reason == "golden"
 
 
-def test_a_phone_follows_a_web_server_and_goes_on_without_it(edge, tmp_path):
+def test_a_phone_follows_a_web_server_and_goes_on_without_it(edge, tmp_path, monkeypatch):
     handler = functools.partial(_Quiet, directory=str(edge))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -217,7 +217,7 @@ def test_a_phone_follows_a_web_server_and_goes_on_without_it(edge, tmp_path):
     with pytest.raises(Refused, match=r"current\.json is missing"):
         phone.update()
     (edge / "elsewhere").rename(edge / "current.json")
-    _Quiet.cut = 5
+    monkeypatch.setattr(_Quiet, "cut", 5)
     with pytest.raises(Refused, match=r"The download of current\.json broke off"):
         phone.update()
     server.shutdown()
