@@ -53,9 +53,8 @@ def find_places(path: Path) -> list[Place]:
     for call, function, returned in calls:
         counts[function] += 1
         lines = call.lineno, call.end_lineno or call.lineno
-        name = re.sub(
-            r"\bx(?:_|ǁ\w+ǁ)(\w+)__mutmut_\w+", r"\1", function
-        )  # a copy of it, see tests/mutate.py
+        # A changed copy has the name of its function, see tests/mutate.py.
+        name = re.sub(r"\bx(?:_|ǁ\w+ǁ)(\w+)__mutmut_\w+", r"\1", function)
         places.append(Place(path.relative_to(ROOT).as_posix(), name, counts[function], *lines, returned))
     return places
 

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -80,10 +79,17 @@ def test_a_manifest_is_of_the_release_readable_valid_and_of_no_lower_epoch(
         assert (error.reason, error.facts) == refused
     else:
         assert refused is None and manifest.version == 1
-    swapped = replace(named, release=Production(1, "0" * 64))
-    with pytest.raises(Refused) as caught:
-        accept_manifest(raw, swapped, seen, parse_time(document["created"]))
-    assert (caught.value.reason, caught.value.facts) == ("swapped", {"file": "1/manifest.json"})
+
+
+def test_a_manifest_that_is_none_or_of_another_digest_is_refused_as_swapped(root, push):
+    push("one")
+    pointer, _ = read_signed(root)
+    whole = (root / "edge/shelf/1/manifest.json").read_bytes()
+    for raw, digest in ((b"{}", hash_bytes(b"{}")), (whole, "0" * 64)):
+        with pytest.raises(Refused) as caught:
+            named = Accepted(pointer, None, Production(1, digest))
+            accept_manifest(raw, named, None, datetime.now(timezone.utc))
+        assert (caught.value.reason, caught.value.facts) == ("swapped", {"file": "1/manifest.json"})
 
 
 @pytest.mark.parametrize(
